@@ -1,0 +1,101 @@
+"""Dropout from a hash of (seed, position): the same choice eager and compiled, forward and backward.
+
+TensorFlow's own stateless generators give other numbers under XLA than without it, so a compiled kernel could
+not be compared with its reference, and a kernel that recomputes its weights needs the choice twice.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+_GOLDEN = 0x9E3779B9
+
+
+def check_rate(rate: float) -> float:
+    """Returns `rate` if it is a share that leaves something.
+
+    Raises:
+        ValueError: `rate` is not in [0, 1).
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"`dropout` must be at least 0 and below 1. Received: dropout={rate}")
+    return float(rate)
+
+
+def seed_words(seed: int | tf.Tensor) -> tf.Tensor:
+    """Returns <int64>[2] from an integer, or from a scalar or a pair of integers."""
+    words = tf.cast(tf.convert_to_tensor(seed, dtype=tf.int64 if isinstance(seed, int) else None), tf.int64)
+    words = tf.reshape(words, [-1])
+    return tf.stack([words[0], words[-1]])
+
+
+def next_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
+    """Draws <int64>[2] from a Keras generator, another one on every replica of a distribution strategy."""
+    words = seed_words(generator.next())
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return words
+    replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
+    return words + tf.stack([replica * 7919, tf.zeros_like(replica)])
+
+
+def _mix(bits: tf.Tensor) -> tf.Tensor:
+    """The 32-bit finaliser of MurmurHash3 (Austin Appleby, public domain), <uint32> of any shape."""
+    bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
+    bits *= tf.constant(0x85EBCA6B, tf.uint32)
+    bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(13, tf.uint32)))
+    bits *= tf.constant(0xC2B2AE35, tf.uint32)
+    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
+
+
+def keep_mask(words: tf.Tensor, rate: float, shape: tf.Tensor, row_start: int = 0) -> tf.Tensor:
+    """Chooses what stays. Call it inside a compiled function: XLA has the integer operations on every device.
+
+    An element's fate depends on the seed and its own index alone, not on the lengths of the axes, so padding
+    more changes nothing.
+
+    Args:
+        words: <int64>[2], the seed.
+        rate: share to drop, in [0, 1).
+        shape: <int32>[rank], rank 2 or more.
+        row_start: added to the index of the second last axis, for blocks of rows.
+
+    Returns:
+        <bool> of `shape`, True = keep.
+    """
+    words = tf.cast(words, tf.uint32)
+    bits = _mix(_mix(words[0]) + words[1])  # []
+    rank = shape.shape[0]
+    for axis in range(rank):
+        index = tf.range(shape[axis]) + (row_start if axis == rank - 2 else 0)
+        bits = _mix(bits[..., None] + tf.cast(index + 1, tf.uint32) * tf.constant(_GOLDEN, tf.uint32))
+    threshold = min(round(rate * 2**32), 2**32 - 1)
+    return bits >= tf.constant(threshold, tf.uint32)
+
+
+@tf.function(jit_compile=True, reduce_retracing=True)
+def _drop(inputs: tf.Tensor, words: tf.Tensor, rate: float) -> tf.Tensor:
+    keep = keep_mask(words, rate, tf.shape(inputs))
+    return tf.where(keep, inputs * tf.cast(1 / (1 - rate), inputs.dtype), tf.zeros_like(inputs))
+
+
+def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
+    """Zeros a share of the elements and scales the others by 1 / (1 - rate).
+
+    Args:
+        inputs: <float> of rank 2 or more.
+        rate: share to drop, in [0, 1).
+        seed: integer, or <int>[] or <int>[2].
+
+    Returns:
+        <float> of the same shape. Nothing is stored for the gradient: it draws the same choice again.
+    """
+    words = seed_words(seed)
+
+    @tf.custom_gradient
+    def compute(inputs):
+        # Dropout is linear and its own transpose: the gradient is dropout of the gradient.
+        return _drop(inputs, words, rate), lambda gradient: _drop(gradient, words, rate)
+
+    return compute(inputs)

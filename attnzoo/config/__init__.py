@@ -1,0 +1,27 @@
+"""Config files: YAML and `--set` -> typed options, with every error in one line that says where."""
+
+from attnzoo.config.resolve import ResolvedConfig, RunConfig, resolve
+from attnzoo.config.schema import schema
+from attnzoo.config.sections import (
+    DataOptions,
+    EvalOptions,
+    ImageOptions,
+    Section,
+    TextOptions,
+    TrainOptions,
+    TranslationOptions,
+)
+
+__all__ = [
+    "DataOptions",
+    "EvalOptions",
+    "ImageOptions",
+    "ResolvedConfig",
+    "RunConfig",
+    "Section",
+    "TextOptions",
+    "TrainOptions",
+    "TranslationOptions",
+    "resolve",
+    "schema",
+]

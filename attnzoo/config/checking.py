@@ -1,0 +1,219 @@
+"""Checks a parsed config against the options of its data set, its model and the trainer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import reduce
+from types import ModuleType
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError, create_model
+
+from attnzoo import catalog
+from attnzoo.config.outline import Outline, step
+from attnzoo.config.overrides import OldNames
+from attnzoo.config.problems import Problems, add_pydantic_errors, errors_by_path, received
+from attnzoo.config.sections import EvalOptions, Section, TrainOptions
+from attnzoo.config.source import Document, KeyPath
+
+NAMED_SECTIONS = {"data": "datasets", "model": "models"}
+"""Section whose options depend on its `name` -> kind of that name in the catalog."""
+
+RunName = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$", max_length=200)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+def check(document: Document, default_name: str, old_names: OldNames, problems: Problems) -> Any:
+    """Returns the typed options: an object with `name`, `seed`, `data`, `model`, `train` and `eval`.
+
+    Changes `document` to what was understood: a component given by its bare name becomes a mapping, a section
+    left empty becomes an empty mapping, keys that a component named by `--set` does not have are gone.
+
+    Args:
+        document: parsed config with overrides applied.
+        default_name: name of the run if the config gives none.
+        old_names: components whose name alone was overridden.
+        problems: takes what is wrong.
+
+    Raises:
+        ConfigErrors: all that is wrong, one line each.
+    """
+    for section in ("data", "model", "train", "eval"):
+        if section in document.values and document.values[section] is None:
+            document.values[section] = {}
+    modules = {section: _load(section, document, problems) for section in NAMED_SECTIONS}
+    root = root_class(
+        *(getattr(modules[section], "Config", Any) for section in NAMED_SECTIONS), default_name=default_name
+    )
+    outline = Outline.of(root.model_json_schema())
+    _drop_foreign_keys(document, outline, old_names)
+    _complete_components(document, (), outline)
+    options = _validate(root, document, outline, problems)
+    _check_task(modules["data"], modules["model"], document, problems)
+    problems.raise_if_any()
+    return options
+
+
+def root_class(data: Any, model: Any, default_name: str = "run") -> type[BaseModel]:
+    """Returns the pydantic model of a whole config.
+
+    Args:
+        data: type of section `data`.
+        model: type of section `model`.
+        default_name: default of key `name`.
+    """
+    fields: dict[str, Any] = {
+        "name": (RunName, Field(default_name, description="Name of the run. Default: the file's name.")),
+        "seed": (Seed, Field(0, description="Start of all randomness: weights, order of examples, dropout.")),
+        "data": (data, Field(description="Data set and its options.")),
+        "model": (model, Field(description="Model and its options.")),
+        "train": (TrainOptions, Field(TrainOptions(), description="How the model is trained.")),
+        "eval": (EvalOptions, Field(EvalOptions(), description="How the model is evaluated.")),
+    }
+    return create_model("Run", __base__=Section, **fields)
+
+
+def _load(section: str, document: Document, problems: Problems) -> ModuleType | None:
+    """Returns the module that a section's name stands for; None, with a problem added, if there is none."""
+    kind = NAMED_SECTIONS[section]
+    known = catalog.names(kind)
+    if section not in document.values:
+        return None
+    value = document.values[section]
+    if isinstance(value, str):
+        _name_to_mapping(document, (section,))
+        value = document.values[section]
+    path: KeyPath = (section, "name")
+    if not isinstance(value, dict):
+        what = f"expected a mapping with a name, received {received(value, document.raw.get((section,)))}"
+        problems.add(document.origin_near((section,)), (section,), what)
+        return None
+    if "name" not in value:
+        what = f"missing key, expected one of {', '.join(known)}"
+        problems.add(document.origin_near(path), path, what)
+        return None
+    name = value["name"]
+    if name not in known:
+        what = f"unknown {catalog.KINDS[kind]} {received(name, document.raw.get(path))}, "
+        problems.add(document.origin_near(path), path, what + catalog.hint(str(name), known))
+        return None
+    return catalog.load(kind, name)
+
+
+def _name_to_mapping(document: Document, path: KeyPath) -> None:
+    reduce(step, path[:-1], document.values)[path[-1]] = {"name": reduce(step, path, document.values)}
+    name_path = (*path, "name")
+    if path in document.origins:
+        document.origins[name_path] = document.origins[path]
+    if path in document.raw:
+        document.raw[name_path] = document.raw[path]
+
+
+def _drop_foreign_keys(document: Document, outline: Outline, old_names: OldNames) -> None:
+    """Drops keys from the file that belong to the component it named and not to the one `--set` named."""
+    for path, old_name in old_names.items():
+        value = reduce(step, path, document.values)
+        around = outline.find(path, document.values)
+        if not isinstance(value, dict) or around is None:
+            continue
+        old_name = old_name or around.default_name
+        if len(path) == 1 and path[0] in NAMED_SECTIONS:
+            old = _outline_of(NAMED_SECTIONS[str(path[0])], old_name)
+        else:
+            old = around.components.get(str(old_name))
+        old_keys = old.keys({"name": old_name}) if old else []
+        new_keys = around.keys(value)
+        for key in set(old_keys) & value.keys() - set(new_keys):
+            key_path = (*path, key)
+            if new_keys and not document.origin_near(key_path).is_override:
+                del value[key]
+                document.forget(key_path)
+
+
+def _outline_of(kind: str, name: str | None) -> Outline | None:
+    if name not in catalog.names(kind):
+        return None
+    return Outline.of(catalog.load(kind, str(name)).Config.model_json_schema())
+
+
+def _complete_components(document: Document, path: KeyPath, outline: Outline) -> None:
+    """Gives each component its mapping: `additive` becomes `{name: additive}`.
+
+    A component that only `--set` gives options to keeps its default name.
+    """
+    value = reduce(step, path, document.values)
+    if isinstance(value, str) and outline.components:
+        _name_to_mapping(document, path)
+    if not isinstance(value, dict):
+        return
+    if outline.components and "name" not in value and document.origin_near(path).is_override:
+        name = outline.default_name
+        if name is not None:
+            value["name"] = name
+    for key in list(value):
+        child = outline.child(key, value)
+        if child is not None:
+            _complete_components(document, (*path, key), child)
+
+
+def _validate(root: type[BaseModel], document: Document, outline: Outline, problems: Problems) -> Any:
+    """Returns the typed options, or None with problems added.
+
+    The values go through JSON: there a list may become a tuple and text a path, and all else stays strict.
+    """
+    for is_first in (True, False):
+        try:
+            return root.model_validate_json(json.dumps(document.values))
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        if is_first and not _take_typed_text(document, outline, errors):
+            break
+    add_pydantic_errors(problems, errors, document, outline)
+    return None
+
+
+def _take_typed_text(document: Document, outline: Outline, errors: list[Any]) -> bool:
+    """Where text is expected and an unquoted `1`, `true` or `null` was typed, takes it as text."""
+    any_taken = False
+    for path in errors_by_path(errors, document, outline):
+        text, place = document.raw.get(path), outline.find(path, document.values)
+        if (
+            text
+            and place
+            and place.takes_text(text)
+            and not isinstance(reduce(step, path, document.values), str)
+        ):
+            reduce(step, path[:-1], document.values)[path[-1]] = text
+            any_taken = True
+    return any_taken
+
+
+def _check_task(
+    data: ModuleType | None, model: ModuleType | None, document: Document, problems: Problems
+) -> None:
+    if data is None or model is None or model.TASK in data.TASKS:
+        return
+    models = [name for name in catalog.names("models") if catalog.load("models", name).TASK in data.TASKS]
+    datasets = [
+        name for name in catalog.names("datasets") if model.TASK in catalog.load("datasets", name).TASKS
+    ]
+    path: KeyPath = ("model", "name")
+    model_name, data_name = (document.values[section]["name"] for section in ("model", "data"))
+    what = (
+        f"'{model_name}' is for {model.TASK} and data '{data_name}' for {' and '.join(data.TASKS)}; "
+        f"models that fit: {', '.join(models) or 'none'}; data sets that fit: {', '.join(datasets) or 'none'}"
+    )
+    problems.add(document.origin_near(path), path, what)
+
+
+def flatten(values: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Returns the leaves of nested mappings by path; lists and empty mappings are leaves."""
+    leaves: dict[tuple[str, ...], Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            leaves.update(flatten(value, (*path, key)))
+        else:
+            here = (*path, key)
+            leaves[here] = value
+    return leaves

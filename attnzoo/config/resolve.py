@@ -1,0 +1,161 @@
+"""A config file and `--set` -> the typed, complete config of one run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from attnzoo import catalog
+from attnzoo.config.checking import check, flatten
+from attnzoo.config.overrides import apply_overrides
+from attnzoo.config.problems import Problems
+from attnzoo.config.sections import DataOptions, EvalOptions, Section, TrainOptions
+from attnzoo.config.source import Document, Origin, parse, read
+from attnzoo.config.writing import Comment, to_text
+from attnzoo.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """All options of one run.
+
+    Attributes:
+        name: name of the run: the config file's name without its ending, unless the config gives one.
+        seed: start of all randomness, 0 to 2^32 - 1.
+        data: options of the data set.
+        model: options of the model.
+        train: how the model is trained.
+        eval: how the model is evaluated.
+    """
+
+    name: str
+    seed: int
+    data: DataOptions
+    model: Section
+    train: TrainOptions
+    eval: EvalOptions
+
+    @classmethod
+    def read(cls, path: Path) -> RunConfig:
+        """Reads the `config.yaml` of a run folder, or any config file.
+
+        Raises:
+            UserError: the file is missing.
+            ConfigErrors: all that is wrong in it.
+        """
+        if not path.is_file():
+            raise UserError(f"{path}: not found; is this a run folder?")
+        return _resolve(read(path), (), _stem(path)).config
+
+    @classmethod
+    def from_yaml_text(cls, text: str, file: str = "config.yaml") -> RunConfig:
+        """Returns the config written in `text`.
+
+        Args:
+            text: YAML.
+            file: name for messages.
+
+        Raises:
+            ConfigErrors: all that is wrong in it.
+        """
+        return _resolve(parse(text, file), (), _stem(Path(file))).config
+
+    def values(self) -> dict[str, Any]:
+        """Returns all options as plain values, section by section."""
+        plain: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            plain[field.name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        return plain
+
+    def flat(self) -> dict[str, Any]:
+        """Returns all options by path: `{"train.learning_rate": 0.001, ...}`; lists are values."""
+        return {".".join(path): value for path, value in flatten(self.values()).items()}
+
+    def changed_keys(self, other: RunConfig) -> list[str]:
+        """Returns the paths whose values differ, sorted; `name` is only a label and not among them."""
+        mine, theirs = self.flat(), other.flat()
+        absent = object()
+        paths = sorted((mine.keys() | theirs.keys()) - {"name"})
+        return [path for path in paths if _differ(mine.get(path, absent), theirs.get(path, absent))]
+
+    def to_yaml(self) -> str:
+        """Returns the complete config as YAML that `from_yaml_text` reads back to an equal config."""
+        return to_text(self.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class ResolvedConfig:
+    """A config and where each of its values was written.
+
+    Attributes:
+        config: the options.
+        origins: path of a leaf or section -> where it was written; what is not in it is a default.
+    """
+
+    config: RunConfig
+    origins: dict[tuple[str | int, ...], Origin]
+
+    def origin(self, path: str) -> str:
+        """Returns where the value at `path` is from: "configs/x.yaml:12", "--set" or "default"."""
+        origin = self.origins.get(tuple(path.split(".")))
+        return origin.short if origin else "default"
+
+    def flat(self) -> dict[str, Any]:
+        """Returns all options by path: `{"train.learning_rate": 0.001, ...}`; lists are values."""
+        return self.config.flat()
+
+    def changed_keys(self, other: ResolvedConfig | RunConfig) -> list[str]:
+        """Returns the paths whose values differ, sorted; `name` is only a label and not among them."""
+        return self.config.changed_keys(other.config if isinstance(other, ResolvedConfig) else other)
+
+    def to_yaml(self, with_origins: bool = False) -> str:
+        """Returns the complete config as YAML that can be run again.
+
+        Args:
+            with_origins: adds to each line where its value is from.
+        """
+        comment: Comment | None = (lambda path: self.origin(".".join(path))) if with_origins else None
+        return to_text(self.config.values(), comment)
+
+
+def resolve(path: str | Path, overrides: Sequence[str] = ()) -> ResolvedConfig:
+    """Reads a config file, applies overrides, checks all of it and fills in the defaults.
+
+    Args:
+        path: YAML file.
+        overrides: `section.key=value` each; see `apply_overrides`. `model.attention.name=X` changes the
+            mechanism and keeps those options of the file that X has too; `model.attention=X` drops them all.
+
+    Raises:
+        UserError: there is no such file.
+        ConfigErrors: all that is wrong, one line `FILE:LINE: path: what, expected, received` each.
+    """
+    path = Path(path)
+    if not path.is_file():
+        known = {str(catalog.config_path(name)): name for name in catalog.names("configs")}
+        by_stem = {name: file for file, name in known.items()}
+        near = by_stem.get(str(path)) or by_stem.get(path.stem)
+        suggestion = f"did you mean '{near}'?" if near else catalog.hint(str(path), known)
+        raise UserError(f"{path}: there is no such config file, {suggestion}")
+    return _resolve(read(path), overrides, _stem(path))
+
+
+def _resolve(document: Document, overrides: Sequence[str], name: str) -> ResolvedConfig:
+    problems = Problems()
+    old_names = apply_overrides(document, overrides, problems)
+    options = check(document, name, old_names, problems)
+    fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(RunConfig)}
+    return ResolvedConfig(RunConfig(**fields), document.origins)
+
+
+def _stem(path: Path) -> str:
+    return path.stem.lstrip(".") or "run"
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return type(one) is not type(other) or bool(one != other)

@@ -1,0 +1,59 @@
+"""JSON Schema of config files, for editors that complete and check while one types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from attnzoo import catalog
+from attnzoo.config.checking import NAMED_SECTIONS, root_class
+
+
+def schema() -> dict[str, Any]:
+    """Returns the JSON Schema (draft 2020-12) of a config: any data set, any model, all options described."""
+    classes: dict[str, list[Any]] = {
+        section: [catalog.load(kind, name).Config for name in catalog.names(kind)]
+        for section, kind in NAMED_SECTIONS.items()
+    }
+    root = root_class(dict[str, Any], dict[str, Any])
+    inputs = [(config, "validation") for config in [*classes["data"], *classes["model"], root]]
+    references, document = models_json_schema(inputs)  # type: ignore[arg-type]
+    definitions = document["$defs"]
+    run = definitions.pop(references[(root, "validation")]["$ref"].removeprefix("#/$defs/"))
+    del run["properties"]["name"]["default"]
+    for section, configs in classes.items():
+        run["properties"][section] = {
+            "description": run["properties"][section]["description"],
+            "oneOf": [references[(config, "validation")] for config in configs],
+        }
+    for section in ("train", "eval"):
+        reference = {"$ref": run["properties"][section]["$ref"]}
+        description = run["properties"][section]["description"]
+        run["properties"][section] = {"description": description, "anyOf": [reference, {"type": "null"}]}
+    for definition in definitions.values():
+        _require_name(definition)
+        for place in definition.get("properties", {}).values():
+            _accept_bare_names(place)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://attnzoo.invalid/config.schema.json",
+        **run,
+        "title": "attnzoo config",
+        "$defs": definitions,
+    }
+
+
+def _require_name(definition: dict[str, Any]) -> None:
+    """Makes the constant `name` required: without it more than one alternative could match."""
+    if "const" in definition.get("properties", {}).get("name", {}):
+        definition["required"] = sorted({*definition.get("required", []), "name"})
+
+
+def _accept_bare_names(place: dict[str, Any]) -> None:
+    """Where a component is chosen by name, accepts the name alone too: `attention: additive`."""
+    for alternative in [*place.get("anyOf", []), place]:
+        if "discriminator" in alternative:
+            known = sorted(alternative.pop("discriminator")["mapping"])
+            bare = {"type": "string", "enum": known}
+            alternative["anyOf"] = [bare, {"oneOf": alternative.pop("oneOf")}]

@@ -1,0 +1,150 @@
+"""The options of a run, section by section. Defaults live here and nowhere else.
+
+Data sets, models and attention layers add their own options in their own files, by subclassing
+`DataOptions` (or one of its kinds) and `Section`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """Base of every group of options: strict types, unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataOptions(Section):
+    """Options that every data set has."""
+
+    name: str = Field(description="Data set, by the name that `attnzoo list datasets` shows.")
+    validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.1, description="Share of train held out where the data has no validation split, 0 to 1."
+    )
+
+
+class TextOptions(DataOptions):
+    """Options of data with text in it."""
+
+    tokenizer: Literal["words", "characters", "subwords"] = Field(
+        "words", description="What a token is. Subwords are learned from the training texts (SentencePiece)."
+    )
+    lowercase: bool = Field(True, description="Lowercase texts before they are split into tokens.")
+    vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = Field(
+        10_000, description="Most token ids of a vocabulary, the 4 special ones included."
+    )
+    max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
+        256, description="Longest text, in tokens; the rest of a longer one is cut and its share reported."
+    )
+    num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
+        3, description="Number of fixed lengths that batches are padded to: each costs one compilation."
+    )
+
+
+class TranslationOptions(TextOptions):
+    """Options of data with pairs of texts."""
+
+    shared_vocabulary: bool = Field(False, description="One vocabulary for source and target together.")
+
+
+class ImageOptions(DataOptions):
+    """Options of data with images in it."""
+
+    image_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
+        None,
+        description="[height, width] in pixels that images are resized to. Default: the size of the first.",
+    )
+    channels: Literal[1, 3] | None = Field(None, description="1 grey, 3 colour. Default: as the first image.")
+    augment: list[Literal["flip", "shift", "cutout"]] = Field(
+        [],
+        description="Random changes in training: mirror left-right, shift up to 1/8, erase a square of 1/4.",
+    )
+
+
+class TrainOptions(Section):
+    """How the model is trained."""
+
+    epochs: PositiveInt = Field(10, description="Passes over the training data.")
+    steps: PositiveInt | None = Field(None, description="Optimizer steps; if given, epochs is not used.")
+    batch_size: PositiveInt = Field(64, description="Examples a batch, over all replicas.")
+    batch_tokens: PositiveInt | None = Field(
+        None,
+        description="Most padded tokens a batch, of the longest text; if given, batch_size is not used.",
+    )
+    accumulate: PositiveInt = Field(
+        1, description="Batches whose gradients are summed for one optimizer step."
+    )
+    replicas: PositiveInt = Field(
+        1, description="Devices that share each batch (GPUs, or CPUs where there are none)."
+    )
+    xla: Literal["auto"] | bool = Field("auto", description="Compile the training step with XLA.")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="Type of the computation; weights are float32 always."
+    )
+    optimizer: Literal["adamw", "sgd", "lamb", "lion", "adafactor"] = Field(
+        "adamw", description="Update rule."
+    )
+    learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="Peak learning rate.")
+    weight_decay: Annotated[float, Field(ge=0.0)] = Field(
+        0.0,
+        description="Decoupled decay a step, times the learning rate; not for biases and normalisation.",
+    )
+    beta_1: Rate = Field(0.9, description="Decay of the first moment; momentum of sgd.")
+    beta_2: Rate = Field(0.999, description="Decay of the second moment (adamw, lamb, lion).")
+    schedule: Literal["constant", "cosine", "inverse_square_root", "step", "plateau"] = Field(
+        "constant", description="How the learning rate falls after warm-up."
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="Steps of linear rise from 0 to the peak."
+    )
+    schedule_every: PositiveInt = Field(1000, description="step: steps between two falls.")
+    schedule_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.5, description="step, plateau: factor of one fall. cosine falls to 0."
+    )
+    schedule_patience: PositiveInt = Field(
+        2, description="plateau: evaluations without a better one before a fall."
+    )
+    clip_norm: Annotated[float, Field(gt=0.0)] | None = Field(
+        None, description="Gradients with a larger global norm are scaled down to it."
+    )
+    label_smoothing: Rate = Field(0.0, description="Probability spread over all classes, 0 to 1.")
+    ema: Rate = Field(
+        0.0, description="Decay of the moving average of weights, 0 = off; evaluated instead of the weights."
+    )
+    early_stopping: PositiveInt | None = Field(
+        None, description="Evaluations without a better one before training stops."
+    )
+    checkpoint_seconds: Annotated[float, Field(ge=0.0)] = Field(
+        60.0, description="Most seconds of work that a crash can lose, evaluations apart."
+    )
+    log_every: PositiveInt = Field(
+        20, description="Steps between two lines of metrics.jsonl and TensorBoard."
+    )
+
+
+class EvalOptions(Section):
+    """How the model is evaluated and which weights are kept."""
+
+    every: PositiveInt | None = Field(
+        None, description="Optimizer steps between two evaluations. Default: every epoch."
+    )
+    weights: Literal["best", "last", "average"] = Field(
+        "best",
+        description="Weights of the finished run: best on validation, last, or the mean of the last ones.",
+    )
+    average: PositiveInt = Field(
+        5, description="Number of evaluations whose weights are averaged (weights: average)."
+    )
+    batch_size: PositiveInt | None = Field(None, description="Examples a batch. Default: as in training.")
+    decode: Literal["final", "every"] = Field(
+        "final", description="When translations are generated and scored: at the end, or at every evaluation."
+    )
+    samples: Annotated[int, Field(ge=0, le=64)] = Field(
+        8, description="Sample predictions shown in TensorBoard."
+    )

@@ -1,0 +1,142 @@
+"""Dates as people write them in 30 languages, to be translated to ISO 8601; made from Unicode CLDR by Babel."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+import re
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from attnzoo.config.sections import TranslationOptions
+from attnzoo.data.text_files import object_array
+from attnzoo.info import TRANSLATION, DataSplits, Split
+
+if TYPE_CHECKING:
+    from babel import Locale
+
+TASKS = (TRANSLATION,)
+
+FIRST_YEAR = 1900
+LAST_YEAR = 2099
+VALIDATION_EXAMPLES = 500
+LOCALES = (
+    *("en_US", "en_GB", "de", "nl", "da", "nb", "sv", "is", "fr", "es", "pt", "it", "ca", "ro", "fi", "hu", "tr", "lt"),
+    *("lv", "cs", "sk", "pl", "ru", "uk", "bg", "el", "ja", "ko", "zh", "vi"),
+)
+NUMERIC_LOCALE = "en"
+"""Writes the patterns without names, which look alike in every locale of the list."""
+
+EXTRA_PATTERNS = ("EEE d MMM y", "d MMMM y", "y-MM-dd", "y/MM/dd", "dd.MM.y")
+
+
+class Config(TranslationOptions):
+    """Pairs such as `7 mars 2021` -> `2021-03-07`, generated; no download."""
+
+    name: Literal["dates"] = Field(description="Dates of many languages and styles to ISO 8601; no download.")
+    tokenizer: Literal["words", "characters", "subwords"] = Field("characters", description="What a token is.")
+    lowercase: bool = Field(False, description="Lowercase texts before they are split into tokens.")
+    max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(64, description="Longest text, in tokens.")
+    num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="Number of fixed lengths that batches are padded to: each costs one compilation."
+    )
+    train_examples: Annotated[int, Field(ge=1, le=500_000)] = Field(20_000, description="Number of pairs to learn from.")
+    test_examples: Annotated[int, Field(ge=1, le=50_000)] = Field(1_000, description="Number of pairs to report on.")
+
+
+class Style(NamedTuple):
+    """One way to write a date: a CLDR pattern and the locale whose names fill it."""
+
+    locale: str
+    pattern: str
+
+    @property
+    def numeric(self) -> bool:
+        """True where the pattern has no name of a month or a weekday in it."""
+        return not re.search("MMM|E|c", _fields(self.pattern))
+
+    @property
+    def month_first(self) -> bool:
+        """True for numbers in the American order, month before day before year."""
+        fields = _fields(self.pattern)
+        return self.numeric and fields.index("M") < fields.index("d") < fields.index("y")
+
+
+def load(config: Config, task: str, seed: int) -> DataSplits:
+    """Returns sources and targets <object>[examples]; always the same ones for the same counts.
+
+    A day (1900-01-01 to 2099-12-31) belongs to test, validation or train by the SHA-256 of its ISO string
+    (10, 10 and 80 %), so that no day of test is in train in any style. No source has two targets.
+    """
+    days: dict[str, list[datetime.date]] = {"train": [], "validation": [], "test": []}
+    day = datetime.date(FIRST_YEAR, 1, 1)
+    while day.year <= LAST_YEAR:
+        days[{0: "test", 1: "validation"}.get(_hash(day) % 10, "train")].append(day)
+        day += datetime.timedelta(days=1)
+    train = _examples(days["train"], config.train_examples, "dates train")
+    validation = _examples(days["validation"], VALIDATION_EXAMPLES, "dates validation")
+    test = _examples(days["test"], config.test_examples, "dates test")
+    return DataSplits(train, validation, test)
+
+
+@functools.lru_cache(maxsize=1)
+def styles() -> tuple[Style, ...]:
+    """Returns every style once: the four formats of each locale and the extra patterns.
+
+    Two-digit years are written in full, since the century could not be known otherwise.
+    """
+    from babel.dates import get_date_format
+
+    found = {}
+    for locale in LOCALES:
+        formats = [get_date_format(width, _locale(locale)).pattern for width in ("full", "long", "medium", "short")]
+        for pattern in (*formats, *EXTRA_PATTERNS):
+            style = Style(locale, re.sub("y+", "y", pattern))
+            found[style._replace(locale=NUMERIC_LOCALE) if style.numeric else style] = None
+    return tuple(found)
+
+
+def write(day: datetime.date, style: Style) -> str | None:
+    """Returns the day in that style, or None where a reader could take the month for the day.
+
+    03/04/2021 is the third of April in most of the world and the fourth of March in America. Numbers in the
+    American order are therefore used only where they cannot be read the other way: after the 12th, or 03/03.
+    """
+    from babel.dates import format_date
+
+    if style.month_first and day.day <= 12 and day.day != day.month:
+        return None
+    return format_date(day, style.pattern, _locale(style.locale))
+
+
+def _examples(days: list[datetime.date], count: int, origin: str) -> Split:
+    """Takes the days in the order of their hash, with another style in each pass, until there are enough."""
+    ordered = sorted(days, key=_hash)
+    pairs: dict[str, str] = {}
+    for turn in range(len(styles())):
+        for day in ordered:
+            source = write(day, styles()[(_hash(day) // 10 + turn) % len(styles())])
+            if source is not None:
+                pairs.setdefault(source, day.isoformat())
+            if len(pairs) == count:
+                return Split({"source": object_array(list(pairs)), "target": object_array(list(pairs.values()))}, origin)
+    raise ValueError(f"{origin}: {count} examples asked for, {len(pairs)} different ones exist; ask for fewer.")
+
+
+@functools.lru_cache(maxsize=100_000)
+def _hash(day: datetime.date) -> int:
+    return int.from_bytes(hashlib.sha256(day.isoformat().encode()).digest()[:8], "big")
+
+
+@functools.lru_cache(maxsize=len(LOCALES) + 1)
+def _locale(name: str) -> Locale:
+    from babel import Locale
+
+    return Locale.parse(name)
+
+
+def _fields(pattern: str) -> str:
+    """Returns the pattern without its quoted text."""
+    return re.sub("'[^']*'", "", pattern)

@@ -1,0 +1,53 @@
+"""Handwritten digits from the UCI repository, as shipped inside scikit-learn."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from attnzoo.config.sections import ImageOptions
+from attnzoo.info import IMAGE_CLASSIFICATION, DataSplits, Split
+
+TASKS = (IMAGE_CLASSIFICATION,)
+
+TEST_SHARE = 0.2
+VALIDATION_SHARE = 0.1
+
+
+class Config(ImageOptions):
+    """1,797 grey images of 8 x 8 pixels, 10 classes."""
+
+    name: Literal["digits"] = Field(description="UCI handwritten digits, 8 x 8 grey, 10 classes; no download.")
+
+
+def load(config: Config, task: str, seed: int) -> DataSplits:
+    """Returns images <uint8>[examples, 8, 8, 1] and labels <int32>[examples].
+
+    The split never changes, so that results compare: each class is put into the order of the SHA-256 of its
+    images and cut into 20 % test, 10 % validation and the rest train.
+
+    Reference:
+        Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", https://doi.org/10.24432/C50P49
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]  # [examples, 8, 8, 1]
+    labels = digits.target.astype(np.int32)  # [examples]
+    parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
+    for label in range(10):
+        order = sorted(np.flatnonzero(labels == label), key=lambda index: hashlib.sha256(images[index]).digest())
+        indices = np.array(order)
+        num_test = round(TEST_SHARE * len(indices))
+        num_validation = round(VALIDATION_SHARE * len(indices))
+        parts["test"].append(indices[:num_test])
+        parts["validation"].append(indices[num_test : num_test + num_validation])
+        parts["train"].append(indices[num_test + num_validation :])
+    splits = {}
+    for name, chosen in parts.items():
+        indices = np.sort(np.concatenate(chosen))
+        splits[name] = Split({"image": images[indices], "label": labels[indices]}, f"digits {name}")
+    return DataSplits(splits["train"], splits["validation"], splits["test"], tuple(str(label) for label in range(10)))

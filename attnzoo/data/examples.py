@@ -1,0 +1,242 @@
+"""From raw splits to encoded examples: what is learned from the training split, and texts as token ids."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.config.sections import DataOptions, ImageOptions, TextOptions
+from attnzoo.data import image as image_ops
+from attnzoo.data import tokenizers
+from attnzoo.info import IMAGE_CLASSIFICATION, TRANSLATION, DataInfo, DataSplits, Lengths, Split
+
+ENCODE_CHUNK = 4096
+BUCKET_ROUNDING = 4
+TEXT_FEATURES = {"text_classification": ("text",), "translation": ("source", "target"), "image_classification": ()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """Token ids of all texts: `values` <int32>[tokens] and `offsets` <int64>[examples + 1]."""
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """<int64>[examples], tokens a text."""
+        return np.diff(self.offsets)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """One split ready for batches.
+
+    Attributes:
+        texts: text feature -> token ids; translation texts end with END.
+        images: as in `Split`, or None.
+        labels: <int32>[examples], or None for translation.
+        buckets: <int32>[examples], index into `DataInfo.buckets`.
+        raw: the split these came from.
+    """
+
+    texts: Mapping[str, Ragged]
+    images: np.ndarray | None
+    labels: np.ndarray | None
+    buckets: np.ndarray
+    raw: Split
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    @property
+    def text_features(self) -> tuple[str, ...]:
+        """Names of the text features, in the order of the batches' lengths."""
+        return tuple(self.texts)
+
+
+def carve_validation(splits: DataSplits, fraction: float, seed: int) -> DataSplits:
+    """Holds out a share of train where there is no validation split: the same examples for the same seed."""
+    if splits.validation is not None:
+        return splits
+    total = len(splits.train)
+    held_out = min(total - 1, max(1, round(total * fraction)))
+    if held_out < 1:
+        return dataclasses.replace(splits, validation=splits.train)
+    order = np.random.default_rng(np.random.SeedSequence((seed, 0x5A11D))).permutation(total)
+    origin = f"{splits.train.origin} ({held_out} held out for validation)"
+    return dataclasses.replace(
+        splits,
+        train=splits.train.take(np.sort(order[held_out:])),
+        validation=splits.train.take(np.sort(order[:held_out]), origin),
+    )
+
+
+def learn(splits: DataSplits, options: DataOptions, task: str) -> tuple[DataInfo, dict[str, Examples]]:
+    """Learns vocabularies, buckets and pixel statistics from train, and encodes every split.
+
+    Args:
+        splits: raw examples; validation is there.
+        options: the data section of the config.
+        task: a task name of `attnzoo.info`.
+
+    Returns:
+        What the model has to know, and the encoded split of every name.
+    """
+    named = splits.named()
+    counts = {name: len(split) for name, split in named.items()}
+    info = DataInfo(task, labels=splits.labels, num_examples=counts, fingerprint=fingerprint(splits))
+    if task == IMAGE_CLASSIFICATION:
+        info = _learn_images(info, splits.train, options)
+    else:
+        info = _learn_vocabularies(info, splits.train, options)
+    texts = {name: encode_texts(split, info) for name, split in named.items()}
+    if isinstance(options, TextOptions) and task != IMAGE_CLASSIFICATION:
+        buckets = make_buckets(texts["train"], options.num_buckets, options.max_length)
+        cut = {name: cut_share(ids, buckets[-1]) for name, ids in texts.items()}
+        info = dataclasses.replace(info, buckets=buckets, cut_share=cut)
+    return info, {name: _examples(split, texts[name], info) for name, split in named.items()}
+
+
+def encode_split(split: Split, info: DataInfo) -> Examples:
+    """Encodes a split with what was learned before."""
+    return _examples(split, encode_texts(split, info), info)
+
+
+def _examples(split: Split, texts: dict[str, Ragged], info: DataInfo) -> Examples:
+    buckets = assign_buckets(texts, info.buckets) if texts else np.zeros(len(split), np.int32)
+    return Examples(texts, split.columns.get("image"), split.columns.get("label"), buckets, split)
+
+
+def _learn_images(info: DataInfo, train: Split, options: DataOptions) -> DataInfo:
+    if not isinstance(options, ImageOptions):
+        raise ValueError(f"Data set '{options.name}' has no image options; expected a subclass of ImageOptions.")
+    column = train.columns["image"]
+    height, width, channels = image_ops.shape_of_first(column)
+    if options.image_size is not None:
+        height, width = options.image_size
+    channels = options.channels or channels
+    shape = (height, width, channels)
+    mean, std = image_ops.pixel_statistics(column, shape)
+    return dataclasses.replace(info, image_shape=shape, image_mean=mean, image_std=std)
+
+
+def _learn_vocabularies(info: DataInfo, train: Split, options: DataOptions) -> DataInfo:
+    if not isinstance(options, TextOptions):
+        raise ValueError(f"Data set '{options.name}' has no text options; expected a subclass of TextOptions.")
+    features = TEXT_FEATURES[info.task]
+
+    def build(columns: tuple[str, ...]) -> dict:
+        texts = [text for name in columns for text in train.columns[name]]
+        return tokenizers.build(options.tokenizer, texts, options.vocabulary_size, options.lowercase)
+
+    if getattr(options, "shared_vocabulary", False):
+        states = dict.fromkeys(features, build(features))
+    else:
+        states = {name: build((name,)) for name in features}
+    sizes = {name: tokenizers.from_state(state).vocabulary_size for name, state in states.items()}
+    return dataclasses.replace(info, tokenizers=states, vocabulary_sizes=sizes)
+
+
+def encode_texts(split: Split, info: DataInfo) -> dict[str, Ragged]:
+    """Returns the token ids of every text feature; in translation each text ends with END."""
+    encoded = {}
+    for name, state in info.tokenizers.items():
+        tokenizer = tokenizers.from_state(state)
+        column = split.columns[name]
+        chunks = [
+            tokenizer.encode(tf.constant(list(column[start : start + ENCODE_CHUNK])))
+            for start in range(0, len(column), ENCODE_CHUNK)
+        ]
+        if info.task == TRANSLATION:
+            chunks = [tf.concat([ids, tf.fill([ids.nrows(), 1], tokenizers.END)], axis=1) for ids in chunks]
+        lengths = np.concatenate([ids.row_lengths().numpy() for ids in chunks])
+        values = np.concatenate([ids.flat_values.numpy() for ids in chunks]).astype(np.int32)
+        values = values if values.size else np.zeros(1, np.int32)
+        encoded[name] = Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    return encoded
+
+
+def make_buckets(texts: Mapping[str, Ragged], num_buckets: int, max_length: int) -> tuple[Lengths, ...]:
+    """Chooses the fixed lengths that make the fewest padded tokens.
+
+    Examples are ordered by their total length and cut into `num_buckets` groups; each group's length is its
+    longest text of every feature, rounded up to a multiple of 4. The cuts are found by dynamic programming
+    over 64 quantiles.
+
+    Args:
+        texts: encoded training split.
+        num_buckets: most buckets.
+        max_length: no bucket is longer, in tokens.
+    """
+    lengths = np.stack([np.clip(ids.lengths, 1, max_length) for ids in texts.values()], axis=1)
+    rounded = np.minimum(-(-lengths // BUCKET_ROUNDING) * BUCKET_ROUNDING, max_length)
+    rounded = rounded[np.argsort(rounded.sum(axis=1), kind="stable")]  # [examples, features]
+    edges = np.unique(np.linspace(0, len(rounded), 65).astype(int))
+    groups = len(edges) - 1
+    cost = np.full((groups + 1, groups + 1), np.inf)
+    for start in range(groups):
+        longest = np.zeros(rounded.shape[1], int)
+        for end in range(start + 1, groups + 1):
+            longest = np.maximum(longest, rounded[edges[end - 1] : edges[end]].max(axis=0))
+            cost[start, end] = longest.sum() * (edges[end] - edges[start])
+    cuts = _cheapest_cuts(cost, min(num_buckets, groups))
+    names = list(texts)
+    buckets: list[Lengths] = []
+    longest = np.zeros(rounded.shape[1], int)
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        longest = np.maximum(longest, rounded[edges[start] : edges[end]].max(axis=0))
+        buckets.append({name: int(length) for name, length in zip(names, longest, strict=True)})
+    return tuple(bucket for number, bucket in enumerate(buckets) if bucket not in buckets[:number])
+
+
+def _cheapest_cuts(cost: np.ndarray, parts: int) -> list[int]:
+    """Returns the borders of the cheapest division of [0, n] into `parts` pieces, by dynamic programming."""
+    size = cost.shape[0]
+    best, previous = cost[0].copy(), []
+    for _ in range(parts - 1):
+        total = best[:, None] + cost  # [border, end]
+        previous.append(total.argmin(axis=0))
+        best = total.min(axis=0)
+    cuts = [size - 1]
+    for borders in reversed(previous):
+        cuts.append(int(borders[cuts[-1]]))
+    return [0, *reversed(cuts)]
+
+
+def assign_buckets(texts: Mapping[str, Ragged], buckets: tuple[Lengths, ...]) -> np.ndarray:
+    """Returns <int32>[examples]: the first bucket that an example fits into, or the last one."""
+    count = len(next(iter(texts.values())).lengths)
+    assigned = np.full(count, len(buckets) - 1, np.int32)
+    for number in range(len(buckets) - 2, -1, -1):
+        fits = np.ones(count, bool)
+        for name, ids in texts.items():
+            fits &= ids.lengths <= buckets[number][name]
+        assigned[fits] = number
+    return assigned
+
+
+def cut_share(texts: Mapping[str, Ragged], longest: Lengths) -> float:
+    """Returns the share of tokens beyond the longest bucket, 0 to 1."""
+    total = sum(int(ids.lengths.sum()) for ids in texts.values())
+    lost = sum(int(np.maximum(ids.lengths - longest[name], 0).sum()) for name, ids in texts.items())
+    return lost / max(1, total)
+
+
+def fingerprint(splits: DataSplits) -> str:
+    """Returns the SHA-256 over all raw examples; files named by path count by their name."""
+    digest = hashlib.sha256()
+    for name, split in sorted(splits.named().items()):
+        for column_name, column in sorted(split.columns.items()):
+            digest.update(f"{name}/{column_name}/{len(column)}".encode())
+            if column.dtype == object:
+                for item in column:
+                    data = item if isinstance(item, bytes) else item.encode("utf-8", "surrogatepass")
+                    digest.update(len(data).to_bytes(8, "little") + data)
+            else:
+                digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()

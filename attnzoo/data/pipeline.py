@@ -1,0 +1,199 @@
+"""From encoded examples to batches, in an order that is a pure function of (seed, epoch, index).
+
+`plan_epoch` decides in NumPy which examples make which batch; `batches` turns plans into tensors with
+`tf.data`. A resumed run starts at the batch it needs: nothing is replayed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.data import image as image_ops
+from attnzoo.data.examples import Examples
+from attnzoo.data.tokenizers import START
+from attnzoo.info import TRANSLATION, DataInfo
+
+Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
+"""(inputs, targets). Targets hold `labels` or `tokens`, `weights` <float32>[batch] (0 for rows that only
+fill up the last batch) and `indices` <int32>[batch] of the examples in their split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedBatch:
+    """One batch: `indices` <int32>[batch] of which the first `count` are real, and its bucket."""
+
+    indices: np.ndarray
+    count: int
+    bucket: int
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchSizes:
+    """How many examples a batch holds.
+
+    Attributes:
+        examples: examples a batch, unless `tokens` is given.
+        tokens: most padded tokens a batch, counted on its longest text feature.
+        multiple: every batch is a multiple of this (the number of replicas).
+    """
+
+    examples: int
+    tokens: int | None = None
+    multiple: int = 1
+
+    def of(self, lengths: Mapping[str, int]) -> int:
+        """Returns the number of examples in a batch padded to `lengths`."""
+        size = self.examples
+        if self.tokens is not None and lengths:
+            size = self.tokens // max(lengths.values())
+        return max(self.multiple, size // self.multiple * self.multiple)
+
+
+def plan_epoch(
+    examples: Examples, info: DataInfo, sizes: BatchSizes, order: tuple[int, int] | None
+) -> list[PlannedBatch]:
+    """Returns the batches of one epoch: every example once; short batches are filled by repeating theirs.
+
+    Args:
+        examples: the encoded split.
+        info: gives the buckets.
+        sizes: examples a batch.
+        order: (seed, epoch) of a shuffled epoch; None keeps the order of the files within a bucket.
+    """
+    indices = np.arange(len(examples), dtype=np.int32)
+    generator = None if order is None else np.random.default_rng(np.random.SeedSequence(order))
+    if generator is not None:
+        indices = generator.permutation(indices)
+    assigned = examples.buckets[indices]
+    batches = []
+    for bucket in range(max(1, len(info.buckets))):
+        members = indices[assigned == bucket]
+        size = sizes.of(info.buckets[bucket] if info.buckets else {})
+        for start in range(0, len(members), size):
+            chosen = members[start : start + size]
+            batches.append(PlannedBatch(np.resize(chosen, size), len(chosen), bucket))
+    if generator is not None:
+        batches = [batches[position] for position in generator.permutation(len(batches))]
+    return batches
+
+
+def training_plans(
+    examples: Examples, info: DataInfo, sizes: BatchSizes, seed: int, epoch: int, batch: int
+) -> Iterator[tuple[int, PlannedBatch]]:
+    """Yields (epoch, batch) without end, from the given position on."""
+    while True:
+        for planned in plan_epoch(examples, info, sizes, (seed, epoch))[batch:]:
+            yield epoch, planned
+        epoch, batch = epoch + 1, 0
+
+
+def evaluation_plans(
+    examples: Examples, info: DataInfo, sizes: BatchSizes
+) -> Iterator[tuple[int, PlannedBatch]]:
+    """Yields (0, batch) over one pass in the order of the files within each bucket."""
+    for planned in plan_epoch(examples, info, sizes, None):
+        yield 0, planned
+
+
+def batches(
+    examples: Examples,
+    info: DataInfo,
+    plans: Iterator[tuple[int, PlannedBatch]],
+    *,
+    augment: tuple[str, ...] = (),
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Returns a data set of `Batch`, in the order of `plans`.
+
+    Args:
+        examples: the encoded split.
+        info: buckets, image shape and pixel statistics.
+        plans: (epoch, batch) in order.
+        augment: random changes to images, keyed by (seed, epoch, example).
+        seed: seed of the augmentation.
+    """
+    features = examples.text_features
+    buckets = [[bucket[name] for name in features] for bucket in info.buckets] or [[]]
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for epoch, planned in plans:
+            yield {
+                "indices": planned.indices,
+                "count": planned.count,
+                "lengths": np.asarray(buckets[planned.bucket], np.int32),
+                "epoch": epoch,
+            }
+
+    signature = {
+        "indices": tf.TensorSpec([None], tf.int32),
+        "count": tf.TensorSpec([], tf.int32),
+        "lengths": tf.TensorSpec([len(features)], tf.int32),
+        "epoch": tf.TensorSpec([], tf.int32),
+    }
+    with tf.device("/CPU:0"):
+        assemble = _assembler(examples, info, augment, seed)
+        dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
+        dataset = dataset.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _assembler(examples: Examples, info: DataInfo, augment: tuple[str, ...], seed: int):
+    """Returns the graph function from one planned row to a `Batch`."""
+    texts = {name: (tf.constant(ids.values), tf.constant(ids.offsets)) for name, ids in examples.texts.items()}
+    labels = None if examples.labels is None else tf.constant(examples.labels)
+    read_images = None if examples.images is None else image_ops.read_images(examples.images, info.image_shape)
+
+    def assemble(row: dict[str, tf.Tensor]) -> Batch:
+        indices = row["indices"]  # [batch]
+        targets = {
+            "weights": tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32),
+            "indices": indices,
+        }
+        inputs = {
+            name: gather_padded(values, offsets, indices, row["lengths"][position])
+            for position, (name, (values, offsets)) in enumerate(texts.items())
+        }
+        if read_images is not None:
+            images = image_ops.normalise(read_images(indices), info)
+            if augment:
+                epochs = tf.fill(tf.shape(indices), row["epoch"] + seed * 1_000_003)
+                images = image_ops.augment(images, augment, tf.stack([epochs, indices], axis=1))
+            inputs["image"] = images
+        if info.task == TRANSLATION:
+            targets["tokens"] = inputs["target"]  # [batch, time], ends with END
+            inputs["target"] = shift_right(inputs["target"])
+        elif labels is not None:
+            targets["labels"] = tf.gather(labels, indices)
+        return inputs, targets
+
+    return assemble
+
+
+def gather_padded(values: tf.Tensor, offsets: tf.Tensor, indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Reads rows of a ragged array, cut or padded with 0 to one length.
+
+    Args:
+        values: <int32>[tokens], all rows one after another.
+        offsets: <int64>[examples + 1], where each row starts and the last one ends.
+        indices: <int32>[batch].
+        length: <int32>[].
+
+    Returns:
+        <int32>[batch, length].
+    """
+    starts = tf.gather(offsets, indices)[:, None]  # [batch, 1]
+    ends = tf.gather(offsets, indices + 1)[:, None]  # [batch, 1]
+    positions = starts + tf.range(length, dtype=tf.int64)[None, :]  # [batch, length]
+    last = tf.maximum(tf.size(values, out_type=tf.int64) - 1, 0)
+    return tf.where(positions < ends, tf.gather(values, tf.minimum(positions, last)), 0)
+
+
+def shift_right(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns what the decoder reads when it should predict `tokens` <int32>[batch, time]: START, then them."""
+    start = tf.fill([tf.shape(tokens)[0], 1], START)
+    return tf.concat([start, tokens[:, :-1]], axis=1)

@@ -1,0 +1,30 @@
+"""Errors that end a command with one line and an exit code instead of a traceback."""
+
+from __future__ import annotations
+
+EXIT_USER = 2
+EXIT_DIVERGED = 3
+EXIT_DAMAGED = 4
+EXIT_STOPPED = 75
+
+
+class UserError(Exception):
+    """Something the user can put right: the command prints `attnzoo: error: MESSAGE` and no traceback.
+
+    Args:
+        message: one line: where (file, line or record), what is wrong, what was expected, what to do.
+        exit_code: 2 the user's input, 3 training diverged, 4 a damaged checkpoint or export,
+            75 stopped on request and resumable.
+    """
+
+    def __init__(self, message: str, exit_code: int = EXIT_USER) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class ConfigErrors(UserError):
+    """All that is wrong in a config, one line each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines

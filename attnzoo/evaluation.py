@@ -1,0 +1,48 @@
+"""`attnzoo eval`: the metrics of a trained run on one of its splits."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from attnzoo import tasks
+from attnzoo.data import examples as data_examples
+from attnzoo.errors import UserError
+from attnzoo.run_dir import evaluation_sizes, load_splits, load_trained
+from attnzoo.tasks.scoring import Evaluator
+
+
+def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
+    """Evaluates a run on a split of the data that its config names.
+
+    Args:
+        folder: a run folder.
+        split: "train", "validation" or "test".
+
+    Returns:
+        `run`, `split`, `examples`, `metrics` by name (numbers; signatures as text) and `seconds`.
+
+    Raises:
+        UserError: no such run or split (2), damaged weights (4).
+    """
+    trained = load_trained(folder)
+    named = load_splits(trained.config).named()
+    if split not in named:
+        raise UserError(f"{folder}: the data has no split '{split}'; it has {', '.join(named)}.")
+    examples = data_examples.encode_split(named[split], trained.info)
+    task = tasks.load(trained.info.task)
+    sizes = evaluation_sizes(trained.config)
+    begin = time.monotonic()
+    evaluator = Evaluator(trained.model, task, tf.distribute.get_strategy(), xla=False)
+    metrics: dict[str, Any] = dict(evaluator.evaluate(examples, trained.info, sizes))
+    metrics.update(task.corpus_metrics(trained.model, examples, trained.info, sizes))
+    return {
+        "run": str(folder),
+        "split": split,
+        "examples": len(examples),
+        "metrics": metrics,
+        "seconds": round(time.monotonic() - begin, 2),
+    }

@@ -1,0 +1,154 @@
+"""The Transformer encoder-decoder, with one call for training and single steps for decoding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from attnzoo.layers.embedding import TokenEmbedding
+from attnzoo.layers.position import SinusoidalPosition
+from attnzoo.layers.transformer import DecoderBlock, EncoderBlock
+
+Caches = list[Any]
+"""One entry a decoder block: projected source memory, and target memory up to the current position."""
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class EncoderDecoder(keras.Model):
+    """Translates token ids into logits of the next target token.
+
+    Args:
+        source_vocabulary: number of source token ids.
+        target_vocabulary: number of target token ids.
+        units: model width.
+        num_encoder_layers: blocks that read the source.
+        num_decoder_layers: blocks that write the target.
+        feed_forward_units: width inside the feed-forward parts.
+        attention: options of the attention layers, as a dict with `name`.
+        dropout: share of activations dropped, 0 to 1.
+        norm: "pre" or "post".
+        share_embeddings: one table for source and target (one vocabulary).
+        tie_output: the target table also gives the output logits.
+
+    Reference:
+        Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; sharing of the three tables: Press & Wolf 2017,
+        https://arxiv.org/abs/1608.05859
+    """
+
+    def __init__(
+        self,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        *,
+        units: int,
+        num_encoder_layers: int,
+        num_decoder_layers: int,
+        feed_forward_units: int,
+        attention: dict[str, Any],
+        dropout: float = 0.0,
+        norm: str = "pre",
+        share_embeddings: bool = False,
+        tie_output: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if share_embeddings and source_vocabulary != target_vocabulary:
+            raise ValueError(
+                "share_embeddings needs one vocabulary for source and target; received "
+                f"{source_vocabulary} and {target_vocabulary} token ids. Set data.shared_vocabulary: true."
+            )
+        self.options = {
+            "source_vocabulary": source_vocabulary,
+            "target_vocabulary": target_vocabulary,
+            "units": units,
+            "num_encoder_layers": num_encoder_layers,
+            "num_decoder_layers": num_decoder_layers,
+            "feed_forward_units": feed_forward_units,
+            "attention": attention,
+            "dropout": dropout,
+            "norm": norm,
+            "share_embeddings": share_embeddings,
+            "tie_output": tie_output,
+        }
+        block = {
+            "units": units,
+            "attention": attention,
+            "feed_forward_units": feed_forward_units,
+            "dropout": dropout,
+            "norm": norm,
+        }
+        self.source_embedding = TokenEmbedding(source_vocabulary, units, scale=True, name="source_embedding")
+        self.target_embedding = (
+            self.source_embedding
+            if share_embeddings
+            else TokenEmbedding(target_vocabulary, units, scale=True, name="target_embedding")
+        )
+        self.position = SinusoidalPosition(name="position")
+        self.dropout = keras.layers.Dropout(dropout, name="dropout")
+        self.encoder = [EncoderBlock(**block, name=f"encoder_{i}") for i in range(num_encoder_layers)]
+        self.decoder = [DecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)]
+        self.encoder_norm = keras.layers.LayerNormalization(name="encoder_norm") if norm == "pre" else None
+        self.decoder_norm = keras.layers.LayerNormalization(name="decoder_norm") if norm == "pre" else None
+        self.output_layer = None if tie_output else keras.layers.Dense(target_vocabulary, dtype="float32", name="output")
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None):
+        """Gives the logits of every target position.
+
+        Args:
+            inputs: `source` <int32>[batch, source] and `target` <int32>[batch, target], which begins with
+                START; 0 is padding.
+            training: whether dropout is on.
+
+        Returns:
+            <float32>[batch, target, target_vocabulary].
+        """
+        encoded, source_mask = self.encode(inputs["source"], training=training)
+        hidden = self.dropout(self.position(self.target_embedding(inputs["target"])), training=training)
+        for block in self.decoder:
+            hidden = block(hidden, encoded, source_mask=source_mask, training=training)
+        return self._logits(hidden)
+
+    def encode(self, source, training: bool | None = None):
+        """Reads <int32>[batch, source]; returns <float>[batch, source, units] and the mask <bool>[batch, source]."""
+        source_mask = tf.not_equal(source, 0)
+        hidden = self.dropout(self.position(self.source_embedding(source)), training=training)
+        for block in self.encoder:
+            hidden = block(hidden, padding_mask=source_mask, training=training)
+        return hidden if self.encoder_norm is None else self.encoder_norm(hidden), source_mask
+
+    def start(self, encoded, max_length: int) -> Caches:
+        """Returns the caches of a decoding of at most `max_length` tokens."""
+        return [block.start(encoded, max_length) for block in self.decoder]
+
+    def step(self, tokens, caches: Caches, position, source_mask):
+        """Decodes one position.
+
+        Args:
+            tokens: <int32>[batch], the token before.
+            caches: from `start` or the step before.
+            position: <int32>[], 0 for the first.
+            source_mask: <bool>[batch, source].
+
+        Returns:
+            Logits <float32>[batch, target_vocabulary], the new caches, and how the position attends to the
+            source <float32>[batch, source]: the mean over the heads of the last block.
+        """
+        hidden = self.position(self.target_embedding(tokens[:, None]), offset=position)  # [batch, 1, units]
+        new_caches, scores = [], None
+        for block, cache in zip(self.decoder, caches, strict=True):
+            hidden, cache, scores = block.step(
+                hidden, cache, position, source_mask=source_mask, return_attention_scores=True
+            )
+            new_caches.append(cache)
+        return self._logits(hidden)[:, 0], new_caches, tf.reduce_mean(scores, axis=1)[:, 0]
+
+    def _logits(self, hidden):
+        if self.decoder_norm is not None:
+            hidden = self.decoder_norm(hidden)
+        return self.target_embedding.logits(hidden) if self.output_layer is None else self.output_layer(hidden)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), **self.options}

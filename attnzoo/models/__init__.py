@@ -1,0 +1,1 @@
+"""One file a model: its options and a function that builds it."""

@@ -1,0 +1,53 @@
+"""Transformer encoder-decoder that translates a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from attnzoo.attention.options import AttentionOptions, MultiHeadOptions
+from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.info import TRANSLATION, DataInfo
+
+if TYPE_CHECKING:
+    import keras
+
+TASK = TRANSLATION
+
+
+class Config(Section):
+    """Options of the translation model."""
+
+    name: Literal["translation"] = "translation"
+    units: PositiveInt = Field(128, description="Model width.")
+    num_encoder_layers: PositiveInt = Field(2, description="Blocks that read the source.")
+    num_decoder_layers: PositiveInt = Field(2, description="Blocks that write the target.")
+    feed_forward_units: PositiveInt = Field(512, description="Width inside the feed-forward parts.")
+    attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of all blocks.")
+    dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
+    norm: Literal["pre", "post"] = Field("pre", description="Layer normalisation before or after each part.")
+    share_embeddings: bool = Field(False, description="One table for source and target; needs one vocabulary.")
+    tie_output: bool = Field(True, description="The target table also gives the output logits.")
+
+
+def build(config: Config, info: DataInfo) -> keras.Model:
+    """Builds the model: {"source": <int32>[batch, source], "target": <int32>[batch, target]} -> logits.
+
+    Args:
+        config: its options.
+        info: gives the sizes of both vocabularies.
+
+    Returns:
+        A model with logits <float32>[batch, target, vocabulary], its variables made.
+    """
+    import keras
+
+    from attnzoo.layers.encoder_decoder import EncoderDecoder
+
+    options = config.model_dump(exclude={"name"})
+    sizes = info.vocabulary_sizes
+    model = EncoderDecoder(sizes["source"], sizes["target"], **options, name=config.name)
+    tokens = keras.ops.ones((1, 2), "int32")
+    model({"source": tokens, "target": tokens})
+    return model

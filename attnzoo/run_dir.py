@@ -1,0 +1,167 @@
+"""Names inside a run folder, its lock, and what a run is made of: its data, its model, its weights.
+
+A run folder holds:
+    config.yaml     the resolved config
+    info.json       what was learned about the data
+    run.json        versions and machine
+    checkpoints/    step-XXXXXXXX (everything needed to continue), weights-XXXXXXXX (one evaluation each), final
+    logs/           TensorBoard
+    metrics.jsonl   the same numbers, a JSON object a line
+    result.json     the metrics of the finished run
+    export/         SavedModels
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+
+from attnzoo import catalog
+from attnzoo.config import RunConfig
+from attnzoo.data import examples as data_examples
+from attnzoo.data.pipeline import BatchSizes
+from attnzoo.errors import UserError
+from attnzoo.info import DataInfo, DataSplits
+from attnzoo.tensors import assign_values, read_tensors
+
+
+class RunDir:
+    """The paths of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.info = path / "info.json"
+        self.machine = path / "run.json"
+        self.checkpoints = path / "checkpoints"
+        self.logs = path / "logs"
+        self.metrics = path / "metrics.jsonl"
+        self.result = path / "result.json"
+        self.export = path / "export"
+
+    @property
+    def final(self) -> Path:
+        """Weights of the finished run."""
+        return self.checkpoints / "final"
+
+    def step(self, step: int) -> Path:
+        """Everything needed to continue after optimizer step `step`."""
+        return self.checkpoints / f"step-{step:08d}"
+
+    def weights(self, step: int) -> Path:
+        """Weights as they were evaluated at optimizer step `step`."""
+        return self.checkpoints / f"weights-{step:08d}"
+
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints to continue from, newest last."""
+        return _numbers(self.checkpoints, "step-")
+
+    def evaluated_steps(self) -> list[int]:
+        """Steps whose evaluated weights are kept, newest last."""
+        return _numbers(self.checkpoints, "weights-")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for one writer; the lock of a process that died is free.
+
+        Raises:
+            UserError: another process trains in this folder.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                raise UserError(
+                    f"{self.path}: process {file.read().strip() or '?'} is training here; "
+                    "wait for it, stop it, or choose another folder with --run."
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def clear(self) -> None:
+        """Removes what a run wrote, and nothing else."""
+        for path in (self.config, self.info, self.machine, self.metrics, self.result):
+            path.unlink(missing_ok=True)
+        for path in (self.checkpoints, self.logs, self.export):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _numbers(folder: Path, prefix: str) -> list[int]:
+    names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    digits = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
+    return sorted(int(text) for text in digits if text.isdigit())
+
+
+def load_splits(config: RunConfig) -> DataSplits:
+    """Loads the raw examples that a config names, with a validation split."""
+    task = catalog.load("models", config.model.name).TASK
+    splits = catalog.load("datasets", config.data.name).load(config.data, task, config.seed)
+    return data_examples.carve_validation(splits, config.data.validation_fraction, config.seed)
+
+
+def build_model(config: RunConfig, info: DataInfo) -> keras.Model:
+    """Builds the model of a config with fresh weights that depend on the seed alone.
+
+    Variable paths are the same in every process: they name the tensors on disk.
+    """
+    keras.backend.clear_session()
+    keras.config.set_dtype_policy(config.train.precision)
+    keras.utils.set_random_seed(config.seed)
+    return catalog.load("models", config.model.name).build(config.model, info)
+
+
+def evaluation_sizes(config: RunConfig) -> BatchSizes:
+    """Returns the batch sizes of evaluations."""
+    train, size = config.train, config.eval.batch_size
+    return BatchSizes(size or train.batch_size, None if size else train.batch_tokens, train.replicas)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """A run as `eval` and `export` see it.
+
+    Attributes:
+        run: its folder.
+        config: the config that it was trained with.
+        info: what it learned about its data.
+        model: with the weights of the finished run, or the best so far.
+        origin: the folder that the weights came from.
+    """
+
+    run: RunDir
+    config: RunConfig
+    info: DataInfo
+    model: keras.Model
+    origin: Path
+
+
+def load_trained(path: Path) -> TrainedRun:
+    """Loads a run from its folder alone.
+
+    Raises:
+        UserError: there is no run, it has no weights yet, or they are damaged.
+    """
+    run = RunDir(path)
+    if not run.config.is_file():
+        raise UserError(f"{path}: not a run folder (no config.yaml in it); name one that `attnzoo train` made.")
+    config = RunConfig.read(run.config)
+    info = DataInfo.read(run.info)
+    evaluated = run.evaluated_steps()
+    origin = run.final if run.final.is_dir() else run.weights(evaluated[-1]) if evaluated else None
+    if origin is None:
+        raise UserError(f"{path}: no weights yet: training has not reached its first evaluation.")
+    model = build_model(config, info)
+    values, _ = read_tensors(origin)
+    assign_values(model.weights, "model", values, origin)
+    return TrainedRun(run, config, info, model, origin)

@@ -1,0 +1,21 @@
+"""One file a task: loss, metrics, readable rows, exported signature.
+
+A task module has:
+    MONITOR, HIGHER_IS_BETTER: the metric that selects the best weights, and its direction.
+    COUNTED: what a loss is averaged over, for people ("examples", "tokens").
+    sums(outputs, targets, label_smoothing): metric -> <float32>[2], a numerator and a denominator. "loss" is
+        one of them: it is what training minimises, divided by its denominator over the whole batch.
+    corpus_metrics(model, examples, info, sizes): metrics that need whole predictions, as texts.
+    rows(model, examples, info, sizes, count): sample predictions for people, one dict a row.
+    serving(model, info): a `tf.Module` whose `signatures()` an export holds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+def load(name: str) -> ModuleType:
+    """Returns the module of a task."""
+    return importlib.import_module(f"attnzoo.tasks.{name}")

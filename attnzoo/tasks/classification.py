@@ -1,0 +1,94 @@
+"""What text and image classification share: one label out of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.data import pipeline
+from attnzoo.data.examples import Examples
+from attnzoo.info import DataInfo
+from attnzoo.tasks import scoring
+
+MONITOR = "accuracy"
+HIGHER_IS_BETTER = True
+COUNTED = "examples"
+
+
+def sums(
+    outputs: tf.Tensor, targets: dict[str, tf.Tensor], label_smoothing: float
+) -> dict[str, tf.Tensor]:
+    """Cross entropy (nats an example) and accuracy.
+
+    Args:
+        outputs: logits <float>[batch, classes].
+        targets: `labels` <int32>[batch] and `weights` <float32>[batch].
+        label_smoothing: see `scoring.smoothed_cross_entropy`.
+    """
+    labels, weights = targets["labels"], targets["weights"]
+    losses = scoring.smoothed_cross_entropy(outputs, labels, label_smoothing)
+    right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels)
+    return {"loss": scoring.ratio(losses, weights), "accuracy": scoring.ratio(right, weights)}
+
+
+def corpus_metrics(
+    model: keras.Model, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes
+) -> dict[str, float]:
+    """Nothing: all metrics of classification are sums over examples."""
+    return {}
+
+
+def probabilities(
+    model: keras.Model, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields (indices <int32>[n], probabilities <float32>[n, classes]) over a split, batch by batch."""
+    predict = tf.function(lambda inputs: tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float32)))
+    for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
+        real = targets["weights"].numpy() > 0
+        yield targets["indices"].numpy()[real], predict(inputs).numpy()[real]
+
+
+def label_rows(
+    model: keras.Model, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes, count: int
+) -> list[tuple[int, dict[str, str]]]:
+    """Returns (index of the example, label and prediction) of the first `count` predicted examples."""
+    rows: list[tuple[int, dict[str, str]]] = []
+    for indices, values in probabilities(model, examples, info, sizes):
+        for index, row in zip(indices, values, strict=True):
+            if len(rows) == count:
+                return rows
+            best = int(row.argmax())
+            rows.append(
+                (
+                    int(index),
+                    {
+                        "label": info.labels[int(examples.labels[index])],
+                        "predicted": info.labels[best],
+                        "probability": f"{row[best]:.3f}",
+                    },
+                )
+            )
+    return rows
+
+
+def answer(logits: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns what an exported classifier answers.
+
+    Args:
+        logits: <float>[batch, classes].
+        labels: <string>[classes], class names.
+
+    Returns:
+        `label` <string>[batch], `probability` <float32>[batch] of that label, and `probabilities`
+        <float32>[batch, classes].
+    """
+    values = tf.nn.softmax(tf.cast(logits, tf.float32))
+    best = tf.argmax(values, axis=-1)
+    return {
+        "label": tf.gather(labels, best),
+        "probability": tf.reduce_max(values, axis=-1),
+        "probabilities": values,
+    }

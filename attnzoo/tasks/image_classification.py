@@ -1,0 +1,58 @@
+"""An image in, one label out."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from attnzoo.data import image as image_ops
+from attnzoo.data.examples import Examples
+from attnzoo.data.pipeline import BatchSizes
+from attnzoo.info import DataInfo
+from attnzoo.tasks import classification
+from attnzoo.tasks.classification import COUNTED, HIGHER_IS_BETTER, MONITOR, corpus_metrics, sums
+
+__all__ = ["COUNTED", "HIGHER_IS_BETTER", "MONITOR", "corpus_metrics", "rows", "serving", "sums"]
+
+
+def rows(
+    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
+) -> list[dict[str, str]]:
+    """Returns the first `count` images, by number or file, with their label and what the model says."""
+    column = examples.raw.columns["image"]
+    found = classification.label_rows(model, examples, info, sizes, count)
+    return [
+        {"image": column[index] if isinstance(column[index], str) else f"number {index}", **row}
+        for index, row in found
+    ]
+
+
+class Serving(tf.Module):
+    """Bytes of image files in, labels and probabilities out."""
+
+    def __init__(self, model: keras.Model, info: DataInfo) -> None:
+        super().__init__()
+        self.model = model
+        self.info = info
+        self.labels = tf.constant(list(info.labels))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
+    def classify(self, image):
+        """Classifies the files' bytes `image` <string>[batch]: JPEG, PNG, GIF (first frame) or BMP, any size."""
+        shape = self.info.image_shape
+        pixels = tf.map_fn(
+            lambda encoded: image_ops.resize(image_ops.decode(encoded, shape[2]), shape),
+            image,
+            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        )
+        logits = self.model({"image": image_ops.normalise(pixels, self.info)}, training=False)
+        return classification.answer(logits, self.labels)
+
+    def signatures(self) -> dict:
+        """Returns signature name -> function."""
+        return {"serving_default": self.classify}
+
+
+def serving(model: keras.Model, info: DataInfo) -> Serving:
+    """Returns the module to export."""
+    return Serving(model, info)

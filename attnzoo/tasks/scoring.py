@@ -1,0 +1,110 @@
+"""Metrics over a whole split: exact over uneven last batches and over replicas.
+
+Every metric is a ratio of two sums, so that adding the sums of batches and of replicas gives the same
+figure as one batch of everything.
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.data import pipeline
+from attnzoo.data.examples import Examples
+from attnzoo.info import DataInfo
+
+
+def ratio(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Returns <float32>[2]: the weighted sum of `values` and the sum of `weights` (equal shapes)."""
+    weights = tf.cast(weights, tf.float32)
+    return tf.stack([tf.reduce_sum(tf.cast(values, tf.float32) * weights), tf.reduce_sum(weights)])
+
+
+def smoothed_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float) -> tf.Tensor:
+    """Cross entropy against a target that gives `label_smoothing` of its mass to all classes alike.
+
+    loss = (1 - s) * -log p[label] + s * mean over classes of -log p
+
+    Args:
+        logits: <float>[..., classes].
+        labels: <int32>[...].
+        label_smoothing: s, 0 to 1.
+
+    Returns:
+        <float32>[...].
+
+    Reference:
+        Szegedy et al. 2016, section 7, https://arxiv.org/abs/1512.00567
+    """
+    logits = tf.cast(logits, tf.float32)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    if label_smoothing == 0.0:
+        return losses
+    log_normaliser = tf.reduce_logsumexp(logits, axis=-1)
+    uniform = log_normaliser - tf.reduce_mean(logits, axis=-1)
+    return (1.0 - label_smoothing) * losses + label_smoothing * uniform
+
+
+def to_metrics(sums: dict[str, np.ndarray]) -> dict[str, float]:
+    """Returns numerator / denominator of every metric, and the perplexity where the loss is one of tokens."""
+    metrics = {name: float(pair[0] / pair[1]) if pair[1] else math.nan for name, pair in sums.items()}
+    if "token_accuracy" in metrics:
+        metrics["perplexity"] = math.exp(min(metrics["loss"], 700.0))
+    return metrics
+
+
+def distribute(strategy: tf.distribute.Strategy, batch: pipeline.Batch) -> pipeline.Batch:
+    """Splits a batch evenly over the replicas."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return batch
+    parts = tf.nest.map_structure(lambda tensor: tf.split(tensor, replicas), batch)
+
+    def part(number: int) -> pipeline.Batch:
+        return tf.nest.map_structure(
+            lambda tensor, pieces: pieces[number], batch, parts, expand_composites=False, check_types=False
+        )
+
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: part(context.replica_id_in_sync_group)
+    )
+
+
+class Evaluator:
+    """Runs a model over a split with one compiled step a batch shape.
+
+    Args:
+        model: gives logits for `inputs`.
+        task: a task module.
+        strategy: where the model's variables live.
+        xla: whether the step is compiled with XLA.
+    """
+
+    def __init__(
+        self, model: keras.Model, task: ModuleType, strategy: tf.distribute.Strategy, xla: bool
+    ) -> None:
+        self.strategy = strategy
+
+        @tf.function(jit_compile=xla)
+        def replica_sums(inputs, targets):
+            return task.sums(model(inputs, training=False), targets, label_smoothing=0.0)
+
+        @tf.function
+        def step(inputs, targets):
+            sums = strategy.run(replica_sums, args=(inputs, targets))
+            return {name: strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
+
+        self._step = step
+
+    def evaluate(self, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes) -> dict[str, float]:
+        """Returns every metric of the task over all examples, each counted once."""
+        totals: dict[str, np.ndarray] = {}
+        plans = pipeline.evaluation_plans(examples, info, sizes)
+        for batch in pipeline.batches(examples, info, plans):
+            for name, value in self._step(*distribute(self.strategy, batch)).items():
+                totals[name] = totals.get(name, np.zeros(2)) + value.numpy().astype(np.float64)
+        return to_metrics(totals)

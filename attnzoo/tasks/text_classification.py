@@ -1,0 +1,53 @@
+"""Text in, one label out."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from attnzoo.data import tokenizers
+from attnzoo.data.examples import Examples
+from attnzoo.data.pipeline import BatchSizes
+from attnzoo.info import DataInfo
+from attnzoo.tasks import classification
+from attnzoo.tasks.classification import COUNTED, HIGHER_IS_BETTER, MONITOR, corpus_metrics, sums
+
+__all__ = ["COUNTED", "HIGHER_IS_BETTER", "MONITOR", "corpus_metrics", "rows", "serving", "sums"]
+
+SHOWN_CHARACTERS = 200
+
+
+def rows(
+    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
+) -> list[dict[str, str]]:
+    """Returns the first `count` texts with their label and what the model says."""
+    texts = examples.raw.columns["text"]
+    found = classification.label_rows(model, examples, info, sizes, count)
+    return [{"text": texts[index][:SHOWN_CHARACTERS], **row} for index, row in found]
+
+
+class Serving(tf.Module):
+    """Raw strings in, labels and probabilities out."""
+
+    def __init__(self, model: keras.Model, info: DataInfo) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizers.from_state(info.tokenizers["text"])
+        self.labels = tf.constant(list(info.labels))
+        self.max_length = info.buckets[-1]["text"]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def classify(self, text):
+        """Classifies `text` <string>[batch]; texts longer than the longest bucket are cut."""
+        ids = self.tokenizer.encode(text)[:, : self.max_length].to_tensor(0)
+        ids = tf.pad(ids, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(ids)[1])]])  # at least one position
+        return classification.answer(self.model({"text": ids}, training=False), self.labels)
+
+    def signatures(self) -> dict:
+        """Returns signature name -> function."""
+        return {"serving_default": self.classify}
+
+
+def serving(model: keras.Model, info: DataInfo) -> Serving:
+    """Returns the module to export."""
+    return Serving(model, info)

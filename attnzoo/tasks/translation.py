@@ -1,0 +1,121 @@
+"""Text in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sacrebleu.metrics import BLEU, CHRF
+
+from attnzoo.data import pipeline, tokenizers
+from attnzoo.data.examples import Examples
+from attnzoo.data.pipeline import BatchSizes
+from attnzoo.info import DataInfo
+from attnzoo.layers import decoding
+from attnzoo.tasks import scoring
+
+MONITOR = "loss"
+HIGHER_IS_BETTER = False
+COUNTED = "tokens"
+
+
+def sums(
+    outputs: tf.Tensor, targets: dict[str, tf.Tensor], label_smoothing: float
+) -> dict[str, tf.Tensor]:
+    """Cross entropy (nats a target token) and the share of tokens predicted right, given those before.
+
+    Args:
+        outputs: logits <float>[batch, time, vocabulary].
+        targets: `tokens` <int32>[batch, time] (0 is padding) and `weights` <float32>[batch].
+        label_smoothing: see `scoring.smoothed_cross_entropy`.
+    """
+    tokens = targets["tokens"]
+    weights = tf.cast(tf.not_equal(tokens, tokenizers.PADDING), tf.float32) * targets["weights"][:, None]
+    losses = scoring.smoothed_cross_entropy(outputs, tokens, label_smoothing)
+    right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), tokens)
+    return {"loss": scoring.ratio(losses, weights), "token_accuracy": scoring.ratio(right, weights)}
+
+
+def translate(
+    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes
+) -> Iterator[tuple[np.ndarray, list[str], np.ndarray, np.ndarray]]:
+    """Translates a split greedily, batch by batch.
+
+    Yields:
+        indices <int32>[n], translations, their tokens <int32>[n, time] and where each token attended
+        <float32>[n, time, source].
+    """
+    tokenizer = tokenizers.from_state(info.tokenizers["target"])
+    max_length = info.buckets[-1]["target"]
+    decode = tf.function(lambda source: decoding.greedy(model, source, max_length), jit_compile=True)
+    for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
+        real = targets["weights"].numpy() > 0
+        tokens, alignment = decode(inputs["source"])
+        texts = [text.decode("utf-8") for text in tokenizer.decode(tokens).numpy()[real]]
+        yield targets["indices"].numpy()[real], texts, tokens.numpy()[real], alignment.numpy()[real]
+
+
+def corpus_metrics(
+    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes
+) -> dict[str, float | str]:
+    """BLEU and chrF (0 to 100, sacrebleu, with signatures) and the share of exact matches (0 to 1)."""
+    references = examples.raw.columns["target"]
+    found = np.empty(len(examples), object)
+    for indices, texts, _, _ in translate(model, examples, info, sizes):
+        found[indices] = texts
+    bleu, chrf = BLEU(), CHRF()
+    exact = float(np.mean([text == reference for text, reference in zip(found, references, strict=True)]))
+    return {
+        "exact_match": exact,
+        "bleu": bleu.corpus_score(list(found), [list(references)]).score,
+        "chrf": chrf.corpus_score(list(found), [list(references)]).score,
+        "bleu_signature": str(bleu.get_signature()),
+        "chrf_signature": str(chrf.get_signature()),
+    }
+
+
+def rows(
+    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
+) -> list[dict[str, str]]:
+    """Returns the first `count` sources with their reference and translation."""
+    columns = examples.raw.columns
+    found: list[dict[str, str]] = []
+    for indices, texts, _, _ in translate(model, examples, info, sizes):
+        for index, text in zip(indices, texts, strict=True):
+            if len(found) == count:
+                return found
+            row = {"source": columns["source"][index], "reference": columns["target"][index], "output": text}
+            found.append(row)
+    return found
+
+
+class Serving(tf.Module):
+    """Raw strings in, translations out."""
+
+    def __init__(self, model: keras.Model, info: DataInfo) -> None:
+        super().__init__()
+        self.model = model
+        self.source = tokenizers.from_state(info.tokenizers["source"])
+        self.target = tokenizers.from_state(info.tokenizers["target"])
+        self.source_length = info.buckets[-1]["source"]
+        self.target_length = info.buckets[-1]["target"]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="source")])
+    def translate(self, source):
+        """Translates `source` <string>[batch] greedily; longer texts than the longest bucket are cut."""
+        ids = self.source.encode(source)
+        ids = tf.concat([ids, tf.fill([ids.nrows(), 1], tokenizers.END)], axis=1)
+        ids = ids[:, : self.source_length].to_tensor(0)
+        tokens, _ = decoding.greedy(self.model, ids, self.target_length)
+        return {"translation": self.target.decode(tokens)}
+
+    def signatures(self) -> dict:
+        """Returns signature name -> function."""
+        return {"serving_default": self.translate}
+
+
+def serving(model: keras.Model, info: DataInfo) -> Serving:
+    """Returns the module to export."""
+    return Serving(model, info)

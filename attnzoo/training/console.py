@@ -1,0 +1,80 @@
+"""What a person sees while a run trains: a progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+PLAIN_LINE_SECONDS = 10.0
+
+
+class Display:
+    """Shows one run. Use as a context manager: the bar ends with it.
+
+    Args:
+        total: optimizer steps of the whole training.
+        done: steps that were taken before.
+        counted: what speed is counted in ("examples", "tokens").
+    """
+
+    def __init__(self, total: int, done: int, counted: str) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.total, self.first, self.counted = total, done, counted
+        self.begin = time.monotonic()
+        self.last_line = self.begin
+        self.bar: Progress | None = None
+        if sys.stdout.isatty():
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[state]}"),
+                console=self.console,
+            )
+            self.task = self.bar.add_task("training", total=total, completed=done, state="compiling")
+
+    def __enter__(self) -> Display:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def line(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self.console.print(text, markup=False)
+
+    def step(self, step: int, loss: float, speed: float) -> None:
+        """Shows where the training stands.
+
+        Args:
+            step: optimizer steps taken.
+            loss: mean training loss since the last call.
+            speed: targets a second.
+        """
+        now = time.monotonic()
+        left = (now - self.begin) / max(1, step - self.first) * (self.total - step)
+        state = f"loss {loss:.4f}  {speed:,.0f} {self.counted}/s  {duration(left)} left"
+        if self.bar is not None:
+            self.bar.update(self.task, completed=step, state=state)
+        elif now - self.last_line >= PLAIN_LINE_SECONDS or step == self.total:
+            self.last_line = now
+            self.line(f"step {step}/{self.total}  {state}")
+
+
+def duration(seconds: float) -> str:
+    """Returns 75.0 as "1:15" and 4000.0 as "1:06:40"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def metrics_text(metrics: Mapping[str, float | str]) -> str:
+    """Returns numbers as "loss 0.1234  accuracy 0.9876"; texts (signatures) are left out."""
+    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if not isinstance(value, str))

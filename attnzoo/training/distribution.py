@@ -1,0 +1,40 @@
+"""The devices that share a batch."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from attnzoo.errors import UserError
+
+
+def make_strategy(replicas: int) -> tf.distribute.Strategy:
+    """Returns the strategy for `replicas` devices of this machine: GPUs where there are any, else CPU shares.
+
+    Raises:
+        UserError: there are fewer devices, or TensorFlow was started with another number of them.
+    """
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        if len(gpus) < replicas:
+            raise UserError(f"train.replicas: {replicas}: this machine has {len(gpus)} GPUs.")
+        return tf.distribute.MirroredStrategy([f"GPU:{number}" for number in range(replicas)])
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or ()) < replicas:
+        try:
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
+            )
+        except RuntimeError as error:
+            raise UserError(f"train.replicas: {replicas}: {error}") from None
+    return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(replicas)])
+
+
+def describe_device() -> str:
+    """Returns the name of what the model runs on."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return f"CPU, {tf.config.threading.get_intra_op_parallelism_threads() or 'all'} threads"
+    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    return name if len(gpus) == 1 else f"{len(gpus)} x {name}"

@@ -1,0 +1,244 @@
+"""The training loop: steps, log lines, evaluations, checkpoints, in an order that a restart can repeat."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType, ModuleType
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.config import RunConfig
+from attnzoo.data import pipeline
+from attnzoo.data.examples import Examples
+from attnzoo.errors import EXIT_DIVERGED, EXIT_STOPPED, UserError
+from attnzoo.info import DataInfo
+from attnzoo.run_dir import RunDir, evaluation_sizes
+from attnzoo.tasks.scoring import Evaluator, to_metrics
+from attnzoo.training import checkpoint
+from attnzoo.training.checkpoint import Progress
+from attnzoo.training.console import Display, metrics_text
+from attnzoo.training.meter import Meter
+from attnzoo.training.records import Records, table
+from attnzoo.training.schedules import learning_rate
+from attnzoo.training.step import Stepper
+
+SKIPPED_STEPS_LIMIT = 50
+
+
+class Stopped(UserError):
+    """A signal asked the run to end; everything is saved."""
+
+    def __init__(self, run: RunDir, step: int) -> None:
+        super().__init__(
+            f"{run.path}: stopped on request after step {step}; the same command continues.", EXIT_STOPPED
+        )
+
+
+class Trainer:
+    """Trains one model on one data set.
+
+    Args:
+        run: the run folder.
+        config: all options.
+        info: what is known of the data.
+        examples: encoded splits by name.
+        task: a task module.
+        stepper: takes optimizer steps; its variables and `progress` come from the newest checkpoint.
+        evaluator: scores `evaluated_model`.
+        evaluated_model: the model, or its moving average.
+        progress: where the run stands.
+        records: log files.
+        display: what a person sees.
+    """
+
+    def __init__(
+        self,
+        run: RunDir,
+        config: RunConfig,
+        info: DataInfo,
+        examples: dict[str, Examples],
+        task: ModuleType,
+        stepper: Stepper,
+        evaluator: Evaluator,
+        evaluated_model: keras.Model,
+        progress: Progress,
+        records: Records,
+    ) -> None:
+        self.run, self.config, self.info, self.examples, self.task = run, config, info, examples, task
+        self.stepper, self.evaluator, self.evaluated_model = stepper, evaluator, evaluated_model
+        self.progress, self.records = progress, records
+        train = config.train
+        self.sizes = pipeline.BatchSizes(train.batch_size, train.batch_tokens, train.replicas)
+        self.evaluation_sizes = evaluation_sizes(config)
+        self.batches_an_epoch = len(pipeline.plan_epoch(examples["train"], info, self.sizes, (config.seed, 0)))
+        self.steps_an_epoch = math.ceil(self.batches_an_epoch / train.accumulate)
+        self.total_steps = train.steps or train.epochs * self.steps_an_epoch
+        self.meter = Meter()
+        self.stop_requested = False
+
+    def train(self, display: Display, profile: tuple[int, int] | None = None) -> None:
+        """Trains to the end.
+
+        Args:
+            display: what a person sees.
+            profile: first and last step of a TensorBoard trace.
+
+        Raises:
+            Stopped: SIGTERM or SIGINT came (exit code 75).
+            UserError: the loss or a gradient is not finite (exit code 3).
+        """
+        batches = self._batches()
+        saved = time.monotonic()
+        with _signals(self._request_stop):
+            while self.progress.step < self.total_steps and not self.progress.stopped_early:
+                if profile and self.progress.step + 1 == profile[0]:
+                    tf.profiler.experimental.start(str(self.run.logs / "train"))
+                self._one_step(batches)
+                step = self.progress.step
+                if profile and step == profile[1] and step >= profile[0]:
+                    tf.profiler.experimental.stop()
+                evaluate = self._evaluation_due()
+                if evaluate or step % self.config.train.log_every == 0:
+                    self._log(display)
+                if evaluate:
+                    self._evaluate(display)
+                late = time.monotonic() - saved >= self.config.train.checkpoint_seconds
+                if evaluate or late or self.stop_requested:
+                    self.save()
+                    saved = time.monotonic()
+                if self.stop_requested:
+                    raise Stopped(self.run, step)
+
+    def save(self) -> None:
+        """Writes a checkpoint of this moment; never one with a step that diverged in it."""
+        self._fold()
+        self.progress.log_sizes = self.records.flush()
+        checkpoint.save(self.run, self.stepper, self.progress)
+
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop_requested = True
+
+    def _batches(self) -> Iterator[pipeline.Batch]:
+        plans = pipeline.training_plans(
+            self.examples["train"],
+            self.info,
+            self.sizes,
+            self.config.seed,
+            self.progress.epoch,
+            self.progress.batch,
+        )
+        augment = tuple(getattr(self.config.data, "augment", ()))
+        return iter(
+            pipeline.batches(
+                self.examples["train"], self.info, plans, augment=augment, seed=self.config.seed
+            )
+        )
+
+    def _one_step(self, batches: Iterator[pipeline.Batch]) -> None:
+        progress = self.progress
+        begin = time.monotonic()
+        left = self.batches_an_epoch - progress.batch
+        group = [next(batches) for _ in range(min(self.config.train.accumulate, left))]
+        loaded = time.monotonic()
+        rate = learning_rate(self.config.train, progress.step + 1, self.total_steps, progress.plateau_factor)
+        sums = self.stepper.step(group, rate)
+        progress.step += 1
+        progress.batch += len(group)
+        if progress.batch == self.batches_an_epoch:
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+        self.meter.add(progress.step, group, sums, rate)
+        self.meter.waited += loaded - begin
+        self.meter.timed(group, time.monotonic() - begin)
+
+    def _evaluation_due(self) -> bool:
+        progress, every = self.progress, self.config.eval.every
+        if progress.step == self.total_steps:
+            return True
+        return progress.batch == 0 if every is None else progress.step % every == 0
+
+    def _fold(self) -> None:
+        """Adds the steps since the last call to the window, and ends the run where one was not finite."""
+        diverged = self.meter.fold(self.progress.window)
+        scaled = bool(self.stepper.scale_state)
+        if diverged and (not scaled or len(diverged) >= SKIPPED_STEPS_LIMIT):
+            step, indices = diverged[0]
+            raise UserError(
+                f"{self.run.path}: diverged: loss or gradient is not finite at step {step} "
+                f"(train examples {', '.join(map(str, indices[:10]))}{', ...' if len(indices) > 10 else ''}); "
+                "lower train.learning_rate, set train.clip_norm, or look at these examples.",
+                EXIT_DIVERGED,
+            )
+
+    def _log(self, display: Display) -> None:
+        self._fold()
+        progress, meter = self.progress, self.meter
+        if not progress.window:
+            return
+        sums = {name: np.asarray(pair) for name, pair in progress.window.items()}
+        values = {**to_metrics(sums), **meter.speed()}
+        values["xla/compilations"] = float(meter.compilations)
+        values["xla/compile_seconds"] = meter.compile_seconds
+        if self.stepper.scale_state:
+            values["optimizer/loss_scale"] = float(self.stepper.scale_state[0].numpy())
+        progress.seconds += meter.seconds
+        self.records.numbers("train", progress.step, values, epoch=progress.epoch)
+        display.step(progress.step, values["loss"], values["speed/targets_per_second"])
+        progress.window = {}
+        meter.reset()
+
+    def _evaluate(self, display: Display) -> None:
+        progress = self.progress
+        metrics = self.evaluator.evaluate(self.examples["validation"], self.info, self.evaluation_sizes)
+        arguments = (self.evaluated_model, self.examples["validation"], self.info, self.evaluation_sizes)
+        shown = dict(metrics)
+        if self.config.eval.decode == "every":
+            shown.update(self.task.corpus_metrics(*arguments))
+        numbers = {name: value for name, value in shown.items() if not isinstance(value, str)}
+        self.records.numbers("validation", progress.step, numbers, epoch=progress.epoch)
+        if self.config.eval.samples:
+            rows = self.task.rows(*arguments, self.config.eval.samples)
+            self.records.text("validation", progress.step, "samples", table(rows))
+        best = self._note_result(numbers[self.task.MONITOR])
+        display.line(
+            f"step {progress.step}  epoch {progress.epoch}  validation: {metrics_text(shown)}{'  best' if best else ''}"
+        )
+        checkpoint.save_weights(self.run, self.evaluated_model, progress.step, shown)
+        last = self.config.eval.average if self.config.eval.weights == "average" else 1
+        checkpoint.keep_weights(self.run, progress.best_step, last)
+
+    def _note_result(self, value: float) -> bool:
+        """Updates best, early stopping and plateau; a value that is not finite is never the best."""
+        progress, train = self.progress, self.config.train
+        sign = 1.0 if self.task.HIGHER_IS_BETTER else -1.0
+        better = math.isfinite(value) and (
+            progress.best_value is None or sign * value > sign * progress.best_value
+        )
+        if better:
+            progress.best_step, progress.best_value = progress.step, value
+            progress.worse = progress.plateau_worse = 0
+            return True
+        progress.worse += 1
+        progress.plateau_worse += 1
+        if train.schedule == "plateau" and progress.plateau_worse >= train.schedule_patience:
+            progress.plateau_factor *= train.schedule_factor
+            progress.plateau_worse = 0
+        if train.early_stopping is not None and progress.worse >= train.early_stopping:
+            progress.stopped_early = True
+        return False
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Catches SIGTERM and SIGINT while training; a second one while saving changes nothing."""
+    old = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, previous in old.items():
+            signal.signal(number, previous)

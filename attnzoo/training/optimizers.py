@@ -1,0 +1,28 @@
+"""The optimizer of the config, from Keras."""
+
+from __future__ import annotations
+
+import keras
+
+from attnzoo.config.sections import TrainOptions
+
+NOT_DECAYED = ("bias", "gamma", "beta")
+
+
+def build(options: TrainOptions) -> keras.optimizers.Optimizer:
+    """Returns the optimizer; the training loop sets its learning rate before every step.
+
+    Gradients are clipped and weights averaged by the training loop, for all optimizers alike.
+    Weight decay is decoupled (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101) and leaves out
+    biases and normalisation.
+    """
+    common = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay or None}
+    if options.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(momentum=options.beta_1, nesterov=options.beta_1 > 0, **common)
+    elif options.optimizer == "adafactor":
+        optimizer = keras.optimizers.Adafactor(relative_step=False, **common)
+    else:
+        kinds = {"adamw": keras.optimizers.AdamW, "lamb": keras.optimizers.Lamb, "lion": keras.optimizers.Lion}
+        optimizer = kinds[options.optimizer](beta_1=options.beta_1, beta_2=options.beta_2, **common)
+    optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
+    return optimizer

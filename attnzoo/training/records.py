@@ -1,0 +1,116 @@
+"""What a run writes down: `metrics.jsonl` and TensorBoard, with the same numbers under the same names."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from attnzoo.run_dir import RunDir
+
+Numbers = Mapping[str, float]
+
+
+class Records:
+    """Writers of one run. Closing them flushes everything.
+
+    Args:
+        run: the run folder.
+        sizes: bytes of each log file at the checkpoint that training continues from; what was written
+            after it is cut off, files that were begun after it are removed.
+    """
+
+    def __init__(self, run: RunDir, sizes: Mapping[str, int]) -> None:
+        self.run = run
+        _rewind(run, sizes)
+        self._file = run.metrics.open("a", encoding="utf-8")
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        for writer in self._writers.values():
+            writer.close()
+
+    def numbers(self, split: str, step: int, values: Numbers, **extra: Any) -> None:
+        """Writes numbers of one moment.
+
+        Args:
+            split: "train", "validation" or "test": curves of the same tag lie over each other.
+            step: optimizer step.
+            values: tag ("loss", "speed/targets_per_second") -> value.
+            extra: more fields for the line in metrics.jsonl.
+        """
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"split": split, "step": step, **extra, **finite}) + "\n")
+        with self._writer(split).as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def text(self, split: str, step: int, tag: str, markdown: str) -> None:
+        """Writes a Markdown text for TensorBoard."""
+        with self._writer(split).as_default(step):
+            tf.summary.text(tag, markdown)
+
+    def hparams(self, options: Mapping[str, Any], metrics: Numbers, step: int) -> None:
+        """Writes options and the metrics they led to, for TensorBoard's HParams page."""
+        values = {
+            name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+            for name, value in options.items()
+        }
+        with self._writer("test").as_default(step):
+            hparams.hparams(values, trial_id=self.run.path.name)
+            for name, value in metrics.items():
+                tf.summary.scalar(f"hparam/{name}", value)
+
+    def flush(self) -> dict[str, int]:
+        """Writes everything out and returns the size of each log file in bytes, by relative path."""
+        self._file.flush()
+        for writer in self._writers.values():
+            writer.flush()
+        return {str(path.relative_to(self.run.path)): path.stat().st_size for path in _log_files(self.run)}
+
+    def _writer(self, split: str) -> tf.summary.SummaryWriter:
+        if split not in self._writers:
+            self._writers[split] = tf.summary.create_file_writer(str(self.run.logs / split))
+        return self._writers[split]
+
+
+def _log_files(run: RunDir) -> list[Path]:
+    return [run.metrics, *sorted(path for path in run.logs.rglob("*.tfevents.*") if path.is_file())]
+
+
+def _rewind(run: RunDir, sizes: Mapping[str, int]) -> None:
+    for path in _log_files(run):
+        if not path.is_file():
+            continue
+        size = sizes.get(str(path.relative_to(run.path)))
+        if size is None:
+            path.unlink()
+        elif path.stat().st_size > size:
+            with path.open("r+b") as file:
+                file.truncate(size)
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """Returns rows as a Markdown table; texts are shown as they are, not as Markdown."""
+    if not rows:
+        return "(no rows)"
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for mark in "\\`*_{}[]()#+!|":
+        escaped = escaped.replace(mark, f"&#{ord(mark)};")
+    return escaped.replace("\r", " ").replace("\n", " ")

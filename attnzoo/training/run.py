@@ -1,0 +1,202 @@
+"""`attnzoo train`: from a resolved config to a finished run folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+import attnzoo
+from attnzoo import tasks
+from attnzoo.config import ResolvedConfig, RunConfig
+from attnzoo.data import examples as data_examples
+from attnzoo.data.examples import Examples
+from attnzoo.errors import UserError
+from attnzoo.info import DataInfo
+from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
+from attnzoo.tasks.scoring import Evaluator
+from attnzoo.tensors import named_values, write_tensors, write_text
+from attnzoo.training import checkpoint, distribution, optimizers
+from attnzoo.training.console import Display, duration, metrics_text
+from attnzoo.training.loop import Trainer
+from attnzoo.training.records import Records
+from attnzoo.training.step import Stepper
+
+
+def train(
+    resolved: ResolvedConfig, folder: Path, restart: bool = False, profile: tuple[int, int] | None = None
+) -> None:
+    """Trains, or continues, or says that there is nothing left to do.
+
+    Args:
+        resolved: the config.
+        folder: the run folder.
+        restart: remove what an earlier run left in it.
+        profile: first and last step of a TensorBoard trace.
+
+    Raises:
+        UserError: bad data or options, a changed config, a locked folder (2), divergence (3), a damaged
+            checkpoint (4), a request to stop (75).
+    """
+    run = RunDir(folder)
+    with run.lock():
+        if restart:
+            run.clear()
+        _check_config(run, resolved)
+        if run.result.is_file():
+            result = json.loads(run.result.read_text(encoding="utf-8"))
+            print(f"{folder}: finished already; {_next_commands(folder)}")
+            print(f"{result['split']}: {metrics_text(result['metrics'])}")
+            return
+        write_text(run.config, resolved.to_yaml(with_origins=False))
+        _train(run, resolved, profile)
+
+
+def _check_config(run: RunDir, resolved: ResolvedConfig) -> None:
+    if not run.config.is_file():
+        return
+    old = RunConfig.read(run.config)
+    changed = resolved.changed_keys(old)
+    if changed:
+        raise UserError(
+            f"{run.path}: was started with other values of {', '.join(changed)}; "
+            "take them back, name another folder with --run, or start again with --restart."
+        )
+
+
+def _train(run: RunDir, resolved: ResolvedConfig, profile: tuple[int, int] | None) -> None:
+    config = resolved.config
+    strategy = distribution.make_strategy(config.train.replicas)
+    info, examples = _load_data(run, config)
+    task = tasks.load(info.task)
+    xla = use_xla(config, info)
+    with strategy.scope():
+        average = build_model(config, info) if config.train.ema else None
+        model = build_model(config, info)
+        optimizer = optimizers.build(config.train)
+    stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average)
+    if average is not None:
+        average.set_weights(model.get_weights())
+    evaluated = average or model
+    evaluator = Evaluator(evaluated, task, strategy, xla)
+    progress = checkpoint.restore(run, stepper) or checkpoint.Progress()
+    with Records(run, progress.log_sizes) as records:
+        trainer = Trainer(
+            run, config, info, examples, task, stepper, evaluator, evaluated, progress, records
+        )
+        with Display(trainer.total_steps, progress.step, task.COUNTED) as display:
+            _introduce(display, run, config, info, model, xla, progress.step)
+            if progress.step == 0:
+                records.text("train", 0, "config", "```yaml\n" + resolved.to_yaml(with_origins=True) + "```")
+            trainer.train(display, profile)
+            _finish(trainer, display, resolved)
+
+
+def _load_data(run: RunDir, config: RunConfig) -> tuple[DataInfo, dict[str, Examples]]:
+    """Loads the data, and holds it against what a run that continues has seen before."""
+    splits = load_splits(config)
+    if run.info.is_file():
+        info = DataInfo.read(run.info)
+        if data_examples.fingerprint(splits) != info.fingerprint:
+            raise UserError(f"{run.path}: the data has changed since the run started; start again with --restart.")
+        named = splits.named()
+        return info, {name: data_examples.encode_split(split, info) for name, split in named.items()}
+    task = _task_of(config)
+    info, examples = data_examples.learn(splits, config.data, task)
+    write_text(run.info, info.to_json())
+    machine = {
+        "attnzoo": attnzoo.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+        "device": distribution.describe_device(),
+    }
+    write_text(run.machine, json.dumps(machine, indent=1) + "\n")
+    return info, examples
+
+
+def _task_of(config: RunConfig) -> str:
+    from attnzoo import catalog
+
+    return catalog.load("models", config.model.name).TASK
+
+
+def use_xla(config: RunConfig, info: DataInfo) -> bool:
+    """Returns whether the training step is compiled with XLA; "auto" says yes, but for images on a CPU."""
+    if config.train.xla != "auto":
+        return bool(config.train.xla)
+    return info.image_shape is None or bool(tf.config.list_physical_devices("GPU"))
+
+
+def _introduce(
+    display: Display, run: RunDir, config: RunConfig, info: DataInfo, model: keras.Model, xla: bool, step: int
+) -> None:
+    counts = ", ".join(f"{name} {count:,}" for name, count in info.num_examples.items())
+    display.line(f"run      {run.path}" + (f" (continues after step {step})" if step else ""))
+    display.line(f"data     {config.data.name}: {counts} examples{_data_details(info)}")
+    display.line(f"model    {config.model.name}: {model.count_params():,} weights")
+    display.line(
+        f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), {config.train.precision}, "
+        f"XLA {'on' if xla else 'off'}"
+    )
+
+
+def _data_details(info: DataInfo) -> str:
+    if info.image_shape is not None:
+        height, width, channels = info.image_shape
+        return f", {height} x {width} x {channels} pixels, {info.num_classes} classes"
+    sizes = ", ".join(f"{size:,} {name} tokens" for name, size in info.vocabulary_sizes.items())
+    buckets = " ".join("x".join(map(str, bucket.values())) for bucket in info.buckets)
+    cut = f", {info.cut_share['train']:.1%} of tokens cut" if info.cut_share.get("train") else ""
+    classes = f", {info.num_classes} classes" if info.labels else ""
+    return f"{classes}, vocabulary of {sizes}, padded to {buckets}{cut}"
+
+
+def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> None:
+    run, config, progress = trainer.run, trainer.config, trainer.progress
+    chosen = checkpoint.choose_final(
+        run, trainer.evaluated_model, progress, config.eval.weights, config.eval.average
+    )
+    split = "test" if "test" in trainer.examples else "validation"
+    arguments = (trainer.examples[split], trainer.info, trainer.evaluation_sizes)
+    begin = time.monotonic()
+    metrics: dict = dict(trainer.evaluator.evaluate(*arguments))
+    metrics.update(trainer.task.corpus_metrics(trainer.evaluated_model, *arguments))
+    numbers = {name: value for name, value in metrics.items() if not isinstance(value, str)}
+    trainer.records.numbers(split if split == "test" else "final", progress.step, numbers)
+    trainer.records.hparams(resolved.flat(), numbers, progress.step)
+    trainer.records.flush()
+    write_tensors(run.final, named_values(trainer.evaluated_model.weights, "model"), {"weights": chosen})
+    result = {
+        "split": split,
+        "examples": len(trainer.examples[split]),
+        "metrics": metrics,
+        "weights": chosen,
+        "steps": progress.step,
+        "training_seconds": round(progress.seconds, 1),
+        "evaluation_seconds": round(time.monotonic() - begin, 1),
+    }
+    write_text(run.result, json.dumps(result, indent=1) + "\n")
+    early = " (stopped early)" if progress.stopped_early else ""
+    display.line(f"trained {progress.step} steps in {duration(progress.seconds)}{early}; weights of {chosen}")
+    display.line(f"{split}: {metrics_text(metrics)}")
+    for name, value in metrics.items():
+        if isinstance(value, str):
+            display.line(f"  {name} {value}")
+    display.line(_next_commands(run.path))
+
+
+def _next_commands(folder: Path) -> str:
+    return (
+        "next:\n"
+        f"  tensorboard --logdir {folder}    curves, samples, options\n"
+        f"  attnzoo eval {folder}            metrics again, or of another --split\n"
+        f"  attnzoo export {folder}          a SavedModel that takes raw input"
+    )
+
+
+__all__ = ["train", "use_xla"]

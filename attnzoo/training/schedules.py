@@ -1,0 +1,42 @@
+"""The learning rate as a pure function of the optimizer step."""
+
+from __future__ import annotations
+
+import math
+
+from attnzoo.config.sections import TrainOptions
+
+
+def learning_rate(options: TrainOptions, step: int, total_steps: int, plateau_factor: float = 1.0) -> float:
+    """Returns the learning rate of one optimizer step.
+
+    With peak `p`, warm-up `w` and total `T` steps, after a linear rise over the first `w` steps:
+        constant: p
+        cosine: p (1 + cos(pi (step - w) / (T - w))) / 2
+        inverse_square_root: p sqrt(max(w, 1) / step)
+        step: p factor^floor((step - w) / every)
+        plateau: p times the factor that the caller keeps
+
+    Args:
+        options: the train section.
+        step: the step about to be taken, from 1 on.
+        total_steps: length of the training, in steps.
+        plateau_factor: product of the falls so far (schedule: plateau).
+
+    Reference:
+        inverse_square_root: Vaswani et al. 2017, equation 3, https://arxiv.org/abs/1706.03762
+        cosine: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983
+    """
+    peak, warmup = options.learning_rate, options.warmup_steps
+    if step <= warmup:
+        return peak * step / warmup
+    if options.schedule == "cosine":
+        done = min(1.0, (step - 1 - warmup) / max(1, total_steps - warmup))
+        return peak * (1.0 + math.cos(math.pi * done)) / 2.0
+    if options.schedule == "inverse_square_root":
+        return peak * math.sqrt(max(warmup, 1) / step)
+    if options.schedule == "step":
+        return peak * options.schedule_factor ** ((step - 1 - warmup) // options.schedule_every)
+    if options.schedule == "plateau":
+        return peak * plateau_factor
+    return peak

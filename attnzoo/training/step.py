@@ -1,0 +1,142 @@
+"""One optimizer step: gradients of each replica in one compiled program, the update in another.
+
+With loss sums L_b and target counts n_b of the batches b (of all replicas), the gradient is that of
+sum_b L_b / sum_b n_b: exact for uneven batches, replicas and accumulation alike.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import keras
+import tensorflow as tf
+
+from attnzoo.config.sections import TrainOptions
+from attnzoo.data.pipeline import Batch
+from attnzoo.tasks.scoring import distribute
+
+FIRST_LOSS_SCALE = 2.0**15
+FINITE_STEPS_BEFORE_GROWTH = 2000
+
+
+class Stepper:
+    """Takes optimizer steps.
+
+    Args:
+        model: gives logits for `inputs`; built.
+        optimizer: its slots are made here.
+        task: a task module.
+        options: the train section.
+        strategy: where the model's variables live.
+        xla: whether both programs are compiled with XLA.
+        average: a model of the same variables that holds their moving average; None without.
+
+    Attributes:
+        scale_state: loss scale and finite steps since it last changed (mixed_float16 only; else empty).
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        task: ModuleType,
+        options: TrainOptions,
+        strategy: tf.distribute.Strategy,
+        *,
+        xla: bool,
+        average: keras.Model | None = None,
+    ) -> None:
+        self.model, self.optimizer, self.task = model, optimizer, task
+        self.options, self.strategy, self.average = options, strategy, average
+        with strategy.scope():
+            optimizer.build(model.trainable_variables)
+            self.scale_state: list[keras.Variable] = []
+            if options.precision == "mixed_float16":
+                self.scale_state = [
+                    keras.Variable(FIRST_LOSS_SCALE, trainable=False, dtype="float32", name="loss_scale"),
+                    keras.Variable(0.0, trainable=False, dtype="float32", name="finite_steps"),
+                ]
+        compile_update = xla and strategy.num_replicas_in_sync == 1
+        self._replica_gradients = tf.function(self._replica_gradients, jit_compile=xla)
+        self._update = tf.function(self._update, jit_compile=True) if compile_update else self._update
+        self._step = tf.function(self._step)
+
+    def step(self, batches: list[Batch], learning_rate: float) -> dict[str, tf.Tensor]:
+        """Takes one optimizer step over `batches`.
+
+        A step whose gradients are not finite changes no weight.
+
+        Returns:
+            Sums of the task's metrics <float32>[2], `gradient_norm` <float32>[] before clipping, and
+            `finite` <bool>[].
+        """
+        spread = [distribute(self.strategy, batch) for batch in batches]
+        return self._step(spread, tf.constant(learning_rate, tf.float32))
+
+    def _loss_scale(self) -> tf.Tensor:
+        return tf.convert_to_tensor(self.scale_state[0]) if self.scale_state else tf.constant(1.0)
+
+    def _replica_gradients(self, inputs, targets):
+        with tf.GradientTape() as tape:
+            outputs = self.model(inputs, training=True)
+            sums = self.task.sums(outputs, targets, self.options.label_smoothing)
+            loss = sums["loss"][0] * self._loss_scale()
+        variables = [variable.value for variable in self.model.trainable_variables]
+        gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], sums
+
+    def _step(self, batches, learning_rate):
+        gradients, sums = None, {}
+        for inputs, targets in batches:
+            new_gradients, new_sums = self.strategy.run(self._replica_gradients, args=(inputs, targets))
+            new_gradients = [self._total(gradient) for gradient in new_gradients]
+            gradients = (
+                new_gradients
+                if gradients is None
+                else [old + new for old, new in zip(gradients, new_gradients, strict=True)]
+            )
+            for name, value in new_sums.items():
+                sums[name] = sums.get(name, 0.0) + self._total(value)
+        norm, finite = self._per_replica_same(
+            self.strategy.run(self._update, args=(gradients, sums["loss"][1], learning_rate))
+        )
+        return {**sums, "gradient_norm": norm, "finite": finite}
+
+    def _total(self, value):
+        return self.strategy.reduce("SUM", value, axis=None)
+
+    def _per_replica_same(self, values):
+        return [self.strategy.experimental_local_results(value)[0] for value in values]
+
+    def _update(self, gradients, count, learning_rate):
+        divisor = tf.maximum(count, 1.0) * self._loss_scale()
+        gradients = [gradient / divisor for gradient in gradients]
+        norm = tf.linalg.global_norm(gradients)
+        finite = tf.math.is_finite(norm)
+        if self.options.clip_norm is not None:
+            factor = self.options.clip_norm / tf.maximum(norm, self.options.clip_norm)
+            gradients = [gradient * factor for gradient in gradients]
+        self.optimizer.learning_rate = learning_rate
+        gradients = [tf.where(finite, gradient, 0.0) for gradient in gradients]
+        tf.cond(finite, lambda: self._apply(gradients), lambda: tf.constant(0))
+        if self.scale_state:
+            self._adapt_loss_scale(finite)
+        return norm, finite
+
+    def _apply(self, gradients):
+        self.optimizer.apply(gradients)
+        if self.average is not None:
+            taken = tf.cast(self.optimizer.iterations, tf.float32)
+            decay = tf.minimum(self.options.ema, (1.0 + taken) / (10.0 + taken))
+            for kept, variable in zip(self.average.weights, self.model.weights, strict=True):
+                if kept.dtype == "float32":
+                    kept.assign(decay * kept.value + (1.0 - decay) * variable.value)
+                else:
+                    kept.assign(variable.value)
+        return tf.constant(0)
+
+    def _adapt_loss_scale(self, finite):
+        scale, finite_steps = self.scale_state
+        grow = tf.logical_and(finite, finite_steps.value + 1.0 >= FINITE_STEPS_BEFORE_GROWTH)
+        scale.assign(tf.where(finite, tf.where(grow, scale.value * 2.0, scale.value), scale.value / 2.0))
+        finite_steps.assign(tf.where(tf.logical_or(grow, ~finite), 0.0, finite_steps.value + 1.0))

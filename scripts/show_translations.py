@@ -1,0 +1,55 @@
+"""Shows translations of a run's test set, with where each output token attended in the source.
+
+    python scripts/show_translations.py runs/translate_dates --count 4
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from attnzoo.data import examples as data_examples
+from attnzoo.data import tokenizers
+from attnzoo.run_dir import evaluation_sizes, load_splits, load_trained
+from attnzoo.tasks import translation
+
+
+def main() -> None:
+    """Prints one block a sentence."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a translation run")
+    parser.add_argument("--count", type=int, default=4, help="sentences to show")
+    arguments = parser.parse_args()
+    trained = load_trained(arguments.run)
+    split = load_splits(trained.config).test.take(range(0, arguments.count))
+    examples = data_examples.encode_split(split, trained.info)
+    source = tokenizers.from_state(trained.info.tokenizers["source"])
+    target = tokenizers.from_state(trained.info.tokenizers["target"])
+    results = translation.translate(trained.model, examples, trained.info, evaluation_sizes(trained.config))
+    for indices, texts, tokens, alignment in results:
+        for index, text, ids, attended in zip(indices, texts, tokens, alignment, strict=True):
+            print(f"\n{split.columns['source'][index]}  ->  {text}   (expected {split.columns['target'][index]})")
+            show_alignment(source, target, examples.texts["source"], int(index), ids, attended)
+
+
+def show_alignment(source, target, texts, index: int, ids, attended) -> None:
+    """Prints a line an output token: the token, then the source tokens it looked at most."""
+    begin, end = texts.offsets[index], texts.offsets[index + 1]
+    pieces = [piece(source, token) for token in texts.values[begin:end]]
+    for token, row in zip(ids, attended, strict=True):
+        if token in (tokenizers.PADDING, tokenizers.END):
+            break
+        top = row[: len(pieces)].argsort()[::-1][:3]
+        looked = "  ".join(f"{pieces[place]!r} at {place + 1} {row[place]:.0%}" for place in top)
+        print(f"    {piece(target, token)!r:6} <- {looked}")
+
+
+def piece(tokenizer, token) -> str:
+    """Returns the text of one token id."""
+    if token == tokenizers.END:
+        return "(end)"
+    return tokenizer.decode([[int(token)]]).numpy()[0].decode("utf-8") or "(unknown)"
+
+
+if __name__ == "__main__":
+    main()
