@@ -36,9 +36,8 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
     task = tasks.load(trained.info.task)
     sizes = evaluation_sizes(trained.config)
     begin = time.monotonic()
-    evaluator = Evaluator(trained.model, task, tf.distribute.get_strategy(), xla=False)
-    metrics: dict[str, Any] = dict(evaluator.evaluate(examples, trained.info, sizes))
-    metrics.update(task.corpus_metrics(trained.model, examples, trained.info, sizes))
+    evaluator = Evaluator(trained.model, task, trained.info, sizes, tf.distribute.get_strategy(), xla=False)
+    metrics: dict[str, Any] = {**evaluator.evaluate(examples), **evaluator.corpus_metrics(examples)}
     return {
         "run": str(folder),
         "split": split,

@@ -130,7 +130,9 @@ def _check(folder: Path, trained: TrainedRun, module: tf.Module) -> None:
     for key, value in expected.items():
         answer = tf.io.parse_tensor(tf.io.read_file(str(work / key)), value.dtype)
         if not _same(value.numpy(), answer.numpy(), TOLERANCE[trained.config.train.precision]):
-            raise UserError(f"{folder}: a fresh process gives another '{key}' for the same input.", EXIT_DAMAGED)
+            raise UserError(
+                f"{folder}: a fresh process gives another '{key}' for the same input.", EXIT_DAMAGED
+            )
     shutil.rmtree(work)
 
 

@@ -85,7 +85,7 @@ class DataInfo:
         tokenizers: text feature -> state from which `data.tokenizers.from_state` rebuilds its tokenizer.
         vocabulary_sizes: text feature -> number of token ids, special tokens included.
         buckets: the fixed lengths that text batches are padded to, shortest first; empty for images.
-        image_shape: (height, width, channels) that every image is brought to; None for text.
+        image_shape: (height, width, channels) that every image is brought to; empty for text.
         image_mean: mean of the training pixels by channel, in 0..1.
         image_std: standard deviation of the training pixels by channel, in 0..1.
         num_examples: split -> number of examples.
@@ -98,7 +98,7 @@ class DataInfo:
     tokenizers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     vocabulary_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     buckets: tuple[Lengths, ...] = ()
-    image_shape: tuple[int, int, int] | None = None
+    image_shape: tuple[int, ...] = ()
     image_mean: tuple[float, ...] = ()
     image_std: tuple[float, ...] = ()
     num_examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -124,7 +124,7 @@ class DataInfo:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             for name in ("labels", "buckets", "image_shape", "image_mean", "image_std"):
-                values[name] = tuple(values[name]) if values[name] is not None else None
+                values[name] = tuple(values[name])
             return cls(**values)
         except FileNotFoundError:
             raise UserError(f"{path}: not found; is this a run folder?") from None

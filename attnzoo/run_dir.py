@@ -4,7 +4,7 @@ A run folder holds:
     config.yaml     the resolved config
     info.json       what was learned about the data
     run.json        versions and machine
-    checkpoints/    step-XXXXXXXX (everything needed to continue), weights-XXXXXXXX (one evaluation each), final
+    checkpoints/    step-XXXXXXXX (to continue from), weights-XXXXXXXX (as evaluated), final
     logs/           TensorBoard
     metrics.jsonl   the same numbers, a JSON object a line
     result.json     the metrics of the finished run
@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from attnzoo import catalog
 from attnzoo.config import RunConfig
@@ -110,7 +111,9 @@ def load_splits(config: RunConfig) -> DataSplits:
     return data_examples.carve_validation(splits, config.data.validation_fraction, config.seed)
 
 
-def build_model(config: RunConfig, info: DataInfo) -> keras.Model:
+def build_model(
+    config: RunConfig, info: DataInfo, strategy: tf.distribute.Strategy | None = None
+) -> keras.Model:
     """Builds the model of a config with fresh weights that depend on the seed alone.
 
     Variable paths are the same in every process: they name the tensors on disk.
@@ -118,7 +121,8 @@ def build_model(config: RunConfig, info: DataInfo) -> keras.Model:
     keras.backend.clear_session()
     keras.config.set_dtype_policy(config.train.precision)
     keras.utils.set_random_seed(config.seed)
-    return catalog.load("models", config.model.name).build(config.model, info)
+    with (strategy or tf.distribute.get_strategy()).scope():
+        return catalog.load("models", config.model.name).build(config.model, info)
 
 
 def evaluation_sizes(config: RunConfig) -> BatchSizes:
@@ -154,7 +158,9 @@ def load_trained(path: Path) -> TrainedRun:
     """
     run = RunDir(path)
     if not run.config.is_file():
-        raise UserError(f"{path}: not a run folder (no config.yaml in it); name one that `attnzoo train` made.")
+        raise UserError(
+            f"{path}: not a run folder (no config.yaml in it); name one that `attnzoo train` made."
+        )
     config = RunConfig.read(run.config)
     info = DataInfo.read(run.info)
     evaluated = run.evaluated_steps()

@@ -47,7 +47,9 @@ def write_tensors(folder: Path, tensors: Mapping[str, np.ndarray], state: Mappin
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         contents = {
-            TENSORS: safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in tensors.items()}),
+            TENSORS: safetensors.numpy.save(
+                {name: np.asarray(value, order="C") for name, value in tensors.items()}
+            ),
             STATE: json.dumps(state, indent=1, sort_keys=True).encode(),
         }
         contents[MANIFEST] = json.dumps(
@@ -78,7 +80,9 @@ def read_tensors(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         for name in (TENSORS, STATE):
             contents[name] = (folder / name).read_bytes()
             if hashlib.sha256(contents[name]).hexdigest() != manifest[name]:
-                raise UserError(f"{folder / name}: damaged: its checksum differs from {MANIFEST}.", EXIT_DAMAGED)
+                raise UserError(
+                    f"{folder / name}: damaged: its checksum differs from {MANIFEST}.", EXIT_DAMAGED
+                )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}: damaged or incomplete: {error}.", EXIT_DAMAGED) from error
     return safetensors.numpy.load(contents[TENSORS]), json.loads(contents[STATE])

@@ -1,6 +1,6 @@
 """Shows translations of a run's test set, with where each output token attended in the source.
 
-    python scripts/show_translations.py runs/translate_dates --count 4
+python scripts/show_translations.py runs/translate_dates --count 4
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from pathlib import Path
 
 from attnzoo.data import examples as data_examples
 from attnzoo.data import tokenizers
-from attnzoo.run_dir import evaluation_sizes, load_splits, load_trained
+from attnzoo.data.pipeline import BatchSizes
+from attnzoo.run_dir import load_splits, load_trained
 from attnzoo.tasks import translation
 
 
 def main() -> None:
     """Prints one block a sentence."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, help="folder of a translation run")
     parser.add_argument("--count", type=int, default=4, help="sentences to show")
     arguments = parser.parse_args()
@@ -25,11 +28,11 @@ def main() -> None:
     examples = data_examples.encode_split(split, trained.info)
     source = tokenizers.from_state(trained.info.tokenizers["source"])
     target = tokenizers.from_state(trained.info.tokenizers["target"])
-    results = translation.translate(trained.model, examples, trained.info, evaluation_sizes(trained.config))
-    for indices, texts, tokens, alignment in results:
-        for index, text, ids, attended in zip(indices, texts, tokens, alignment, strict=True):
-            print(f"\n{split.columns['source'][index]}  ->  {text}   (expected {split.columns['target'][index]})")
-            show_alignment(source, target, examples.texts["source"], int(index), ids, attended)
+    predict = translation.predictor(trained.model, trained.info)
+    sizes = BatchSizes(arguments.count)
+    for index, text, ids, attended in translation.translate(predict, examples, trained.info, sizes):
+        print(f"\n{split.columns['source'][index]}  ->  {text}   (expected {split.columns['target'][index]})")
+        show_alignment(source, target, examples.texts["source"], index, ids, attended)
 
 
 def show_alignment(source, target, texts, index: int, ids, attended) -> None:

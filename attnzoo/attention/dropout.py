@@ -74,7 +74,7 @@ def keep_mask(words: tf.Tensor, rate: float, shape: tf.Tensor, row_start: int = 
     return bits >= tf.constant(threshold, tf.uint32)
 
 
-@tf.function(jit_compile=True, reduce_retracing=True)
+@tf.function(jit_compile=True, autograph=False)
 def _drop(inputs: tf.Tensor, words: tf.Tensor, rate: float) -> tf.Tensor:
     keep = keep_mask(words, rate, tf.shape(inputs))
     return tf.where(keep, inputs * tf.cast(1 / (1 - rate), inputs.dtype), tf.zeros_like(inputs))
@@ -96,6 +96,6 @@ def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
     @tf.custom_gradient
     def compute(inputs):
         # Dropout is linear and its own transpose: the gradient is dropout of the gradient.
-        return _drop(inputs, words, rate), lambda gradient: _drop(gradient, words, rate)
+        return _drop(tf.stop_gradient(inputs), words, rate), lambda gradient: _drop(gradient, words, rate)
 
     return compute(inputs)

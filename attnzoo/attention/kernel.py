@@ -1,7 +1,7 @@
 """Scaled dot-product attention compiled by XLA, with a gradient of its own.
 
-Only query, key, value, output and one number a row (lse, the log of the softmax sum) live from the forward to the
-backward pass; the weights are computed again, one block of queries at a time:
+Only query, key, value, output and one number a row (lse, the log of the softmax sum) live from the forward to
+the backward pass; the weights are computed again, one block of queries at a time:
 
     S = scale * Q K^T + bias    P = exp(S - lse)    O = (P * M) V           M: dropout, 0 or 1 / (1 - rate)
     D = rowsum(dO * O) - dlse   dP = (dO V^T) * M   dS = P * (dP - D)
@@ -96,7 +96,7 @@ def _dropout_factor(inputs: _Inputs, scores: tf.Tensor, block: _Block, rate: flo
     return tf.where(keep, 1 / (1 - rate), 0.0)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _forward(inputs: _Inputs, options: _Options) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns output <float>[batch, heads, query, dim] and lse <float32>[batch, heads, query]."""
     outputs, sums = [], []
@@ -116,7 +116,7 @@ def _forward(inputs: _Inputs, options: _Options) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.concat(outputs, axis=2), tf.concat(sums, axis=2)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _backward(
     inputs: _Inputs,
     output: tf.Tensor,
@@ -176,14 +176,16 @@ def _gradient_of_bias(bias: tf.Tensor, block: _Block, scores_gradient: tf.Tensor
 
 def _compiled(inputs: _Inputs, options: _Options) -> tuple[tf.Tensor, tf.Tensor]:
     """Joins `_forward` and `_backward` into one differentiable function."""
-    sources = [tensor for tensor in (inputs.query, inputs.key, inputs.value, inputs.bias) if tensor is not None]
+    sources = [
+        tensor for tensor in (inputs.query, inputs.key, inputs.value, inputs.bias) if tensor is not None
+    ]
 
     @tf.custom_gradient
     def gradients(*tensors):
-        *sources, output, lse, output_gradient, lse_gradient = tensors
+        *sources, _, _, output_gradient, lse_gradient = tensors
 
         def gradient_of_gradient(*upstream):
-            # Rare: every score in memory, through the reference. Output and lse follow from the sources.
+            # Rare: every score in memory, through the reference; output and lse follow from the sources.
             with tf.GradientTape() as outer:
                 outer.watch([*sources, output_gradient, lse_gradient])
                 with tf.GradientTape() as inner:
@@ -195,12 +197,14 @@ def _compiled(inputs: _Inputs, options: _Options) -> tuple[tf.Tensor, tf.Tensor]
             )
             return [*second[:-2], None, None, *second[-2:]]
 
-        found = _backward(_replace(inputs, sources), output, lse, output_gradient, lse_gradient, options)
+        stopped = [tf.stop_gradient(tensor) for tensor in tensors]
+        found = _backward(_replace(inputs, stopped[:-4]), *stopped[-4:], options)
         return found, gradient_of_gradient
 
     @tf.custom_gradient
     def compute(*sources):
-        output, lse = _forward(_replace(inputs, sources), options)
+        # Under an eager tape TensorFlow would differentiate the program itself as well, and keep every block.
+        output, lse = _forward(_replace(inputs, [tf.stop_gradient(source) for source in sources]), options)
         return (output, lse), lambda *upstream: gradients(*sources, output, lse, *upstream)
 
     return compute(*sources)
@@ -253,7 +257,7 @@ def attention(
         bias: <float> of rank 4 with finite values, broadcasts to [batch, heads, query, key]; has a gradient.
         scale: factor of the products; None for 1 / sqrt(dim).
         dropout: share of the weights to drop, in [0, 1).
-        seed: integer, <int>[] or <int>[2]; the same seed drops the same weights. Needed if `dropout` is above 0.
+        seed: integer, <int>[] or <int>[2], needed if `dropout` is above 0; it decides what is dropped.
         return_lse: also return the log of the sum of the exponentials of each row.
         implementation: "xla" the compiled kernel, "reference" plain TensorFlow with every score in memory,
             "auto" what is known to be faster: at present the kernel.
@@ -263,13 +267,14 @@ def attention(
         -inf where there is nothing to attend to.
 
     Raises:
-        ValueError: shapes that do not belong together, `dropout` outside [0, 1) or without a seed, or an unknown
-            `implementation`.
+        ValueError: shapes that do not belong together, `dropout` outside [0, 1) or without a seed, or an
+            unknown `implementation`.
     """
     reference.check_arguments(query, key, value, padding_mask, bias, dropout, seed)
     if implementation not in ("auto", "xla", "reference"):
         raise ValueError(
-            f'`implementation` must be "auto", "xla" or "reference". Received: implementation={implementation!r}'
+            '`implementation` must be "auto", "xla" or "reference". '
+            f"Received: implementation={implementation!r}"
         )
     options = _Options(causal, reference.default_scale(query) if scale is None else scale, dropout)
     words = None if seed is None or dropout == 0 else seed_words(seed)

@@ -24,7 +24,7 @@ def lengths_to_mask(lengths: tf.Tensor, max_length: int | tf.Tensor) -> tf.Tenso
     return positions[None, :] < lengths[:, None]  # [batch, position]
 
 
-def _relative_positions(query_length: int | tf.Tensor, key_length: int | tf.Tensor, align: Align) -> tf.Tensor:
+def _distances(query_length: int | tf.Tensor, key_length: int | tf.Tensor, align: Align) -> tf.Tensor:
     """Returns key position minus query position, <int32>[query, key]."""
     if align not in ("top_left", "bottom_right"):
         raise ValueError(f'`align` must be "top_left" or "bottom_right". Received: align={align!r}')
@@ -49,7 +49,7 @@ def causal_mask(
     Raises:
         ValueError: unknown `align`.
     """
-    return _relative_positions(query_length, key_length, align) <= 0
+    return _distances(query_length, key_length, align) <= 0
 
 
 def window_mask(
@@ -75,8 +75,10 @@ def window_mask(
         ValueError: `left` or `right` below 0, or unknown `align`.
     """
     if left < 0 or right < 0:
-        raise ValueError(f"A window reaches 0 or more keys to each side. Received: left={left}, right={right}")
-    distance = _relative_positions(query_length, key_length, align)  # [query, key]
+        raise ValueError(
+            f"A window reaches 0 or more keys to each side. Received: left={left}, right={right}"
+        )
+    distance = _distances(query_length, key_length, align)  # [query, key]
     return (distance >= -left) & (distance <= right)
 
 

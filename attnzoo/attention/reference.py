@@ -20,7 +20,8 @@ def check_arguments(
     """Checks what is known of the shapes before the program runs.
 
     Raises:
-        ValueError: wrong rank, sizes that do not belong together, a rate outside [0, 1), or dropout without a seed.
+        ValueError: wrong rank, sizes that do not belong together, a rate outside [0, 1), or dropout without a
+            seed.
     """
     for name, tensor, rank in (
         ("query", query, 4),
@@ -86,7 +87,9 @@ def masked_softmax(scores: tf.Tensor, allowed: tf.Tensor | None = None) -> tf.Te
     return tf.where(allowed, weights, 0.0)
 
 
-def attention_logits(query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor | None, scale: float | None) -> tf.Tensor:
+def attention_logits(
+    query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor | None, scale: float | None
+) -> tf.Tensor:
     """Returns scale * query key^T + bias, <float32>[batch, heads, query, key]."""
     scale = default_scale(query) if scale is None else scale
     scores = tf.einsum("bhqd,bhkd->bhqk", tf.cast(query, tf.float32), tf.cast(key, tf.float32))

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import reduce
 from types import ModuleType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model
 
 from attnzoo import catalog
 from attnzoo.config.outline import Outline, step
 from attnzoo.config.overrides import OldNames
-from attnzoo.config.problems import Problems, add_pydantic_errors, errors_by_path, received
+from attnzoo.config.problems import Problems, add_missing_name, add_pydantic_errors, errors_by_path, received
 from attnzoo.config.sections import EvalOptions, Section, TrainOptions
 from attnzoo.config.source import Document, KeyPath
 
 NAMED_SECTIONS = {"data": "datasets", "model": "models"}
 """Section whose options depend on its `name` -> kind of that name in the catalog."""
 
-RunName = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$", max_length=200)]
+
+def _check_run_name(name: str) -> str:
+    if not 0 < len(name) <= 200 or name[0] == "." or set(name) & set("/\\") or not name.isprintable():
+        raise ValueError(f"expected a name that can name a folder, 1 to 200 characters, received {name!r}")
+    return name
+
+
+RunName = Annotated[str, AfterValidator(_check_run_name)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
@@ -43,9 +49,8 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
         if section in document.values and document.values[section] is None:
             document.values[section] = {}
     modules = {section: _load(section, document, problems) for section in NAMED_SECTIONS}
-    root = root_class(
-        *(getattr(modules[section], "Config", Any) for section in NAMED_SECTIONS), default_name=default_name
-    )
+    data, model = (module and module.Config for module in modules.values())
+    root = root_class(data, model, default_name)
     outline = Outline.of(root.model_json_schema())
     _drop_foreign_keys(document, outline, old_names)
     _complete_components(document, (), outline)
@@ -59,15 +64,15 @@ def root_class(data: Any, model: Any, default_name: str = "run") -> type[BaseMod
     """Returns the pydantic model of a whole config.
 
     Args:
-        data: type of section `data`.
-        model: type of section `model`.
+        data: type of section `data`; None where it is unknown and anything goes.
+        model: type of section `model`; None as above.
         default_name: default of key `name`.
     """
     fields: dict[str, Any] = {
         "name": (RunName, Field(default_name, description="Name of the run. Default: the file's name.")),
         "seed": (Seed, Field(0, description="Start of all randomness: weights, order of examples, dropout.")),
-        "data": (data, Field(description="Data set and its options.")),
-        "model": (model, Field(description="Model and its options.")),
+        "data": (data or Any, Field(... if data else None, description="Data set and its options.")),
+        "model": (model or Any, Field(... if model else None, description="Model and its options.")),
         "train": (TrainOptions, Field(TrainOptions(), description="How the model is trained.")),
         "eval": (EvalOptions, Field(EvalOptions(), description="How the model is evaluated.")),
     }
@@ -79,6 +84,8 @@ def _load(section: str, document: Document, problems: Problems) -> ModuleType | 
     kind = NAMED_SECTIONS[section]
     known = catalog.names(kind)
     if section not in document.values:
+        what = f"missing section, expected a mapping with a name, one of {', '.join(known)}"
+        problems.add(document.origin_near(()), (section,), what)
         return None
     value = document.values[section]
     if isinstance(value, str):
@@ -90,8 +97,7 @@ def _load(section: str, document: Document, problems: Problems) -> ModuleType | 
         problems.add(document.origin_near((section,)), (section,), what)
         return None
     if "name" not in value:
-        what = f"missing key, expected one of {', '.join(known)}"
-        problems.add(document.origin_near(path), path, what)
+        add_missing_name(problems, document, (section,), known)
         return None
     name = value["name"]
     if name not in known:
@@ -145,13 +151,12 @@ def _complete_components(document: Document, path: KeyPath, outline: Outline) ->
     value = reduce(step, path, document.values)
     if isinstance(value, str) and outline.components:
         _name_to_mapping(document, path)
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | list):
         return
-    if outline.components and "name" not in value and document.origin_near(path).is_override:
-        name = outline.default_name
-        if name is not None:
-            value["name"] = name
-    for key in list(value):
+    name = outline.default_name
+    if isinstance(value, dict) and "name" not in value and name and document.origin_near(path).is_override:
+        value["name"] = name
+    for key in value if isinstance(value, dict) else range(len(value)):
         child = outline.child(key, value)
         if child is not None:
             _complete_components(document, (*path, key), child)
@@ -178,12 +183,8 @@ def _take_typed_text(document: Document, outline: Outline, errors: list[Any]) ->
     any_taken = False
     for path in errors_by_path(errors, document, outline):
         text, place = document.raw.get(path), outline.find(path, document.values)
-        if (
-            text
-            and place
-            and place.takes_text(text)
-            and not isinstance(reduce(step, path, document.values), str)
-        ):
+        holds_text = isinstance(reduce(step, path, document.values), str)
+        if text and place and place.takes_text(text) and not holds_text:
             reduce(step, path[:-1], document.values)[path[-1]] = text
             any_taken = True
     return any_taken
@@ -205,15 +206,3 @@ def _check_task(
         f"models that fit: {', '.join(models) or 'none'}; data sets that fit: {', '.join(datasets) or 'none'}"
     )
     problems.add(document.origin_near(path), path, what)
-
-
-def flatten(values: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """Returns the leaves of nested mappings by path; lists and empty mappings are leaves."""
-    leaves: dict[tuple[str, ...], Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            leaves.update(flatten(value, (*path, key)))
-        else:
-            here = (*path, key)
-            leaves[here] = value
-    return leaves

@@ -93,9 +93,9 @@ class Outline:
             words.append(f"a mapping with name: {components[0]}")
         elif components:
             words.append(f"one of {', '.join(components)}, or a mapping with such a name")
-        choices = ", ".join(repr(choice) for choice in self.choices())
+        choices = [repr(choice) for choice in self.choices() if choice not in components]
         if choices:
-            words.append(f"one of {choices}" if len(self.choices()) > 1 else choices)
+            words.append("one of " * (len(choices) > 1) + ", ".join(choices))
         for branch in self.branches:
             if not {"const", "enum"} & branch.keys() and not _component_names(branch):
                 words.append(self._expected_of(branch))
@@ -107,7 +107,12 @@ class Outline:
             return ("a whole number" if kind == "integer" else "a number") + _bounds(branch)
         if kind == "array":
             each = self.child(0, []) if "items" in branch else None
-            return "a list" + _length(branch, "Items") + (f", each {each.expected()}" if each else "")
+            length = _length(branch, "Items")
+            return (
+                "a list"
+                + (f"{length} items" if length else "")
+                + (f", each {each.expected()}" if each else "")
+            )
         if kind == "string":
             length = _length(branch, "Length")
             pattern = f" like {branch['pattern']}" if "pattern" in branch else ""

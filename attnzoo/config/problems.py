@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any
@@ -13,6 +14,9 @@ from attnzoo.config.source import Document, KeyPath, Origin
 from attnzoo.errors import ConfigErrors
 
 PydanticError = Mapping[str, Any]
+
+MAX_ERRORS = 100
+"""Most lines about values; a file of another kind has thousands."""
 
 
 class Problems:
@@ -54,11 +58,25 @@ def add_pydantic_errors(problems: Problems, errors: list[Any], document: Documen
         document: what was validated.
         outline: what may stand there.
     """
-    for path, of_path in errors_by_path(errors, document, outline).items():
-        place = path
-        if of_path[0]["type"] == "union_tag_invalid":
-            place = (*path, "name")
+    by_path = errors_by_path(errors, document, outline)
+    if len(by_path) > MAX_ERRORS:
+        problems.add(document.origin_near(()), (), f"{len(by_path)} errors; the first {MAX_ERRORS} follow")
+    for path, of_path in itertools.islice(by_path.items(), MAX_ERRORS):
+        kind = of_path[0]["type"]
+        around = outline.find(path, document.values)
+        if kind == "union_tag_not_found" and around:
+            add_missing_name(problems, document, path, list(around.components))
+            continue
+        place = (*path, "name") if kind == "union_tag_invalid" else path
         problems.add(document.origin_near(place), place, _what(path, of_path[0], document, outline))
+
+
+def add_missing_name(problems: Problems, document: Document, path: KeyPath, known: list[str]) -> None:
+    """Adds that the mapping at `path` lacks its `name`, or what stands there by mistake in its place."""
+    near = difflib.get_close_matches("name", reduce(step, path, document.values), n=1)
+    place = (*path, near[0] if near else "name")
+    what = "unknown key, did you mean 'name'?" if near else f"missing key, expected one of {', '.join(known)}"
+    problems.add(document.origin_near(place), place, what)
 
 
 def errors_by_path(
@@ -71,11 +89,8 @@ def errors_by_path(
     found: dict[KeyPath, list[PydanticError]] = {}
     for error in errors:
         found.setdefault(_without_tags(error, document.values, outline), []).append(error)
-    return {
-        path: of_path
-        for path, of_path in found.items()
-        if not any(len(other) > len(path) and other[: len(path)] == path for other in found)
-    }
+    around = {path[:length] for path in found for length in range(len(path))}
+    return {path: of_path for path, of_path in found.items() if path not in around}
 
 
 def received(value: Any, raw: str | None = None) -> str:
@@ -113,38 +128,33 @@ def _without_tags(error: PydanticError, value: Any, outline: Outline | None) -> 
 
 def _what(path: KeyPath, error: PydanticError, document: Document, root: Outline) -> str:
     outline = root.find(path, document.values)
-    kind = error["type"]
     value = reduce(step, path, document.values)
+    as_shown = received(value, document.raw.get(path))
+    expected = outline.expected() if outline else ""
+    kind = error["type"]
     if kind == "extra_forbidden":
         return "unknown key" + _key_hint(path, document, root)
     if kind == "missing" and path not in document.origins:
-        expected = outline.expected() if outline else ""
-        return f"missing {'section' if len(path) == 1 else 'key'}" + (
-            f", expected {expected}" if expected else ""
-        )
+        return "missing key" + (f", expected {expected}" if expected else "")
     if kind == "union_tag_invalid" and outline:
         name = step(value, "name")
         return f"unknown name {received(name)}, {hint(str(name), outline.components)}"
-    if kind == "union_tag_not_found" and outline:
-        return f"missing key 'name', expected one of {', '.join(outline.components)}"
     if kind in ("value_error", "assertion_error"):
         return str(error["ctx"]["error"]).rstrip(".")
-    expected = outline.expected() if outline else ""
     if not expected:
         message = str(error["msg"])
-        return f"{message[:1].lower()}{message[1:]}, received {received(value, document.raw.get(path))}"
+        return f"{message[:1].lower()}{message[1:]}, received {as_shown}"
     if kind == "finite_number":
         expected = expected.replace("a number", "a finite number", 1)
-    return f"expected {expected}, received {received(value, document.raw.get(path))}" + _choice_hint(
-        value, outline
-    )
+    return f"expected {expected}, received {as_shown}{_choice_hint(value, outline)}"
 
 
 def _key_hint(path: KeyPath, document: Document, root: Outline) -> str:
     key = str(path[-1])
-    for section, value in document.values.items():
+    for section in root.keys(document.values):
         outline = root.child(section, document.values)
-        if outline and (section,) != path[:-1] and key in outline.keys(value):
+        known = outline.keys(document.values.get(section)) if outline else []
+        if (section,) != path[:-1] and key in known:
             return f", did you mean '{section}.{key}'?"
     around = root.find(path[:-1], document.values)
     known = around.keys(reduce(step, path[:-1], document.values)) if around else []

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from attnzoo import catalog
-from attnzoo.config.checking import check, flatten
+from attnzoo.config.checking import check
 from attnzoo.config.overrides import apply_overrides
 from attnzoo.config.problems import Problems
-from attnzoo.config.sections import DataOptions, EvalOptions, Section, TrainOptions
+from attnzoo.config.sections import DataOptions, EvalOptions, TrainOptions
 from attnzoo.config.source import Document, Origin, parse, read
 from attnzoo.config.writing import Comment, to_text
 from attnzoo.errors import UserError
@@ -27,7 +28,7 @@ class RunConfig:
         name: name of the run: the config file's name without its ending, unless the config gives one.
         seed: start of all randomness, 0 to 2^32 - 1.
         data: options of the data set.
-        model: options of the model.
+        model: options of the model, the `Config` of its module.
         train: how the model is trained.
         eval: how the model is evaluated.
     """
@@ -35,7 +36,7 @@ class RunConfig:
     name: str
     seed: int
     data: DataOptions
-    model: Section
+    model: Any
     train: TrainOptions
     eval: EvalOptions
 
@@ -74,7 +75,7 @@ class RunConfig:
 
     def flat(self) -> dict[str, Any]:
         """Returns all options by path: `{"train.learning_rate": 0.001, ...}`; lists are values."""
-        return {".".join(path): value for path, value in flatten(self.values()).items()}
+        return {".".join(path): value for path, value in _leaves(self.values()).items()}
 
     def changed_keys(self, other: RunConfig) -> list[str]:
         """Returns the paths whose values differ, sorted; `name` is only a label and not among them."""
@@ -137,11 +138,7 @@ def resolve(path: str | Path, overrides: Sequence[str] = ()) -> ResolvedConfig:
     """
     path = Path(path)
     if not path.is_file():
-        known = {str(catalog.config_path(name)): name for name in catalog.names("configs")}
-        by_stem = {name: file for file, name in known.items()}
-        near = by_stem.get(str(path)) or by_stem.get(path.stem)
-        suggestion = f"did you mean '{near}'?" if near else catalog.hint(str(path), known)
-        raise UserError(f"{path}: there is no such config file, {suggestion}")
+        raise UserError(f"{path}: there is no such config file, {_nearest_config(path)}")
     return _resolve(read(path), overrides, _stem(path))
 
 
@@ -153,9 +150,27 @@ def _resolve(document: Document, overrides: Sequence[str], name: str) -> Resolve
     return ResolvedConfig(RunConfig(**fields), document.origins)
 
 
+def _nearest_config(path: Path) -> str:
+    files = {name: str(catalog.config_path(name)) for name in catalog.names("configs")}
+    near = difflib.get_close_matches(path.stem, files, n=1)
+    return f"did you mean '{files[near[0]]}'?" if near else "see `attnzoo list configs`"
+
+
 def _stem(path: Path) -> str:
     return path.stem.lstrip(".") or "run"
 
 
 def _differ(one: Any, other: Any) -> bool:
     return type(one) is not type(other) or bool(one != other)
+
+
+def _leaves(values: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Returns the leaves of nested mappings by path; lists and empty mappings are leaves."""
+    leaves: dict[tuple[str, ...], Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            leaves.update(_leaves(value, (*path, key)))
+        else:
+            here = (*path, key)
+            leaves[here] = value
+    return leaves

@@ -29,15 +29,13 @@ def schema() -> dict[str, Any]:
         }
     for section in ("train", "eval"):
         reference = {"$ref": run["properties"][section]["$ref"]}
-        description = run["properties"][section]["description"]
-        run["properties"][section] = {"description": description, "anyOf": [reference, {"type": "null"}]}
+        run["properties"][section] = {"anyOf": [reference, {"type": "null"}]}
     for definition in definitions.values():
         _require_name(definition)
         for place in definition.get("properties", {}).values():
             _accept_bare_names(place)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://attnzoo.invalid/config.schema.json",
         **run,
         "title": "attnzoo config",
         "$defs": definitions,
@@ -52,8 +50,10 @@ def _require_name(definition: dict[str, Any]) -> None:
 
 def _accept_bare_names(place: dict[str, Any]) -> None:
     """Where a component is chosen by name, accepts the name alone too: `attention: additive`."""
-    for alternative in [*place.get("anyOf", []), place]:
-        if "discriminator" in alternative:
-            known = sorted(alternative.pop("discriminator")["mapping"])
-            bare = {"type": "string", "enum": known}
-            alternative["anyOf"] = [bare, {"oneOf": alternative.pop("oneOf")}]
+    alternatives = place.get("anyOf", [])
+    for choice in [*alternatives, place]:
+        if "discriminator" not in choice:
+            continue
+        known = sorted(choice.pop("discriminator")["mapping"])
+        if not any(sorted(other.get("enum", [])) == known for other in alternatives):
+            choice["anyOf"] = [{"type": "string", "enum": known}, {"oneOf": choice.pop("oneOf")}]

@@ -93,10 +93,10 @@ def read(path: Path) -> Document:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise UserError(f"{path}: {size} bytes long, expected a config of at most {MAX_BYTES} bytes.")
+            raise UserError(f"{path}: {size} bytes long, expected a config of at most {MAX_BYTES} bytes")
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}), expected a config file.") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}), expected a config file") from None
     return parse(decode(data, str(path)), str(path))
 
 
@@ -124,7 +124,7 @@ def parse(text: str, file: str) -> Document:
         ConfigErrors: one line `FILE:LINE:COLUMN: what is wrong, what was expected`.
     """
     if len(text.encode("utf-8", errors="replace")) > MAX_BYTES:
-        raise UserError(f"{file}: longer than {MAX_BYTES} bytes, the most that a config may have.")
+        raise UserError(f"{file}: longer than {MAX_BYTES} bytes, the most that a config may have")
     control = _CONTROL.search(text)
     if control:
         what = f"control character U+{ord(control.group()):04X}, expected printable text"
@@ -132,7 +132,7 @@ def parse(text: str, file: str) -> Document:
     document = _Reader(text, file).read()
     if not isinstance(document.values, dict):
         what = "the file is empty" if document.values is None else f"the file holds {kind(document.values)}"
-        raise ConfigErrors([f"{file}:1:1: {what}, expected sections such as data, model and train."])
+        raise ConfigErrors([f"{file}:1:1: {what}, expected sections such as data, model and train"])
     return document
 
 
@@ -145,7 +145,7 @@ def parse_value(text: str, origin: Origin) -> Document:
     control = _CONTROL.search(text)
     if control:
         code = f"U+{ord(control.group()):04X}"
-        raise ConfigErrors([f"{origin.label}: control character {code}, expected printable text."])
+        raise ConfigErrors([f"{origin.label}: control character {code}, expected printable text"])
     document = _Reader(text, origin.label, one_line=True).read()
     document.origins = dict.fromkeys(document.origins, origin)
     return document
@@ -184,7 +184,7 @@ def scalar(text: str) -> Any:
 def _refuse(file: str, before: str, what: str) -> NoReturn:
     line = before.count("\n") + 1
     column = len(before) - (before.rfind("\n") + 1) + 1
-    raise ConfigErrors([f"{file}:{line}:{column}: {what}."])
+    raise ConfigErrors([f"{file}:{line}:{column}: {what}"])
 
 
 class _Reader:
@@ -293,4 +293,4 @@ class _Reader:
 
     def _fail_at(self, line: int, column: int, what: str) -> NoReturn:
         where = self.file if self.one_line else f"{self.file}:{line + 1}:{column + 1}"
-        raise ConfigErrors([f"{where}: {what}."])
+        raise ConfigErrors([f"{where}: {what}"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,7 +17,11 @@ from attnzoo.info import IMAGE_CLASSIFICATION, TRANSLATION, DataInfo, DataSplits
 
 ENCODE_CHUNK = 4096
 BUCKET_ROUNDING = 4
-TEXT_FEATURES = {"text_classification": ("text",), "translation": ("source", "target"), "image_classification": ()}
+TEXT_FEATURES = {
+    "text_classification": ("text",),
+    "translation": ("source", "target"),
+    "image_classification": (),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +44,14 @@ class Examples:
     Attributes:
         texts: text feature -> token ids; translation texts end with END.
         images: as in `Split`, or None.
-        labels: <int32>[examples], or None for translation.
+        labels: <int32>[examples]; all 0 for translation.
         buckets: <int32>[examples], index into `DataInfo.buckets`.
         raw: the split these came from.
     """
 
     texts: Mapping[str, Ragged]
     images: np.ndarray | None
-    labels: np.ndarray | None
+    labels: np.ndarray
     buckets: np.ndarray
     raw: Split
 
@@ -109,12 +114,18 @@ def encode_split(split: Split, info: DataInfo) -> Examples:
 
 def _examples(split: Split, texts: dict[str, Ragged], info: DataInfo) -> Examples:
     buckets = assign_buckets(texts, info.buckets) if texts else np.zeros(len(split), np.int32)
-    return Examples(texts, split.columns.get("image"), split.columns.get("label"), buckets, split)
+    return Examples(texts, split.columns.get("image"), _labels(split), buckets, split)
+
+
+def _labels(split: Split) -> np.ndarray:
+    return split.columns.get("label", np.zeros(len(split), np.int32))
 
 
 def _learn_images(info: DataInfo, train: Split, options: DataOptions) -> DataInfo:
     if not isinstance(options, ImageOptions):
-        raise ValueError(f"Data set '{options.name}' has no image options; expected a subclass of ImageOptions.")
+        raise ValueError(
+            f"Data set '{options.name}' has no image options; expected a subclass of ImageOptions."
+        )
     column = train.columns["image"]
     height, width, channels = image_ops.shape_of_first(column)
     if options.image_size is not None:
@@ -127,7 +138,9 @@ def _learn_images(info: DataInfo, train: Split, options: DataOptions) -> DataInf
 
 def _learn_vocabularies(info: DataInfo, train: Split, options: DataOptions) -> DataInfo:
     if not isinstance(options, TextOptions):
-        raise ValueError(f"Data set '{options.name}' has no text options; expected a subclass of TextOptions.")
+        raise ValueError(
+            f"Data set '{options.name}' has no text options; expected a subclass of TextOptions."
+        )
     features = TEXT_FEATURES[info.task]
 
     def build(columns: tuple[str, ...]) -> dict:
@@ -188,7 +201,7 @@ def make_buckets(texts: Mapping[str, Ragged], num_buckets: int, max_length: int)
     names = list(texts)
     buckets: list[Lengths] = []
     longest = np.zeros(rounded.shape[1], int)
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in itertools.pairwise(cuts):
         longest = np.maximum(longest, rounded[edges[start] : edges[end]].max(axis=0))
         buckets.append({name: int(length) for name, length in zip(names, longest, strict=True)})
     return tuple(bucket for number, bucket in enumerate(buckets) if bucket not in buckets[:number])

@@ -25,7 +25,7 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     return image
 
 
-def resize(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+def resize(image: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
     """Resizes <uint8>[height, width, channels] to `shape` (bilinear, antialiased), <uint8>."""
     resized = tf.image.resize(image, shape[:2], antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
@@ -37,7 +37,7 @@ def normalise(images: tf.Tensor, info: DataInfo) -> tf.Tensor:
     return (scaled - tf.constant(info.image_mean)) / tf.constant(info.image_std)
 
 
-def read_images(column: np.ndarray, shape: tuple[int, int, int]):
+def read_images(column: np.ndarray, shape: tuple[int, ...]):
     """Returns a graph function from indices <int32>[batch] to images <uint8>[batch, *shape].
 
     Args:
@@ -67,7 +67,7 @@ def read_images(column: np.ndarray, shape: tuple[int, int, int]):
     return read_batch
 
 
-def _convert(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def _convert(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     pixels = tf.constant(image)
     if pixels.shape[-1] == 1 and shape[2] == 3:
         pixels = tf.image.grayscale_to_rgb(pixels)
@@ -87,7 +87,7 @@ def shape_of_first(column: np.ndarray) -> tuple[int, int, int]:
 
 
 def pixel_statistics(
-    column: np.ndarray, shape: tuple[int, int, int]
+    column: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation of the pixels by channel, in 0..1, over evenly spaced images."""
     count = min(len(column), STATISTICS_SAMPLE)

@@ -144,9 +144,13 @@ def batches(
 
 def _assembler(examples: Examples, info: DataInfo, augment: tuple[str, ...], seed: int):
     """Returns the graph function from one planned row to a `Batch`."""
-    texts = {name: (tf.constant(ids.values), tf.constant(ids.offsets)) for name, ids in examples.texts.items()}
-    labels = None if examples.labels is None else tf.constant(examples.labels)
-    read_images = None if examples.images is None else image_ops.read_images(examples.images, info.image_shape)
+    texts = {
+        name: (tf.constant(ids.values), tf.constant(ids.offsets)) for name, ids in examples.texts.items()
+    }
+    labels = tf.constant(examples.labels)
+    read_images = (
+        None if examples.images is None else image_ops.read_images(examples.images, info.image_shape)
+    )
 
     def assemble(row: dict[str, tf.Tensor]) -> Batch:
         indices = row["indices"]  # [batch]
@@ -167,7 +171,7 @@ def _assembler(examples: Examples, info: DataInfo, augment: tuple[str, ...], see
         if info.task == TRANSLATION:
             targets["tokens"] = inputs["target"]  # [batch, time], ends with END
             inputs["target"] = shift_right(inputs["target"])
-        elif labels is not None:
+        else:
             targets["labels"] = tf.gather(labels, indices)
         return inputs, targets
 
@@ -194,6 +198,6 @@ def gather_padded(values: tf.Tensor, offsets: tf.Tensor, indices: tf.Tensor, len
 
 
 def shift_right(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns what the decoder reads when it should predict `tokens` <int32>[batch, time]: START, then them."""
+    """Returns what a decoder reads to predict `tokens` <int32>[batch, time]: START, then all but the last."""
     start = tf.fill([tf.shape(tokens)[0], 1], START)
     return tf.concat([start, tokens[:, :-1]], axis=1)

@@ -1,4 +1,4 @@
-"""Text files read strictly, line by line: what is wrong is reported with file and line. Imports no TensorFlow."""
+"""Text files read strictly, line by line: errors name file and line. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     mark is dropped. Memory stays at one line, so that a decompression bomb is refused while it is small.
 
     Raises:
-        UserError: the file cannot be opened, is not gzip though named so, is not UTF-8, holds a NUL byte, has a
-            line of more than 4 MiB, or unpacks to more than 200 times its size (beyond the first 100 MiB).
+        UserError: the file cannot be opened, is not gzip though named so, is not UTF-8, holds a NUL byte, has
+            a line of more than 4 MiB, or unpacks to more than 200 times its size (beyond the first 100 MiB).
     """
     path = str(path)
     try:
@@ -62,7 +62,9 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     except FileNotFoundError:
         raise UserError(f"{path}: not found; check the path (it is relative to {os.getcwd()}).") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: not a whole gzip file ({error}); pack it again or drop the suffix .gz.") from None
+        raise UserError(
+            f"{path}: not a whole gzip file ({error}); pack it again or drop the suffix .gz."
+        ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); a text file is expected.") from None
 
@@ -74,8 +76,8 @@ def _decoded_lines(path: str, stream: IO[bytes], packed_size: int) -> Iterator[t
         number += 1
         if len(raw) > MAX_LINE_BYTES:
             raise UserError(
-                f"{path}:{number}: the line is longer than {MAX_LINE_BYTES:,} bytes; is this a text file with one "
-                "example a line?"
+                f"{path}:{number}: the line is longer than {MAX_LINE_BYTES:,} bytes; is this a text file "
+                "with one example a line?"
             )
         if number == 1:
             for start, advice in _FOREIGN_STARTS:
@@ -87,19 +89,20 @@ def _decoded_lines(path: str, stream: IO[bytes], packed_size: int) -> Iterator[t
         position = raw.find(b"\0")
         if position >= 0:
             raise UserError(
-                f"{path}:{number}: NUL byte at byte {offset + position} of the file; a text file has none: remove it."
+                f"{path}:{number}: NUL byte at byte {offset + position} of the file; a text file has none: "
+                "remove it."
             )
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
             raise UserError(
-                f"{path}:{number}: not UTF-8: byte 0x{raw[error.start]:02x} at byte {offset + error.start} of the file "
-                f"({error.reason}); save the file as UTF-8."
+                f"{path}:{number}: not UTF-8: byte 0x{raw[error.start]:02x} at byte {offset + error.start} "
+                f"of the file ({error.reason}); save the file as UTF-8."
             ) from None
         offset += len(raw)
         if path.endswith(".gz") and offset > max(GZIP_FREE_BYTES, GZIP_MAX_RATIO * packed_size):
             raise UserError(
-                f"{path}:{number}: unpacks to more than {GZIP_MAX_RATIO} times its {packed_size:,} bytes; this looks "
-                "like a decompression bomb. Unpack it yourself if it is not."
+                f"{path}:{number}: unpacks to more than {GZIP_MAX_RATIO} times its {packed_size:,} bytes; "
+                "this looks like a decompression bomb. Unpack it yourself if it is not."
             )
         yield number, text

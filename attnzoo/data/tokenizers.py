@@ -1,7 +1,7 @@
 """Tokenizers: learned once from training texts, then pure TensorFlow from strings to token ids and back.
 
-The same graph operations run while a vocabulary is learned, in `tf.data`, and inside an exported SavedModel, so
-that training and serving cannot disagree.
+The same graph operations run while a vocabulary is learned, in `tf.data`, and inside an exported SavedModel,
+so that training and serving cannot disagree.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import collections
 import io
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ NUM_SPECIAL = 4
 
 KINDS = ("words", "characters", "subwords")
 TEXTS_PER_CHUNK = 1024
-MAX_SENTENCEPIECE_BYTES = 32 << 20
+MAX_SENTENCEPIECE_BYTES = 8 << 20
 
 _SPACES = r"[\p{Z}\p{C}]+"
 _WORD = r"[\p{L}\p{N}\p{M}]+(?:['’][\p{L}\p{N}\p{M}]+)*|[^\s\p{L}\p{N}\p{M}]"
@@ -53,7 +54,7 @@ class Tokenizer(tf.Module):
         raise NotImplementedError
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns <string>[batch] for ids <int32>[batch, time]: up to the first END, without PADDING and START."""
+        """Returns texts <string>[batch] of ids <int32>[batch, time]; a text ends before its first END."""
         raise NotImplementedError
 
 
@@ -74,8 +75,12 @@ class _TableTokenizer(Tokenizer):
         encoded = tf.constant([token.encode("utf-8") for token in tokens], tf.string)  # [tokens]
         ids = tf.range(NUM_SPECIAL, self.vocabulary_size, dtype=tf.int32)  # [tokens]
         # Tables are attributes of a module: a SavedModel keeps only resources that it can reach this way.
-        self.ids_by_token = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(encoded, ids), UNKNOWN)
-        self.tokens_by_id = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(ids, encoded), self.unknown)
+        self.ids_by_token = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(encoded, ids), UNKNOWN
+        )
+        self.tokens_by_id = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(ids, encoded), self.unknown
+        )
 
     @staticmethod
     def split(strings: tf.Tensor) -> tf.RaggedTensor:
@@ -93,7 +98,7 @@ class _TableTokenizer(Tokenizer):
 
 
 class WordTokenizer(_TableTokenizer):
-    """Words and numbers with inner apostrophes (`don't`), and every other visible sign as a token of its own."""
+    """Words and numbers with inner apostrophes (`don't`), and each other visible sign by itself."""
 
     separator = " "
     unknown = "<unknown>"
@@ -120,8 +125,8 @@ class CharacterTokenizer(_TableTokenizer):
 class SubwordTokenizer(Tokenizer):
     """Pieces of words from a SentencePiece unigram model.
 
-    White space and control characters become single spaces; nothing else is normalised, so that decoding gives the
-    text back exactly. A SavedModel with this tokenizer needs `import tensorflow_text` where it is loaded.
+    White space and control characters become single spaces; nothing else is normalised, so that decoding
+    gives the text back exactly. A SavedModel with it needs `import tensorflow_text` where it is loaded.
 
     Args:
         model: serialised SentencePiece model.
@@ -139,9 +144,11 @@ class SubwordTokenizer(Tokenizer):
         self.vocabulary_size = int(self.pieces.vocab_size())
 
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of the pieces <int32>[batch, (time)]."""
         return self.pieces.tokenize(_single_spaces(_clean(strings, self.lowercase)))  # [batch, (time)]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the pieces joined to texts <string>[batch]."""
         pieces = _written(ids)  # [batch, (time)]
         known = tf.where(pieces.flat_values < self.vocabulary_size, pieces.flat_values, UNKNOWN)
         return self.pieces.detokenize(pieces.with_flat_values(known))  # [batch]
@@ -151,10 +158,10 @@ def build(kind: str, texts: Sequence[str], vocabulary_size: int, lowercase: bool
     """Learns a vocabulary. The order of the texts does not matter.
 
     Args:
-        kind: "words" or "characters" (the most frequent ones; equally frequent ones by code point), or "subwords".
+        kind: "words" or "characters" (the most frequent ones, ties by code point), or "subwords".
         texts: training texts; a list or <object>[examples] of str.
-        vocabulary_size: most token ids, the 4 special ones included. Subwords get fewer where the texts do not
-            give that many.
+        vocabulary_size: most token ids, the 4 special ones included. Subwords get fewer where the texts do
+            not give that many.
         lowercase: whether texts are lowercased first.
 
     Returns:
@@ -167,7 +174,9 @@ def build(kind: str, texts: Sequence[str], vocabulary_size: int, lowercase: bool
     if kind not in KINDS:
         raise ValueError(f"Unknown kind of tokenizer {kind!r}; expected one of {', '.join(KINDS)}.")
     if vocabulary_size <= NUM_SPECIAL:
-        raise ValueError(f"vocabulary_size must be more than the {NUM_SPECIAL} special tokens; got {vocabulary_size}.")
+        raise ValueError(
+            f"vocabulary_size must be more than the {NUM_SPECIAL} special tokens; got {vocabulary_size}."
+        )
     if kind == "subwords":
         model = _train_sentencepiece(texts, vocabulary_size, lowercase)
         return {"kind": kind, "lowercase": lowercase, "model": base64.b64encode(model).decode("ascii")}
@@ -176,7 +185,9 @@ def build(kind: str, texts: Sequence[str], vocabulary_size: int, lowercase: bool
         tokens = _TABLE_TOKENIZERS[kind].split(_clean(chunk, lowercase))  # [chunk, (time)]
         counts.update(tokens.flat_values.numpy().tolist())
     if not counts:
-        raise UserError(f"The training texts hold not one token ({len(texts)} texts, kind {kind!r}); check the data.")
+        raise UserError(
+            f"The training texts hold not one token ({len(texts)} texts, kind {kind!r}); check the data."
+        )
     ordered = sorted(counts, key=lambda token: (-counts[token], token))[: vocabulary_size - NUM_SPECIAL]
     return {"kind": kind, "lowercase": lowercase, "tokens": [token.decode("utf-8") for token in ordered]}
 
@@ -191,9 +202,10 @@ def from_state(state: Mapping[str, Any]) -> Tokenizer:
     missing = [key for key in ("lowercase", "model" if kind == "subwords" else "tokens") if key not in state]
     if kind not in KINDS or missing:
         raise ValueError(
-            f"Not the state of a tokenizer: kind {kind!r} (expected one of {', '.join(KINDS)}), missing {missing}."
+            f"Not the state of a tokenizer: kind {kind!r} (expected one of {', '.join(KINDS)}), missing "
+            f"{missing}."
         )
-    # Tables must not live inside the graph of whoever calls first.
+    # Tables must not live in the graph of the first caller.
     with tf.init_scope():
         if kind == "subwords":
             return SubwordTokenizer(base64.b64decode(state["model"]), state["lowercase"])
@@ -214,7 +226,10 @@ def encode_all(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, 
     return ids, np.concatenate([chunk.row_lengths().numpy() for chunk in encoded])
 
 
-_TABLE_TOKENIZERS: dict[str, type[_TableTokenizer]] = {"words": WordTokenizer, "characters": CharacterTokenizer}
+_TABLE_TOKENIZERS: dict[str, type[_TableTokenizer]] = {
+    "words": WordTokenizer,
+    "characters": CharacterTokenizer,
+}
 
 
 def _written(ids: tf.Tensor) -> tf.RaggedTensor:
@@ -237,47 +252,60 @@ def _single_spaces(strings: tf.Tensor) -> tf.Tensor:
 
 def _chunks(texts: Sequence[str]) -> Iterator[tf.Tensor]:
     for start in range(0, len(texts), TEXTS_PER_CHUNK):
-        yield tf.constant([text.encode("utf-8") for text in texts[start : start + TEXTS_PER_CHUNK]], tf.string)
+        yield tf.constant(
+            [text.encode("utf-8") for text in texts[start : start + TEXTS_PER_CHUNK]], tf.string
+        )
 
 
 def _train_sentencepiece(texts: Sequence[str], vocabulary_size: int, lowercase: bool) -> bytes:
     """Returns a serialised unigram model.
 
-    Learning takes memory and time in proportion to the texts, so that it uses the first 32 MiB of the sorted
-    different texts at most, spread evenly over them.
+    Learning takes memory and time in proportion to the texts, so that it uses about 8 MiB of texts at most,
+    spread evenly over the sorted different ones.
     """
     import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
 
     unique: set[bytes] = set()
     for chunk in _chunks(texts):
         unique.update(_single_spaces(_clean(chunk, lowercase)).numpy().tolist())
     sentences = sorted(text.strip().decode("utf-8") for text in unique if text.strip())
     if not sentences:
-        raise UserError(f"The training texts hold not one token ({len(texts)} texts, kind 'subwords'); check the data.")
+        raise UserError(
+            f"The training texts hold not one token ({len(texts)} texts, kind 'subwords'); check the data."
+        )
     stride = -(-sum(len(text) for text in unique) // MAX_SENTENCEPIECE_BYTES)
     written = io.BytesIO()
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(sentences[::stride]),
-            model_writer=written,
-            model_type="unigram",
-            vocab_size=vocabulary_size,
-            hard_vocab_limit=False,
-            character_coverage=1.0,
-            normalization_rule_name="identity",
-            max_sentence_length=1 << 30,
-            num_threads=1,
-            pad_id=PADDING,
-            unk_id=UNKNOWN,
-            bos_id=START,
-            eos_id=END,
-            minloglevel=3,
-        )
-    except RuntimeError as error:
-        num_characters = len(set("".join(sentences[::stride]).replace(" ", "▁")))
-        raise UserError(
-            f"data.vocabulary_size: {vocabulary_size} is too small for subwords: the training texts hold "
-            f"{num_characters} different characters; ask for {num_characters + NUM_SPECIAL} or more "
-            f"({' '.join(str(error).split())})."
-        ) from None
-    return written.getvalue()
+    # A model without any rule makes TensorFlow Text print a line whenever it is loaded. No-break spaces are
+    # gone already, so that this rule changes nothing.
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
+        rules.write("A0\t20\n")
+        rules.flush()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(sentences[::stride]),
+                model_writer=written,
+                model_type="unigram",
+                vocab_size=vocabulary_size,
+                hard_vocab_limit=False,
+                character_coverage=1.0,
+                normalization_rule_tsv=rules.name,
+                max_sentence_length=1 << 30,
+                num_threads=1,
+                pad_id=PADDING,
+                unk_id=UNKNOWN,
+                bos_id=START,
+                eos_id=END,
+                minloglevel=3,
+            )
+        except RuntimeError as error:
+            num_characters = len(set("".join(sentences[::stride]).replace(" ", "▁")))
+            raise UserError(
+                f"data.vocabulary_size: {vocabulary_size} is too small for subwords: the training texts hold "
+                f"{num_characters} different characters; ask for {num_characters + NUM_SPECIAL} or more "
+                f"({' '.join(str(error).split())})."
+            ) from None
+    messages: Any = sentencepiece_model_pb2  # its classes come into being on import
+    model = messages.ModelProto.FromString(written.getvalue())
+    model.normalizer_spec.ClearField("normalization_rule_tsv")  # the name of the temporary file
+    return model.SerializeToString(deterministic=True)

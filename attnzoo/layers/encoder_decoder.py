@@ -72,7 +72,7 @@ class EncoderDecoder(keras.Model):
             "share_embeddings": share_embeddings,
             "tie_output": tie_output,
         }
-        block = {
+        block: dict[str, Any] = {
             "units": units,
             "attention": attention,
             "feed_forward_units": feed_forward_units,
@@ -91,7 +91,9 @@ class EncoderDecoder(keras.Model):
         self.decoder = [DecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)]
         self.encoder_norm = keras.layers.LayerNormalization(name="encoder_norm") if norm == "pre" else None
         self.decoder_norm = keras.layers.LayerNormalization(name="decoder_norm") if norm == "pre" else None
-        self.output_layer = None if tie_output else keras.layers.Dense(target_vocabulary, dtype="float32", name="output")
+        self.output_layer = (
+            None if tie_output else keras.layers.Dense(target_vocabulary, dtype="float32", name="output")
+        )
 
     def call(self, inputs: dict[str, Any], training: bool | None = None):
         """Gives the logits of every target position.
@@ -147,7 +149,9 @@ class EncoderDecoder(keras.Model):
     def _logits(self, hidden):
         if self.decoder_norm is not None:
             hidden = self.decoder_norm(hidden)
-        return self.target_embedding.logits(hidden) if self.output_layer is None else self.output_layer(hidden)
+        return (
+            self.target_embedding.logits(hidden) if self.output_layer is None else self.output_layer(hidden)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -25,22 +25,26 @@ class Config(Section):
         description="Channels of the 3x3 convolutions of each stage; a 2x2 max pooling ends a stage.",
     )
     batch_norm: bool = Field(True, description="Batch normalisation after each convolution.")
-    attention: AttentionOptions | None = Field(None, description="Attention over the positions of the last feature map.")
+    attention: AttentionOptions | None = Field(
+        None, description="Attention over the positions of the last feature map."
+    )
     residual: bool = Field(True, description="Add the feature map to what attention makes of it.")
-    pooling: Literal["flatten", "mean", "attention"] = Field("flatten", description="From the feature map to one vector.")
+    pooling: Literal["flatten", "mean", "attention"] = Field(
+        "flatten", description="From the feature map to one vector."
+    )
     dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the classes.")
     dropout: Rate = Field(0.1, description="Share of activations dropped before the dense layers, 0 to 1.")
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:
-    """Builds the model: {"image": <float32>[batch, height, width, channels]} -> logits <float32>[batch, classes].
+    """Builds the model: {"image": <float32>[batch, height, width, channels]} -> logits.
 
     Args:
         config: its options.
         info: gives the image shape and the classes.
 
     Returns:
-        A functional model.
+        A functional model with logits <float32>[batch, classes].
     """
     import keras
 
@@ -55,7 +59,9 @@ def build(config: Config, info: DataInfo) -> keras.Model:
 
     # Attention over positions
     if config.attention is not None:
-        hidden = FeatureMapAttention(config.attention, residual=config.residual, name="attention")(hidden)
+        hidden = FeatureMapAttention(
+            hidden.shape[-1], config.attention, residual=config.residual, name="attention"
+        )(hidden)
 
     # Head
     if config.pooling == "attention":

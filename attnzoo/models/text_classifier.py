@@ -21,20 +21,29 @@ class Config(Section):
 
     name: Literal["text_classifier"] = "text_classifier"
     units: PositiveInt = Field(128, description="Width of embeddings and blocks.")
-    position: Literal["none", "sinusoidal", "learned"] = Field("none", description="What marks the order of tokens.")
+    position: Literal["none", "sinusoidal", "learned"] = Field(
+        "none", description="What marks the order of tokens."
+    )
     convolution: PositiveInt | None = Field(
-        None, description="Tokens that a convolution after the embedding sees at once. Default: no convolution."
+        None,
+        description="Tokens that a convolution after the embedding sees at once. Default: no convolution.",
     )
     num_layers: int = Field(1, ge=0, description="Attention blocks.")
     attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of the blocks.")
-    feed_forward_units: int = Field(0, ge=0, description="Width inside the feed-forward part of a block, 0 = none.")
+    feed_forward_units: int = Field(
+        0, ge=0, description="Width inside the feed-forward part of a block, 0 = none."
+    )
     norm: Literal["pre", "post", "none"] = Field("pre", description="Layer normalisation of each block.")
     residual: bool = Field(True, description="Add the input of a block to its output.")
-    pooling: Literal["attention", "mean", "max"] = Field("attention", description="From all positions to one vector.")
+    pooling: Literal["attention", "mean", "max"] = Field(
+        "attention", description="From all positions to one vector."
+    )
     batch_norm: bool = Field(False, description="Batch normalisation of the pooled vector.")
     dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the classes.")
     dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
-    embedding_dropout: Rate = Field(0.0, description="Share of the embeddings' activations dropped in training.")
+    embedding_dropout: Rate = Field(
+        0.0, description="Share of the embeddings' activations dropped in training."
+    )
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

@@ -27,7 +27,9 @@ class Config(Section):
     attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of all blocks.")
     dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
     norm: Literal["pre", "post"] = Field("pre", description="Layer normalisation before or after each part.")
-    share_embeddings: bool = Field(False, description="One table for source and target; needs one vocabulary.")
+    share_embeddings: bool = Field(
+        False, description="One table for source and target; needs one vocabulary."
+    )
     tie_output: bool = Field(True, description="The target table also gives the output logits.")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
+from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
 from attnzoo.tasks import scoring
 
@@ -18,9 +18,7 @@ HIGHER_IS_BETTER = True
 COUNTED = "examples"
 
 
-def sums(
-    outputs: tf.Tensor, targets: dict[str, tf.Tensor], label_smoothing: float
-) -> dict[str, tf.Tensor]:
+def sums(outputs: tf.Tensor, targets: dict[str, tf.Tensor], label_smoothing: float) -> dict[str, tf.Tensor]:
     """Cross entropy (nats an example) and accuracy.
 
     Args:
@@ -34,43 +32,34 @@ def sums(
     return {"loss": scoring.ratio(losses, weights), "accuracy": scoring.ratio(right, weights)}
 
 
+def predictor(model: keras.Model, info: DataInfo) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+    """Returns a compiled function from inputs to probabilities <float32>[batch, classes]."""
+    return tf.function(lambda inputs: tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float32)))
+
+
 def corpus_metrics(
-    model: keras.Model, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes
 ) -> dict[str, float]:
     """Nothing: all metrics of classification are sums over examples."""
     return {}
 
 
-def probabilities(
-    model: keras.Model, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields (indices <int32>[n], probabilities <float32>[n, classes]) over a split, batch by batch."""
-    predict = tf.function(lambda inputs: tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float32)))
-    for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
-        real = targets["weights"].numpy() > 0
-        yield targets["indices"].numpy()[real], predict(inputs).numpy()[real]
-
-
 def label_rows(
-    model: keras.Model, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes, count: int
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
 ) -> list[tuple[int, dict[str, str]]]:
     """Returns (index of the example, label and prediction) of the first `count` predicted examples."""
     rows: list[tuple[int, dict[str, str]]] = []
-    for indices, values in probabilities(model, examples, info, sizes):
+    plans = pipeline.evaluation_plans(examples, info, sizes)
+    for inputs, targets in pipeline.batches(examples, info, plans):
+        real = int(tf.math.count_nonzero(targets["weights"]))
+        indices, values = targets["indices"].numpy()[:real], predict(inputs).numpy()[:real]
         for index, row in zip(indices, values, strict=True):
+            best = int(row.argmax())
+            label = info.labels[int(examples.labels[index])]
+            shown = {"label": label, "predicted": info.labels[best], "probability": f"{row[best]:.3f}"}
+            rows.append((int(index), shown))
             if len(rows) == count:
                 return rows
-            best = int(row.argmax())
-            rows.append(
-                (
-                    int(index),
-                    {
-                        "label": info.labels[int(examples.labels[index])],
-                        "predicted": info.labels[best],
-                        "probability": f"{row[best]:.3f}",
-                    },
-                )
-            )
     return rows
 
 

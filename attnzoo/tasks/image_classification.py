@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -10,17 +12,17 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
 from attnzoo.tasks import classification
-from attnzoo.tasks.classification import COUNTED, HIGHER_IS_BETTER, MONITOR, corpus_metrics, sums
+from attnzoo.tasks.classification import COUNTED, HIGHER_IS_BETTER, MONITOR, corpus_metrics, predictor, sums
 
-__all__ = ["COUNTED", "HIGHER_IS_BETTER", "MONITOR", "corpus_metrics", "rows", "serving", "sums"]
+__all__ = ["COUNTED", "HIGHER_IS_BETTER", "MONITOR", "corpus_metrics", "predictor", "rows", "serving", "sums"]
 
 
 def rows(
-    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
 ) -> list[dict[str, str]]:
     """Returns the first `count` images, by number or file, with their label and what the model says."""
     column = examples.raw.columns["image"]
-    found = classification.label_rows(model, examples, info, sizes, count)
+    found = classification.label_rows(predict, examples, info, sizes, count)
     return [
         {"image": column[index] if isinstance(column[index], str) else f"number {index}", **row}
         for index, row in found
@@ -38,7 +40,7 @@ class Serving(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
     def classify(self, image):
-        """Classifies the files' bytes `image` <string>[batch]: JPEG, PNG, GIF (first frame) or BMP, any size."""
+        """Classifies `image` <string>[batch], bytes of JPEG, PNG, GIF (first frame) or BMP of any size."""
         shape = self.info.image_shape
         pixels = tf.map_fn(
             lambda encoded: image_ops.resize(image_ops.decode(encoded, shape[2]), shape),

@@ -62,32 +62,40 @@ def distribute(strategy: tf.distribute.Strategy, batch: pipeline.Batch) -> pipel
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return batch
-    parts = tf.nest.map_structure(lambda tensor: tf.split(tensor, replicas), batch)
-
-    def part(number: int) -> pipeline.Batch:
-        return tf.nest.map_structure(
-            lambda tensor, pieces: pieces[number], batch, parts, expand_composites=False, check_types=False
-        )
-
     return strategy.experimental_distribute_values_from_function(
-        lambda context: part(context.replica_id_in_sync_group)
+        lambda context: tf.nest.map_structure(
+            lambda tensor: tf.split(tensor, replicas)[context.replica_id_in_sync_group], batch
+        )
     )
 
 
 class Evaluator:
-    """Runs a model over a split with one compiled step a batch shape.
+    """Scores a model on whole splits, with one compiled step a batch shape.
 
     Args:
         model: gives logits for `inputs`.
         task: a task module.
+        info: what is known of the data.
+        sizes: examples a batch.
         strategy: where the model's variables live.
         xla: whether the step is compiled with XLA.
+
+    Attributes:
+        model: the model.
     """
 
     def __init__(
-        self, model: keras.Model, task: ModuleType, strategy: tf.distribute.Strategy, xla: bool
+        self,
+        model: keras.Model,
+        task: ModuleType,
+        info: DataInfo,
+        sizes: pipeline.BatchSizes,
+        strategy: tf.distribute.Strategy,
+        *,
+        xla: bool,
     ) -> None:
-        self.strategy = strategy
+        self.model, self.task, self.info, self.sizes, self.strategy = model, task, info, sizes, strategy
+        self.predict = task.predictor(model, info)
 
         @tf.function(jit_compile=xla)
         def replica_sums(inputs, targets):
@@ -100,11 +108,19 @@ class Evaluator:
 
         self._step = step
 
-    def evaluate(self, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes) -> dict[str, float]:
-        """Returns every metric of the task over all examples, each counted once."""
+    def evaluate(self, examples: Examples) -> dict[str, float]:
+        """Returns every metric of the task that is a ratio of sums, over all examples, each counted once."""
         totals: dict[str, np.ndarray] = {}
-        plans = pipeline.evaluation_plans(examples, info, sizes)
-        for batch in pipeline.batches(examples, info, plans):
+        plans = pipeline.evaluation_plans(examples, self.info, self.sizes)
+        for batch in pipeline.batches(examples, self.info, plans):
             for name, value in self._step(*distribute(self.strategy, batch)).items():
                 totals[name] = totals.get(name, np.zeros(2)) + value.numpy().astype(np.float64)
         return to_metrics(totals)
+
+    def corpus_metrics(self, examples: Examples) -> dict[str, float | str]:
+        """Returns the metrics of the task that need whole predictions; signatures are texts."""
+        return self.task.corpus_metrics(self.predict, examples, self.info, self.sizes)
+
+    def rows(self, examples: Examples, count: int) -> list[dict[str, str]]:
+        """Returns sample predictions for people, one dict a row."""
+        return self.task.rows(self.predict, examples, self.info, self.sizes, count)

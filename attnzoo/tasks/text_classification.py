@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -10,19 +12,19 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
 from attnzoo.tasks import classification
-from attnzoo.tasks.classification import COUNTED, HIGHER_IS_BETTER, MONITOR, corpus_metrics, sums
+from attnzoo.tasks.classification import COUNTED, HIGHER_IS_BETTER, MONITOR, corpus_metrics, predictor, sums
 
-__all__ = ["COUNTED", "HIGHER_IS_BETTER", "MONITOR", "corpus_metrics", "rows", "serving", "sums"]
+__all__ = ["COUNTED", "HIGHER_IS_BETTER", "MONITOR", "corpus_metrics", "predictor", "rows", "serving", "sums"]
 
 SHOWN_CHARACTERS = 200
 
 
 def rows(
-    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
 ) -> list[dict[str, str]]:
     """Returns the first `count` texts with their label and what the model says."""
     texts = examples.raw.columns["text"]
-    found = classification.label_rows(model, examples, info, sizes, count)
+    found = classification.label_rows(predict, examples, info, sizes, count)
     return [{"text": texts[index][:SHOWN_CHARACTERS], **row} for index, row in found]
 
 

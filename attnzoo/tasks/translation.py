@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -21,9 +22,7 @@ HIGHER_IS_BETTER = False
 COUNTED = "tokens"
 
 
-def sums(
-    outputs: tf.Tensor, targets: dict[str, tf.Tensor], label_smoothing: float
-) -> dict[str, tf.Tensor]:
+def sums(outputs: tf.Tensor, targets: dict[str, tf.Tensor], label_smoothing: float) -> dict[str, tf.Tensor]:
     """Cross entropy (nats a target token) and the share of tokens predicted right, given those before.
 
     Args:
@@ -38,57 +37,62 @@ def sums(
     return {"loss": scoring.ratio(losses, weights), "token_accuracy": scoring.ratio(right, weights)}
 
 
-def translate(
-    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes
-) -> Iterator[tuple[np.ndarray, list[str], np.ndarray, np.ndarray]]:
-    """Translates a split greedily, batch by batch.
-
-    Yields:
-        indices <int32>[n], translations, their tokens <int32>[n, time] and where each token attended
-        <float32>[n, time, source].
-    """
-    tokenizer = tokenizers.from_state(info.tokenizers["target"])
+def predictor(
+    model: keras.Model, info: DataInfo
+) -> Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns a compiled function from inputs to what `decoding.greedy` gives: tokens and alignment."""
     max_length = info.buckets[-1]["target"]
     decode = tf.function(lambda source: decoding.greedy(model, source, max_length), jit_compile=True)
+    return lambda inputs: decode(inputs["source"])
+
+
+def translate(
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes
+) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
+    """Translates a split greedily.
+
+    Yields:
+        index of the example, translation, its tokens <int32>[time] and where each token attended
+        <float32>[time, source].
+    """
+    tokenizer = tokenizers.from_state(info.tokenizers["target"])
     for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
-        real = targets["weights"].numpy() > 0
-        tokens, alignment = decode(inputs["source"])
-        texts = [text.decode("utf-8") for text in tokenizer.decode(tokens).numpy()[real]]
-        yield targets["indices"].numpy()[real], texts, tokens.numpy()[real], alignment.numpy()[real]
+        real = int(tf.math.count_nonzero(targets["weights"]))
+        tokens, alignment = predict(inputs)
+        texts = [text.decode("utf-8") for text in tokenizer.decode(tokens).numpy()[:real]]
+        indices = targets["indices"].numpy()[:real].tolist()
+        yield from zip(indices, texts, tokens.numpy()[:real], alignment.numpy()[:real], strict=True)
 
 
 def corpus_metrics(
-    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes
 ) -> dict[str, float | str]:
     """BLEU and chrF (0 to 100, sacrebleu, with signatures) and the share of exact matches (0 to 1)."""
-    references = examples.raw.columns["target"]
-    found = np.empty(len(examples), object)
-    for indices, texts, _, _ in translate(model, examples, info, sizes):
-        found[indices] = texts
+    references = list(examples.raw.columns["target"])
+    by_index = {index: text for index, text, _, _ in translate(predict, examples, info, sizes)}
+    found = [by_index[index] for index in range(len(examples))]
     bleu, chrf = BLEU(), CHRF()
-    exact = float(np.mean([text == reference for text, reference in zip(found, references, strict=True)]))
     return {
-        "exact_match": exact,
-        "bleu": bleu.corpus_score(list(found), [list(references)]).score,
-        "chrf": chrf.corpus_score(list(found), [list(references)]).score,
+        "exact_match": float(
+            np.mean([text == wanted for text, wanted in zip(found, references, strict=True)])
+        ),
+        "bleu": bleu.corpus_score(found, [references]).score,
+        "chrf": chrf.corpus_score(found, [references]).score,
         "bleu_signature": str(bleu.get_signature()),
         "chrf_signature": str(chrf.get_signature()),
     }
 
 
 def rows(
-    model: keras.Model, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
 ) -> list[dict[str, str]]:
     """Returns the first `count` sources with their reference and translation."""
     columns = examples.raw.columns
-    found: list[dict[str, str]] = []
-    for indices, texts, _, _ in translate(model, examples, info, sizes):
-        for index, text in zip(indices, texts, strict=True):
-            if len(found) == count:
-                return found
-            row = {"source": columns["source"][index], "reference": columns["target"][index], "output": text}
-            found.append(row)
-    return found
+    first = itertools.islice(translate(predict, examples, info, sizes), count)
+    return [
+        {"source": columns["source"][index], "reference": columns["target"][index], "output": text}
+        for index, text, _, _ in first
+    ]
 
 
 class Serving(tf.Module):

@@ -106,7 +106,7 @@ def _known(state: dict[str, Any], folder) -> dict[str, Any]:
     names = {field.name for field in dataclasses.fields(Progress)}
     if set(state) != names:
         raise UserError(
-            f"{folder}: written by another version of attnzoo (state differs in {sorted(set(state) ^ names)}); "
+            f"{folder}: written by another version of attnzoo ({sorted(set(state) ^ names)} differ); "
             "finish the run with that version or start again with --restart.",
             EXIT_DAMAGED,
         )

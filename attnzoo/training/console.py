@@ -68,6 +68,11 @@ class Display:
             self.line(f"step {step}/{self.total}  {state}")
 
 
+def say(text: str) -> None:
+    """Prints a line where there is no display."""
+    print(text)
+
+
 def duration(seconds: float) -> str:
     """Returns 75.0 as "1:15" and 4000.0 as "1:06:40"."""
     minutes, rest = divmod(round(seconds), 60)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,7 +17,7 @@ from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
 from attnzoo.errors import EXIT_DIVERGED, EXIT_STOPPED, UserError
 from attnzoo.info import DataInfo
-from attnzoo.run_dir import RunDir, evaluation_sizes
+from attnzoo.run_dir import RunDir
 from attnzoo.tasks.scoring import Evaluator, to_metrics
 from attnzoo.training import checkpoint
 from attnzoo.training.checkpoint import Progress
@@ -50,8 +49,7 @@ class Trainer:
         examples: encoded splits by name.
         task: a task module.
         stepper: takes optimizer steps; its variables and `progress` come from the newest checkpoint.
-        evaluator: scores `evaluated_model`.
-        evaluated_model: the model, or its moving average.
+        evaluator: scores the model, or its moving average.
         progress: where the run stands.
         records: log files.
         display: what a person sees.
@@ -66,17 +64,17 @@ class Trainer:
         task: ModuleType,
         stepper: Stepper,
         evaluator: Evaluator,
-        evaluated_model: keras.Model,
         progress: Progress,
         records: Records,
     ) -> None:
         self.run, self.config, self.info, self.examples, self.task = run, config, info, examples, task
-        self.stepper, self.evaluator, self.evaluated_model = stepper, evaluator, evaluated_model
+        self.stepper, self.evaluator = stepper, evaluator
         self.progress, self.records = progress, records
         train = config.train
         self.sizes = pipeline.BatchSizes(train.batch_size, train.batch_tokens, train.replicas)
-        self.evaluation_sizes = evaluation_sizes(config)
-        self.batches_an_epoch = len(pipeline.plan_epoch(examples["train"], info, self.sizes, (config.seed, 0)))
+        self.batches_an_epoch = len(
+            pipeline.plan_epoch(examples["train"], info, self.sizes, (config.seed, 0))
+        )
         self.steps_an_epoch = math.ceil(self.batches_an_epoch / train.accumulate)
         self.total_steps = train.steps or train.epochs * self.steps_an_epoch
         self.meter = Meter()
@@ -135,9 +133,7 @@ class Trainer:
         )
         augment = tuple(getattr(self.config.data, "augment", ()))
         return iter(
-            pipeline.batches(
-                self.examples["train"], self.info, plans, augment=augment, seed=self.config.seed
-            )
+            pipeline.batches(self.examples["train"], self.info, plans, augment=augment, seed=self.config.seed)
         )
 
     def _one_step(self, batches: Iterator[pipeline.Batch]) -> None:
@@ -168,9 +164,10 @@ class Trainer:
         scaled = bool(self.stepper.scale_state)
         if diverged and (not scaled or len(diverged) >= SKIPPED_STEPS_LIMIT):
             step, indices = diverged[0]
+            shown = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
             raise UserError(
                 f"{self.run.path}: diverged: loss or gradient is not finite at step {step} "
-                f"(train examples {', '.join(map(str, indices[:10]))}{', ...' if len(indices) > 10 else ''}); "
+                f"(train examples {shown}); "
                 "lower train.learning_rate, set train.clip_norm, or look at these examples.",
                 EXIT_DIVERGED,
             )
@@ -194,21 +191,19 @@ class Trainer:
 
     def _evaluate(self, display: Display) -> None:
         progress = self.progress
-        metrics = self.evaluator.evaluate(self.examples["validation"], self.info, self.evaluation_sizes)
-        arguments = (self.evaluated_model, self.examples["validation"], self.info, self.evaluation_sizes)
-        shown = dict(metrics)
+        examples = self.examples["validation"]
+        shown: dict[str, float | str] = dict(self.evaluator.evaluate(examples))
         if self.config.eval.decode == "every":
-            shown.update(self.task.corpus_metrics(*arguments))
+            shown.update(self.evaluator.corpus_metrics(examples))
         numbers = {name: value for name, value in shown.items() if not isinstance(value, str)}
         self.records.numbers("validation", progress.step, numbers, epoch=progress.epoch)
         if self.config.eval.samples:
-            rows = self.task.rows(*arguments, self.config.eval.samples)
+            rows = self.evaluator.rows(examples, self.config.eval.samples)
             self.records.text("validation", progress.step, "samples", table(rows))
         best = self._note_result(numbers[self.task.MONITOR])
-        display.line(
-            f"step {progress.step}  epoch {progress.epoch}  validation: {metrics_text(shown)}{'  best' if best else ''}"
-        )
-        checkpoint.save_weights(self.run, self.evaluated_model, progress.step, shown)
+        place = f"step {progress.step}  epoch {progress.epoch}"
+        display.line(f"{place}  validation: {metrics_text(shown)}{'  best' if best else ''}")
+        checkpoint.save_weights(self.run, self.evaluator.model, progress.step, shown)
         last = self.config.eval.average if self.config.eval.weights == "average" else 1
         checkpoint.keep_weights(self.run, progress.best_step, last)
 

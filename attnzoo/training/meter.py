@@ -78,7 +78,9 @@ class Meter:
     def speed(self) -> dict[str, float]:
         """Returns targets a second without compilation, and the shares of waiting and padding."""
         values = {
-            "speed/targets_per_second": self.steady_targets / self.steady_seconds if self.steady_seconds else 0.0,
+            "speed/targets_per_second": self.steady_targets / self.steady_seconds
+            if self.steady_seconds
+            else 0.0,
             "speed/input_wait_share": self.waited / self.seconds if self.seconds else 0.0,
         }
         if self.tokens:

@@ -22,7 +22,8 @@ def build(options: TrainOptions) -> keras.optimizers.Optimizer:
     elif options.optimizer == "adafactor":
         optimizer = keras.optimizers.Adafactor(relative_step=False, **common)
     else:
-        kinds = {"adamw": keras.optimizers.AdamW, "lamb": keras.optimizers.Lamb, "lion": keras.optimizers.Lion}
+        adam = keras.optimizers.AdamW if options.weight_decay else keras.optimizers.Adam
+        kinds = {"adamw": adam, "lamb": keras.optimizers.Lamb, "lion": keras.optimizers.Lion}
         optimizer = kinds[options.optimizer](beta_1=options.beta_1, beta_2=options.beta_2, **common)
     optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
     return optimizer

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 import attnzoo
-from attnzoo import tasks
+from attnzoo import catalog, tasks
 from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.examples import Examples
@@ -21,7 +21,7 @@ from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
 from attnzoo.tasks.scoring import Evaluator
 from attnzoo.tensors import named_values, write_tensors, write_text
 from attnzoo.training import checkpoint, distribution, optimizers
-from attnzoo.training.console import Display, duration, metrics_text
+from attnzoo.training.console import Display, duration, metrics_text, say
 from attnzoo.training.loop import Trainer
 from attnzoo.training.records import Records
 from attnzoo.training.step import Stepper
@@ -49,8 +49,9 @@ def train(
         _check_config(run, resolved)
         if run.result.is_file():
             result = json.loads(run.result.read_text(encoding="utf-8"))
-            print(f"{folder}: finished already; {_next_commands(folder)}")
-            print(f"{result['split']}: {metrics_text(result['metrics'])}")
+            say(f"{folder}: finished already")
+            say(f"{result['split']}: {metrics_text(result['metrics'])}")
+            say(_next_commands(folder))
             return
         write_text(run.config, resolved.to_yaml(with_origins=False))
         _train(run, resolved, profile)
@@ -74,20 +75,18 @@ def _train(run: RunDir, resolved: ResolvedConfig, profile: tuple[int, int] | Non
     info, examples = _load_data(run, config)
     task = tasks.load(info.task)
     xla = use_xla(config, info)
+    average = build_model(config, info, strategy) if config.train.ema else None
+    model = build_model(config, info, strategy)
     with strategy.scope():
-        average = build_model(config, info) if config.train.ema else None
-        model = build_model(config, info)
         optimizer = optimizers.build(config.train)
     stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average)
     if average is not None:
         average.set_weights(model.get_weights())
     evaluated = average or model
-    evaluator = Evaluator(evaluated, task, strategy, xla)
+    evaluator = Evaluator(evaluated, task, info, evaluation_sizes(config), strategy, xla=xla)
     progress = checkpoint.restore(run, stepper) or checkpoint.Progress()
     with Records(run, progress.log_sizes) as records:
-        trainer = Trainer(
-            run, config, info, examples, task, stepper, evaluator, evaluated, progress, records
-        )
+        trainer = Trainer(run, config, info, examples, task, stepper, evaluator, progress, records)
         with Display(trainer.total_steps, progress.step, task.COUNTED) as display:
             _introduce(display, run, config, info, model, xla, progress.step)
             if progress.step == 0:
@@ -102,10 +101,12 @@ def _load_data(run: RunDir, config: RunConfig) -> tuple[DataInfo, dict[str, Exam
     if run.info.is_file():
         info = DataInfo.read(run.info)
         if data_examples.fingerprint(splits) != info.fingerprint:
-            raise UserError(f"{run.path}: the data has changed since the run started; start again with --restart.")
+            raise UserError(
+                f"{run.path}: the data has changed since the run started; start again with --restart."
+            )
         named = splits.named()
         return info, {name: data_examples.encode_split(split, info) for name, split in named.items()}
-    task = _task_of(config)
+    task = catalog.load("models", config.model.name).TASK
     info, examples = data_examples.learn(splits, config.data, task)
     write_text(run.info, info.to_json())
     machine = {
@@ -119,34 +120,39 @@ def _load_data(run: RunDir, config: RunConfig) -> tuple[DataInfo, dict[str, Exam
     return info, examples
 
 
-def _task_of(config: RunConfig) -> str:
-    from attnzoo import catalog
-
-    return catalog.load("models", config.model.name).TASK
-
-
 def use_xla(config: RunConfig, info: DataInfo) -> bool:
-    """Returns whether the training step is compiled with XLA; "auto" says yes, but for images on a CPU."""
-    if config.train.xla != "auto":
-        return bool(config.train.xla)
-    return info.image_shape is None or bool(tf.config.list_physical_devices("GPU"))
+    """Returns whether the training step is compiled with XLA.
+
+    "auto" says yes, but for images on a CPU (convolutions are as fast without, and start sooner) and for
+    several replicas.
+
+    Raises:
+        UserError: `xla: true` for several replicas on one CPU, which XLA sees as one device.
+    """
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    if config.train.xla == "auto":
+        return config.train.replicas == 1 and (on_gpu or not info.image_shape)
+    if config.train.xla and config.train.replicas > 1 and not on_gpu:
+        raise UserError("train.xla: true does not go with several train.replicas on a CPU; set it to auto.")
+    return bool(config.train.xla)
 
 
 def _introduce(
     display: Display, run: RunDir, config: RunConfig, info: DataInfo, model: keras.Model, xla: bool, step: int
 ) -> None:
-    counts = ", ".join(f"{name} {count:,}" for name, count in info.num_examples.items())
+    names = [name for name in ("train", "validation", "test") if name in info.num_examples]
+    counts = ", ".join(f"{name} {info.num_examples[name]:,}" for name in names)
     display.line(f"run      {run.path}" + (f" (continues after step {step})" if step else ""))
     display.line(f"data     {config.data.name}: {counts} examples{_data_details(info)}")
     display.line(f"model    {config.model.name}: {model.count_params():,} weights")
     display.line(
-        f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), {config.train.precision}, "
-        f"XLA {'on' if xla else 'off'}"
+        f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), "
+        f"{config.train.precision}, XLA {'on' if xla else 'off'}"
     )
 
 
 def _data_details(info: DataInfo) -> str:
-    if info.image_shape is not None:
+    if info.image_shape:
         height, width, channels = info.image_shape
         return f", {height} x {width} x {channels} pixels, {info.num_classes} classes"
     sizes = ", ".join(f"{size:,} {name} tokens" for name, size in info.vocabulary_sizes.items())
@@ -159,18 +165,17 @@ def _data_details(info: DataInfo) -> str:
 def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> None:
     run, config, progress = trainer.run, trainer.config, trainer.progress
     chosen = checkpoint.choose_final(
-        run, trainer.evaluated_model, progress, config.eval.weights, config.eval.average
+        run, trainer.evaluator.model, progress, config.eval.weights, config.eval.average
     )
     split = "test" if "test" in trainer.examples else "validation"
-    arguments = (trainer.examples[split], trainer.info, trainer.evaluation_sizes)
     begin = time.monotonic()
-    metrics: dict = dict(trainer.evaluator.evaluate(*arguments))
-    metrics.update(trainer.task.corpus_metrics(trainer.evaluated_model, *arguments))
+    metrics: dict = dict(trainer.evaluator.evaluate(trainer.examples[split]))
+    metrics.update(trainer.evaluator.corpus_metrics(trainer.examples[split]))
     numbers = {name: value for name, value in metrics.items() if not isinstance(value, str)}
     trainer.records.numbers(split if split == "test" else "final", progress.step, numbers)
     trainer.records.hparams(resolved.flat(), numbers, progress.step)
     trainer.records.flush()
-    write_tensors(run.final, named_values(trainer.evaluated_model.weights, "model"), {"weights": chosen})
+    write_tensors(run.final, named_values(trainer.evaluator.model.weights, "model"), {"weights": chosen})
     result = {
         "split": split,
         "examples": len(trainer.examples[split]),

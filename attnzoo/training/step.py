@@ -56,10 +56,10 @@ class Stepper:
                     keras.Variable(FIRST_LOSS_SCALE, trainable=False, dtype="float32", name="loss_scale"),
                     keras.Variable(0.0, trainable=False, dtype="float32", name="finite_steps"),
                 ]
-        compile_update = xla and strategy.num_replicas_in_sync == 1
-        self._replica_gradients = tf.function(self._replica_gradients, jit_compile=xla)
-        self._update = tf.function(self._update, jit_compile=True) if compile_update else self._update
-        self._step = tf.function(self._step)
+        self._compiled_gradients = tf.function(self._replica_gradients, jit_compile=xla)
+        one_device = strategy.num_replicas_in_sync == 1
+        self._compiled_update = tf.function(self._update, jit_compile=xla) if one_device else self._update
+        self._compiled_step = tf.function(self._step)
 
     def step(self, batches: list[Batch], learning_rate: float) -> dict[str, tf.Tensor]:
         """Takes one optimizer step over `batches`.
@@ -71,7 +71,7 @@ class Stepper:
             `finite` <bool>[].
         """
         spread = [distribute(self.strategy, batch) for batch in batches]
-        return self._step(spread, tf.constant(learning_rate, tf.float32))
+        return self._compiled_step(spread, tf.constant(learning_rate, tf.float32))
 
     def _loss_scale(self) -> tf.Tensor:
         return tf.convert_to_tensor(self.scale_state[0]) if self.scale_state else tf.constant(1.0)
@@ -86,9 +86,10 @@ class Stepper:
         return [tf.convert_to_tensor(gradient) for gradient in gradients], sums
 
     def _step(self, batches, learning_rate):
-        gradients, sums = None, {}
+        gradients = None
+        sums: dict[str, tf.Tensor] = {}
         for inputs, targets in batches:
-            new_gradients, new_sums = self.strategy.run(self._replica_gradients, args=(inputs, targets))
+            new_gradients, new_sums = self.strategy.run(self._compiled_gradients, args=(inputs, targets))
             new_gradients = [self._total(gradient) for gradient in new_gradients]
             gradients = (
                 new_gradients
@@ -97,16 +98,11 @@ class Stepper:
             )
             for name, value in new_sums.items():
                 sums[name] = sums.get(name, 0.0) + self._total(value)
-        norm, finite = self._per_replica_same(
-            self.strategy.run(self._update, args=(gradients, sums["loss"][1], learning_rate))
-        )
+        norm, finite = self._compiled_update(gradients, sums["loss"][1], learning_rate)
         return {**sums, "gradient_norm": norm, "finite": finite}
 
     def _total(self, value):
         return self.strategy.reduce("SUM", value, axis=None)
-
-    def _per_replica_same(self, values):
-        return [self.strategy.experimental_local_results(value)[0] for value in values]
 
     def _update(self, gradients, count, learning_rate):
         divisor = tf.maximum(count, 1.0) * self._loss_scale()
@@ -117,14 +113,13 @@ class Stepper:
             factor = self.options.clip_norm / tf.maximum(norm, self.options.clip_norm)
             gradients = [gradient * factor for gradient in gradients]
         self.optimizer.learning_rate = learning_rate
-        gradients = [tf.where(finite, gradient, 0.0) for gradient in gradients]
         tf.cond(finite, lambda: self._apply(gradients), lambda: tf.constant(0))
         if self.scale_state:
             self._adapt_loss_scale(finite)
         return norm, finite
 
     def _apply(self, gradients):
-        self.optimizer.apply(gradients)
+        self.strategy.run(self._apply_on_replica, args=(gradients,))
         if self.average is not None:
             taken = tf.cast(self.optimizer.iterations, tf.float32)
             decay = tf.minimum(self.options.ema, (1.0 + taken) / (10.0 + taken))
@@ -134,6 +129,11 @@ class Stepper:
                 else:
                     kept.assign(variable.value)
         return tf.constant(0)
+
+    def _apply_on_replica(self, gradients):
+        # Keras sums the gradients of all replicas once more when it applies them.
+        replicas = self.strategy.num_replicas_in_sync
+        self.optimizer.apply(gradients if replicas == 1 else [gradient / replicas for gradient in gradients])
 
     def _adapt_loss_scale(self, finite):
         scale, finite_steps = self.scale_state

@@ -54,8 +54,8 @@ def load(config: Config, task: str, seed: int) -> DataSplits:
     labels = tuple(sorted({record.label for record in train}))
     if train and len(labels) < 2:
         raise UserError(
-            f"{config.train}: every example has the label {labels[0]!r}; a classifier needs at least 2 labels in "
-            f"column {config.label!r}."
+            f"{config.train}: every example has the label {labels[0]!r}; a classifier needs at least 2 "
+            f"labels in column {config.label!r}."
         )
     splits = {"train": _split(config.train, train, labels)}
     for name in ("validation", "test"):
@@ -81,7 +81,9 @@ def read_records(path: str, text: str, label: str) -> Iterator[Record]:
         return _read_table(path, _DELIMITERS[suffix], text, label)
     if suffix == ".jsonl":
         return _read_json_lines(path, text, label)
-    raise UserError(f"{path}: unknown suffix {suffix!r}; expected .csv, .tsv or .jsonl, optionally followed by .gz.")
+    raise UserError(
+        f"{path}: unknown suffix {suffix!r}; expected .csv, .tsv or .jsonl, optionally followed by .gz."
+    )
 
 
 def _split(path: str, records: Iterable[Record], labels: tuple[str, ...]) -> Split:
@@ -92,8 +94,8 @@ def _split(path: str, records: Iterable[Record], labels: tuple[str, ...]) -> Spl
         if record.label not in ids:
             shown = ", ".join(labels[:20]) + (", ..." if len(labels) > 20 else "")
             raise UserError(
-                f"{path}:{record.line}: label {record.label!r} does not occur in train"
-                f"{nearest(record.label, labels)}; the labels of train are: {shown}."
+                f"{path}:{record.line}: label {record.label!r} does not occur in "
+                f"train{nearest(record.label, labels)}; the labels of train are: {shown}."
             )
         texts.append(record.text)
         targets.append(ids[record.label])
@@ -107,14 +109,16 @@ def _read_table(path: str, delimiter: str, text: str, label: str) -> Iterator[Re
         raise UserError(f"{path}: empty; the first line must name the columns {text!r} and {label!r}.")
     for name in header:
         if header.count(name) > 1:
-            raise UserError(f"{path}:{header_line}: column {name!r} occurs {header.count(name)} times; rename one.")
+            raise UserError(
+                f"{path}:{header_line}: column {name!r} occurs {header.count(name)} times; rename one."
+            )
     text_column, label_column = (_find_column(path, header_line, header, name) for name in (text, label))
     empty = True
     for line, row in rows:
         if len(row) != len(header):
             raise UserError(
-                f"{path}:{line}: {len(row)} columns; the header has {len(header)} ({delimiter.join(header)!r}). "
-                "Quote texts that hold the delimiter or a line break."
+                f"{path}:{line}: {len(row)} columns; the header has {len(header)} "
+                f"({delimiter.join(header)!r}). Quote texts that hold the delimiter or a line break."
             )
         empty = False
         yield _checked(path, line, row[text_column], row[label_column])
@@ -154,7 +158,7 @@ def _fail_row(path: str, line: int, reason: str) -> NoReturn:
     if "unexpected end of data" in reason:
         reason = 'the quote (") opened in this record is never closed'
     elif "field larger than field limit" in reason:
-        reason = f"a field is longer than {MAX_TEXT_CHARACTERS:,} characters; is a quote (\") not closed"
+        reason = f'a field is longer than {MAX_TEXT_CHARACTERS:,} characters; is a quote (") not closed'
     elif "new-line character" in reason:
         reason = "a lone carriage return outside quotes; save the file with \\n line ends"
     raise UserError(f'{path}:{line}: {reason}. Write a quote inside a quoted field as "".') from None
@@ -170,19 +174,23 @@ def _read_json_lines(path: str, text: str, label: str) -> Iterator[Record]:
         for name in (text, label):
             if name not in values:
                 raise UserError(
-                    f"{path}:{line}: no key {name!r}{nearest(name, values)}; the keys are: {', '.join(values)}."
+                    f"{path}:{line}: no key {name!r}{nearest(name, values)}; the keys are: "
+                    f"{', '.join(values)}."
                 )
             fields.append(values[name])
         if not isinstance(fields[0], str):
             raise UserError(f"{path}:{line}: {text!r} must be a string; got {json.dumps(fields[0])[:40]}.")
         if isinstance(fields[1], bool) or not isinstance(fields[1], str | int):
             raise UserError(
-                f"{path}:{line}: {label!r} must be a string or a whole number; got {json.dumps(fields[1])[:40]}."
+                f"{path}:{line}: {label!r} must be a string or a whole number; got "
+                f"{json.dumps(fields[1])[:40]}."
             )
         empty = False
         yield _checked(path, line, fields[0], str(fields[1]))
     if empty:
-        raise UserError(f"{path}: empty; expected one JSON object a line with the keys {text!r} and {label!r}.")
+        raise UserError(
+            f"{path}: empty; expected one JSON object a line with the keys {text!r} and {label!r}."
+        )
 
 
 def _parse_object(path: str, line: int, content: str) -> dict[str, Any]:
@@ -202,7 +210,9 @@ def _parse_object(path: str, line: int, content: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{line}: not one JSON object: {error.msg} at column {error.colno}.") from None
     except (RecursionError, ValueError) as error:
-        raise UserError(f"{path}:{line}: not readable JSON ({type(error).__name__}): too deep or too long.") from None
+        raise UserError(
+            f"{path}:{line}: not readable JSON ({type(error).__name__}): too deep or too long."
+        ) from None
     if not isinstance(values, dict):
         raise UserError(f"{path}:{line}: expected a JSON object like {{...}}; got {json.dumps(values)[:40]}.")
     return values
@@ -214,7 +224,9 @@ def _checked(path: str, line: int, text: str, label: str) -> Record:
         if not value.strip():
             raise UserError(f"{path}:{line}: the {what} is empty; fill it in or remove the record.")
         if len(value) > MAX_TEXT_CHARACTERS:
-            raise UserError(f"{path}:{line}: the {what} is longer than {MAX_TEXT_CHARACTERS:,} characters; cut it.")
+            raise UserError(
+                f"{path}:{line}: the {what} is longer than {MAX_TEXT_CHARACTERS:,} characters; cut it."
+            )
         if "\0" in value:
             raise UserError(f"{path}:{line}: NUL character in the {what}; remove it.")
         if not _encodable(value):

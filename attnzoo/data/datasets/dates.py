@@ -1,4 +1,4 @@
-"""Dates as people write them in 30 languages, to be translated to ISO 8601; made from Unicode CLDR by Babel."""
+"""Dates as people write them in 29 languages, to be translated to ISO 8601; from Unicode CLDR by Babel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,26 @@ FIRST_YEAR = 1900
 LAST_YEAR = 2099
 VALIDATION_EXAMPLES = 500
 LOCALES = (
-    *("en_US", "en_GB", "de", "nl", "da", "nb", "sv", "is", "fr", "es", "pt", "it", "ca", "ro", "fi", "hu", "tr", "lt"),
+    *(
+        "en_US",
+        "en_GB",
+        "de",
+        "nl",
+        "da",
+        "nb",
+        "sv",
+        "is",
+        "fr",
+        "es",
+        "pt",
+        "it",
+        "ca",
+        "ro",
+        "fi",
+        "hu",
+        "tr",
+        "lt",
+    ),
     *("lv", "cs", "sk", "pl", "ru", "uk", "bg", "el", "ja", "ko", "zh", "vi"),
 )
 NUMERIC_LOCALE = "en"
@@ -36,14 +55,20 @@ class Config(TranslationOptions):
     """Pairs such as `7 mars 2021` -> `2021-03-07`, generated; no download."""
 
     name: Literal["dates"] = Field(description="Dates of many languages and styles to ISO 8601; no download.")
-    tokenizer: Literal["words", "characters", "subwords"] = Field("characters", description="What a token is.")
+    tokenizer: Literal["words", "characters", "subwords"] = Field(
+        "characters", description="What a token is."
+    )
     lowercase: bool = Field(False, description="Lowercase texts before they are split into tokens.")
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(64, description="Longest text, in tokens.")
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
         1, description="Number of fixed lengths that batches are padded to: each costs one compilation."
     )
-    train_examples: Annotated[int, Field(ge=1, le=500_000)] = Field(20_000, description="Number of pairs to learn from.")
-    test_examples: Annotated[int, Field(ge=1, le=50_000)] = Field(1_000, description="Number of pairs to report on.")
+    train_examples: Annotated[int, Field(ge=1, le=500_000)] = Field(
+        20_000, description="Number of pairs to learn from."
+    )
+    test_examples: Annotated[int, Field(ge=1, le=50_000)] = Field(
+        1_000, description="Number of pairs to report on."
+    )
 
 
 class Style(NamedTuple):
@@ -89,9 +114,11 @@ def styles() -> tuple[Style, ...]:
     """
     from babel.dates import get_date_format
 
-    found = {}
+    found: dict[Style, None] = {}
     for locale in LOCALES:
-        formats = [get_date_format(width, _locale(locale)).pattern for width in ("full", "long", "medium", "short")]
+        formats = [
+            get_date_format(width, _locale(locale)).pattern for width in ("full", "long", "medium", "short")
+        ]
         for pattern in (*formats, *EXTRA_PATTERNS):
             style = Style(locale, re.sub("y+", "y", pattern))
             found[style._replace(locale=NUMERIC_LOCALE) if style.numeric else style] = None
@@ -121,8 +148,13 @@ def _examples(days: list[datetime.date], count: int, origin: str) -> Split:
             if source is not None:
                 pairs.setdefault(source, day.isoformat())
             if len(pairs) == count:
-                return Split({"source": object_array(list(pairs)), "target": object_array(list(pairs.values()))}, origin)
-    raise ValueError(f"{origin}: {count} examples asked for, {len(pairs)} different ones exist; ask for fewer.")
+                return Split(
+                    {"source": object_array(list(pairs)), "target": object_array(list(pairs.values()))},
+                    origin,
+                )
+    raise ValueError(
+        f"{origin}: {count} examples asked for, {len(pairs)} different ones exist; ask for fewer."
+    )
 
 
 @functools.lru_cache(maxsize=100_000)

@@ -20,7 +20,9 @@ VALIDATION_SHARE = 0.1
 class Config(ImageOptions):
     """1,797 grey images of 8 x 8 pixels, 10 classes."""
 
-    name: Literal["digits"] = Field(description="UCI handwritten digits, 8 x 8 grey, 10 classes; no download.")
+    name: Literal["digits"] = Field(
+        description="UCI handwritten digits, 8 x 8 grey, 10 classes; no download."
+    )
 
 
 def load(config: Config, task: str, seed: int) -> DataSplits:
@@ -39,7 +41,9 @@ def load(config: Config, task: str, seed: int) -> DataSplits:
     labels = digits.target.astype(np.int32)  # [examples]
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     for label in range(10):
-        order = sorted(np.flatnonzero(labels == label), key=lambda index: hashlib.sha256(images[index]).digest())
+        order = sorted(
+            np.flatnonzero(labels == label), key=lambda index: hashlib.sha256(images[index]).digest()
+        )
         indices = np.array(order)
         num_test = round(TEST_SHARE * len(indices))
         num_validation = round(VALIDATION_SHARE * len(indices))
@@ -50,4 +54,6 @@ def load(config: Config, task: str, seed: int) -> DataSplits:
     for name, chosen in parts.items():
         indices = np.sort(np.concatenate(chosen))
         splits[name] = Split({"image": images[indices], "label": labels[indices]}, f"digits {name}")
-    return DataSplits(splits["train"], splits["validation"], splits["test"], tuple(str(label) for label in range(10)))
+    return DataSplits(
+        splits["train"], splits["validation"], splits["test"], tuple(str(label) for label in range(10))
+    )

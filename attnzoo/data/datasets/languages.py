@@ -26,8 +26,12 @@ LISTS_PER_NAME = 4
 class Config(TextOptions):
     """Texts such as `Zwitserland, Kreools, ...` with the code of their language; no download."""
 
-    name: Literal["languages"] = Field(description="Lists of names in 24 languages, label = language; no download.")
-    tokenizer: Literal["words", "characters", "subwords"] = Field("characters", description="What a token is.")
+    name: Literal["languages"] = Field(
+        description="Lists of names in 24 languages, label = language; no download."
+    )
+    tokenizer: Literal["words", "characters", "subwords"] = Field(
+        "characters", description="What a token is."
+    )
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
         128, description="Longest text, in tokens; the rest of a longer one is cut and its share reported."
     )
@@ -37,13 +41,16 @@ class Config(TextOptions):
 
 
 def load(config: Config, task: str, seed: int) -> DataSplits:
-    """Returns texts <object>[examples] and labels <int32>[examples]; always the same ones for one CLDR release.
+    """Returns texts <object>[examples] and labels <int32>[examples]; the same ones for one CLDR release.
 
-    A name that more than one language uses is left out. The others go to test, validation or train by their
-    SHA-256 (10, 10 and 80 %), so that no name of test occurs in train. In each split, every name is put into
-    4 lists of 5 names of one language, save up to 4 names left over in each round of lists.
+    A name that more than one language uses or that has a comma is left out. The others go to test,
+    validation or train by their SHA-256 (10, 10 and 80 %), so that no name of test occurs in train. In each
+    split, every name is put into 4 lists of 5 names of one language, save up to 4 names left over in each
+    round of lists.
     """
-    columns: dict[str, tuple[list[str], list[int]]] = {name: ([], []) for name in ("train", "validation", "test")}
+    columns: dict[str, tuple[list[str], list[int]]] = {
+        name: ([], []) for name in ("train", "validation", "test")
+    }
     for label, names in enumerate(_names_by_language()):
         pools: dict[str, list[str]] = {split: [] for split in columns}
         for name in names:
@@ -64,7 +71,7 @@ def _names_by_language() -> list[list[str]]:
     for language in LANGUAGES:
         locale = Locale.parse(language)
         kinds = (locale.territories, locale.languages, locale.currencies)
-        names = sorted({name for kind in kinds for name in kind.values()})
+        names = sorted({name for kind in kinds for name in kind.values() if "," not in name})
         names_by_language.append({name.casefold(): name for name in names})
     owners = collections.Counter(key for names in names_by_language for key in names)
     return [sorted(name for key, name in names.items() if owners[key] == 1) for names in names_by_language]
@@ -73,7 +80,7 @@ def _names_by_language() -> list[list[str]]:
 def _join_lists(pool: list[str]) -> list[str]:
     lists = []
     for turn in range(LISTS_PER_NAME):
-        order = sorted(pool, key=lambda name: _hash(f"{turn} {name}"))  # noqa: B023 (used before turn changes)
+        order = sorted(pool, key=lambda name: _hash(f"{turn} {name}"))
         for start in range(0, len(order) - NAMES_PER_LIST + 1, NAMES_PER_LIST):
             lists.append(", ".join(order[start : start + NAMES_PER_LIST]))
     return lists

@@ -18,11 +18,13 @@ Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
 class Config(TranslationOptions):
-    """Pairs of UTF-8 files, plain or `.gz`: line n of the second is the translation of line n of the first."""
+    """Pairs of UTF-8 files, plain or `.gz`: line n of the second translates line n of the first."""
 
     name: Literal["parallel_text"] = Field(description="Translation pairs from two line-aligned text files.")
     train: Pair = Field(description="[source file, target file] to learn from.")
-    validation: Pair | None = Field(None, description="[source file, target file]. Default: carved from train.")
+    validation: Pair | None = Field(
+        None, description="[source file, target file]. Default: carved from train."
+    )
     test: Pair | None = Field(None, description="[source file, target file] to report on.")
 
 
@@ -47,8 +49,8 @@ def _read_pair(paths: list[str]) -> Split:
             counts = [number - 1 + (side is not None) for side in pair]
             counts[0 if pair[0] else 1] += sum(1 for _ in lines)
             raise UserError(
-                f"{source_path} has {counts[0]} lines and {target_path} has {counts[1]}; line n of one must be the "
-                "translation of line n of the other: align the files."
+                f"{source_path} has {counts[0]} lines and {target_path} has {counts[1]}; line n of one must "
+                "be the translation of line n of the other: align the files."
             )
         for path, column, (_, text) in zip(paths, columns, pair, strict=True):
             column.append(_checked(path, number, text))
@@ -56,12 +58,13 @@ def _read_pair(paths: list[str]) -> Split:
         if len(empty) == 1:
             other = next(path for path in paths if path != empty[0])
             raise UserError(
-                f"{empty[0]}:{number}: the line is empty but line {number} of {other} is not; translate it or remove "
-                "the line from both files."
+                f"{empty[0]}:{number}: the line is empty but line {number} of {other} is not; translate it "
+                "or remove the line from both files."
             )
         if empty:
             raise UserError(
-                f"{source_path}:{number}: the line is empty here and in {target_path}; remove it from both files."
+                f"{source_path}:{number}: the line is empty here and in {target_path}; remove it from both "
+                "files."
             )
     sources, targets = columns
     if not sources:
@@ -74,5 +77,8 @@ def _read_pair(paths: list[str]) -> Split:
 def _checked(path: str, number: int, line: str) -> str:
     text = line.removesuffix("\n").removesuffix("\r")
     if len(text) > MAX_TEXT_CHARACTERS:
-        raise UserError(f"{path}:{number}: longer than {MAX_TEXT_CHARACTERS:,} characters; one sentence a line is expected.")
+        raise UserError(
+            f"{path}:{number}: longer than {MAX_TEXT_CHARACTERS:,} characters; one sentence a line is "
+            "expected."
+        )
     return text

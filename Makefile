@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := translate_dates
+
+.PHONY: help setup demo test test-slow check clean
+
+help: ## Show this list
+	@echo "attnzoo: attention models from a YAML file. Start with: make demo"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo "Another Python than python3: make setup PYTHON=python3.12"
+
+setup: $(STAMP) ## Make .venv and install attnzoo with all it needs
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	{ echo "attnzoo needs Python 3.10 to 3.13, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another one: make setup PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+demo: setup ## Train a small translator of dates, measure it and show what it writes
+	$(BIN)/attnzoo train configs/$(DEMO).yaml
+	$(BIN)/attnzoo eval runs/$(DEMO)
+	$(BIN)/python scripts/show_translations.py runs/$(DEMO)
+
+test: setup ## Run the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: setup ## Run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: setup ## Check style and types and run the fast tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean: ## Remove caches and build products; keeps runs/ and .venv/
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find attnzoo scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+"""Additive attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from attnzoo.attention.base import AttentionLayer, check_positive, split_heads
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class AdditiveAttention(AttentionLayer):
+    """Scores by a small network that sees the query and the key together.
+
+        e_ik = v^T tanh(W_1 key_k + W_2 query_i)
+        weights = softmax_k(e)        output_i = sum_k weights_ik value_k
+
+    The same as scoring the concatenation of query and key by one tanh layer, of which W_1 and W_2 are the
+    halves. It keeps <float>[batch, query, key, hidden_units] in memory.
+
+    Args:
+        units: width of query, value and output.
+        hidden_units: width of the tanh layer, 1 or more.
+        dropout: share of the attention weights dropped in training, in [0, 1).
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments, returns: those of `AttentionLayer`; the key may have any width.
+
+    Raises:
+        ValueError: a value of another width than `units`, and what `AttentionLayer` raises.
+
+    Reference: Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473
+    """
+
+    def __init__(self, units: int, hidden_units: int = 64, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(units, dropout, **kwargs)
+        self.hidden_units = check_positive("hidden_units", hidden_units)
+        self.query_projection = self._projection(hidden_units, "query")
+        # One bias inside the tanh is enough, and one after v would not change a softmax.
+        self.key_projection = self._projection(hidden_units, "key", use_bias=False)
+        self.score_projection = self._projection(1, "score", use_bias=False)
+
+    @property
+    def memory_dims(self):
+        """Heads, key_dim and value_dim of a memory."""
+        return (1, self.hidden_units, self.units)
+
+    def build_projections(self, query_shape, key_shape, value_shape):
+        """Builds the sublayers."""
+        self._check_width("value", value_shape)
+        self.query_projection.build(query_shape)
+        self.key_projection.build(key_shape)
+        self.score_projection.build((None, self.hidden_units))
+
+    def project_query(self, query):
+        """Returns W_2 query, <float>[batch, 1, query, hidden_units]."""
+        return split_heads(self.query_projection(query), 1)
+
+    def project_memory(self, key, value):
+        """Returns W_1 key, <float>[batch, 1, key, hidden_units], and value, <float>[batch, 1, key, units]."""
+        return split_heads(self.key_projection(key), 1), self.one_head(value)
+
+    def logits(self, query, key):
+        """Returns e, <float32>[batch, 1, query, key]."""
+        hidden = tf.tanh(query[:, :, :, None] + key[:, :, None])  # [batch, 1, query, key, hidden]
+        return tf.cast(tf.squeeze(self.score_projection(hidden), axis=-1), tf.float32)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "hidden_units": self.hidden_units}

@@ -1,0 +1,89 @@
+"""What a config can say about attention. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, TypeAdapter
+
+from attnzoo.config.sections import PositiveInt, Rate, Section
+
+_DROPOUT = "Share of the attention weights dropped in training, 0 to 1."
+
+
+class MultiHeadOptions(Section):
+    """Options of `MultiHeadAttention`."""
+
+    name: Literal["multi_head"] = Field("multi_head", description="Scaled dot products in several subspaces.")
+    num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
+    dropout: Rate = Field(0.0, description=_DROPOUT)
+
+
+class AdditiveOptions(Section):
+    """Options of `AdditiveAttention`."""
+
+    name: Literal["additive"] = Field("additive", description="Bahdanau: v . tanh(W1 key + W2 query).")
+    hidden_units: PositiveInt = Field(64, description="Width of the tanh layer that scores query and key.")
+    dropout: Rate = Field(0.0, description=_DROPOUT)
+
+
+class DotProductOptions(Section):
+    """Options of `DotProductAttention`."""
+
+    name: Literal["dot_product"] = Field(
+        "dot_product", description="Luong: query . key, with one matrix at most."
+    )
+    score: Literal["dot", "scaled", "general"] = Field(
+        "scaled", description="dot: q . k; scaled: q . k / sqrt(width); general: q . W k."
+    )
+    dropout: Rate = Field(0.0, description=_DROPOUT)
+
+
+class SigmoidOptions(Section):
+    """Options of `SigmoidAttention`."""
+
+    name: Literal["sigmoid"] = Field("sigmoid", description="sigmoid(q . k), normalised over the keys.")
+    hidden_units: PositiveInt = Field(64, description="Width of the projected query and key.")
+    dropout: Rate = Field(0.0, description=_DROPOUT)
+
+
+class SpatialOptions(Section):
+    """Options of `SpatialGate`."""
+
+    name: Literal["spatial"] = Field(
+        "spatial",
+        description="Gate: each position times its softmax weight; within one sequence only.",
+    )
+    hidden_units: Annotated[int, Field(ge=0)] = Field(
+        0, description="Width of the tanh layer that scores a position; 0 for a linear score."
+    )
+    rescale: bool = Field(
+        True, description="Multiply by the number of positions, so that even attention changes nothing."
+    )
+
+
+def _named(value: Any) -> Any:
+    """`additive` is short for `{name: additive}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+_Mechanism = MultiHeadOptions | AdditiveOptions | DotProductOptions | SigmoidOptions | SpatialOptions
+_Name = Literal["multi_head", "additive", "dot_product", "sigmoid", "spatial"]
+_Discriminated = Annotated[_Mechanism, Field(discriminator="name")]
+
+AttentionOptions = Annotated[
+    _Discriminated, BeforeValidator(_named, json_schema_input_type=_Name | _Discriminated)
+]
+"""One attention mechanism with its options, or its bare name."""
+
+_ADAPTER: TypeAdapter[_Mechanism] = TypeAdapter(AttentionOptions)
+
+
+def parse(options: Section | Mapping[str, Any] | str) -> _Mechanism:
+    """Returns checked options of an options object, a mapping with `name`, or a name.
+
+    Raises:
+        pydantic.ValidationError: unknown name or option, or a value out of range.
+    """
+    return _ADAPTER.validate_python(dict(options) if isinstance(options, Mapping) else options)

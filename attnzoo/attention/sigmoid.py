@@ -1,0 +1,68 @@
+"""Attention with normalised sigmoid weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from attnzoo.attention.base import AttentionLayer, check_positive, split_heads
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class SigmoidAttention(AttentionLayer):
+    """Weights by a sigmoid, then normalised over the keys.
+
+        S = (W_q query) (W_k key)^T / sqrt(hidden_units)
+        A_ik = sigmoid(S_ik) / sum_j sigmoid(S_ij)        output = A (W_v value)
+
+    A sigmoid is at most 1, so no key can take weight from the others without limit as in a softmax. Computed
+    as the softmax of log sigmoid(S), which is the same and sums to 1 even where every sigmoid rounds to 0.
+
+    Args:
+        units: width of query and output.
+        hidden_units: width of the projected query and key, 1 or more.
+        dropout: share of the attention weights dropped in training, in [0, 1).
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments, returns: those of `AttentionLayer`; key and value may have any width.
+
+    Raises:
+        ValueError: what `AttentionLayer` raises.
+    """
+
+    def __init__(self, units: int, hidden_units: int = 64, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(units, dropout, **kwargs)
+        self.hidden_units = check_positive("hidden_units", hidden_units)
+        self.query_projection = self._projection(hidden_units, "query")
+        self.key_projection = self._projection(hidden_units, "key")
+        self.value_projection = self._projection(units, "value")
+
+    @property
+    def memory_dims(self):
+        """Heads, key_dim and value_dim of a memory."""
+        return (1, self.hidden_units, self.units)
+
+    def build_projections(self, query_shape, key_shape, value_shape):
+        """Builds the sublayers."""
+        self.query_projection.build(query_shape)
+        self.key_projection.build(key_shape)
+        self.value_projection.build(value_shape)
+
+    def project_query(self, query):
+        """Returns W_q query, <float>[batch, 1, query, hidden_units]."""
+        return split_heads(self.query_projection(query), 1)
+
+    def project_memory(self, key, value):
+        """Returns W_k key <float>[batch, 1, key, hidden_units], W_v value <float>[batch, 1, key, units]."""
+        return split_heads(self.key_projection(key), 1), split_heads(self.value_projection(value), 1)
+
+    def logits(self, query, key):
+        """Returns log sigmoid(S), <float32>[batch, 1, query, key]."""
+        products = tf.einsum("bhqd,bhkd->bhqk", tf.cast(query, tf.float32), tf.cast(key, tf.float32))
+        return tf.math.log_sigmoid(products * self.hidden_units**-0.5)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "hidden_units": self.hidden_units}

@@ -1,0 +1,236 @@
+"""The command line: `attnzoo COMMAND`. TensorFlow is imported by the commands that need it, not before."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from attnzoo import __version__
+from attnzoo.errors import EXIT_STOPPED, UserError
+
+WIDTH_IN_PIPES = 160
+"""Columns of a table that is not printed to a terminal."""
+
+
+class Commands(TyperGroup):
+    """Commands in which Ctrl-C reaches `main`, so that its exit code is 75 and not Typer's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
+class Interrupted(Exception):
+    """Ctrl-C outside of training, which handles it itself."""
+
+
+class Kind(str, enum.Enum):
+    """What `attnzoo list` can list."""
+
+    MODELS = "models"
+    DATASETS = "datasets"
+    ATTENTION = "attention"
+    CONFIGS = "configs"
+
+
+class Split(str, enum.Enum):
+    """Parts of a data set."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, evaluate and export attention models from a YAML file.",
+    epilog="Start here:  attnzoo list configs",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Check and show configs without training.")
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[Path, typer.Argument(help="Config file.", metavar="CONFIG", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change one value of the config; may be given more than once.",
+        show_default=False,
+    ),
+]
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        app(prog_name="attnzoo")
+    except UserError as error:
+        for line in str(error).splitlines():
+            print(f"attnzoo: error: {line}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except (Interrupted, KeyboardInterrupt):
+        print("attnzoo: stopped; the same command starts again", file=sys.stderr)
+        sys.exit(EXIT_STOPPED)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    if version:
+        print(f"attnzoo {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example:  attnzoo train configs/translate_dates.yaml --set train.epochs=3")
+def train(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run. Default: runs/ and the config's name.", show_default=False),
+    ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget what the folder holds.")] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="START:STOP", help="Trace these steps for TensorBoard.", show_default=False),
+    ] = None,
+) -> None:
+    """Train the model of a config; the same command continues after a stop or a crash."""
+    from attnzoo.config import resolve
+
+    resolved = resolve(config, overrides or [])
+    steps = _steps(profile)
+    from attnzoo.training import run as training
+
+    training.train(resolved, run or Path("runs") / resolved.config.name, restart, steps)
+
+
+@app.command("eval", epilog="Example:  attnzoo eval runs/translate_dates --split validation")
+def evaluate(
+    run: RunFolder,
+    split: Annotated[Split, typer.Option(help="Part of the data.")] = Split.TEST,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Measure a trained run on a split of its data."""
+    _require_folder(run)
+    with contextlib.redirect_stdout(sys.stderr):
+        from attnzoo import evaluation
+
+        result = evaluation.evaluate(run, split.value)
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False, default=float))
+    else:
+        _print_metrics(result)
+
+
+@app.command(epilog="Example:  attnzoo export runs/translate_dates --out served/dates")
+def export(
+    run: RunFolder,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write. Default: a new one in the run.", show_default=False),
+    ] = None,
+) -> None:
+    """Write a trained run as a SavedModel that takes raw text or image bytes."""
+    _require_folder(run)
+    with contextlib.redirect_stdout(sys.stderr):
+        from attnzoo.export import export as export_run
+
+        folder = export_run(run, out)
+    print(folder)
+
+
+@app.command("list", epilog="Example:  attnzoo list models")
+def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)]) -> None:
+    """List what a config can name, or the configs themselves."""
+    from attnzoo import catalog
+
+    _print_table(["name", "what it is"], catalog.describe(kind.value))
+
+
+@config_app.command("check", epilog="Example:  attnzoo config check my.yaml --set train.epochs=3")
+def check_config(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Say all that is wrong in a config."""
+    from attnzoo.config import resolve
+
+    resolve(config, overrides or [])
+    print(f"{config}: correct")
+
+
+@config_app.command("show", epilog="Example:  attnzoo config show my.yaml > complete.yaml")
+def show_config(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Print the complete config, and for each value where it is from."""
+    from attnzoo.config import resolve
+
+    print(resolve(config, overrides or []).to_yaml(with_origins=True), end="")
+
+
+@config_app.command("schema", epilog="Example:  attnzoo config schema > config.schema.json")
+def show_schema() -> None:
+    """Print the JSON Schema of configs, for editors that complete and check."""
+    from attnzoo.config import schema
+
+    print(json.dumps(schema(), indent=1, ensure_ascii=False))
+
+
+def _steps(text: str | None) -> tuple[int, int] | None:
+    """Parses START:STOP."""
+    if text is None:
+        return None
+    start, colon, stop = text.partition(":")
+    digits_only = all(part.isascii() and part.isdigit() for part in (start, stop))
+    if not (colon and digits_only and int(start) < int(stop)):
+        _refuse(f"--profile {text}: expected two steps START:STOP with START below STOP, such as 10:20")
+    return int(start), int(stop)
+
+
+def _require_folder(run: Path) -> None:
+    if not run.is_dir():
+        _refuse(f"{run}: there is no such run folder, expected one that `attnzoo train` made")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(message)
+
+
+def _print_metrics(result: dict[str, Any]) -> None:
+    rows = [(name, _format(value)) for name, value in result["metrics"].items()]
+    print(f"{result['run']}: {result['split']}, {result['examples']} examples, {result['seconds']:.1f} s")
+    _print_table(["metric", "value"], rows)
+
+
+def _format(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _print_table(columns: list[str], rows: list[tuple[str, str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(width=None if sys.stdout.isatty() else WIDTH_IN_PIPES).print(table)

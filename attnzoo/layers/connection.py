@@ -1,0 +1,120 @@
+"""The feed-forward part of a block, and what surrounds every part."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import keras
+import tensorflow as tf
+
+from attnzoo.attention.base import check_positive
+from attnzoo.layers.dropout import Dropout
+
+Norm = Literal["pre", "post", "none"]
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class FeedForward(keras.layers.Layer):
+    """Two dense layers applied to each position, W_2 dropout(relu(W_1 x + b_1)) + b_2.
+
+    Args:
+        units: width of the output.
+        hidden_units: width between the two.
+        dropout: share of the hidden elements dropped in training, in [0, 1).
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: <float>[batch, time, features].
+        training: whether dropout is active.
+
+    Returns:
+        <float>[batch, time, units].
+
+    Raises:
+        ValueError: `units` or `hidden_units` below 1, `dropout` outside [0, 1).
+    """
+
+    def __init__(self, units: int, hidden_units: int, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = check_positive("units", units)
+        self.hidden_units = check_positive("hidden_units", hidden_units)
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.hidden = keras.layers.Dense(
+            hidden_units, activation="relu", name="hidden", dtype=self.dtype_policy
+        )
+        self.outputs = keras.layers.Dense(units, name="output", dtype=self.dtype_policy)
+
+    def build(self, inputs_shape):
+        """Builds the sublayers."""
+        hidden_shape = (*inputs_shape[:-1], self.hidden_units)
+        self.hidden.build(inputs_shape)
+        self.dropout.build(hidden_shape)
+        self.outputs.build(hidden_shape)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        """Applies both layers."""
+        return self.outputs(self.dropout(self.hidden(inputs), training=training))
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        config = {"units": self.units, "hidden_units": self.hidden_units, "dropout": self.dropout.rate}
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class Connection(keras.layers.Layer):
+    """What surrounds a sublayer f: norm, dropout and residual.
+
+        pre:  x + dropout(f(norm(x)))        post: norm(x + dropout(f(x)))        none: x + dropout(f(x))
+
+    without "x +" if there is no residual. `enter` gives what f sees, `leave` takes what f made of it.
+
+    Args:
+        norm: where the layer normalisation stands.
+        residual: whether the input is added.
+        dropout: share of f's output dropped in training, in [0, 1).
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: unknown `norm`, `dropout` outside [0, 1).
+    """
+
+    def __init__(self, norm: Norm, residual: bool, dropout: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if norm not in get_args(Norm):
+            raise ValueError(f"`norm` must be one of {', '.join(get_args(Norm))}. Received: norm={norm!r}")
+        self.norm = norm
+        self.residual = residual
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.normalization = (
+            None
+            if norm == "none"
+            else keras.layers.LayerNormalization(epsilon=1e-6, name="norm", dtype=self.dtype_policy)
+        )
+
+    def build(self, inputs_shape):
+        """Builds the sublayers."""
+        self.dropout.build(inputs_shape)
+        if self.normalization is not None:
+            self.normalization.build(inputs_shape)
+        self.built = True
+
+    def enter(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns what the sublayer sees."""
+        return self._normalize(inputs) if self.norm == "pre" else inputs
+
+    def leave(self, inputs: tf.Tensor, outputs: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """Joins the input of `enter` with the sublayer's output."""
+        outputs = self.dropout(outputs, training=training)
+        if self.residual:
+            outputs += tf.cast(inputs, outputs.dtype)
+        return self._normalize(outputs) if self.norm == "post" else outputs
+
+    def _normalize(self, tensor: tf.Tensor) -> tf.Tensor:
+        return tensor if self.normalization is None else self.normalization(tensor)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        config = {"norm": self.norm, "residual": self.residual, "dropout": self.dropout.rate}
+        return {**super().get_config(), **config}

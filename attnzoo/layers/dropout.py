@@ -1,0 +1,51 @@
+"""Dropout with a stable state path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from attnzoo.attention.dropout import check_rate, drop, next_seed
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class Dropout(keras.layers.Layer):
+    """Zeros a share of the elements in training and scales the others up, so that the mean stays.
+
+    Unlike `keras.layers.Dropout` it drops the same elements with and without XLA, keeps nothing for the
+    gradient, and its seed has a path made of layer names instead of a count of the layers made so far.
+
+    Args:
+        rate: share to drop, in [0, 1).
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: <float> of rank 2 or more.
+        training: whether dropout is active.
+
+    Returns:
+        <float> of the same shape.
+
+    Raises:
+        ValueError: `rate` outside [0, 1).
+    """
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = check_rate(rate)
+
+    def build(self, inputs_shape):
+        """Creates the seed."""
+        self.seed_generator = keras.random.SeedGenerator(name="seed") if self.rate > 0 else None
+        self.built = True
+
+    def call(self, inputs, training=None):
+        """Drops, if training."""
+        if not training or self.rate == 0:
+            return inputs
+        return drop(inputs, self.rate, next_seed(self.seed_generator))
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "rate": self.rate}

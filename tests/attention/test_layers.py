@@ -1,0 +1,203 @@
+"""What holds for every attention layer."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo import attention
+
+BATCH, QUERY, KEY, UNITS = 2, 5, 7, 6
+LAYERS = {
+    "multi_head": {"name": "multi_head", "num_heads": 3},
+    "additive": {"name": "additive", "hidden_units": 11},
+    "dot": {"name": "dot_product", "score": "dot"},
+    "scaled": {"name": "dot_product", "score": "scaled"},
+    "general": {"name": "dot_product", "score": "general"},
+    "sigmoid": {"name": "sigmoid", "hidden_units": 11},
+    "spatial": {"name": "spatial", "hidden_units": 11},
+}
+CROSS = [name for name in LAYERS if name != "spatial"]
+POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
+every_layer = pytest.mark.parametrize("name", LAYERS)
+every_cross_layer = pytest.mark.parametrize("name", CROSS)
+
+
+def build(name, dtype=None, **options):
+    return attention.build({**LAYERS[name], **options}, UNITS, name="attention", dtype=dtype)
+
+
+def sequence(length=KEY, seed=0):
+    return tf.constant(np.random.default_rng(seed).standard_normal((BATCH, length, UNITS)), tf.float32)
+
+
+def close(found, expected, tolerance=1e-5):
+    np.testing.assert_allclose(
+        tf.cast(found, tf.float32), tf.cast(expected, tf.float32), rtol=tolerance, atol=tolerance
+    )
+
+
+@every_layer
+@pytest.mark.parametrize("policy", POLICIES)
+def test_eager_compiled_and_scores_agree_in_every_precision(name, policy):
+    layer = build(name, policy)
+    inputs, mask = sequence(), tf.sequence_mask([3, KEY], KEY)
+    output, scores = layer(inputs, padding_mask=mask, return_attention_scores=True)
+    assert output.shape == inputs.shape
+    assert output.dtype == layer.compute_dtype
+    assert scores.dtype == tf.float32
+    close(tf.reduce_sum(scores, -1), tf.ones(scores.shape[:-1]))
+    assert (scores.numpy()[0, ..., 3:] == 0).all()
+    tolerance = 1e-5 if policy == "float32" else 5e-2
+    close(layer(inputs, padding_mask=mask), output, tolerance)
+    compiled = tf.function(lambda x, m: layer(x, padding_mask=m), jit_compile=True)
+    close(compiled(inputs, mask), output, tolerance)
+
+
+@every_layer
+def test_saved_and_loaded_layer_gives_the_same(name, tmp_path):
+    inputs = keras.Input((None, UNITS))
+    mask = keras.Input((None,), dtype="bool")
+    outputs = build(name, dropout=0.1)(inputs, padding_mask=mask) if name != "spatial" else None
+    outputs = build(name)(inputs, padding_mask=mask) if outputs is None else outputs
+    assert outputs.shape == (None, None, UNITS)
+    model = keras.Model([inputs, mask], outputs)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    example = [sequence(), tf.sequence_mask([3, KEY], KEY)]
+    close(loaded(example), model(example))
+    assert [variable.path for variable in loaded.variables] == [variable.path for variable in model.variables]
+
+
+@every_layer
+def test_weight_paths_do_not_depend_on_what_was_built_before(name):
+    paths = []
+    for _ in range(2):
+        layer = build(name, dropout=0.1) if name != "spatial" else build(name)
+        layer.build((None, None, UNITS))
+        paths.append([variable.path for variable in layer.variables])
+    assert paths[0] == paths[1]
+    assert len(set(paths[0])) == len(paths[0])
+
+
+@every_cross_layer
+@pytest.mark.parametrize("with_scores", [False, True])
+def test_masked_key_equals_a_removed_key(name, with_scores):
+    layer, query, memory = build(name), sequence(QUERY, 1), sequence()
+    mask = tf.sequence_mask([4, 4], KEY)
+    masked = layer(query, value=memory, padding_mask=mask, return_attention_scores=with_scores)
+    removed = layer(query, value=memory[:, :4], return_attention_scores=with_scores)
+    close(masked[0] if with_scores else masked, removed[0] if with_scores else removed)
+
+
+def test_masked_position_of_the_gate_equals_a_removed_one():
+    layer, inputs = build("spatial"), sequence()
+    masked = layer(inputs, padding_mask=tf.sequence_mask([4, 4], KEY))
+    close(masked[:, :4], layer(inputs[:, :4]))
+    assert (masked.numpy()[:, 4:] == 0).all()
+
+
+@every_cross_layer
+@pytest.mark.parametrize("with_scores", [False, True])
+def test_causal_output_ignores_the_future(name, with_scores):
+    layer, inputs = build(name), sequence()
+    changed = tf.concat([inputs[:, :4], sequence(KEY, 2)[:, 4:]], axis=1)
+    outputs = [layer(x, causal=True, return_attention_scores=with_scores) for x in (inputs, changed)]
+    first, second = (output[0] if with_scores else output for output in outputs)
+    close(first[:, :4], second[:, :4])
+    assert np.abs(first - second)[:, 4:].max() > 1e-3
+
+
+@every_cross_layer
+def test_permuting_keys_with_their_values_changes_nothing(name):
+    layer, query, memory = build(name), sequence(QUERY, 1), sequence()
+    order = np.random.default_rng(3).permutation(KEY)
+    mask = tf.sequence_mask([4, KEY], KEY)
+    permuted = tf.gather(memory, order, axis=1)
+    close(
+        layer(query, permuted, permuted, padding_mask=tf.gather(mask, order, axis=1)),
+        layer(query, memory, memory, padding_mask=mask),
+    )
+
+
+@every_layer
+@pytest.mark.parametrize("with_scores", [False, True])
+def test_sequence_with_nothing_to_attend_to_gets_no_context_and_finite_gradients(name, with_scores):
+    layer, inputs = build(name), sequence()
+    if name == "multi_head":
+        layer.build(inputs.shape)
+        layer.output_projection.bias.assign(tf.zeros(UNITS))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        output = layer(
+            inputs, padding_mask=tf.sequence_mask([0, KEY], KEY), return_attention_scores=with_scores
+        )
+        output = output[0] if with_scores else output
+        loss = tf.reduce_sum(tf.square(output))
+    assert (output.numpy()[0] == 0).all()
+    gradient = tape.gradient(loss, inputs).numpy()
+    assert (gradient[0] == 0).all()
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient[1]).max() > 0
+
+
+@every_cross_layer
+def test_call_is_attend_of_the_projected_memory(name):
+    layer, query, memory = build(name), sequence(QUERY, 1), sequence()
+    expected = layer(query, memory, memory)
+    projected = layer.project_memory(memory, memory)
+    heads, key_dim, value_dim = layer.memory_dims
+    assert projected[0].shape == (BATCH, heads, KEY, key_dim)
+    assert projected[1].shape == (BATCH, heads, KEY, value_dim)
+    close(layer.attend(query, projected), expected)
+    close(layer(query, value=memory), expected)
+
+
+@every_cross_layer
+def test_dropout_is_active_in_training_only_and_repeats_with_the_seed(name):
+    layer, inputs = build(name, dropout=0.5), sequence()
+    expected = layer(inputs)
+    close(layer(inputs, training=False), expected)
+    outputs = []
+    state = layer.seed_generator.state.numpy()
+    for with_scores in (False, True):
+        layer.seed_generator.state.assign(state)
+        output = layer(inputs, training=True, return_attention_scores=with_scores)
+        outputs.append(output[0] if with_scores else output)
+    close(*outputs)
+    assert np.abs(outputs[0] - expected).max() > 1e-3
+    assert np.abs(layer(inputs, training=True) - outputs[0]).max() > 1e-3
+
+
+@every_layer
+def test_every_weight_gets_a_gradient(name):
+    layer, inputs = build(name), sequence()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.sin(layer(inputs)))
+    for weight, gradient in zip(
+        layer.trainable_variables, tape.gradient(loss, layer.trainable_variables), strict=True
+    ):
+        # All scores of a query move alike with the bias of a multi-head key, which no softmax sees.
+        if (name, weight.path) != ("multi_head", "attention/key/bias"):
+            assert np.abs(gradient).max() > 0, weight.path
+
+
+def test_arguments_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"multiple of `num_heads`. Received: units=7, num_heads=3"):
+        attention.MultiHeadAttention(7, 3)
+    with pytest.raises(ValueError, match=r"`units` must be an integer of at least 1. Received: units=0"):
+        attention.AdditiveAttention(0)
+    with pytest.raises(ValueError, match=r"`score` must be one of dot, scaled.*score='concat'"):
+        attention.DotProductAttention(UNITS, "concat")
+    with pytest.raises(ValueError, match=r"query must have 6 features.*\(2, 7, 5\)"):
+        build("additive")(sequence()[..., :5])
+    with pytest.raises(ValueError, match=r"value is not projected.*6 features.*\(2, 7, 5\)"):
+        build("additive")(sequence(), value=sequence()[..., :5])
+    with pytest.raises(ValueError, match=r"key is not projected.*6 features.*\(2, 7, 5\)"):
+        build("dot")(sequence(), sequence()[..., :5], sequence())
+    with pytest.raises(ValueError, match=r"a key needs a value.*key.shape=\(2, 7, 6\)"):
+        build("additive")(sequence(), sequence())
+    with pytest.raises(ValueError, match=r"its query only.*key.shape=None, value.shape=\(2, 7, 6\)"):
+        build("spatial")(sequence(), value=sequence(KEY, 1))
+    with pytest.raises(ValueError, match=r"cannot be causal.*causal=True"):
+        build("spatial")(sequence(), causal=True)

@@ -1,0 +1,71 @@
+import gzip
+import re
+
+import pytest
+
+from attnzoo.data.datasets import parallel_text
+from attnzoo.errors import UserError
+from attnzoo.info import TRANSLATION
+
+
+def write(folder, name, content):
+    path = folder / name
+    content = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return str(path)
+
+
+def load(folder, source, target, **options):
+    train = [write(folder, "a.en", source), write(folder, "a.de.gz", target)]
+    return parallel_text.load(
+        parallel_text.Config(name="parallel_text", train=train, **options), TRANSLATION, 3
+    )
+
+
+def test_lines_are_paired_in_order_and_only_newlines_end_them(tmp_path):
+    splits = load(tmp_path, "one\u2028line\r\ntwo\x85\n", "eins\nzwei")
+    assert splits.train.columns["source"].tolist() == ["one\u2028line", "two\x85"]
+    assert splits.train.columns["target"].tolist() == ["eins", "zwei"]
+    assert splits.labels == ()
+    assert splits.validation is None
+    assert splits.test is None
+
+
+def test_the_other_splits_have_files_of_their_own(tmp_path):
+    pair = [write(tmp_path, "b.en", "x\n"), write(tmp_path, "b.de", "y\n")]
+    splits = load(tmp_path, "one\n", "eins\n", validation=pair, test=pair)
+    assert splits.test.columns["target"].tolist() == ["y"]
+    assert splits.validation.origin == ", ".join(pair)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "counts"),
+    [
+        ("a\nb\nc\n", "x\n", (3, 1)),
+        ("a\n", "x\ny\nz\nv\nw\n", (1, 5)),
+        ("", "x\n", (0, 1)),
+        ("a\nb\n", "", (2, 0)),
+    ],
+)
+def test_different_line_counts_are_both_named(tmp_path, source, target, counts):
+    message = f"a.en has {counts[0]} lines and {tmp_path}/a.de.gz has {counts[1]}; line n of one must"
+    with pytest.raises(UserError, match=re.escape(message)):
+        load(tmp_path, source, target)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("a\n \nc\n", "x\ny\nz\n", "a.en:2: the line is empty but line 2 of"),
+        ("a\nb\nc\n", "x\n\nz\n", "a.de.gz:2: the line is empty but line 2 of"),
+        ("a\n\nc\n", "x\n\nz\n", "a.en:2: the line is empty here and in"),
+        ("", "", "a.en: empty; at least one line is needed"),
+        (b"a\n\xfe\n", "x\ny\n", "a.en:2: not UTF-8: byte 0xfe at byte 2 of the file"),
+        ("a\n", b"x\0\n", "a.de.gz:1: NUL byte at byte 1"),
+        ("a\n" + "x" * (1 << 20) + "y\n", "x\ny\n", "a.en:2: longer than 1,048,576 characters"),
+    ],
+    ids=range(7),
+)
+def test_what_is_wrong_in_a_line_is_said_with_file_and_line(tmp_path, source, target, message):
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}/{message}")):
+        load(tmp_path, source, target)

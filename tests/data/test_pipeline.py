@@ -1,0 +1,153 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnzoo.data import examples as data_examples
+from attnzoo.data import pipeline
+from attnzoo.data.examples import Examples, Ragged
+from attnzoo.data.pipeline import BatchSizes
+from attnzoo.info import DataInfo, Split
+
+
+def ragged(lengths):
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Ragged(np.arange(1, offsets[-1] + 1, dtype=np.int32), offsets)
+
+
+def text_examples(lengths, buckets=({"text": 4}, {"text": 9})):
+    texts = {"text": ragged(lengths)}
+    raw = Split({"text": np.array(["x"] * len(lengths), object)}, "test data")
+    labels = np.arange(len(lengths), dtype=np.int32) % 3
+    info = DataInfo("text_classification", labels=("a", "b", "c"), buckets=buckets)
+    return Examples(texts, None, labels, data_examples.assign_buckets(texts, buckets), raw), info
+
+
+def real_indices(plan):
+    return np.concatenate([batch.indices[: batch.count] for batch in plan])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 13), min_size=1, max_size=53),
+    size=st.integers(1, 11),
+    seed=st.integers(0, 5),
+    epoch=st.integers(0, 5),
+)
+def test_every_example_comes_exactly_once_an_epoch(lengths, size, seed, epoch):
+    examples, info = text_examples(lengths)
+    plan = pipeline.plan_epoch(examples, info, BatchSizes(size), (seed, epoch))
+    assert sorted(real_indices(plan)) == list(range(len(lengths)))
+    for batch in plan:
+        assert len(batch.indices) == size
+        assert set(examples.buckets[batch.indices]) == {batch.bucket}
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    examples, info = text_examples([3, 5] * 19)
+    plans = {
+        key: real_indices(pipeline.plan_epoch(examples, info, BatchSizes(7), key)).tolist()
+        for key in [(1, 0), (1, 1), (2, 0)]
+    }
+    again = real_indices(pipeline.plan_epoch(examples, info, BatchSizes(7), (1, 0))).tolist()
+    assert again == plans[1, 0]
+    assert len({tuple(order) for order in plans.values()}) == 3
+
+
+def test_training_continues_at_any_batch_without_replaying():
+    examples, info = text_examples([3, 8] * 13)
+    plans = pipeline.training_plans(examples, info, BatchSizes(5), seed=3, epoch=0, batch=0)
+    whole = [(epoch, planned.indices.tolist()) for epoch, planned in (next(plans) for _ in range(17))]
+    batches_an_epoch = len(pipeline.plan_epoch(examples, info, BatchSizes(5), (3, 0)))
+    resumed = pipeline.training_plans(examples, info, BatchSizes(5), seed=3, epoch=1, batch=2)
+    skipped = batches_an_epoch + 2
+    rest = [
+        (epoch, planned.indices.tolist()) for epoch, planned in (next(resumed) for _ in range(17 - skipped))
+    ]
+    assert rest == whole[skipped:]
+
+
+def test_batches_hold_at_most_the_given_tokens_in_multiples_of_the_replicas():
+    sizes = BatchSizes(64, tokens=100, multiple=3)
+    assert sizes.of({"source": 7, "target": 11}) == 9
+    assert sizes.of({"source": 7, "target": 101}) == 3
+    assert BatchSizes(64).of({}) == 64
+
+
+def test_rows_are_padded_with_zeros_and_cut_at_the_bucket():
+    examples, info = text_examples([2, 0, 11], buckets=({"text": 5},))
+    plans = pipeline.evaluation_plans(examples, info, BatchSizes(3))
+    ((inputs, targets),) = list(pipeline.batches(examples, info, plans))
+    np.testing.assert_array_equal(inputs["text"], [[1, 2, 0, 0, 0], [0] * 5, [3, 4, 5, 6, 7]])
+    np.testing.assert_array_equal(targets["labels"], [0, 1, 2])
+    assert data_examples.cut_share(examples.texts, info.buckets[-1]) == pytest.approx(6 / 13)
+
+
+def test_rows_that_fill_up_the_last_batch_weigh_nothing():
+    examples, info = text_examples([1] * 5)
+    plans = pipeline.evaluation_plans(examples, info, BatchSizes(3))
+    weights = [targets["weights"].numpy().tolist() for _, targets in pipeline.batches(examples, info, plans)]
+    assert weights == [[1, 1, 1], [1, 1, 0]]
+
+
+def test_decoder_input_is_the_target_shifted_behind_start():
+    tokens = tf.constant([[11, 13, 3, 0], [17, 3, 0, 0]])
+    np.testing.assert_array_equal(pipeline.shift_right(tokens), [[2, 11, 13, 3], [2, 17, 3, 0]])
+
+
+def image_examples(count=7):
+    generator = np.random.default_rng(5)
+    images = generator.integers(0, 256, (count, 11, 13, 3)).astype(np.uint8)
+    split = Split({"image": images, "label": np.zeros(count, np.int32)}, "test images")
+    info = DataInfo(
+        "image_classification",
+        labels=("a", "b"),
+        image_shape=(11, 13, 3),
+        image_mean=(0.5, 0.4, 0.3),
+        image_std=(0.2, 0.3, 0.4),
+    )
+    return Examples({}, images, split.columns["label"], np.zeros(count, np.int32), split), info
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_example():
+    examples, info = image_examples()
+
+    def images(seed, epoch, size):
+        plans = pipeline.training_plans(examples, info, BatchSizes(size), seed, epoch, 0)
+        kinds = ("flip", "shift", "cutout")
+        by_index = {}
+        for inputs, targets in pipeline.batches(examples, info, plans, augment=kinds, seed=seed):
+            for index, image in zip(targets["indices"].numpy(), inputs["image"].numpy(), strict=True):
+                by_index.setdefault(int(index), image)
+            if len(by_index) == len(examples):
+                return np.stack([by_index[index] for index in sorted(by_index)])
+        raise AssertionError("unreachable: plans do not end")
+
+    first = images(seed=3, epoch=1, size=7)
+    np.testing.assert_array_equal(first, images(seed=3, epoch=1, size=2)[: len(first)])
+    assert not np.array_equal(first, images(seed=3, epoch=2, size=7))
+
+
+def test_images_are_normalised_by_channel():
+    examples, info = image_examples()
+    plans = pipeline.evaluation_plans(examples, info, BatchSizes(7))
+    ((inputs, _),) = list(pipeline.batches(examples, info, plans))
+    expected = (examples.images / 255.0 - np.array(info.image_mean)) / np.array(info.image_std)
+    np.testing.assert_allclose(inputs["image"], expected, atol=1e-5)
+
+
+def test_encoded_images_of_any_size_are_brought_to_one_shape():
+    generator = np.random.default_rng(7)
+    files = [
+        tf.io.encode_png(generator.integers(0, 256, (h, 5, 3)).astype(np.uint8)).numpy() for h in (7, 19)
+    ]
+    column = np.empty(2, object)
+    column[:] = files
+    examples, info = image_examples(2)
+    examples = dataclasses.replace(examples, images=column)
+    plans = pipeline.evaluation_plans(examples, info, BatchSizes(2))
+    ((inputs, _),) = list(pipeline.batches(examples, info, plans))
+    assert inputs["image"].shape == (2, 11, 13, 3)

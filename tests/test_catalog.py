@@ -1,0 +1,111 @@
+import subprocess
+import sys
+
+import pytest
+
+from attnzoo import catalog
+from attnzoo.errors import UserError
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package on disk with two models, of which one does not import, and two attention mechanisms."""
+    files = {
+        "models/__init__.py": "",
+        "models/good_model.py": '"""Says what it is.\n\nAnd more."""\nTASK = "x"\nclass Config: pass\n',
+        "models/broken_model.py": '"""Cannot be imported."""\nimport nothing_like_it\nclass Config: pass\n',
+        "models/shared.py": '"""Not a model: it has no Config."""\n',
+        "models/_hidden.py": "class Config: pass\n",
+        "attention/__init__.py": "",
+        "attention/options.py": 'class A:\n    name: Literal["additive"]\n\nclass M:\n'
+        '    name: Literal["multi_head"] = Field("multi_head")\n    other: Literal["masks"]\n',
+        "attention/additive.py": '"""Additive attention."""\n',
+        "attention/multi_head.py": "",
+        "attention/masks.py": '"""No mechanism."""\n',
+    }
+    for name, text in files.items():
+        path = tmp_path / "zoo" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (tmp_path / "zoo/__init__.py").write_text("")
+    monkeypatch.setattr(catalog, "_ROOT", tmp_path)
+    monkeypatch.setattr(catalog, "_PACKAGES", {"models": "zoo.models", "attention": "zoo.attention"})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_models_are_files_with_a_config(package):
+    assert catalog.names("models") == ["broken_model", "good_model"]
+
+
+def test_lists_do_not_import(package):
+    assert catalog.describe("models") == [
+        ("broken_model", "Cannot be imported."),
+        ("good_model", "Says what it is."),
+    ]
+
+
+def test_attention_mechanisms_are_the_modules_that_options_name(package):
+    assert catalog.describe("attention") == [("additive", "Additive attention."), ("multi_head", "")]
+
+
+def test_load_imports_one_module(package):
+    assert catalog.load("models", "good_model").TASK == "x"
+    assert "zoo.models.broken_model" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["shared", "_hidden", "os", "..errors", "zoo.models.good_model", ""])
+def test_only_names_of_the_list_are_imported(package, name):
+    with pytest.raises(UserError, match=r"^unknown model '"):
+        catalog.load("models", name)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_one(package):
+    with pytest.raises(UserError) as caught:
+        catalog.load("models", "god_model")
+    assert str(caught.value) == "unknown model 'god_model'; did you mean 'good_model'?"
+    with pytest.raises(UserError) as caught:
+        catalog.load("models", "xyz")
+    assert str(caught.value) == "unknown model 'xyz'; expected one of broken_model, good_model"
+    assert catalog.hint("x", []) == "there is none"
+
+
+def test_an_unknown_kind_is_a_mistake_in_the_code(package):
+    message = "Unknown kind 'model', expected one of models, datasets, attention, configs."
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        catalog.names("model")
+
+
+def test_configs_of_the_working_directory_come_first(package):
+    (package / "configs").mkdir()
+    (package / "configs/one.yaml").write_text("# What it does.\n# More.\ndata: x\n")
+    (package / "configs/two.yaml").write_text("data: x\n")
+    assert catalog.describe("configs") == [("one", "What it does."), ("two", "")]
+    assert str(catalog.config_path("one")) == "configs/one.yaml"
+    with pytest.raises(UserError, match=r"^unknown config 'onne'; did you mean 'one'\?$"):
+        catalog.config_path("onne")
+
+
+def test_configs_next_to_the_package_are_listed_elsewhere(empty_folder, root):
+    expected = sorted(path.stem for path in (root / "configs").glob("*.yaml"))
+    assert catalog.names("configs") == expected
+    assert catalog.config_path(expected[0]) == root / "configs" / f"{expected[0]}.yaml"
+
+
+def test_everything_in_the_real_lists_says_what_it_is():
+    for kind in ("models", "datasets", "attention"):
+        entries = catalog.describe(kind)
+        assert entries
+        assert [name for name, line in entries if not line.endswith((".", ":", ","))] == []
+
+
+def test_loading_all_models_and_data_sets_does_not_import_tensorflow():
+    code = (
+        "import sys; from attnzoo import catalog; import attnzoo.attention.options\n"
+        "[catalog.load(kind, name) for kind in ('models', 'datasets') for name in catalog.names(kind)]\n"
+        "print([name for name in ('tensorflow', 'keras', 'tensorflow_datasets', 'babel', 'sklearn')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,227 @@
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from attnzoo import __version__, cli
+from attnzoo.errors import ConfigErrors, UserError
+
+PROBE = (
+    "import sys\nfrom attnzoo import cli\n"
+    "try:\n    cli.main()\nfinally:\n"
+    "    print('HEAVY', [name for name in ('tensorflow', 'keras') if name in sys.modules], file=sys.stderr)\n"
+)
+DATES = "data:\n  name: dates\nmodel:\n  name: translation\ntrain:\n  epochs: 1\n"
+
+
+def run_probe(*arguments, folder=None):
+    """Runs the command line in a process of its own that says at its end whether TensorFlow was imported."""
+    command = [sys.executable, "-c", PROBE, *arguments]
+    environment = {"PYTHONPATH": str(Path(cli.__file__).parents[1]), "PATH": "", "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Function: arguments -> (exit code, stdout, stderr) of the command line in this process."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["attnzoo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return caught.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Function: puts a module with one function in the place of a module that needs TensorFlow."""
+
+    def put(module, name, function):
+        replacement = types.ModuleType(module)
+        setattr(replacement, name, function)
+        monkeypatch.setitem(sys.modules, module, replacement)
+        package, _, attribute = module.rpartition(".")
+        monkeypatch.setattr(sys.modules[package], attribute, replacement, raising=False)
+
+    import attnzoo.training  # noqa: F401  the package itself, so that its modules can be replaced
+
+    return put
+
+
+@pytest.fixture
+def dates(empty_folder):
+    Path("dates.yaml").write_text(DATES)
+    return Path("dates.yaml")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("--version",), ("train", "--help"), ("list", "models"), ("config", "schema")],
+    ids=" ".join,
+)
+def test_light_commands_do_not_import_tensorflow(arguments):
+    done = run_probe(*arguments)
+    assert done.returncode == 0
+    assert done.stdout
+    assert done.stderr == "HEAVY []\n"
+
+
+def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_folder):
+    (empty_folder / "dates.yaml").write_text(DATES.replace("epochs", "epohcs"))
+    done = run_probe("train", "dates.yaml", folder=empty_folder)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "attnzoo: error: dates.yaml:6: train.epohcs: unknown key, did you mean 'epochs'?\nHEAVY []\n"
+    )
+
+
+def test_the_package_can_be_run_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "attnzoo", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"attnzoo {__version__}\n"
+
+
+def test_every_error_of_a_config_is_a_line(call, dates):
+    code, out, err = call("config", "check", dates, "--set", "train.epochs=0", "--set", "model.x=1")
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        "attnzoo: error: --set train.epochs=0: "
+        "train.epochs: expected a whole number of at least 1, received 0",
+        next(line for line in err.splitlines() if "--set model.x=1: model.x: unknown key, " in line),
+    ]
+
+
+def test_a_correct_config_is_said_to_be_correct(call, dates):
+    assert call("config", "check", dates) == (0, "dates.yaml: correct\n", "")
+
+
+def test_a_shown_config_can_be_checked_again(call, dates):
+    code, out, _ = call("config", "show", dates, "--set", "seed=7")
+    assert code == 0
+    assert "seed: 7  # --set" in out
+    assert "  epochs: 1  # dates.yaml:6" in out
+    assert "  learning_rate: 0.001  # default" in out
+    Path("again.yaml").write_text(out)
+    assert call("config", "check", "again.yaml") == (0, "again.yaml: correct\n", "")
+
+
+def test_the_schema_is_json(call):
+    code, out, _ = call("config", "schema")
+    assert code == 0
+    assert json.loads(out)["title"] == "attnzoo config"
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets", "attention", "configs"])
+def test_lists_show_a_line_for_each_name(call, kind):
+    from attnzoo import catalog
+
+    code, out, _ = call("list", kind)
+    assert code == 0
+    assert [name for name in catalog.names(kind) if f"  {name} " not in out] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "nothing.yaml"), "nothing.yaml: there is no such config file, see `attnzoo list configs`"),
+        (("eval", "runs/x"), "runs/x: there is no such run folder, expected one that `attnzoo train` made"),
+        (("export", "runs/x"), "runs/x: there is no such run folder, expected one that `attnzoo train` made"),
+        *(
+            (
+                ("train", "dates.yaml", "--profile", text),
+                f"--profile {text}: expected two steps START:STOP with START below STOP, such as 10:20",
+            )
+            for text in ("7", "7:", "7:7", "9:7", "a:b", "²:9")
+        ),
+    ],
+)
+def test_wrong_arguments_are_one_line(call, dates, arguments, message):
+    assert call(*arguments) == (2, "", f"attnzoo: error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("train",), ("train", "x", "--fast"), ("list", "layers"), ("eval", "x", "--split", "dev"), ("x",)],
+)
+def test_wrong_usage_exits_with_2(call, arguments):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert "Usage: attnzoo" in err
+
+
+def test_train_hands_over_the_config_and_the_folder_named_after_it(call, dates, fake):
+    calls = []
+    fake("attnzoo.training.run", "train", lambda *arguments: calls.append(arguments))
+    assert call("train", dates, "--set", "train.epochs=3")[0] == 0
+    assert call("train", dates, "--run", "here", "--restart", "--profile", "5:11")[0] == 0
+    (resolved, *first), (_, *second) = calls
+    assert resolved.config.train.epochs == 3
+    assert first == [Path("runs/dates"), False, None]
+    assert second == [Path("here"), True, (5, 11)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UserError("data.csv:7: bad"), 2, "attnzoo: error: data.csv:7: bad\n"),
+        (UserError("loss is nan", exit_code=3), 3, "attnzoo: error: loss is nan\n"),
+        (UserError("w: damaged", exit_code=4), 4, "attnzoo: error: w: damaged\n"),
+        (ConfigErrors(["one", "two"]), 2, "attnzoo: error: one\nattnzoo: error: two\n"),
+        (KeyboardInterrupt(), 75, "attnzoo: stopped; the same command starts again\n"),
+    ],
+)
+def test_errors_of_a_command_become_lines_and_exit_codes(call, dates, fake, error, code, message):
+    def fail(*_):
+        raise error
+
+    fake("attnzoo.training.run", "train", fail)
+    assert call("train", dates) == (code, "", message)
+
+
+def result_of(run, split):
+    print("noise of a library")
+    metrics = {"accuracy": 0.98765, "signature": "BLEU|x", "exact": 7}
+    return {"run": str(run), "split": split, "examples": 11, "metrics": metrics, "seconds": 1.5}
+
+
+def test_eval_prints_a_table(call, empty_folder, fake):
+    fake("attnzoo.evaluation", "evaluate", result_of)
+    code, out, err = call("eval", empty_folder, "--split", "validation")
+    assert (code, err) == (0, "noise of a library\n")
+    assert f"{empty_folder}: validation, 11 examples, 1.5 s" in out
+    assert [line.split() for line in out.splitlines() if line.startswith("  accuracy")] == [
+        ["accuracy", "0.9877"]
+    ]
+    assert "BLEU|x" in out
+
+
+def test_eval_json_is_one_object_and_nothing_else(call, empty_folder, fake):
+    fake("attnzoo.evaluation", "evaluate", result_of)
+    code, out, _ = call("eval", empty_folder, "--json")
+    assert code == 0
+    assert out.count("\n") == 1
+    assert json.loads(out)["metrics"] == {"accuracy": 0.98765, "signature": "BLEU|x", "exact": 7}
+    assert json.loads(out)["split"] == "test"
+
+
+def test_export_prints_the_folder(call, empty_folder, fake):
+    def export(run, out):
+        print("noise of a library")
+        return out or run / "export"
+
+    fake("attnzoo.export", "export", export)
+    assert call("export", empty_folder)[:2] == (0, f"{empty_folder}/export\n")
+    assert call("export", empty_folder, "--out", "here")[:2] == (0, "here\n")
+
+
+def test_every_command_has_an_example(call):
+    for command in (("train",), ("eval",), ("export",), ("list",), ("config", "check"), ("config", "show")):
+        code, out, _ = call(*command, "--help")
+        assert code == 0
+        assert f"Example:  attnzoo {' '.join(command)} " in out

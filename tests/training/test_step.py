@@ -1,0 +1,168 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo.config.sections import TrainOptions
+from attnzoo.tasks import text_classification
+from attnzoo.training import distribution, optimizers
+from attnzoo.training.step import FIRST_LOSS_SCALE, Stepper
+
+FEATURES, CLASSES = 5, 3
+
+
+def make_model(strategy):
+    keras.utils.set_random_seed(7)
+    with strategy.scope():
+        inputs = keras.Input([FEATURES], name="text")
+        hidden = keras.layers.Dense(11, activation="tanh", name="hidden")(inputs)
+        logits = keras.layers.Dense(CLASSES, dtype="float32", name="logits")(hidden)
+        return keras.Model({"text": inputs}, logits)
+
+
+def make_stepper(xla=True, average=False, strategy=None, **options):
+    train = TrainOptions(**{"learning_rate": 0.1, "optimizer": "sgd", "beta_1": 0.0, **options})
+    strategy = strategy or tf.distribute.get_strategy()
+    kept = make_model(strategy) if average else None
+    model = make_model(strategy)
+    with strategy.scope():
+        optimizer = optimizers.build(train)
+    return Stepper(model, optimizer, text_classification, train, strategy, xla=xla, average=kept)
+
+
+def make_batch(indices, count=None):
+    """Examples that depend on their index alone; rows from `count` on only fill up."""
+    indices = np.asarray(indices, np.int32)
+    features = np.stack([np.random.default_rng(int(i)).normal(size=FEATURES) for i in indices])
+    weights = (np.arange(len(indices)) < (len(indices) if count is None else count)).astype(np.float32)
+    return (
+        {"text": tf.constant(features, tf.float32)},
+        {
+            "labels": tf.constant(indices % CLASSES),
+            "weights": tf.constant(weights),
+            "indices": tf.constant(indices),
+        },
+    )
+
+
+def weights_of(model):
+    return [weight.numpy() for weight in model.weights]
+
+
+def assert_same(first, second, tolerance=1e-6):
+    for one, two in zip(weights_of(first), weights_of(second), strict=True):
+        np.testing.assert_allclose(one, two, atol=tolerance)
+
+
+def test_rows_that_fill_up_a_batch_change_nothing():
+    plain, filled = make_stepper(), make_stepper()
+    sums = plain.step([make_batch([0, 1, 2])], 0.1)
+    padded_sums = filled.step([make_batch([0, 1, 2, 4, 4, 4, 4], count=3)], 0.1)
+    np.testing.assert_allclose(sums["loss"], padded_sums["loss"], rtol=1e-6)
+    assert_same(plain.model, filled.model)
+
+
+def test_accumulated_uneven_batches_equal_one_batch_of_everything():
+    whole, parts = make_stepper(), make_stepper()
+    whole.step([make_batch(range(11))], 0.1)
+    parts.step([make_batch(range(7)), make_batch(range(7, 11))], 0.1)
+    assert_same(whole.model, parts.model)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb", "lion", "adafactor"])
+def test_compiled_and_plain_steps_agree_for_every_optimizer(optimizer):
+    compiled, plain = (
+        make_stepper(xla, optimizer=optimizer, beta_1=0.9, weight_decay=0.01) for xla in (True, False)
+    )
+    for stepper in (compiled, plain):
+        for _ in range(3):
+            stepper.step([make_batch(range(7))], 0.01)
+    assert_same(compiled.model, plain.model, 1e-5)
+
+
+def test_the_learning_rate_is_the_one_that_was_passed():
+    stepper = make_stepper()
+    before = weights_of(stepper.model)
+    stepper.step([make_batch(range(7))], 0.0)
+    for one, two in zip(before, weights_of(stepper.model), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_gradients_are_scaled_down_to_the_clip_norm():
+    free, clipped = make_stepper(), make_stepper(clip_norm=1e-3)
+    start = weights_of(free.model)
+    norm = float(free.step([make_batch(range(7))], 0.1)["gradient_norm"])
+    clipped_norm = float(clipped.step([make_batch(range(7))], 0.1)["gradient_norm"])
+    assert clipped_norm == pytest.approx(norm)
+    for begin, one, two in zip(start, weights_of(free.model), weights_of(clipped.model), strict=True):
+        np.testing.assert_allclose(two - begin, (one - begin) * 1e-3 / norm, atol=1e-7)
+
+
+def test_weight_decay_leaves_biases_alone():
+    stepper = make_stepper(optimizer="adamw", weight_decay=0.5)
+    for variable in stepper.model.variables:
+        variable.assign(tf.ones_like(variable.value))
+    inputs, targets = make_batch([0])
+    targets["weights"] = tf.zeros([1])
+    stepper.step([(inputs, targets)], 0.1)
+    values = {variable.path: variable.numpy() for variable in stepper.model.variables}
+    np.testing.assert_allclose(values["hidden/kernel"], 0.95, rtol=1e-6)
+    np.testing.assert_allclose(values["hidden/bias"], 1.0)
+
+
+def test_a_step_that_is_not_finite_changes_no_weight_and_says_so():
+    stepper = make_stepper(optimizer="adamw")
+    before = weights_of(stepper.model)
+    inputs, targets = make_batch(range(3))
+    inputs["text"] = tf.fill([3, FEATURES], float("nan"))
+    sums = stepper.step([(inputs, targets)], 0.1)
+    assert not bool(sums["finite"])
+    for one, two in zip(before, weights_of(stepper.model), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert int(stepper.optimizer.iterations.numpy()) == 0
+
+
+def test_float16_halves_its_loss_scale_where_a_step_is_not_finite():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        stepper = make_stepper(precision="mixed_float16")
+        inputs, targets = make_batch(range(3))
+        stepper.step([(inputs, targets)], 0.1)
+        assert float(stepper.scale_state[0].numpy()) == FIRST_LOSS_SCALE
+        inputs["text"] = tf.fill([3, FEATURES], float("inf"))
+        assert not bool(stepper.step([(inputs, targets)], 0.1)["finite"])
+        assert float(stepper.scale_state[0].numpy()) == FIRST_LOSS_SCALE / 2
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_loss_scale_does_not_change_the_update():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        half = make_stepper(precision="mixed_float16")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    full = make_stepper()
+    for stepper in (half, full):
+        stepper.step([make_batch(range(7))], 0.1)
+    assert_same(half.model, full.model, 2e-3)
+
+
+def test_moving_average_follows_the_weights_and_training_never_uses_it():
+    plain, averaged = make_stepper(), make_stepper(average=True, ema=0.9)
+    start = weights_of(averaged.average)
+    for stepper in (plain, averaged):
+        stepper.step([make_batch(range(7))], 0.1)
+    assert_same(plain.model, averaged.model, 0.0)
+    decay = 2 / 11  # min(0.9, (1 + 1) / (10 + 1)) after the first step
+    for begin, now, mean in zip(start, weights_of(averaged.model), weights_of(averaged.average), strict=True):
+        np.testing.assert_allclose(mean, decay * begin + (1 - decay) * now, atol=1e-6)
+
+
+def test_two_replicas_give_the_step_of_one():
+    strategy = distribution.make_strategy(2)
+    one, two = make_stepper(), make_stepper(xla=False, strategy=strategy)
+    for stepper in (one, two):
+        sums = stepper.step([make_batch(range(6), count=5), make_batch(range(6, 10), count=3)], 0.1)
+    np.testing.assert_allclose(sums["loss"][1], 8.0)
+    assert_same(one.model, two.model)
