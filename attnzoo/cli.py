@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -15,6 +14,7 @@ from typer.core import TyperGroup
 
 from attnzoo import __version__
 from attnzoo.errors import EXIT_STOPPED, UserError
+from attnzoo.startup import import_tensorflow
 
 WIDTH_IN_PIPES = 160
 """Columns of a table that is not printed to a terminal."""
@@ -79,7 +79,6 @@ Overrides = Annotated[
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app(prog_name="attnzoo")
     except UserError as error:
@@ -119,6 +118,7 @@ def train(
 
     resolved = resolve(config, overrides or [])
     steps = _steps(profile)
+    import_tensorflow()
     from attnzoo.training import run as training
 
     training.train(resolved, run or Path("runs") / resolved.config.name, restart, steps)
@@ -133,6 +133,7 @@ def evaluate(
     """Measure a trained run on a split of its data."""
     _require_folder(run)
     with contextlib.redirect_stdout(sys.stderr):
+        import_tensorflow()
         from attnzoo import evaluation
 
         result = evaluation.evaluate(run, split.value)
@@ -153,10 +154,13 @@ def export(
     """Write a trained run as a SavedModel that takes raw text or image bytes."""
     _require_folder(run)
     with contextlib.redirect_stdout(sys.stderr):
+        import_tensorflow()
         from attnzoo.export import export as export_run
 
         folder = export_run(run, out)
     print(folder)
+    print(f"checked in a process of its own; inputs and outputs: {folder}/export.json; use:", file=sys.stderr)
+    print(f'  tf.saved_model.load("{folder}").signatures["serving_default"](...)', file=sys.stderr)
 
 
 @app.command("list", epilog="Example:  attnzoo list models")

@@ -16,6 +16,9 @@ TEXT_CLASSIFICATION = "text_classification"
 IMAGE_CLASSIFICATION = "image_classification"
 TRANSLATION = "translation"
 
+PADDING, UNKNOWN, START, END = range(4)
+"""Token ids that every vocabulary has."""
+
 Lengths = Mapping[str, int]
 """Padded length of each text feature, in tokens: `{"text": 128}` or `{"source": 24, "target": 16}`."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from attnzoo.data import examples as data_examples
 from attnzoo.data import tokenizers
 from attnzoo.data.pipeline import BatchSizes
+from attnzoo.info import END, PADDING
 from attnzoo.run_dir import load_splits, load_trained
 from attnzoo.tasks import translation
 
@@ -40,7 +41,7 @@ def show_alignment(source, target, texts, index: int, ids, attended) -> None:
     begin, end = texts.offsets[index], texts.offsets[index + 1]
     pieces = [piece(source, token) for token in texts.values[begin:end]]
     for token, row in zip(ids, attended, strict=True):
-        if token in (tokenizers.PADDING, tokenizers.END):
+        if token in (PADDING, END):
             break
         top = row[: len(pieces)].argsort()[::-1][:3]
         looked = "  ".join(f"{pieces[place]!r} at {place + 1} {row[place]:.0%}" for place in top)
@@ -49,7 +50,7 @@ def show_alignment(source, target, texts, index: int, ids, attended) -> None:
 
 def piece(tokenizer, token) -> str:
     """Returns the text of one token id."""
-    if token == tokenizers.END:
+    if token == END:
         return "(end)"
     return tokenizer.decode([[int(token)]]).numpy()[0].decode("utf-8") or "(unknown)"
 

@@ -1,7 +1,8 @@
 """Scaled dot-product attention compiled by XLA, with a gradient of its own.
 
 Only query, key, value, output and one number a row (lse, the log of the softmax sum) live from the forward to
-the backward pass; the weights are computed again, one block of queries at a time:
+the backward pass; the weights are computed again, in blocks of queries. (XLA on a CPU runs a pass's blocks
+all at once, so there a single pass holds all scores.)
 
     S = scale * Q K^T + bias    P = exp(S - lse)    O = (P * M) V           M: dropout, 0 or 1 / (1 - rate)
     D = rowsum(dO * O) - dlse   dP = (dO V^T) * M   dS = P * (dP - D)

@@ -16,7 +16,7 @@ class MultiHeadAttention(AttentionLayer):
         head_h = softmax(Q_h K_h^T / sqrt(dim)) V_h        output = W_o [head_1 ... head_H]
 
     with Q_h, K_h, V_h the h-th slices of W_q query, W_k key, W_v value, and dim = units / num_heads. Without
-    scores it runs the compiled kernel, which never holds all weights in memory.
+    scores it runs the compiled kernel, which keeps no weights for the gradient.
 
     Args:
         units: width of query and output, a multiple of `num_heads`.

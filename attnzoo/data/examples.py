@@ -8,14 +8,12 @@ import itertools
 from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 
 from attnzoo.config.sections import DataOptions, ImageOptions, TextOptions
 from attnzoo.data import image as image_ops
 from attnzoo.data import tokenizers
-from attnzoo.info import IMAGE_CLASSIFICATION, TRANSLATION, DataInfo, DataSplits, Lengths, Split
+from attnzoo.info import END, IMAGE_CLASSIFICATION, TRANSLATION, DataInfo, DataSplits, Lengths, Split
 
-ENCODE_CHUNK = 4096
 BUCKET_ROUNDING = 4
 TEXT_FEATURES = {
     "text_classification": ("text",),
@@ -159,18 +157,12 @@ def encode_texts(split: Split, info: DataInfo) -> dict[str, Ragged]:
     """Returns the token ids of every text feature; in translation each text ends with END."""
     encoded = {}
     for name, state in info.tokenizers.items():
-        tokenizer = tokenizers.from_state(state)
-        column = split.columns[name]
-        chunks = [
-            tokenizer.encode(tf.constant(list(column[start : start + ENCODE_CHUNK])))
-            for start in range(0, len(column), ENCODE_CHUNK)
-        ]
+        values, lengths = tokenizers.encode_all(tokenizers.from_state(state), list(split.columns[name]))
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         if info.task == TRANSLATION:
-            chunks = [tf.concat([ids, tf.fill([ids.nrows(), 1], tokenizers.END)], axis=1) for ids in chunks]
-        lengths = np.concatenate([ids.row_lengths().numpy() for ids in chunks])
-        values = np.concatenate([ids.flat_values.numpy() for ids in chunks]).astype(np.int32)
-        values = values if values.size else np.zeros(1, np.int32)
-        encoded[name] = Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+            values = np.insert(values, offsets[1:], END)
+            offsets += np.arange(len(offsets))
+        encoded[name] = Ragged(values if values.size else np.zeros(1, np.int32), offsets)
     return encoded
 
 

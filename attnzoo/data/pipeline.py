@@ -15,8 +15,7 @@ import tensorflow as tf
 
 from attnzoo.data import image as image_ops
 from attnzoo.data.examples import Examples
-from attnzoo.data.tokenizers import START
-from attnzoo.info import TRANSLATION, DataInfo
+from attnzoo.info import START, TRANSLATION, DataInfo
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets). Targets hold `labels` or `tokens`, `weights` <float32>[batch] (0 for rows that only

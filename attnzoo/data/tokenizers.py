@@ -17,11 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.errors import UserError
+from attnzoo.info import END, PADDING, START, UNKNOWN
 
-PADDING = 0
-UNKNOWN = 1
-START = 2
-END = 3
 NUM_SPECIAL = 4
 
 KINDS = ("words", "characters", "subwords")

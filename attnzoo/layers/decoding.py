@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from attnzoo.info import END, PADDING, START
 from attnzoo.layers.encoder_decoder import EncoderDecoder
-
-PADDING, START, END = 0, 2, 3
 
 
 def greedy(model: EncoderDecoder, source: tf.Tensor, max_length: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from attnzoo.layers.dropout import Dropout
 from attnzoo.layers.embedding import TokenEmbedding
 from attnzoo.layers.position import SinusoidalPosition
 from attnzoo.layers.transformer import DecoderBlock, EncoderBlock
@@ -86,7 +87,7 @@ class EncoderDecoder(keras.Model):
             else TokenEmbedding(target_vocabulary, units, scale=True, name="target_embedding")
         )
         self.position = SinusoidalPosition(name="position")
-        self.dropout = keras.layers.Dropout(dropout, name="dropout")
+        self.dropout = Dropout(dropout, name="dropout")
         self.encoder = [EncoderBlock(**block, name=f"encoder_{i}") for i in range(num_encoder_layers)]
         self.decoder = [DecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)]
         self.encoder_norm = keras.layers.LayerNormalization(name="encoder_norm") if norm == "pre" else None
@@ -113,7 +114,11 @@ class EncoderDecoder(keras.Model):
         return self._logits(hidden)
 
     def encode(self, source, training: bool | None = None):
-        """Reads <int32>[batch, source]; returns <float>[batch, source, units] and the mask <bool>[batch, source]."""
+        """Reads <int32>[batch, source].
+
+        Returns:
+            <float>[batch, source, units] and the mask <bool>[batch, source], True where there is a token.
+        """
         source_mask = tf.not_equal(source, 0)
         hidden = self.dropout(self.position(self.source_embedding(source)), training=training)
         for block in self.encoder:

@@ -50,6 +50,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
 
     from attnzoo.attention import AttentionPooling
     from attnzoo.layers.convolution import ConvStage, FeatureMapAttention
+    from attnzoo.layers.dropout import Dropout
 
     # Convolutions
     image = keras.Input(info.image_shape, name="image")
@@ -72,8 +73,8 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     else:
         hidden = keras.layers.Flatten(name="flatten")(hidden)
     for number, units in enumerate(config.dense_units):
-        hidden = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(hidden)
+        hidden = Dropout(config.dropout, name=f"dropout_{number}")(hidden)
         hidden = keras.layers.Dense(units, activation="relu", name=f"dense_{number}")(hidden)
-    hidden = keras.layers.Dropout(config.dropout, name="dropout")(hidden)
+    hidden = Dropout(config.dropout, name="dropout")(hidden)
     logits = keras.layers.Dense(info.num_classes, dtype="float32", name="logits")(hidden)
     return keras.Model({"image": image}, logits, name=config.name)

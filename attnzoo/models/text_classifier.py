@@ -58,6 +58,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     """
     import keras
 
+    from attnzoo.layers.dropout import Dropout
     from attnzoo.layers.embedding import TokenEmbedding
     from attnzoo.layers.transformer import EncoderBlock
 
@@ -67,7 +68,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     hidden = embedding(tokens)  # [batch, time, units]
     padding_mask = keras.ops.not_equal(tokens, 0)  # [batch, time]
     hidden = _add_position(hidden, config, info)
-    hidden = keras.layers.Dropout(config.embedding_dropout, name="embedding_dropout")(hidden)
+    hidden = Dropout(config.embedding_dropout, name="embedding_dropout")(hidden)
     if config.convolution is not None:
         # Padding is silenced, so that a text's logits do not depend on how far it was padded.
         hidden = hidden * keras.ops.cast(keras.ops.expand_dims(padding_mask, -1), hidden.dtype)
@@ -95,7 +96,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
         pooled = keras.layers.BatchNormalization(name="batch_norm")(pooled)
     for number, units in enumerate(config.dense_units):
         pooled = keras.layers.Dense(units, activation="relu", name=f"dense_{number}")(pooled)
-    pooled = keras.layers.Dropout(config.dropout, name="dropout")(pooled)
+    pooled = Dropout(config.dropout, name="dropout")(pooled)
     logits = keras.layers.Dense(info.num_classes, dtype="float32", name="logits")(pooled)
     return keras.Model({"text": tokens}, logits, name=config.name)
 

@@ -13,7 +13,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from attnzoo.data import pipeline, tokenizers
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
-from attnzoo.info import DataInfo
+from attnzoo.info import END, PADDING, DataInfo
 from attnzoo.layers import decoding
 from attnzoo.tasks import scoring
 
@@ -31,7 +31,7 @@ def sums(outputs: tf.Tensor, targets: dict[str, tf.Tensor], label_smoothing: flo
         label_smoothing: see `scoring.smoothed_cross_entropy`.
     """
     tokens = targets["tokens"]
-    weights = tf.cast(tf.not_equal(tokens, tokenizers.PADDING), tf.float32) * targets["weights"][:, None]
+    weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]
     losses = scoring.smoothed_cross_entropy(outputs, tokens, label_smoothing)
     right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), tokens)
     return {"loss": scoring.ratio(losses, weights), "token_accuracy": scoring.ratio(right, weights)}
@@ -110,7 +110,7 @@ class Serving(tf.Module):
     def translate(self, source):
         """Translates `source` <string>[batch] greedily; longer texts than the longest bucket are cut."""
         ids = self.source.encode(source)
-        ids = tf.concat([ids, tf.fill([ids.nrows(), 1], tokenizers.END)], axis=1)
+        ids = tf.concat([ids, tf.fill([ids.nrows(), 1], END)], axis=1)
         ids = ids[:, : self.source_length].to_tensor(0)
         tokens, _ = decoding.greedy(self.model, ids, self.target_length)
         return {"translation": self.target.decode(tokens)}

@@ -369,12 +369,17 @@ def test_files_in_the_manual_folder_are_used_without_any_connection(tmp_path, mo
     assert len(load(TEXT_CLASSIFICATION, tmp_path, "tiny_download").train) == 2
 
 
-def test_a_missing_network_or_manual_folder_is_said_with_the_files_to_get(tmp_path):
+def test_a_missing_network_or_manual_folder_is_said_with_the_files_to_get(tmp_path, monkeypatch):
+    # A proxy at a closed port of this machine: whatever is tried goes no further.
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     wanted = f"Files to put into data.manual_dir: lines.txt ({TinyDownload.URL})."
     with pytest.raises(UserError, match=re.escape(f"{tmp_path}/none: no such folder. {wanted}")):
         load(TEXT_CLASSIFICATION, tmp_path, "tiny_download", manual_dir=str(tmp_path / "none"))
     message = (
-        "'tiny_download/1.0.0' has to be downloaded and example.invalid cannot be reached (ConnectionError). "
+        "'tiny_download/1.0.0' has to be downloaded and example.invalid cannot be reached (ProxyError). "
     )
     with pytest.raises(UserError, match=re.escape(message + wanted)):
         load(TEXT_CLASSIFICATION, tmp_path, "tiny_download")
