@@ -25,6 +25,8 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+            # One trace for each fixed batch shape is the plan; TensorFlow would warn from the fifth on.
+            tf.get_logger().setLevel("ERROR")
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)

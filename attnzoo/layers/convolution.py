@@ -55,7 +55,7 @@ class ConvStage(keras.layers.Layer):
             for index, width in enumerate(self.widths)
         ]
         self.norms = [
-            keras.layers.BatchNormalization(name=f"norm_{index}", dtype=self.dtype_policy)
+            keras.layers.BatchNormalization(momentum=0.9, name=f"norm_{index}", dtype=self.dtype_policy)
             for index in range(len(self.widths) if batch_norm else 0)
         ]
 

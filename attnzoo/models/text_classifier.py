@@ -93,7 +93,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     # Head
     pooled = _pool(hidden, padding_mask, config.pooling)  # [batch, units]
     if config.batch_norm:
-        pooled = keras.layers.BatchNormalization(name="batch_norm")(pooled)
+        pooled = keras.layers.BatchNormalization(momentum=0.9, name="batch_norm")(pooled)
     for number, units in enumerate(config.dense_units):
         pooled = keras.layers.Dense(units, activation="relu", name=f"dense_{number}")(pooled)
     pooled = Dropout(config.dropout, name="dropout")(pooled)

@@ -148,9 +148,9 @@ class Trainer:
         progress.batch += len(group)
         if progress.batch == self.batches_an_epoch:
             progress.epoch, progress.batch = progress.epoch + 1, 0
-        self.meter.add(progress.step, group, sums, rate)
-        self.meter.waited += loaded - begin
-        self.meter.timed(group, time.monotonic() - begin)
+        self.meter.add(
+            progress.step, group, sums, rate, seconds=time.monotonic() - begin, waited=loaded - begin
+        )
 
     def _evaluation_due(self) -> bool:
         progress, every = self.progress, self.config.eval.every
@@ -179,6 +179,8 @@ class Trainer:
             return
         sums = {name: np.asarray(pair) for name, pair in progress.window.items()}
         values = {**to_metrics(sums), **meter.speed()}
+        if not self.info.buckets:
+            del values["data/padding_share"]
         values["xla/compilations"] = float(meter.compilations)
         values["xla/compile_seconds"] = meter.compile_seconds
         if self.stepper.scale_state:

@@ -11,81 +11,103 @@ from attnzoo.data import pipeline
 
 
 class Meter:
-    """Collects the sums of steps without waiting for the device, and the time they took."""
+    """Collects the sums of steps without waiting for the device, and the time they took.
+
+    Attributes:
+        compilations: batch shapes met so far: each is one XLA program of the training step.
+        compile_seconds: time of the steps that met a new shape.
+        seconds: time of all steps since `reset`.
+    """
 
     def __init__(self) -> None:
-        self.pending: list[tuple[int, list, dict, float]] = []
-        self.shapes: set = set()
         self.compilations = 0
         self.compile_seconds = 0.0
+        self._pending: list[tuple[int, list[pipeline.Batch], dict, float]] = []
+        self._batch_shapes: set = set()
+        self._group_shapes: set = set()
         self.reset()
 
     def reset(self) -> None:
         """Begins a new window."""
-        self.seconds = self.waited = self.steady_seconds = 0.0
-        self.steady_targets = 0
-        self.tokens = self.padding = 0
+        self.seconds = self._waited = self._steady_seconds = 0.0
+        self._steady_targets = 0
 
-    def add(self, step: int, group: list[pipeline.Batch], sums: dict, rate: float) -> None:
-        """Keeps the result of a step."""
-        self.pending.append((step, [targets["indices"] for _, targets in group], sums, rate))
-        for inputs, _ in group:
-            for name, ids in inputs.items():
-                if name != "image":
-                    self.tokens += int(tf.size(ids))
-                    self.padding += int(tf.size(ids)) - int(np.count_nonzero(ids.numpy()))
+    def add(
+        self,
+        step: int,
+        group: list[pipeline.Batch],
+        sums: dict,
+        rate: float,
+        *,
+        seconds: float,
+        waited: float,
+    ) -> None:
+        """Keeps the result of a step.
 
-    def timed(self, group: list[pipeline.Batch], seconds: float) -> None:
-        """Counts the time of a step; the first one of a new shape counts as compilation."""
+        Args:
+            step: its number.
+            group: its batches.
+            sums: what `Stepper.step` returned.
+            rate: its learning rate.
+            seconds: how long it took, input and all.
+            waited: how long it waited for input.
+        """
+        self._pending.append((step, group, sums, rate))
         self.seconds += seconds
-        shape = tuple(tuple(tensor.shape) for inputs, _ in group for tensor in inputs.values())
-        if shape in self.shapes:
-            self.steady_seconds += seconds
-            self.steady_targets += sum(count_targets(targets) for _, targets in group)
+        self._waited += waited
+        shapes = tuple(tuple(tuple(tensor.shape) for tensor in inputs.values()) for inputs, _ in group)
+        if shapes in self._group_shapes:
+            self._steady_seconds += seconds
+            self._steady_targets += sum(count_targets(targets) for _, targets in group)
         else:
-            self.shapes.add(shape)
-            self.compilations += 1
+            self._group_shapes.add(shapes)
+            self._batch_shapes.update(shapes)
+            self.compilations = len(self._batch_shapes)
             self.compile_seconds += seconds
 
     def fold(self, window: dict[str, list[float]]) -> list[tuple[int, list[int]]]:
-        """Adds pending steps to `window` in order.
+        """Adds pending steps to `window` (name -> [numerator, denominator]) in order.
 
         Returns:
             (step, indices of its examples) of every step that was not finite.
         """
         diverged = []
         begin = time.monotonic()
-        for step, indices, sums, rate in self.pending:
+        for step, group, sums, rate in self._pending:
             values = {name: value.numpy() for name, value in sums.items()}
             if not values.pop("finite") or not np.isfinite(values["loss"]).all():
-                diverged.append((step, np.concatenate([part.numpy() for part in indices]).tolist()))
+                indices = np.concatenate([targets["indices"].numpy() for _, targets in group])
+                diverged.append((step, indices.tolist()))
                 continue
             pairs = {
                 "optimizer/gradient_norm": (values.pop("gradient_norm"), 1.0),
                 "optimizer/learning_rate": (rate, 1.0),
+                "data/padding_share": count_padding(group),
                 **values,
             }
             for name, pair in pairs.items():
                 total = window.setdefault(name, [0.0, 0.0])
                 total[0] += float(pair[0])
                 total[1] += float(pair[1])
-        self.pending = []
+        self._pending = []
         waited_for_device = time.monotonic() - begin
         self.seconds += waited_for_device
-        self.steady_seconds += waited_for_device if self.steady_seconds else 0.0
+        self._steady_seconds += waited_for_device if self._steady_seconds else 0.0
         return diverged
 
     def speed(self) -> dict[str, float]:
-        """Returns targets a second without compilation, and the shares of waiting and padding."""
-        values = {
-            "speed/targets_per_second": self.steady_targets / self.steady_seconds
-            if self.steady_seconds
-            else 0.0,
-            "speed/input_wait_share": self.waited / self.seconds if self.seconds else 0.0,
+        """Returns targets a second without compilation, and the share of time spent waiting for input."""
+        return {
+            "speed/targets_per_second": self._steady_targets / max(self._steady_seconds, 1e-9),
+            "speed/input_wait_share": self._waited / max(self.seconds, 1e-9),
         }
-        if self.tokens:
-            values["data/padding_share"] = self.padding / self.tokens
-        return values
+
+
+def count_padding(group: list[pipeline.Batch]) -> tuple[int, int]:
+    """Returns how many of the token ids of some batches are padding, and how many there are."""
+    ids = [tensor.numpy() for inputs, _ in group for tensor in inputs.values() if tensor.dtype.is_integer]
+    total = sum(part.size for part in ids)
+    return total - sum(np.count_nonzero(part) for part in ids), total
 
 
 def count_targets(targets: dict[str, tf.Tensor]) -> int:

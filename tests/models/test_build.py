@@ -1,0 +1,136 @@
+"""Every shipped config gives a model that computes, trains with `fit`, and ignores padding."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo import catalog
+from attnzoo.config import resolve
+from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION, DataInfo
+from attnzoo.run_dir import build_model
+
+CONFIGS = catalog.names("configs")
+LABELS = ("a", "b", "c")
+
+
+def info_of(task):
+    if task == IMAGE_CLASSIFICATION:
+        return DataInfo(
+            task, labels=LABELS, image_shape=(11, 13, 3), image_mean=(0.5,) * 3, image_std=(0.2,) * 3
+        )
+    if task == TEXT_CLASSIFICATION:
+        return DataInfo(task, labels=LABELS, vocabulary_sizes={"text": 17}, buckets=({"text": 19},))
+    return DataInfo(
+        task, vocabulary_sizes={"source": 17, "target": 17}, buckets=({"source": 7, "target": 5},)
+    )
+
+
+def inputs_of(task, count=5):
+    generator = np.random.default_rng(3)
+    if task == IMAGE_CLASSIFICATION:
+        return {"image": generator.normal(size=(count, 11, 13, 3)).astype(np.float32)}
+    names = ("text",) if task == TEXT_CLASSIFICATION else ("source", "target")
+    return {name: generator.integers(4, 17, (count, 7)).astype(np.int32) for name in names}
+
+
+def built(name, *overrides):
+    config = resolve(catalog.config_path(name), list(overrides)).config
+    task = catalog.load("models", config.model.name).TASK
+    return build_model(config, info_of(task)), task
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_shipped_model_computes_finite_logits(name):
+    model, task = built(name)
+    logits = model(inputs_of(task), training=False)
+    assert logits.shape == ((5, 7, 17) if task == TRANSLATION else (5, 3))
+    assert logits.dtype == "float32"
+    assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_variables_have_paths_of_their_own(name):
+    model, _ = built(name)
+    paths = [variable.path for variable in model.variables]
+    assert len(paths) == len(set(paths))
+    again, _ = built(name)
+    assert [variable.path for variable in again.variables] == paths
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith("image")])
+def test_padding_more_changes_nothing(name):
+    model, task = built(name)
+    inputs = inputs_of(task)
+    padded = {key: np.pad(ids, [[0, 0], [0, 6]]) for key, ids in inputs.items()}
+    expected = model(inputs, training=False)
+    found = model(padded, training=False)
+    found = found[:, :7] if task == TRANSLATION else found
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["text_additive", "image_sigmoid_attention", "translate_dates"])
+def test_models_train_with_compile_and_fit(name):
+    model, task = built(name)
+    inputs = inputs_of(task)
+    labels = inputs["target"] if task == TRANSLATION else np.arange(5) % 3
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=keras.optimizers.Adam(0.003), loss=loss)
+    history = model.fit(inputs, labels, epochs=11, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+
+
+@pytest.mark.parametrize("name", ["text_languages", "image_digits", "translate_dates"])
+def test_models_survive_a_keras_file(name, tmp_path):
+    model, task = built(name)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    inputs = inputs_of(task)
+    np.testing.assert_allclose(loaded(inputs), model(inputs), atol=1e-6)
+
+
+@pytest.mark.parametrize("attention", ["multi_head", "additive", "dot_product", "sigmoid"])
+@pytest.mark.parametrize("name", ["text_scaled_dot_product", "image_digits", "translate_dates"])
+def test_the_attention_mechanism_changes_by_name_alone(name, attention):
+    model, task = built(name, f"model.attention={attention}")
+    assert np.isfinite(model(inputs_of(task), training=False)).all()
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("name", ["text_languages", "image_digits", "translate_dates"])
+def test_mixed_precision_gives_nearly_the_same_logits(name, precision):
+    model, task = built(name)
+    inputs = inputs_of(task)
+    expected = model(inputs).numpy()
+    try:
+        mixed, _ = built(name, f"train.precision={precision}")
+        mixed.set_weights(model.get_weights())
+        np.testing.assert_allclose(mixed(inputs), expected, atol=0.1 + 0.05 * np.abs(expected).max())
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_the_seed_decides_the_first_weights():
+    one, two, other = (built("image_digits", f"seed={seed}")[0].get_weights() for seed in (3, 3, 4))
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_sharing_embeddings_of_two_vocabularies_is_refused():
+    config = resolve(catalog.config_path("translate_multi30k"), []).config
+    info = DataInfo(TRANSLATION, vocabulary_sizes={"source": 11, "target": 13})
+    with pytest.raises(ValueError, match=r"received 11 and 13 token ids\. Set data\.shared_vocabulary: true"):
+        build_model(config, info)
+
+
+def test_decoding_step_by_step_gives_the_logits_of_one_call():
+    model, _ = built("translate_dates")
+    inputs = inputs_of(TRANSLATION)
+    expected = model(inputs, training=False).numpy()
+    encoded, mask = model.encode(tf.constant(inputs["source"]), training=False)
+    caches = model.start(encoded, 7)
+    for position in range(7):
+        tokens = tf.constant(inputs["target"][:, position])
+        logits, caches, attended = model.step(tokens, caches, tf.constant(position), mask)
+        np.testing.assert_allclose(logits, expected[:, position], atol=1e-4)
+        np.testing.assert_allclose(tf.reduce_sum(attended, axis=-1), 1.0, atol=1e-4)

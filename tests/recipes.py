@@ -1,0 +1,95 @@
+"""Tiny configs on data that a test makes: a run of each task in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.config import ResolvedConfig, resolve
+
+GREETINGS = {
+    "en": ["good morning", "hello friend", "thank you"],
+    "de": ["guten morgen", "hallo freund", "danke"],
+}
+
+
+def text_config(folder: Path, *overrides: str) -> ResolvedConfig:
+    """A classifier of greetings; train and test are csv files."""
+    for split, repeats in (("train", 11), ("test", 3)):
+        lines = [
+            f"{text} {number},{label}"
+            for number in range(repeats)
+            for label in GREETINGS
+            for text in GREETINGS[label]
+        ]
+        (folder / f"{split}.csv").write_text("\n".join(["text,label", *lines]) + "\n", "utf-8")
+    return write(
+        folder,
+        "greetings",
+        f"""
+seed: 3
+data: {{name: csv, train: {folder}/train.csv, test: {folder}/test.csv, vocabulary_size: 64, num_buckets: 1}}
+model: {{name: text_classifier, units: 16, attention: {{name: multi_head, num_heads: 2}}, dropout: 0.1}}
+train: {{epochs: 3, batch_size: 16, learning_rate: 1e-2, log_every: 2}}
+eval: {{samples: 3}}
+""",
+        overrides,
+    )
+
+
+def image_config(folder: Path, *overrides: str) -> ResolvedConfig:
+    """A classifier of bright and dark PNG files in class folders."""
+    generator = np.random.default_rng(5)
+    for split, count in (("train", 13), ("test", 5)):
+        for label, level in (("bright", 170), ("dark", 20)):
+            (folder / split / label).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                pixels = generator.integers(level, level + 60, (7 + number % 3, 11, 3)).astype(np.uint8)
+                path = folder / split / label / f"{number}.png"
+                path.write_bytes(tf.io.encode_png(pixels).numpy())
+    return write(
+        folder,
+        "light",
+        f"""
+seed: 3
+data: {{name: image_folder, train: {folder}/train, test: {folder}/test, image_size: [8, 8], augment: [flip]}}
+model: {{name: image_classifier, stages: [[5]], attention: {{name: sigmoid}}, dropout: 0.1}}
+train: {{epochs: 4, batch_size: 8, learning_rate: 1e-2, log_every: 2}}
+eval: {{samples: 3}}
+""",
+        overrides,
+    )
+
+
+def translation_config(folder: Path, *overrides: str) -> ResolvedConfig:
+    """A translator that turns words around, from line-aligned files."""
+    generator = np.random.default_rng(7)
+    for split, count in (("train", 37), ("test", 7)):
+        words = ["".join(generator.choice(list("abc"), generator.integers(2, 5))) for _ in range(count)]
+        (folder / f"{split}.a").write_text("\n".join(words) + "\n", "utf-8")
+        (folder / f"{split}.b").write_text("\n".join(word[::-1] for word in words) + "\n", "utf-8")
+    return write(
+        folder,
+        "reverse",
+        f"""
+seed: 3
+data:
+  name: parallel_text
+  train: [{folder}/train.a, {folder}/train.b]
+  test: [{folder}/test.a, {folder}/test.b]
+  tokenizer: characters
+  num_buckets: 2
+model: {{name: translation, units: 16, num_encoder_layers: 1, num_decoder_layers: 1, feed_forward_units: 16,
+  attention: {{name: multi_head, num_heads: 2}}}}
+train: {{epochs: 2, batch_tokens: 60, learning_rate: 1e-2, log_every: 2}}
+eval: {{samples: 3}}
+""",
+        overrides,
+    )
+
+
+def write(folder: Path, name: str, text: str, overrides: tuple[str, ...]) -> ResolvedConfig:
+    """Writes a config file and resolves it."""
+    path = folder / f"{name}.yaml"
+    path.write_text(text, "utf-8")
+    return resolve(path, list(overrides))

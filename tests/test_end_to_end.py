@@ -1,0 +1,196 @@
+"""Each task from its config to an export, as a user runs it."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from attnzoo import evaluation, tasks
+from attnzoo.errors import UserError
+from attnzoo.export import export, raw_inputs
+from attnzoo.run_dir import load_trained
+from attnzoo.training.run import train
+from tests import recipes
+
+CONFIGS = {
+    "text": recipes.text_config,
+    "image": recipes.image_config,
+    "translation": recipes.translation_config,
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A finished run of every task."""
+    folders = {}
+    for name, config in CONFIGS.items():
+        folder = tmp_path_factory.mktemp(name)
+        train(config(folder), folder / "run")
+        folders[name] = folder / "run"
+    return folders
+
+
+def lines_of(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_training_lowers_the_loss_and_leaves_a_whole_run(runs, name):
+    losses = [line["loss"] for line in lines_of(runs[name]) if line["split"] == "train"]
+    assert losses[-1] < losses[0]
+    result = json.loads((runs[name] / "result.json").read_text())
+    assert result["split"] == "test"
+    assert all(isinstance(value, str) or math.isfinite(value) for value in result["metrics"].values())
+    for path in (
+        "config.yaml",
+        "info.json",
+        "run.json",
+        "checkpoints/final",
+        "logs/train",
+        "logs/validation",
+    ):
+        assert (runs[name] / path).exists()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_eval_repeats_the_metrics_of_the_end_of_training(runs, name):
+    result = json.loads((runs[name] / "result.json").read_text())
+    again = evaluation.evaluate(runs[name], "test")
+    assert set(again) == {"run", "split", "examples", "metrics", "seconds"}
+    assert again["examples"] == result["examples"]
+    for key, value in result["metrics"].items():
+        assert again["metrics"][key] == (value if isinstance(value, str) else pytest.approx(value, abs=1e-4))
+
+
+def test_eval_agrees_with_numpy(runs):
+    trained = load_trained(runs["text"])
+    serving = tasks.load(trained.info.task).serving(trained.model, trained.info)
+    rows = (runs["text"].parent / "test.csv").read_text().splitlines()[1:]
+    texts, labels = zip(*(row.rsplit(",", 1) for row in rows), strict=True)
+    answers = serving.classify(tf.constant(list(texts)))
+    ids = [trained.info.labels.index(label) for label in labels]
+    probabilities = answers["probabilities"].numpy()
+    metrics = evaluation.evaluate(runs["text"], "test")["metrics"]
+    assert metrics["accuracy"] == pytest.approx(np.mean(probabilities.argmax(axis=1) == ids))
+    losses = -np.log(probabilities[np.arange(len(ids)), ids])
+    assert metrics["loss"] == pytest.approx(losses.mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_export_answers_raw_input_like_the_run(runs, name):
+    folder = export(runs[name])
+    trained = load_trained(runs[name])
+    inputs = tf.constant(raw_inputs(trained, 5))
+    serving = tasks.load(trained.info.task).serving(trained.model, trained.info)
+    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    (argument,) = signature.structured_input_signature[1]
+    assert signature.structured_input_signature[1][argument].dtype == tf.string
+    answers = signature(**{argument: inputs})
+    for key, value in serving.signatures()["serving_default"](inputs).items():
+        if value.dtype == tf.string:
+            assert answers[key].numpy().tolist() == value.numpy().tolist()
+        else:
+            np.testing.assert_allclose(answers[key], value, atol=1e-5)
+    description = json.loads((folder / "export.json").read_text())
+    assert description["signatures"]["serving_default"]["inputs"] == {argument: "string"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\ud55c\uad6d\uc5b4 \U0001f600", "x " * 50_000], ids=["empty", "emoji", "long"]
+)
+def test_a_served_classifier_takes_any_text(runs, text):
+    trained = load_trained(runs["text"])
+    serving = tasks.load(trained.info.task).serving(trained.model, trained.info)
+    answer = serving.classify(tf.constant([text.encode("utf-8"), b"\xff\xfe hello"]))
+    assert np.isfinite(answer["probabilities"]).all()
+
+
+def test_a_served_translator_takes_empty_text(runs):
+    trained = load_trained(runs["translation"])
+    serving = tasks.load(trained.info.task).serving(trained.model, trained.info)
+    assert serving.translate(tf.constant(["", "abc"]))["translation"].shape == (2,)
+
+
+def test_an_export_never_replaces_a_folder_that_is_none(runs, tmp_path):
+    (tmp_path / "keep.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"exists and is not an export; choose another folder with --out"):
+        export(runs["text"], tmp_path)
+    assert (tmp_path / "keep.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("text", {"accuracy", "data/padding_share"}),
+        ("image", {"accuracy"}),
+        ("translation", {"token_accuracy", "perplexity", "data/padding_share"}),
+    ],
+)
+def test_tensorboard_has_every_promised_tag(runs, name, more):
+    tags = {}
+    for split in ("train", "validation", "test"):
+        accumulator = EventAccumulator(str(runs[name] / "logs" / split))
+        accumulator.Reload()
+        tags[split] = set(accumulator.Tags()["tensors"])
+    assert tags["train"] >= more | {
+        "loss",
+        "optimizer/learning_rate",
+        "optimizer/gradient_norm",
+        "speed/targets_per_second",
+        "speed/input_wait_share",
+        "xla/compilations",
+        "config",
+    }
+    assert tags["validation"] >= {"loss", "samples"} | {tag for tag in more if "/" not in tag}
+    assert "loss" in tags["test"]
+    assert any(tag.startswith("hparam/") for tag in tags["test"])
+
+
+def test_metrics_lines_hold_what_tensorboard_holds(runs):
+    accumulator = EventAccumulator(str(runs["text"] / "logs" / "train"))
+    accumulator.Reload()
+    shown = [float(tf.make_ndarray(event.tensor_proto)) for event in accumulator.Tensors("loss")]
+    written = [line["loss"] for line in lines_of(runs["text"]) if line["split"] == "train"]
+    np.testing.assert_allclose(shown, written, rtol=1e-6)
+
+
+def test_a_finished_run_is_left_as_it_is(runs, capsys):
+    before = {path: path.stat().st_mtime_ns for path in runs["text"].rglob("*") if path.is_file()}
+    train(recipes.text_config(runs["text"].parent), runs["text"])
+    assert "finished already" in capsys.readouterr().out
+    after = {path: path.stat().st_mtime_ns for path in runs["text"].rglob("*") if path.is_file()}
+    changed = {path.name for path in after if after[path] != before.get(path)}
+    assert changed <= {".lock"}
+
+
+def test_a_changed_config_is_refused_by_its_keys(runs):
+    changed = recipes.text_config(runs["text"].parent, "train.epochs=4", "seed=9")
+    with pytest.raises(UserError, match=r"other values of seed, train\.epochs; .*--run.*--restart"):
+        train(changed, runs["text"])
+
+
+def test_changed_data_is_refused(tmp_path):
+    resolved = recipes.text_config(tmp_path, "train.epochs=1")
+    train(resolved, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    with (tmp_path / "train.csv").open("a") as file:
+        file.write("one more,en\n")
+    with pytest.raises(UserError, match="the data has changed since the run started"):
+        train(resolved, tmp_path / "run")
+    train(resolved, tmp_path / "run", restart=True)
+    assert (tmp_path / "run" / "result.json").is_file()
+
+
+def test_a_missing_split_is_named(tmp_path):
+    resolved = recipes.text_config(tmp_path, "train.epochs=1", "data.test=null")
+    train(resolved, tmp_path / "run")
+    with pytest.raises(UserError, match="the data has no split 'test'; it has train, validation"):
+        evaluation.evaluate(tmp_path / "run", "test")
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"not a run folder \(no config\.yaml in it\)"):
+        evaluation.evaluate(tmp_path)
