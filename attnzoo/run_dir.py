@@ -117,12 +117,18 @@ def build_model(
     """Builds the model of a config with fresh weights that depend on the seed alone.
 
     Variable paths are the same in every process: they name the tensors on disk.
+
+    Raises:
+        UserError: options that do not go together, such as units that the heads do not divide.
     """
     keras.backend.clear_session()
     keras.config.set_dtype_policy(config.train.precision)
     keras.utils.set_random_seed(config.seed)
-    with (strategy or tf.distribute.get_strategy()).scope():
-        return catalog.load("models", config.model.name).build(config.model, info)
+    try:
+        with (strategy or tf.distribute.get_strategy()).scope():
+            return catalog.load("models", config.model.name).build(config.model, info)
+    except ValueError as error:
+        raise UserError(f"model {config.model.name}: {str(error).splitlines()[0]}") from error
 
 
 def evaluation_sizes(config: RunConfig) -> BatchSizes:

@@ -173,7 +173,7 @@ def test_a_changed_config_is_refused_by_its_keys(runs):
 
 
 def test_changed_data_is_refused(tmp_path):
-    resolved = recipes.text_config(tmp_path, "train.epochs=1")
+    resolved = recipes.text_config(tmp_path, "train.xla=false", "train.epochs=1")
     train(resolved, tmp_path / "run")
     (tmp_path / "run" / "result.json").unlink()
     with (tmp_path / "train.csv").open("a") as file:
@@ -185,7 +185,7 @@ def test_changed_data_is_refused(tmp_path):
 
 
 def test_a_missing_split_is_named(tmp_path):
-    resolved = recipes.text_config(tmp_path, "train.epochs=1", "data.test=null")
+    resolved = recipes.text_config(tmp_path, "train.xla=false", "train.epochs=1", "data.test=null")
     train(resolved, tmp_path / "run")
     with pytest.raises(UserError, match="the data has no split 'test'; it has train, validation"):
         evaluation.evaluate(tmp_path / "run", "test")
@@ -194,3 +194,9 @@ def test_a_missing_split_is_named(tmp_path):
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match=r"not a run folder \(no config\.yaml in it\)"):
         evaluation.evaluate(tmp_path)
+
+
+def test_a_mistake_in_the_data_leaves_no_run_behind(tmp_path):
+    with pytest.raises(UserError, match="nowhere"):
+        train(recipes.text_config(tmp_path, f"data.train={tmp_path}/nowhere.csv"), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()

@@ -61,9 +61,10 @@ class ImageOptions(DataOptions):
         description="[height, width] in pixels that images are resized to. Default: the size of the first.",
     )
     channels: Literal[1, 3] | None = Field(None, description="1 grey, 3 colour. Default: as the first image.")
-    augment: list[Literal["flip", "shift", "cutout"]] = Field(
+    augment: list[Literal["flip", "shift", "cutout", "rotate"]] = Field(
         [],
-        description="Random changes in training: mirror left-right, shift up to 1/8, erase a square of 1/4.",
+        description="Random changes in training: mirror left-right, shift up to 1/8, erase a square of 1/4, "
+        "rotate up to 15 degrees (Python 3.10 and 3.11 only).",
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
+from attnzoo import addons
 from attnzoo.info import DataInfo
 
 STATISTICS_SAMPLE = 2000
+ROTATION = math.radians(15)
 
 
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
@@ -104,8 +108,12 @@ def augment(images: tf.Tensor, kinds: tuple[str, ...], seeds: tf.Tensor) -> tf.T
     Args:
         images: <float32>[batch, height, width, channels], normalised.
         kinds: any of "flip", "shift" (up to 1/8 of a side, zeros move in), "cutout" (a square of a quarter
-            of the shorter side becomes zero: DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552).
+            of the shorter side becomes zero: DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552) and
+            "rotate" (up to 15 degrees, zeros turn in).
         seeds: <int32>[batch, 2].
+
+    Raises:
+        UserError: "rotate" without TensorFlow Addons.
     """
 
     def change(item: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
@@ -138,4 +146,9 @@ def _cutout(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.where(erased[:, :, None], 0.0, image)
 
 
-_CHANGES = {"flip": _flip, "shift": _shift, "cutout": _cutout}
+def _rotate(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    angle = tf.random.stateless_uniform([], seed, -ROTATION, ROTATION)
+    return addons.load("image.transform_ops").rotate(image, angle, interpolation="bilinear")
+
+
+_CHANGES = {"flip": _flip, "shift": _shift, "cutout": _cutout, "rotate": _rotate}

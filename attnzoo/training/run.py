@@ -53,7 +53,6 @@ def train(
             say(f"{result['split']}: {metrics_text(result['metrics'])}")
             say(_next_commands(folder))
             return
-        write_text(run.config, resolved.to_yaml(with_origins=False))
         _train(run, resolved, profile)
 
 
@@ -74,11 +73,12 @@ def _train(run: RunDir, resolved: ResolvedConfig, profile: tuple[int, int] | Non
     strategy = distribution.make_strategy(config.train.replicas)
     info, examples = _load_data(run, config)
     task = tasks.load(info.task)
-    xla = use_xla(config, info)
+    xla = use_xla(config)
     average = build_model(config, info, strategy) if config.train.ema else None
     model = build_model(config, info, strategy)
     with strategy.scope():
         optimizer = optimizers.build(config.train)
+    _write_beginning(run, resolved, info)
     stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average)
     if average is not None:
         average.set_weights(model.get_weights())
@@ -98,7 +98,7 @@ def _train(run: RunDir, resolved: ResolvedConfig, profile: tuple[int, int] | Non
 def _load_data(run: RunDir, config: RunConfig) -> tuple[DataInfo, dict[str, Examples]]:
     """Loads the data, and holds it against what a run that continues has seen before."""
     splits = load_splits(config)
-    if run.info.is_file():
+    if run.config.is_file():
         info = DataInfo.read(run.info)
         if data_examples.fingerprint(splits) != info.fingerprint:
             raise UserError(
@@ -107,8 +107,13 @@ def _load_data(run: RunDir, config: RunConfig) -> tuple[DataInfo, dict[str, Exam
         named = splits.named()
         return info, {name: data_examples.encode_split(split, info) for name, split in named.items()}
     task = catalog.load("models", config.model.name).TASK
-    info, examples = data_examples.learn(splits, config.data, task)
-    write_text(run.info, info.to_json())
+    return data_examples.learn(splits, config.data, task)
+
+
+def _write_beginning(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> None:
+    """Writes what a run is, once its data and its model stand; a mistake in them leaves no run behind."""
+    if run.config.is_file():
+        return
     machine = {
         "attnzoo": attnzoo.__version__,
         "tensorflow": tf.__version__,
@@ -117,22 +122,20 @@ def _load_data(run: RunDir, config: RunConfig) -> tuple[DataInfo, dict[str, Exam
         "device": distribution.describe_device(),
     }
     write_text(run.machine, json.dumps(machine, indent=1) + "\n")
-    return info, examples
+    write_text(run.info, info.to_json())
+    write_text(run.config, resolved.to_yaml(with_origins=False))
 
 
-def use_xla(config: RunConfig, info: DataInfo) -> bool:
-    """Returns whether the training step is compiled with XLA.
-
-    "auto" says yes, but for images on a CPU (convolutions are as fast without, and start sooner) and for
-    several replicas.
+def use_xla(config: RunConfig) -> bool:
+    """Returns whether the training step is compiled with XLA; "auto" says yes, but for several replicas.
 
     Raises:
         UserError: `xla: true` for several replicas on one CPU, which XLA sees as one device.
     """
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    replicas = config.train.replicas
     if config.train.xla == "auto":
-        return config.train.replicas == 1 and (on_gpu or not info.image_shape)
-    if config.train.xla and config.train.replicas > 1 and not on_gpu:
+        return replicas == 1
+    if config.train.xla and replicas > 1 and not tf.config.list_physical_devices("GPU"):
         raise UserError("train.xla: true does not go with several train.replicas on a CPU; set it to auto.")
     return bool(config.train.xla)
 
@@ -203,5 +206,3 @@ def _next_commands(folder: Path) -> str:
         f"  attnzoo export {folder}          a SavedModel that takes raw input"
     )
 
-
-__all__ = ["train", "use_xla"]

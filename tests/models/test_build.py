@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from attnzoo import catalog
 from attnzoo.config import resolve
+from attnzoo.errors import UserError
 from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION, DataInfo
 from attnzoo.run_dir import build_model
 
@@ -119,7 +120,9 @@ def test_the_seed_decides_the_first_weights():
 def test_sharing_embeddings_of_two_vocabularies_is_refused():
     config = resolve(catalog.config_path("translate_multi30k"), []).config
     info = DataInfo(TRANSLATION, vocabulary_sizes={"source": 11, "target": 13})
-    with pytest.raises(ValueError, match=r"received 11 and 13 token ids\. Set data\.shared_vocabulary: true"):
+    with pytest.raises(
+        UserError, match=r"received 11 and 13 token ids\. Set data\.shared"
+    ):
         build_model(config, info)
 
 
@@ -134,3 +137,9 @@ def test_decoding_step_by_step_gives_the_logits_of_one_call():
         logits, caches, attended = model.step(tokens, caches, tf.constant(position), mask)
         np.testing.assert_allclose(logits, expected[:, position], atol=1e-4)
         np.testing.assert_allclose(tf.reduce_sum(attended, axis=-1), 1.0, atol=1e-4)
+
+
+def test_options_that_do_not_go_together_are_one_line():
+    config = resolve(catalog.config_path("image_digits"), ["model.attention.num_heads=7"]).config
+    with pytest.raises(UserError, match=r"^model image_classifier: .*num_heads=7"):
+        build_model(config, info_of(IMAGE_CLASSIFICATION))

@@ -53,8 +53,8 @@ def outcome(folder):
     "overrides",
     [
         ["train.ema=0.9", "train.schedule=plateau", "train.schedule_patience=1"],
-        ["train.accumulate=3", "eval.every=4", "train.optimizer=lamb"],
-        ["train.precision=mixed_float16", "eval.weights=average", "eval.average=2", "eval.every=3"],
+        ["train.accumulate=3", "eval.every=4", "train.optimizer=lamb", "train.xla=false"],
+        ["train.precision=mixed_float16", "train.xla=false", "eval.weights=average", "eval.every=3"],
     ],
     ids=["ema", "accumulate", "float16"],
 )
@@ -83,7 +83,7 @@ def test_image_runs_with_augmentation_resume_bit_identical(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_continues(tmp_path, monkeypatch, number):
-    resolved = recipes.text_config(tmp_path)
+    resolved = recipes.text_config(tmp_path, "train.xla=false")
     take = Stepper.step
 
     def signalled(self, batches, learning_rate):
@@ -105,7 +105,7 @@ def test_a_signal_saves_and_the_same_command_continues(tmp_path, monkeypatch, nu
 
 
 def test_kill_minus_nine_loses_nothing_that_was_saved(tmp_path):
-    resolved = recipes.text_config(tmp_path, "train.epochs=40")
+    resolved = recipes.text_config(tmp_path, "train.epochs=15", "train.xla=false")
     config = tmp_path / "long.yaml"
     config.write_text(resolved.to_yaml(), "utf-8")
     command = [sys.executable, "-m", "attnzoo", "train", str(config), "--run", str(tmp_path / "run")]
@@ -131,7 +131,9 @@ def test_a_second_writer_is_refused(tmp_path):
 
 
 def test_a_diverged_run_stops_with_its_step_and_examples(tmp_path):
-    resolved = recipes.text_config(tmp_path, "train.learning_rate=1e30", "train.optimizer=sgd")
+    resolved = recipes.text_config(
+        tmp_path, "train.xla=false", "train.learning_rate=1e30", "train.optimizer=sgd"
+    )
     with pytest.raises(
         UserError, match=r"diverged: .* at step \d+ \(train examples \d+, .*learning_rate"
     ) as caught:
@@ -141,7 +143,7 @@ def test_a_diverged_run_stops_with_its_step_and_examples(tmp_path):
 
 def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys):
     resolved = recipes.text_config(
-        tmp_path, "train.epochs=30", "train.early_stopping=2", "train.learning_rate=1e-9"
+        tmp_path, "train.xla=false", "train.epochs=30", "train.early_stopping=2", "train.learning_rate=1e-9"
     )
     train(resolved, tmp_path / "run")
     assert "stopped early" in capsys.readouterr().out
@@ -151,7 +153,9 @@ def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys
 
 def test_average_is_the_mean_of_the_last_evaluations(tmp_path):
 
-    resolved = recipes.text_config(tmp_path, "train.epochs=4", "eval.weights=average", "eval.average=3")
+    resolved = recipes.text_config(
+        tmp_path, "train.xla=false", "train.epochs=4", "eval.weights=average", "eval.average=3"
+    )
     train(resolved, tmp_path / "run")
     run = RunDir(tmp_path / "run")
     kept = [read_tensors(run.weights(step))[0] for step in run.evaluated_steps()[-3:]]
@@ -162,14 +166,14 @@ def test_average_is_the_mean_of_the_last_evaluations(tmp_path):
 
 
 def test_old_checkpoints_and_weights_are_removed(tmp_path):
-    train(recipes.text_config(tmp_path, "train.epochs=6"), tmp_path / "run")
+    train(recipes.text_config(tmp_path, "train.xla=false", "train.epochs=6"), tmp_path / "run")
     run = RunDir(tmp_path / "run")
     assert len(run.steps()) == checkpoint.KEPT_STEPS
     assert len(run.evaluated_steps()) <= 2
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, monkeypatch):
-    resolved = recipes.text_config(tmp_path, "train.checkpoint_seconds=0")
+    resolved = recipes.text_config(tmp_path, "train.xla=false", "train.checkpoint_seconds=0")
     with monkeypatch.context() as patch:
         crash_at(patch, 5)
         with pytest.raises(Crash):

@@ -1,0 +1,61 @@
+"""The one door to TensorFlow Addons.
+
+Addons ended in 2024 on Keras 2: its root module does not import beside Keras 3, and its compiled parts do
+not load in TensorFlow 2.21. Most of its subpackages `image`, `losses` and `metrics` is plain TensorFlow and
+works when it is loaded without the root module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import platform
+import sys
+import types
+from pathlib import Path
+
+from attnzoo.errors import UserError
+
+
+def load(name: str) -> types.ModuleType:
+    """Returns a module of TensorFlow Addons.
+
+    Args:
+        name: path below `tensorflow_addons`, "image.transform_ops".
+
+    Raises:
+        UserError: Addons is not installed: there is none for Python 3.12 and later.
+    """
+    folder = _folder()
+    if folder is None:
+        raise UserError(
+            f"tensorflow_addons.{name} is missing (Python {platform.python_version()}); "
+            "TensorFlow Addons exists for Python 3.10 and 3.11. Use one of these, or leave the option out."
+        )
+    _stub("tensorflow_addons", folder)
+    package, _, _ = name.rpartition(".")
+    if package:
+        # The subpackage's own __init__ would import every file in it, compiled ones too.
+        _stub(f"tensorflow_addons.{package}", folder / package)
+    _stub("keras.src.engine")
+    tensors = _stub("keras.src.engine.keras_tensor")
+    tensors.KerasTensor = importlib.import_module("keras").KerasTensor  # type: ignore[attr-defined]
+    return importlib.import_module(f"tensorflow_addons.{name}")
+
+
+def _folder() -> Path | None:
+    """Returns where Addons is installed."""
+    if "tensorflow_addons" in sys.modules:
+        return Path(sys.modules["tensorflow_addons"].__path__[0])
+    spec = importlib.util.find_spec("tensorflow_addons")
+    locations = spec.submodule_search_locations if spec else None
+    return Path(locations[0]) if locations else None
+
+
+def _stub(name: str, folder: Path | None = None) -> types.ModuleType:
+    """Puts an empty module in the place of one that does not import."""
+    if name not in sys.modules:
+        module = types.ModuleType(name)
+        module.__path__ = [str(folder)] if folder else []
+        sys.modules[name] = module
+    return sys.modules[name]

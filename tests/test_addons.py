@@ -1,0 +1,39 @@
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo import addons
+from attnzoo.data import image as image_ops
+from attnzoo.errors import UserError
+
+INSTALLED = sys.version_info < (3, 12)
+
+
+def test_without_addons_the_error_says_what_is_missing_and_where_it_exists(monkeypatch):
+    monkeypatch.delitem(sys.modules, "tensorflow_addons", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        UserError, match=r"tensorflow_addons\.image\.transform_ops is missing .*3\.10 and 3\.11"
+    ):
+        addons.load("image.transform_ops")
+
+
+def rotated():
+    images = tf.random.stateless_uniform([5, 11, 13, 1], [1, 2])
+    seeds = tf.stack([tf.range(5), tf.range(5)], axis=1)
+    return images, tf.function(lambda: image_ops.augment(images, ("rotate",), seeds))()
+
+
+def test_rotation_turns_every_image_by_its_own_angle_or_names_what_is_missing():
+    if not INSTALLED:
+        with pytest.raises(UserError, match=r"tensorflow_addons\.image\.transform_ops is missing"):
+            rotated()
+        return
+    images, turned = rotated()
+    assert turned.shape == images.shape
+    changes = tf.reduce_max(tf.abs(turned - images), axis=[1, 2, 3]).numpy()
+    assert (changes > 0.01).all()
+    np.testing.assert_array_equal(turned, rotated()[1])
