@@ -91,7 +91,9 @@ class RunDir:
             yield
 
     def clear(self) -> None:
-        """Removes what a run wrote, and nothing else."""
+        """Removes what a run wrote, and nothing else; a folder without a run is left as it is."""
+        if not self.config.is_file():
+            return
         for path in (self.config, self.info, self.machine, self.metrics, self.result):
             path.unlink(missing_ok=True)
         for path in (self.checkpoints, self.logs, self.export):
@@ -145,7 +147,7 @@ class TrainedRun:
         run: its folder.
         config: the config that it was trained with.
         info: what it learned about its data.
-        model: with the weights of the finished run, or the best so far.
+        model: with the weights of the finished run, or of the newest evaluation of an unfinished one.
         origin: the folder that the weights came from.
     """
 

@@ -200,3 +200,16 @@ def test_a_mistake_in_the_data_leaves_no_run_behind(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         train(recipes.text_config(tmp_path, f"data.train={tmp_path}/nowhere.csv"), tmp_path / "run")
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_restart_leaves_a_folder_alone_that_holds_no_run(tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "mine.txt").write_text("keep")
+    train(recipes.text_config(tmp_path, "train.xla=false", "train.epochs=1"), tmp_path, restart=True)
+    assert (tmp_path / "logs" / "mine.txt").read_text() == "keep"
+
+
+def test_a_profile_is_written_for_tensorboard(tmp_path):
+    resolved = recipes.text_config(tmp_path, "train.xla=false", "train.epochs=1")
+    train(resolved, tmp_path / "run", profile=(2, 99))
+    assert list((tmp_path / "run" / "logs" / "train").rglob("*.xplane.pb"))

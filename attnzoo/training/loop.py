@@ -99,7 +99,7 @@ class Trainer:
                     tf.profiler.experimental.start(str(self.run.logs / "train"))
                 self._one_step(batches)
                 step = self.progress.step
-                if profile and step == profile[1] and step >= profile[0]:
+                if profile and step >= profile[0] and step == min(profile[1], self.total_steps):
                     tf.profiler.experimental.stop()
                 evaluate = self._evaluation_due()
                 if evaluate or step % self.config.train.log_every == 0:

@@ -205,4 +205,3 @@ def _next_commands(folder: Path) -> str:
         f"  attnzoo eval {folder}            metrics again, or of another --split\n"
         f"  attnzoo export {folder}          a SavedModel that takes raw input"
     )
-

@@ -120,9 +120,7 @@ def test_the_seed_decides_the_first_weights():
 def test_sharing_embeddings_of_two_vocabularies_is_refused():
     config = resolve(catalog.config_path("translate_multi30k"), []).config
     info = DataInfo(TRANSLATION, vocabulary_sizes={"source": 11, "target": 13})
-    with pytest.raises(
-        UserError, match=r"received 11 and 13 token ids\. Set data\.shared"
-    ):
+    with pytest.raises(UserError, match=r"received 11 and 13 token ids\. Set data\.shared"):
         build_model(config, info)
 
 
