@@ -20,7 +20,9 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
 	{ echo "attnzoo needs Python 3.10 to 3.13, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another one: make setup PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
+	@# The pip that comes with older Pythons tries hundreds of versions where today's finds the right ones.
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install -e '.[dev]'
 	@touch $(STAMP)
 
 demo: setup ## Train a small translator of dates, measure it and show what it writes
