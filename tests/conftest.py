@@ -7,7 +7,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 # Two logical CPUs for the tests of replicas: only possible before TensorFlow uses its devices.
 tf.config.set_logical_device_configuration(
