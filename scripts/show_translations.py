@@ -8,12 +8,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from attnzoo.data import examples as data_examples
-from attnzoo.data import tokenizers
-from attnzoo.data.pipeline import BatchSizes
-from attnzoo.info import END, PADDING
-from attnzoo.run_dir import load_splits, load_trained
-from attnzoo.tasks import translation
+from attnzoo.startup import import_tensorflow
+
+import_tensorflow()
+
+from attnzoo.data import examples as data_examples  # noqa: E402
+from attnzoo.data import tokenizers  # noqa: E402
+from attnzoo.data.pipeline import BatchSizes  # noqa: E402
+from attnzoo.info import END, PADDING  # noqa: E402
+from attnzoo.run_dir import load_splits, load_trained  # noqa: E402
+from attnzoo.tasks import translation  # noqa: E402
+from attnzoo.training.console import next_commands, say  # noqa: E402
 
 
 def main() -> None:
@@ -34,6 +39,7 @@ def main() -> None:
     for index, text, ids, attended in translation.translate(predict, examples, trained.info, sizes):
         print(f"\n{split.columns['source'][index]}  ->  {text}   (expected {split.columns['target'][index]})")
         show_alignment(source, target, examples.texts["source"], index, ids, attended)
+    say(f"\nthe run is in {arguments.run}; {next_commands(arguments.run)}")
 
 
 def show_alignment(source, target, texts, index: int, ids, attended) -> None:

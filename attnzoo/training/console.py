@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -83,3 +84,13 @@ def duration(seconds: float) -> str:
 def metrics_text(metrics: Mapping[str, float | str]) -> str:
     """Returns numbers as "loss 0.1234  accuracy 0.9876"; texts (signatures) are left out."""
     return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if not isinstance(value, str))
+
+
+def next_commands(folder: Path) -> str:
+    """Returns what to do with a finished run, for people."""
+    return (
+        "next:\n"
+        f"  tensorboard --logdir {folder}    curves, samples, options\n"
+        f"  attnzoo eval {folder}            metrics again, or of another --split\n"
+        f"  attnzoo export {folder}          a SavedModel that takes raw input"
+    )

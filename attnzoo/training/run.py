@@ -21,7 +21,7 @@ from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
 from attnzoo.tasks.scoring import Evaluator
 from attnzoo.tensors import named_values, write_tensors, write_text
 from attnzoo.training import checkpoint, distribution, optimizers
-from attnzoo.training.console import Display, duration, metrics_text, say
+from attnzoo.training.console import Display, duration, metrics_text, next_commands, say
 from attnzoo.training.loop import Trainer
 from attnzoo.training.records import Records
 from attnzoo.training.step import Stepper
@@ -51,7 +51,7 @@ def train(
             result = json.loads(run.result.read_text(encoding="utf-8"))
             say(f"{folder}: finished already")
             say(f"{result['split']}: {metrics_text(result['metrics'])}")
-            say(_next_commands(folder))
+            say(next_commands(folder))
             return
         _train(run, resolved, profile)
 
@@ -195,13 +195,4 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     for name, value in metrics.items():
         if isinstance(value, str):
             display.line(f"  {name} {value}")
-    display.line(_next_commands(run.path))
-
-
-def _next_commands(folder: Path) -> str:
-    return (
-        "next:\n"
-        f"  tensorboard --logdir {folder}    curves, samples, options\n"
-        f"  attnzoo eval {folder}            metrics again, or of another --split\n"
-        f"  attnzoo export {folder}          a SavedModel that takes raw input"
-    )
+    display.line(next_commands(run.path))
