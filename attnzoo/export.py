@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from attnzoo import tasks
 from attnzoo.errors import EXIT_DAMAGED, UserError
+from attnzoo.info import Split
 from attnzoo.run_dir import TrainedRun, load_splits, load_trained
 
 CHECKED_EXAMPLES = 8
@@ -68,20 +69,21 @@ def export(folder: Path, out: Path | None = None) -> Path:
 def raw_inputs(trained: TrainedRun, count: int) -> list[bytes]:
     """Returns the first raw inputs of the test (else validation) split, as an export takes them."""
     named = load_splits(trained.config).named()
-    split = named.get("test") or named["validation"]
-    for name in ("text", "source", "image"):
+    return raw_bytes(named.get("test") or named["validation"], count)
+
+
+def raw_bytes(split: Split, count: int) -> list[bytes]:
+    """Returns the first texts of a split in UTF-8, or its first images as the bytes of a file."""
+    for name in ("text", "source"):
         if name in split.columns:
-            return [_raw(item) for item in split.columns[name][:count]]
-    raise ValueError(f"Split {split.origin} has none of text, source, image; it has {list(split.columns)}.")
+            return [text.encode("utf-8") for text in split.columns[name][:count]]
+    return [_image_bytes(image) for image in split.columns["image"][:count]]
 
 
-def _raw(item) -> bytes:
-    if isinstance(item, np.ndarray):
-        return tf.io.encode_png(item).numpy()
-    if isinstance(item, bytes):
-        return item
-    path = Path(item)
-    return path.read_bytes() if len(item) < 4096 and path.suffix and path.is_file() else item.encode("utf-8")
+def _image_bytes(image: np.ndarray | bytes | str) -> bytes:
+    if isinstance(image, np.ndarray):
+        return tf.io.encode_png(image).numpy()
+    return image if isinstance(image, bytes) else Path(image).read_bytes()
 
 
 def _describe(folder: Path, trained: TrainedRun, module: tf.Module) -> None:

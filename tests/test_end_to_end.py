@@ -10,7 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from attnzoo import evaluation, tasks
 from attnzoo.errors import UserError
-from attnzoo.export import export, raw_inputs
+from attnzoo.export import export, raw_bytes, raw_inputs
+from attnzoo.info import Split
 from attnzoo.run_dir import load_trained
 from attnzoo.training.run import train
 from tests import recipes
@@ -213,3 +214,10 @@ def test_a_profile_is_written_for_tensorboard(tmp_path):
     resolved = recipes.text_config(tmp_path, "train.xla=false", "train.epochs=1")
     train(resolved, tmp_path / "run", profile=(2, 99))
     assert list((tmp_path / "run" / "logs" / "train").rglob("*.xplane.pb"))
+
+
+def test_texts_are_never_taken_for_names_of_files(tmp_path):
+    (tmp_path / "a.txt").write_text("not this")
+    texts = [str(tmp_path / "a.txt"), "a long review. " * 500]
+    split = Split({"text": np.array(texts, object), "label": np.zeros(2, np.int32)}, "reviews")
+    assert raw_bytes(split, 2) == [text.encode() for text in texts]
