@@ -119,7 +119,7 @@ class EncoderDecoder(keras.Model):
         Returns:
             <float>[batch, source, units] and the mask <bool>[batch, source], True where there is a token.
         """
-        source_mask = tf.not_equal(source, 0)
+        source_mask = self.source_embedding.padding_mask(source)
         hidden = self.dropout(self.position(self.source_embedding(source)), training=training)
         for block in self.encoder:
             hidden = block(hidden, padding_mask=source_mask, training=training)
