@@ -54,11 +54,11 @@ class AdditiveAttention(AttentionLayer):
         self.key_projection.build(key_shape)
         self.score_projection.build((None, self.hidden_units))
 
-    def project_query(self, query):
+    def project_query(self, query, position=0):
         """Returns W_2 query, <float>[batch, 1, query, hidden_units]."""
         return split_heads(self.query_projection(query), 1)
 
-    def project_memory(self, key, value):
+    def project_memory(self, key, value, position=0):
         """Returns W_1 key, <float>[batch, 1, key, hidden_units], and value, <float>[batch, 1, key, units]."""
         return split_heads(self.key_projection(key), 1), self.one_head(value)
 

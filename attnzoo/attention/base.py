@@ -7,12 +7,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from attnzoo.attention import kernel
+from attnzoo.attention import kernel, masks
 from attnzoo.attention.dropout import check_rate, drop, next_seed
-from attnzoo.attention.reference import allowed_pairs, masked_softmax
+from attnzoo.attention.reference import allowed_pairs, attention_scores, masked_softmax
+from attnzoo.attention.terms import Segments, length, pair_of_segments
 
+Position = int | tf.Tensor
+"""Place in a sequence, an integer or <int>[]."""
 Memory = tuple[tf.Tensor, tf.Tensor]
-"""Projected key <float>[batch, heads, key, key_dim] and value <float>[batch, heads, key, value_dim]."""
+"""Projected key <float>[batch, key_heads, key, key_dim] and value <float>[batch, key_heads, key, value_dim]."""
 
 
 def split_heads(tensor: tf.Tensor, num_heads: int) -> tf.Tensor:
@@ -36,7 +39,7 @@ class AttentionLayer(keras.layers.Layer):
 
     A subclass gives `project_query`, `project_memory`, `project_output` (where it projects) and `logits`. If
     its logits are products times one number it sets `product_scale` instead of writing `logits`, and the
-    compiled kernel is used whenever nobody asks for the scores.
+    compiled kernel is used, with what `kernel_terms` adds.
 
     Args:
         units: width of query and output.
@@ -48,7 +51,9 @@ class AttentionLayer(keras.layers.Layer):
         key: <float>[batch, key, units]; `value` if None.
         value: <float>[batch, key, units]; `query` if None.
         padding_mask: <bool>[batch, key], True = may attend.
-        causal: query i sees the keys 0 to i only.
+        causal: a query sees the keys up to its own position only.
+        segment_ids: <int>[batch, time] for packed sequences, which then do not see each other; a pair of
+            tensors if query and key differ.
         training: whether dropout is active.
         return_attention_scores: also return the weights, before dropout.
 
@@ -94,18 +99,34 @@ class AttentionLayer(keras.layers.Layer):
     def build_projections(self, query_shape, key_shape, value_shape) -> None:
         """Builds the sublayers."""
 
-    def project_query(self, query: tf.Tensor) -> tf.Tensor:
-        """Returns <float>[batch, heads, query, key_dim] of <float>[batch, query, units]."""
+    def project_query(self, query: tf.Tensor, position: Position = 0) -> tf.Tensor:
+        """Returns <float>[batch, heads, query, key_dim] of <float>[batch, query, units].
+
+        Args:
+            query: <float>[batch, query, units].
+            position: of the first query in its sequence; matters where rotation marks positions.
+        """
         return self.one_head(query)
 
-    def project_memory(self, key: tf.Tensor, value: tf.Tensor) -> Memory:
-        """Returns key <float>[batch, heads, key, key_dim] and value <float>[batch, heads, key, value_dim]."""
+    def project_memory(self, key: tf.Tensor, value: tf.Tensor, position: Position = 0) -> Memory:
+        """Returns key <float>[batch, heads, key, key_dim] and value <float>[batch, heads, key, value_dim].
+
+        Args:
+            key: <float>[batch, key, features].
+            value: <float>[batch, key, features].
+            position: of the first key in its sequence.
+        """
         return self.one_head(key), self.one_head(value)
+
+    def kernel_terms(
+        self, query_length: int | tf.Tensor, key_length: int | tf.Tensor, position: Position
+    ) -> dict[str, Any]:
+        """Returns further arguments of `kernel.attention`, such as a window or a bias."""
+        return {}
 
     def logits(self, query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """Returns <float32>[batch, heads, query, key] of a projected query and key, before the softmax."""
-        products = tf.einsum("bhqd,bhkd->bhqk", tf.cast(query, tf.float32), tf.cast(key, tf.float32))
-        return products * self.product_scale
+        raise NotImplementedError
 
     def project_output(self, context: tf.Tensor) -> tf.Tensor:
         """Returns <float>[batch, query, units] of <float>[batch, heads, query, value_dim]."""
@@ -118,29 +139,34 @@ class AttentionLayer(keras.layers.Layer):
         *,
         padding_mask: tf.Tensor | None = None,
         causal: bool = False,
+        segment_ids: Segments | None = None,
+        position: Position = 0,
         training: bool | None = None,
         return_attention_scores: bool = False,
     ):
-        """Looks at a memory that `project_memory` made. Arguments and results are those of the call."""
+        """Looks at a memory that `project_memory` made. Arguments and results are those of the call.
+
+        `position` is where the first query stands among the keys: 0, or the number of steps so far in a
+        decoder that keeps the memory of earlier steps.
+        """
         key, value = memory
-        projected = self.project_query(query)  # [batch, heads, query, key_dim]
+        projected = self.project_query(query, position)  # [batch, heads, query, key_dim]
         rate = self.dropout if training else 0.0
         seed = next_seed(self.seed_generator) if rate > 0 else None
-        if self.product_scale is not None and not return_attention_scores:
-            context = kernel.attention(
-                projected,
-                key,
-                value,
-                padding_mask=padding_mask,
-                causal=causal,
-                scale=self.product_scale,
-                dropout=rate,
-                seed=seed,
-            )
-            return self.project_output(context)
-        allowed = allowed_pairs(keras.ops.shape(query)[1], keras.ops.shape(key)[2], padding_mask, causal)
-        scores = masked_softmax(self.logits(projected, key), allowed)  # [batch, heads, query, key]
+        seen: dict[str, Any] = {"padding_mask": padding_mask, "segment_ids": segment_ids, "causal": causal}
+        if self.product_scale is not None:
+            seen |= {"align": position, "scale": self.product_scale}
+            seen |= self.kernel_terms(length(projected), length(key), position)
+            if not return_attention_scores:
+                context = kernel.attention(projected, key, value, dropout=rate, seed=seed, **seen)
+                return self.project_output(context)
+            scores = attention_scores(projected, key, **seen)  # [batch, heads, query, key]
+        else:
+            seen["segments"] = pair_of_segments(seen.pop("segment_ids"))
+            distance = masks.distances(length(projected), length(key), position)
+            scores = masked_softmax(self.logits(projected, key), allowed_pairs(distance, **seen))
         weights = tf.cast(scores if seed is None else drop(scores, rate, seed), value.dtype)
+        value = tf.repeat(value, weights.shape[1] // value.shape[1], axis=1)
         output = self.project_output(tf.einsum("bhqk,bhkd->bhqd", weights, value))  # [batch, query, units]
         return (output, scores) if return_attention_scores else output
 
@@ -152,6 +178,7 @@ class AttentionLayer(keras.layers.Layer):
         *,
         padding_mask=None,
         causal=False,
+        segment_ids=None,
         training=None,
         return_attention_scores=False,
     ):
@@ -167,6 +194,7 @@ class AttentionLayer(keras.layers.Layer):
             self.project_memory(value if key is None else key, value),
             padding_mask=padding_mask,
             causal=causal,
+            segment_ids=segment_ids,
             training=training,
             return_attention_scores=return_attention_scores,
         )

@@ -54,7 +54,7 @@ class DotProductAttention(AttentionLayer):
         else:
             self.key_projection.build(key_shape)
 
-    def project_memory(self, key, value):
+    def project_memory(self, key, value, position=0):
         """Returns key (times W) and value, each <float>[batch, 1, key, units]."""
         if self.key_projection is not None:
             key = self.key_projection(key)

@@ -6,7 +6,8 @@ from typing import Literal
 
 import tensorflow as tf
 
-Align = Literal["top_left", "bottom_right"]
+Align = Literal["top_left", "bottom_right"] | int | tf.Tensor
+"""Where the first query stands among the keys; see `query_start`."""
 
 
 def lengths_to_mask(lengths: tf.Tensor, max_length: int | tf.Tensor) -> tf.Tensor:
@@ -24,12 +25,38 @@ def lengths_to_mask(lengths: tf.Tensor, max_length: int | tf.Tensor) -> tf.Tenso
     return positions[None, :] < lengths[:, None]  # [batch, position]
 
 
-def _distances(query_length: int | tf.Tensor, key_length: int | tf.Tensor, align: Align) -> tf.Tensor:
-    """Returns key position minus query position, <int32>[query, key]."""
-    if align not in ("top_left", "bottom_right"):
-        raise ValueError(f'`align` must be "top_left" or "bottom_right". Received: align={align!r}')
-    offset = 0 if align == "top_left" else key_length - query_length
-    return tf.range(key_length)[None, :] - tf.range(query_length)[:, None] - offset  # [query, key]
+def query_start(
+    query_length: int | tf.Tensor, key_length: int | tf.Tensor, align: Align = "top_left"
+) -> int | tf.Tensor:
+    """Says where query 0 stands among the keys.
+
+    Args:
+        query_length: number of queries.
+        key_length: number of keys.
+        align: "top_left" for key 0; "bottom_right" so that the last query stands at the last key; or the
+            position itself, an integer or <int>[] (queries that continue cached keys).
+
+    Returns:
+        An integer, or <int32>[] where a length or `align` is a tensor.
+
+    Raises:
+        ValueError: unknown `align`.
+    """
+    if isinstance(align, str):
+        if align not in ("top_left", "bottom_right"):
+            raise ValueError(
+                f'`align` must be "top_left", "bottom_right" or the position of query 0. Received: align={align!r}'
+            )
+        return 0 if align == "top_left" else key_length - query_length
+    return align if isinstance(align, int) else tf.cast(align, tf.int32)
+
+
+def distances(
+    query_length: int | tf.Tensor, key_length: int | tf.Tensor, align: Align = "top_left"
+) -> tf.Tensor:
+    """Returns key position minus query position, <int32>[query, key]; arguments as in `query_start`."""
+    queries = tf.range(query_length) + query_start(query_length, key_length, align)
+    return tf.range(key_length)[None, :] - queries[:, None]  # [query, key]
 
 
 def causal_mask(
@@ -40,8 +67,7 @@ def causal_mask(
     Args:
         query_length: number of queries.
         key_length: number of keys.
-        align: where the two sequences meet if their lengths differ: "top_left" puts query 0 at key 0,
-            "bottom_right" the last query at the last key (queries that continue cached keys).
+        align: where the queries stand among the keys, as in `query_start`.
 
     Returns:
         <bool>[query, key].
@@ -49,7 +75,7 @@ def causal_mask(
     Raises:
         ValueError: unknown `align`.
     """
-    return _distances(query_length, key_length, align) <= 0
+    return distances(query_length, key_length, align) <= 0
 
 
 def window_mask(
@@ -66,7 +92,7 @@ def window_mask(
         key_length: number of keys.
         left: number of keys before the query's position that it sees, 0 or more.
         right: number of keys after it, 0 or more.
-        align: as in `causal_mask`.
+        align: as in `query_start`.
 
     Returns:
         <bool>[query, key].
@@ -78,8 +104,21 @@ def window_mask(
         raise ValueError(
             f"A window reaches 0 or more keys to each side. Received: left={left}, right={right}"
         )
-    distance = _distances(query_length, key_length, align)  # [query, key]
+    distance = distances(query_length, key_length, align)  # [query, key]
     return (distance >= -left) & (distance <= right)
+
+
+def segment_mask(query_segments: tf.Tensor, key_segments: tf.Tensor) -> tf.Tensor:
+    """Keeps the sequences apart that are packed into one row.
+
+    Args:
+        query_segments: <int>[batch, query], the number of the sequence that each query belongs to.
+        key_segments: <int>[batch, key].
+
+    Returns:
+        <bool>[batch, query, key], True within a sequence.
+    """
+    return query_segments[:, :, None] == key_segments[:, None, :]
 
 
 def combine(*masks: tf.Tensor | None) -> tf.Tensor | None:

@@ -57,11 +57,11 @@ class MultiHeadAttention(AttentionLayer):
         self.value_projection.build(value_shape)
         self.output_projection.build(query_shape)
 
-    def project_query(self, query):
+    def project_query(self, query, position=0):
         """Returns <float>[batch, heads, query, dim]."""
         return split_heads(self.query_projection(query), self.num_heads)
 
-    def project_memory(self, key, value):
+    def project_memory(self, key, value, position=0):
         """Returns key and value, each <float>[batch, heads, key, dim]."""
         key, value = self.key_projection(key), self.value_projection(value)
         return split_heads(key, self.num_heads), split_heads(value, self.num_heads)

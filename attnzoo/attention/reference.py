@@ -2,70 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from attnzoo.attention import masks
-from attnzoo.attention.dropout import check_rate, drop
-
-
-def check_arguments(
-    query: tf.Tensor,
-    key: tf.Tensor,
-    value: tf.Tensor,
-    padding_mask: tf.Tensor | None,
-    bias: tf.Tensor | None,
-    dropout: float,
-    seed: int | tf.Tensor | None,
-) -> None:
-    """Checks what is known of the shapes before the program runs.
-
-    Raises:
-        ValueError: wrong rank, sizes that do not belong together, a rate outside [0, 1), or dropout without a
-            seed.
-    """
-    for name, tensor, rank in (
-        ("query", query, 4),
-        ("key", key, 4),
-        ("value", value, 4),
-        ("padding_mask", padding_mask, 2),
-        ("bias", bias, 4),
-    ):
-        if tensor is not None and tensor.shape.rank not in (None, rank):
-            axes = "[batch, key]" if rank == 2 else "[batch, heads, query or key, dim or key]"
-            raise ValueError(f"`{name}` must have {rank} axes, {axes}. Received: {name}.shape={tensor.shape}")
-    if not key.shape[:3].is_compatible_with(value.shape[:3]):
-        raise ValueError(
-            "`key` and `value` must agree in batch, heads and length. "
-            f"Received: key.shape={key.shape}, value.shape={value.shape}"
-        )
-    heads_and_dim = query.shape[1:2].concatenate(query.shape[3:])
-    if not heads_and_dim.is_compatible_with(key.shape[1:2].concatenate(key.shape[3:])):
-        raise ValueError(
-            "`query` and `key` must agree in heads and dim. "
-            f"Received: query.shape={query.shape}, key.shape={key.shape}"
-        )
-    if padding_mask is not None and not padding_mask.shape[1:].is_compatible_with(key.shape[2:3]):
-        raise ValueError(
-            "`padding_mask` must have one column a key. "
-            f"Received: padding_mask.shape={padding_mask.shape}, key.shape={key.shape}"
-        )
-    if check_rate(dropout) > 0 and seed is None:
-        raise ValueError(f"Dropout needs a seed: pass seed=<integer>. Received: dropout={dropout}, seed=None")
-
-
-def default_scale(query: tf.Tensor) -> float:
-    """Returns 1 / sqrt(dim)."""
-    return float(query.shape[-1]) ** -0.5
-
-
-def allowed_pairs(
-    query_length: int | tf.Tensor, key_length: int | tf.Tensor, padding_mask: tf.Tensor | None, causal: bool
-) -> tf.Tensor | None:
-    """Returns <bool>[batch or 1, 1, query or 1, key], or None if every query may attend to every key."""
-    return masks.combine(
-        None if padding_mask is None else tf.cast(padding_mask, tf.bool)[:, None, None, :],
-        masks.causal_mask(query_length, key_length)[None, None] if causal else None,
-    )
+from attnzoo.attention.dropout import drop
+from attnzoo.attention.terms import Inputs, Options, length, prepare
 
 
 def masked_softmax(scores: tf.Tensor, allowed: tf.Tensor | None = None) -> tf.Tensor:
@@ -76,79 +19,132 @@ def masked_softmax(scores: tf.Tensor, allowed: tf.Tensor | None = None) -> tf.Te
         allowed: <bool> that broadcasts to `scores`, True = may attend.
 
     Returns:
-        <float32>[..., key]. A row without an allowed entry is all zeros.
+        <float32>[..., key], <float64> of <float64>. A row without an allowed entry is all zeros.
     """
-    scores = tf.cast(scores, tf.float32)
+    if scores.dtype != tf.float64:
+        scores = tf.cast(scores, tf.float32)
     if allowed is None:
         return tf.nn.softmax(scores)
     # Two `where`: the first keeps masked entries out of the sum; the second makes rows without any key zero.
     # A finite number instead of -inf keeps the gradient of such a row finite.
     weights = tf.nn.softmax(tf.where(allowed, scores, scores.dtype.min))
-    return tf.where(allowed, weights, 0.0)
+    return tf.where(allowed, weights, tf.zeros([], scores.dtype))
 
 
-def attention_logits(
-    query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor | None, scale: float | None
-) -> tf.Tensor:
-    """Returns scale * query key^T + bias, <float32>[batch, heads, query, key]."""
-    scale = default_scale(query) if scale is None else scale
-    scores = tf.einsum("bhqd,bhkd->bhqk", tf.cast(query, tf.float32), tf.cast(key, tf.float32))
-    scores *= scale  # [batch, heads, query, key]
-    return scores if bias is None else scores + tf.cast(bias, tf.float32)
+def allowed_pairs(
+    distance: tf.Tensor,
+    *,
+    padding_mask: tf.Tensor | None = None,
+    segments: tuple[tf.Tensor, tf.Tensor] | None = None,
+    causal: bool = False,
+    window: tuple[int, int] | None = None,
+) -> tf.Tensor | None:
+    """Joins all that limits who may attend to whom.
+
+    Args:
+        distance: <int>[query, key], key position minus query position (`masks.distances`).
+        padding_mask: <bool>[batch, key], True = may attend.
+        segments: <int>[batch, query] and <int>[batch, key]; equal numbers may attend.
+        causal: no distance above 0.
+        window: least and greatest distance, (left, right) for -left to right.
+
+    Returns:
+        <bool>[batch or 1, 1, query or 1, key], or None if every query may attend to every key.
+    """
+    allowed = masks.combine(
+        None if padding_mask is None else tf.cast(padding_mask, tf.bool)[:, None, :],
+        None if segments is None else masks.segment_mask(*segments),
+        (distance <= 0)[None] if causal else None,
+        None if window is None else ((distance >= -window[0]) & (distance <= window[1]))[None],
+    )
+    return None if allowed is None else allowed[:, None]
+
+
+class _Scores(NamedTuple):
+    """Scores before the softmax and what limits them.
+
+    Attributes:
+        logits: <float32>[batch, heads, query, key], <float64> of <float64>; a sink is one more key.
+        allowed: <bool> that broadcasts to it, or None.
+    """
+
+    logits: tf.Tensor
+    allowed: tf.Tensor | None
+
+
+def _scores(inputs: Inputs, options: Options, rows: tf.Tensor | None = None) -> _Scores:
+    """Scores the queries at the indices `rows`, <int32>[row]; all of them if None."""
+    dtype = tf.float64 if inputs.query.dtype == tf.float64 else tf.float32
+    queries, keys = length(inputs.query), length(inputs.key)
+    index = tf.range(queries) if rows is None else rows  # [row]
+
+    def chosen(tensor, axis):
+        return tensor if rows is None or tensor is None else tf.gather(tensor, rows, axis=axis)
+
+    query, key = tf.cast(chosen(inputs.query, 2), dtype), tf.cast(inputs.key, dtype)
+    key = tf.repeat(key, query.shape[1] // key.shape[1], axis=1)
+    logits = tf.einsum("bhqd,bhkd->bhqk", query, key) * options.scale  # [batch, heads, row, key]
+    if inputs.bias is not None:
+        bias = inputs.bias if inputs.bias.shape[2] == 1 else chosen(inputs.bias, 2)
+        logits += tf.cast(bias, dtype)
+    distance = tf.range(keys)[None, :] - (index + inputs.start)[:, None]  # [row, key]
+    if inputs.distance_bias is not None:
+        # Entry 0 is for the last query and key 0.
+        entry = tf.range(keys)[None, :] - index[:, None] + queries - 1
+        logits += tf.gather(tf.cast(inputs.distance_bias, dtype), entry, axis=1)  # [heads, row, key]
+    if inputs.alibi_slopes is not None:
+        logits -= tf.cast(inputs.alibi_slopes, dtype)[:, None, None] * tf.cast(tf.abs(distance), dtype)
+    if options.soft_cap is not None:
+        logits = options.soft_cap * tf.tanh(logits / options.soft_cap)
+    segments = inputs.query_segments, inputs.key_segments
+    allowed = allowed_pairs(
+        distance,
+        padding_mask=inputs.padding_mask,
+        segments=None if segments[0] is None else (chosen(segments[0], 1), segments[1]),
+        causal=options.causal,
+        window=options.window,
+    )
+    if inputs.sink is None:
+        return _Scores(logits, allowed)
+    sink = tf.zeros_like(logits[..., :1]) + tf.cast(inputs.sink, dtype)[:, None, None]
+    if allowed is not None:
+        allowed = tf.concat([allowed, tf.ones_like(allowed[..., :1])], axis=-1)
+    return _Scores(tf.concat([logits, sink], axis=-1), allowed)
+
+
+def compute(inputs: Inputs, options: Options) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns output <float>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query]."""
+    logits, allowed = _scores(inputs, options)
+    weights = masked_softmax(logits, allowed)[..., : length(inputs.key)]  # without the sink
+    if inputs.words is not None:
+        weights = drop(weights, options.dropout, inputs.words)
+    value = tf.cast(inputs.value, weights.dtype)
+    value = tf.repeat(value, inputs.query.shape[1] // value.shape[1], axis=1)
+    output = tf.cast(tf.einsum("bhqk,bhkd->bhqd", weights, value), inputs.value.dtype)
+    if allowed is None:
+        return output, tf.reduce_logsumexp(logits, axis=-1)
+    lse = tf.reduce_logsumexp(tf.where(allowed, logits, logits.dtype.min), axis=-1)  # [batch, heads, query]
+    return output, tf.where(tf.reduce_any(allowed, axis=-1), lse, tf.constant(-float("inf"), lse.dtype))
 
 
 def attention_scores(
-    query: tf.Tensor,
-    key: tf.Tensor,
-    *,
-    padding_mask: tf.Tensor | None = None,
-    causal: bool = False,
-    bias: tf.Tensor | None = None,
-    scale: float | None = None,
+    query: tf.Tensor, key: tf.Tensor, *, rows: tf.Tensor | None = None, **arguments
 ) -> tf.Tensor:
-    """The weights of scaled dot-product attention, softmax(scale * query key^T + bias).
+    """The weights that `kernel.attention` gives its values, before dropout.
 
     Args:
         query: <float>[batch, heads, query, dim].
-        key: <float>[batch, heads, key, dim].
-        padding_mask: <bool>[batch, key], True = may attend.
-        causal: query i sees the keys 0 to i only.
-        bias: <float>, broadcasts to [batch, heads, query, key].
-        scale: factor of the products; None for 1 / sqrt(dim).
+        key: <float>[batch, key_heads, key, dim].
+        rows: <int>[row], the queries to look at; None for all. Memory grows with their number.
+        **arguments: those of `kernel.attention` that shape the weights.
 
     Returns:
-        <float32>[batch, heads, query, key]. Rows sum to 1, or to 0 where there is nothing to attend to.
+        <float32>[batch, heads, row, key]. Rows sum to 1, to 0 where there is nothing to attend to, and to
+        less than 1 with a sink.
+
+    Raises:
+        ValueError: what `kernel.attention` says.
     """
-    scores = attention_logits(query, key, bias, scale)
-    allowed = allowed_pairs(tf.shape(query)[2], tf.shape(key)[2], padding_mask, causal)
-    return masked_softmax(scores, allowed)
-
-
-def attention(
-    query: tf.Tensor,
-    key: tf.Tensor,
-    value: tf.Tensor,
-    *,
-    padding_mask: tf.Tensor | None = None,
-    causal: bool = False,
-    bias: tf.Tensor | None = None,
-    scale: float | None = None,
-    dropout: float = 0.0,
-    seed: int | tf.Tensor | None = None,
-    return_lse: bool = False,
-) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-    """Attends with every score in memory. Arguments, results and errors are those of `kernel.attention`."""
-    check_arguments(query, key, value, padding_mask, bias, dropout, seed)
-    scores = attention_logits(query, key, bias, scale)  # [batch, heads, query, key]
-    allowed = allowed_pairs(tf.shape(query)[2], tf.shape(key)[2], padding_mask, causal)
-    weights = masked_softmax(scores, allowed)
-    if dropout > 0 and seed is not None:
-        weights = drop(weights, dropout, seed)
-    output = tf.einsum("bhqk,bhkd->bhqd", weights, tf.cast(value, tf.float32))  # [batch, heads, query, dim]
-    output = tf.cast(output, value.dtype)
-    if not return_lse:
-        return output
-    if allowed is None:
-        return output, tf.reduce_logsumexp(scores, axis=-1)
-    lse = tf.reduce_logsumexp(tf.where(allowed, scores, scores.dtype.min), axis=-1)  # [batch, heads, query]
-    return output, tf.where(tf.reduce_any(allowed, axis=-1), lse, -float("inf"))
+    inputs, options = prepare(query, key, key, **arguments)
+    rows = None if rows is None else tf.convert_to_tensor(rows, tf.int32)
+    return masked_softmax(*_scores(inputs, options, rows))[..., : length(key)]

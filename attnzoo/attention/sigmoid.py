@@ -50,11 +50,11 @@ class SigmoidAttention(AttentionLayer):
         self.key_projection.build(key_shape)
         self.value_projection.build(value_shape)
 
-    def project_query(self, query):
+    def project_query(self, query, position=0):
         """Returns W_q query, <float>[batch, 1, query, hidden_units]."""
         return split_heads(self.query_projection(query), 1)
 
-    def project_memory(self, key, value):
+    def project_memory(self, key, value, position=0):
         """Returns W_k key <float>[batch, 1, key, hidden_units], W_v value <float>[batch, 1, key, units]."""
         return split_heads(self.key_projection(key), 1), split_heads(self.value_projection(value), 1)
 

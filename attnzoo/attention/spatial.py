@@ -54,6 +54,7 @@ class SpatialGate(AttentionLayer):
         *,
         padding_mask=None,
         causal=False,
+        segment_ids=None,
         training=None,
         return_attention_scores=False,
     ):
@@ -69,6 +70,7 @@ class SpatialGate(AttentionLayer):
             query,
             padding_mask=padding_mask,
             causal=causal,
+            segment_ids=segment_ids,
             training=training,
             return_attention_scores=return_attention_scores,
         )
@@ -80,6 +82,8 @@ class SpatialGate(AttentionLayer):
         *,
         padding_mask=None,
         causal=False,
+        segment_ids=None,
+        position=0,
         training=None,
         return_attention_scores=False,
     ):
@@ -88,6 +92,11 @@ class SpatialGate(AttentionLayer):
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} weighs all positions at once and cannot be causal: use "
                 "another attention. Received: causal=True"
+            )
+        if segment_ids is not None:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} weighs all positions of a row at once and cannot keep "
+                "packed sequences apart: leave segment_ids out."
             )
         inputs = merge_heads(memory[1])  # [batch, time, units]
         weights = self.score(inputs, padding_mask=padding_mask)  # [batch, time]

@@ -294,13 +294,12 @@ class DecoderBlock(_Block):
             <float32>[batch, heads, 1, source].
         """
         query = self.attention_connection.enter(inputs)
-        new = self.attention.project_memory(query, query)  # each [batch, heads, 1, dim]
+        new = self.attention.project_memory(query, query, position)  # each [batch, heads, 1, dim]
         key, value = (
             keras.ops.slice_update(cache, [0, 0, position, 0], tf.cast(update, cache.dtype))
             for cache, update in zip(caches.self_memory, new, strict=True)
         )
-        visible = tf.range(keras.ops.shape(key)[2]) <= tf.cast(position, tf.int32)  # [max_length]
-        outputs = self.attention.attend(query, (key, value), padding_mask=visible[None, :])
+        outputs = self.attention.attend(query, (key, value), causal=True, position=position)
         hidden = self.attention_connection.leave(inputs, outputs, False)
         outputs, scores = self._after_self_attention(
             hidden, caches.cross_memory, source_mask, False, return_attention_scores
