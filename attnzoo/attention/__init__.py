@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attnzoo.attention.base import AttentionLayer
     from attnzoo.attention.dot_product import DotProductAttention
     from attnzoo.attention.kernel import attention
+    from attnzoo.attention.local import LocalAttention
     from attnzoo.attention.multi_head import MultiHeadAttention
     from attnzoo.attention.pooling import AttentionPooling
     from attnzoo.attention.sigmoid import SigmoidAttention
@@ -26,6 +27,7 @@ _MODULES = {
     "AttentionLayer": "base",
     "AttentionPooling": "pooling",
     "DotProductAttention": "dot_product",
+    "LocalAttention": "local",
     "MultiHeadAttention": "multi_head",
     "SigmoidAttention": "sigmoid",
     "SpatialGate": "spatial",
@@ -37,6 +39,7 @@ __all__ = [
     "AttentionLayer",
     "AttentionPooling",
     "DotProductAttention",
+    "LocalAttention",
     "MultiHeadAttention",
     "SigmoidAttention",
     "SpatialGate",

@@ -17,8 +17,7 @@ class AdditiveAttention(AttentionLayer):
         e_ik = v^T tanh(W_1 key_k + W_2 query_i)
         weights = softmax_k(e)        output_i = sum_k weights_ik value_k
 
-    The same as scoring the concatenation of query and key by one tanh layer, of which W_1 and W_2 are the
-    halves. It keeps <float>[batch, query, key, hidden_units] in memory.
+    It keeps <float>[batch, query, key, hidden_units] in memory.
 
     Args:
         units: width of query, value and output.
@@ -64,9 +63,20 @@ class AdditiveAttention(AttentionLayer):
 
     def logits(self, query, key):
         """Returns e, <float32>[batch, 1, query, key]."""
-        hidden = tf.tanh(query[:, :, :, None] + key[:, :, None])  # [batch, 1, query, key, hidden]
-        return tf.cast(tf.squeeze(self.score_projection(hidden), axis=-1), tf.float32)
+        return additive_logits(query, key, self.score_projection)
 
     def get_config(self):
         """Returns the constructor's arguments."""
         return {**super().get_config(), "hidden_units": self.hidden_units}
+
+
+def additive_logits(query: tf.Tensor, key: tf.Tensor, score_projection: keras.layers.Dense) -> tf.Tensor:
+    """Returns v^T tanh(query_i + key_k), <float32>[batch, 1, query, key].
+
+    Args:
+        query: <float>[batch, 1, query, hidden], projected.
+        key: <float>[batch, 1, key, hidden], projected.
+        score_projection: the product with v.
+    """
+    hidden = tf.tanh(query[:, :, :, None] + key[:, :, None])  # [batch, 1, query, key, hidden]
+    return tf.cast(tf.squeeze(score_projection(hidden), axis=-1), tf.float32)

@@ -6,31 +6,37 @@ from typing import Any, Literal, get_args
 
 import keras
 
+from attnzoo.attention.additive import additive_logits
 from attnzoo.attention.base import AttentionLayer
 
-Score = Literal["dot", "scaled", "general"]
+Score = Literal["dot", "scaled", "general", "concat"]
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class DotProductAttention(AttentionLayer):
-    """Scores by the product of query and key, with one learned matrix at most.
+    """Scores by the product of query and key, or by one of the two learned scores it was compared with.
 
         dot:     e_ik = query_i . key_k
         scaled:  e_ik = query_i . key_k / sqrt(units)
         general: e_ik = query_i . W key_k
+        concat:  e_ik = v . tanh(W [query_i; key_k])
         weights = softmax_k(e)        output_i = sum_k weights_ik value_k
+
+    For "concat" W [query_i; key_k] is W_q query_i + W_k key_k with the halves of W, units wide, so that nothing
+    is concatenated; it is `AdditiveAttention` without bias. It keeps <float>[batch, query, key, units] in
+    memory, the others <float>[batch, query, key] at most.
 
     Args:
         units: width of query, value and output.
-        score: which of the three.
+        score: which of the four.
         dropout: share of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
-    Call arguments, returns: those of `AttentionLayer`; for "general" the key may have any width.
+    Call arguments, returns: those of `AttentionLayer`; for "general" and "concat" the key may have any width.
 
     Raises:
-        ValueError: unknown `score`, a value (or, unless "general", a key) of another width than `units`, and
-            what `AttentionLayer` raises.
+        ValueError: unknown `score`, a value (or, for "dot" and "scaled", a key) of another width than `units`,
+            and what `AttentionLayer` raises.
 
     Reference: Luong et al. 2015, https://arxiv.org/abs/1508.04025
     """
@@ -39,12 +45,16 @@ class DotProductAttention(AttentionLayer):
         super().__init__(units, dropout, **kwargs)
         if score not in get_args(Score):
             raise ValueError(
-                f"`score` must be one of {', '.join(get_args(Score))}; for a score of the concatenation use "
-                f"AdditiveAttention. Received: score={score!r}"
+                f"`score` must be one of {', '.join(get_args(Score))}. Received: score={score!r}"
             )
         self.score = score
-        self.product_scale = units**-0.5 if score == "scaled" else 1.0
-        self.key_projection = self._projection(units, "key", use_bias=False) if score == "general" else None
+        self.product_scale = {"dot": 1.0, "scaled": units**-0.5, "general": 1.0, "concat": None}[score]
+        concat = score == "concat"
+        self.query_projection = self._projection(units, "query", use_bias=False) if concat else None
+        self.key_projection = (
+            self._projection(units, "key", use_bias=False) if concat or score == "general" else None
+        )
+        self.score_projection = self._projection(1, "score", use_bias=False) if concat else None
 
     def build_projections(self, query_shape, key_shape, value_shape):
         """Builds the sublayers."""
@@ -53,12 +63,23 @@ class DotProductAttention(AttentionLayer):
             self._check_width("key", key_shape)
         else:
             self.key_projection.build(key_shape)
+        if self.query_projection is not None:
+            self.query_projection.build(query_shape)
+            self.score_projection.build(query_shape)
+
+    def project_query(self, query, position=0):
+        """Returns query, for "concat" times W_q, <float>[batch, 1, query, units]."""
+        return self.one_head(query if self.query_projection is None else self.query_projection(query))
 
     def project_memory(self, key, value, position=0):
-        """Returns key (times W) and value, each <float>[batch, 1, key, units]."""
+        """Returns key, times W or W_k if there is one, and value, each <float>[batch, 1, key, units]."""
         if self.key_projection is not None:
             key = self.key_projection(key)
         return self.one_head(key), self.one_head(value)
+
+    def logits(self, query, key):
+        """Returns e of "concat", <float32>[batch, 1, query, key]."""
+        return additive_logits(query, key, self.score_projection)
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -49,7 +49,31 @@ def _mix(bits: tf.Tensor) -> tf.Tensor:
     return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
 
 
-def keep_mask(words: tf.Tensor, rate: float, shape: tf.Tensor, row_start: int = 0) -> tf.Tensor:
+def chain(bits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Mixes one more index into a hash.
+
+    Args:
+        bits: <uint32>, what `first_bits` or an earlier call returned.
+        index: <int32> that broadcasts against it.
+
+    Returns:
+        <uint32> of the broadcast shape.
+    """
+    return _mix(bits + tf.cast(index + 1, tf.uint32) * tf.constant(_GOLDEN, tf.uint32))
+
+
+def first_bits(words: tf.Tensor) -> tf.Tensor:
+    """Returns the hash of a seed, <uint32>[] of <int64>[2]."""
+    words = tf.cast(words, tf.uint32)
+    return _mix(_mix(words[0]) + words[1])
+
+
+def keep(bits: tf.Tensor, rate: float) -> tf.Tensor:
+    """Returns <bool>, True where an element with that hash stays."""
+    return bits >= tf.constant(min(round(rate * 2**32), 2**32 - 1), tf.uint32)
+
+
+def keep_mask(words: tf.Tensor, rate: float, shape: tf.Tensor) -> tf.Tensor:
     """Chooses what stays. Call it inside a compiled function: XLA has the integer operations on every device.
 
     An element's fate depends on the seed and its own index alone, not on the lengths of the axes, so padding
@@ -58,26 +82,21 @@ def keep_mask(words: tf.Tensor, rate: float, shape: tf.Tensor, row_start: int = 
     Args:
         words: <int64>[2], the seed.
         rate: share to drop, in [0, 1).
-        shape: <int32>[rank], rank 2 or more.
-        row_start: added to the index of the second last axis, for blocks of rows.
+        shape: <int32>[rank], rank 1 or more.
 
     Returns:
         <bool> of `shape`, True = keep.
     """
-    words = tf.cast(words, tf.uint32)
-    bits = _mix(_mix(words[0]) + words[1])  # []
-    rank = shape.shape[0]
-    for axis in range(rank):
-        index = tf.range(shape[axis]) + (row_start if axis == rank - 2 else 0)
-        bits = _mix(bits[..., None] + tf.cast(index + 1, tf.uint32) * tf.constant(_GOLDEN, tf.uint32))
-    threshold = min(round(rate * 2**32), 2**32 - 1)
-    return bits >= tf.constant(threshold, tf.uint32)
+    bits = first_bits(words)
+    for axis in range(shape.shape[0]):
+        bits = chain(bits[..., None], tf.range(shape[axis]))
+    return keep(bits, rate)
 
 
 @tf.function(jit_compile=True, autograph=False)
 def _drop(inputs: tf.Tensor, words: tf.Tensor, rate: float) -> tf.Tensor:
-    keep = keep_mask(words, rate, tf.shape(inputs))
-    return tf.where(keep, inputs * tf.cast(1 / (1 - rate), inputs.dtype), tf.zeros_like(inputs))
+    kept = keep_mask(words, rate, tf.shape(inputs))
+    return tf.where(kept, inputs * tf.cast(1 / (1 - rate), inputs.dtype), tf.zeros_like(inputs))
 
 
 def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:

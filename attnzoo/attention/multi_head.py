@@ -2,69 +2,151 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
+import tensorflow as tf
 
 from attnzoo.attention.base import AttentionLayer, check_positive, merge_heads, split_heads
+from attnzoo.attention.position_bias import NUM_BUCKETS, alibi_slopes, distance_bias
+from attnzoo.attention.rotary import rotate
+
+PositionMark = Literal["none", "rotary", "alibi", "relative"]
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class MultiHeadAttention(AttentionLayer):
     """Scaled dot-product attention in several subspaces side by side.
 
-        head_h = softmax(Q_h K_h^T / sqrt(dim)) V_h        output = W_o [head_1 ... head_H]
+        head_h = softmax(Q_h K_g^T / sqrt(dim)) V_g        output = W_o [head_1 ... head_H]
 
-    with Q_h, K_h, V_h the h-th slices of W_q query, W_k key, W_v value, and dim = units / num_heads. Without
-    scores it runs the compiled kernel, which keeps no weights for the gradient.
+    with Q_h, K_g, V_g slices of W_q query, W_k key, W_v value, and dim = units / H. The H heads of the query
+    are in G groups of neighbours, each with one head of key and value; with G = H every head has its own.
+    Without scores it runs the compiled kernel, which keeps no weights for the gradient.
+
+    Marks of position, each by the distance of query and key:
+
+        rotary:   Q_h and K_g turned by angles that grow with the position, see `rotate`
+        alibi:    minus slope_h |distance| on the scores, fixed, see `alibi_slopes`
+        relative: plus a trained number for each head and bucket of distances, see `relative_bucket`
 
     Args:
         units: width of query and output, a multiple of `num_heads`.
         num_heads: number of heads H, 1 or more.
+        num_key_value_heads: number of groups G, a divisor of `num_heads`; `num_heads` if None.
+        position: what marks positions: "none", "rotary", "alibi" or "relative".
+        soft_cap: c in c tanh(score / c), above 0, which keeps scores between -c and c; None for no limit.
+        sink: whether each head has a trained logit that takes weight from the keys, so that a head can look
+            at nothing.
         dropout: share of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
-    Call arguments, returns: those of `AttentionLayer`; key and value may have any width.
+    Call arguments, returns: those of `AttentionLayer`; key and value may have any width. With `sink` the
+        weights of a query sum to less than 1.
 
     Raises:
-        ValueError: `units` is not a multiple of `num_heads`, and what `AttentionLayer` raises.
+        ValueError: `units` is not a multiple of `num_heads`, nor `num_heads` of `num_key_value_heads`; an
+            unknown `position`, or "rotary" with an odd dim; `soft_cap` not above 0; and what
+            `AttentionLayer` raises.
 
-    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
+    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; one group: Shazeer 2019,
+        https://arxiv.org/abs/1911.02150; groups: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245;
+        soft cap: Gemma Team 2024, https://arxiv.org/abs/2408.00118; sink: Miller 2023,
+        https://www.evanmiller.org/attention-is-off-by-one.html, and trained: OpenAI 2025,
+        https://arxiv.org/abs/2508.10925
     """
 
-    def __init__(self, units: int, num_heads: int = 4, dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        units: int,
+        num_heads: int = 4,
+        num_key_value_heads: int | None = None,
+        position: PositionMark = "none",
+        soft_cap: float | None = None,
+        sink: bool = False,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(units, dropout, **kwargs)
         self.num_heads = check_positive("num_heads", num_heads)
-        if units % num_heads:
-            raise ValueError(
-                f"`units` must be a multiple of `num_heads`. Received: units={units}, num_heads={num_heads}"
-            )
-        self.product_scale = (units // num_heads) ** -0.5
+        self.num_key_value_heads = num_key_value_heads
+        self.position = position
+        self.soft_cap = soft_cap
+        self.sink = sink
+        self.memory_heads = num_heads if num_key_value_heads is None else num_key_value_heads
+        self._check_arguments()
+        self.dim = units // num_heads
+        self.product_scale = self.dim**-0.5
         self.query_projection = self._projection(units, "query")
-        self.key_projection = self._projection(units, "key")
-        self.value_projection = self._projection(units, "value")
+        self.key_projection = self._projection(self.memory_heads * self.dim, "key")
+        self.value_projection = self._projection(self.memory_heads * self.dim, "value")
         self.output_projection = self._projection(units, "output")
+        self.sink_logits: keras.Variable | None = None
+        self.bucket_biases: keras.Variable | None = None
+
+    def _check_arguments(self) -> None:
+        received = f"units={self.units}, num_heads={self.num_heads}"
+        if self.units % self.num_heads:
+            raise ValueError(f"`units` must be a multiple of `num_heads`. Received: {received}")
+        check_positive("num_key_value_heads", self.memory_heads)
+        if self.num_heads % self.memory_heads:
+            raise ValueError(
+                "`num_heads` must be a multiple of `num_key_value_heads`. "
+                f"Received: num_heads={self.num_heads}, num_key_value_heads={self.memory_heads}"
+            )
+        if self.position not in get_args(PositionMark):
+            raise ValueError(
+                f"`position` must be one of {', '.join(get_args(PositionMark))}. "
+                f"Received: position={self.position!r}"
+            )
+        if self.position == "rotary" and self.units // self.num_heads % 2:
+            raise ValueError(
+                "Rotary positions turn pairs of features: `units` / `num_heads` must be even. "
+                f"Received: {received}"
+            )
+        if self.soft_cap is not None and self.soft_cap <= 0:
+            raise ValueError(f"`soft_cap` must be above 0. Received: soft_cap={self.soft_cap}")
 
     @property
     def memory_dims(self):
         """Heads, key_dim and value_dim of a memory."""
-        return (self.num_heads, self.units // self.num_heads, self.units // self.num_heads)
+        return (self.memory_heads, self.dim, self.dim)
 
     def build_projections(self, query_shape, key_shape, value_shape):
-        """Builds the sublayers."""
+        """Builds the sublayers and the weights of sink and relative positions."""
         self.query_projection.build(query_shape)
         self.key_projection.build(key_shape)
         self.value_projection.build(value_shape)
         self.output_projection.build(query_shape)
+        # Neither is cast to the type of the computation: scores are float32.
+        if self.sink:
+            self.sink_logits = self.add_weight(
+                shape=(self.num_heads,), initializer="zeros", name="sink", autocast=False
+            )
+        if self.position == "relative":
+            self.bucket_biases = self.add_weight(
+                shape=(NUM_BUCKETS, self.num_heads), initializer="zeros", name="relative", autocast=False
+            )
 
     def project_query(self, query, position=0):
         """Returns <float>[batch, heads, query, dim]."""
-        return split_heads(self.query_projection(query), self.num_heads)
+        query = split_heads(self.query_projection(query), self.num_heads)
+        return rotate(query, position) if self.position == "rotary" else query
 
     def project_memory(self, key, value, position=0):
-        """Returns key and value, each <float>[batch, heads, key, dim]."""
-        key, value = self.key_projection(key), self.value_projection(value)
-        return split_heads(key, self.num_heads), split_heads(value, self.num_heads)
+        """Returns key and value, each <float>[batch, key_heads, key, dim]."""
+        key = split_heads(self.key_projection(key), self.memory_heads)
+        value = split_heads(self.value_projection(value), self.memory_heads)
+        return rotate(key, position) if self.position == "rotary" else key, value
+
+    def kernel_terms(self, query_length, key_length, position):
+        """Returns what shapes the scores."""
+        terms: dict[str, Any] = {"soft_cap": self.soft_cap, "sink": self.sink_logits}
+        if self.position == "alibi":
+            terms["alibi_slopes"] = tf.constant(alibi_slopes(self.num_heads))
+        if self.position == "relative":
+            terms["distance_bias"] = distance_bias(self.bucket_biases, query_length, key_length, position)
+        return terms
 
     def project_output(self, context):
         """Returns <float>[batch, query, units]."""
@@ -72,4 +154,11 @@ class MultiHeadAttention(AttentionLayer):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "num_heads": self.num_heads}
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "position": self.position,
+            "soft_cap": self.soft_cap,
+            "sink": self.sink,
+        }

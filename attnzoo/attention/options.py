@@ -12,12 +12,43 @@ from attnzoo.config.sections import PositiveInt, Rate, Section
 _DROPOUT = "Share of the attention weights dropped in training, 0 to 1."
 
 
-class MultiHeadOptions(Section):
+class _HeadOptions(Section):
+    """What all kinds of multi-head attention share."""
+
+    name: str
+    num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
+    num_key_value_heads: PositiveInt | None = Field(
+        None,
+        description="Heads of key and value, each for a group of heads of the query; divides num_heads. "
+        "Default: num_heads.",
+    )
+    position: Literal["none", "rotary", "alibi", "relative"] = Field(
+        "none",
+        description="Mark of positions by distance. rotary: turned query and key; alibi: fixed penalty; "
+        "relative: trained bias, as in T5.",
+    )
+    soft_cap: Annotated[float, Field(gt=0.0)] | None = Field(
+        None, description="Scores are bent to stay between -soft_cap and soft_cap. Default: no limit."
+    )
+    sink: bool = Field(
+        False, description="A trained logit a head that takes weight from the keys: it may look at nothing."
+    )
+    dropout: Rate = Field(0.0, description=_DROPOUT)
+
+
+class MultiHeadOptions(_HeadOptions):
     """Options of `MultiHeadAttention`."""
 
     name: Literal["multi_head"] = Field("multi_head", description="Scaled dot products in several subspaces.")
-    num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
-    dropout: Rate = Field(0.0, description=_DROPOUT)
+
+
+class LocalOptions(_HeadOptions):
+    """Options of `LocalAttention`."""
+
+    name: Literal["local"] = Field("local", description="Multi-head attention to near positions alone.")
+    window: Annotated[int, Field(ge=0)] = Field(
+        128, description="Keys that a query sees on each side of its own position, 0 or more."
+    )
 
 
 class AdditiveOptions(Section):
@@ -68,8 +99,10 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-_Mechanism = MultiHeadOptions | AdditiveOptions | DotProductOptions | SigmoidOptions | SpatialOptions
-_Name = Literal["multi_head", "additive", "dot_product", "sigmoid", "spatial"]
+_Mechanism = (
+    MultiHeadOptions | LocalOptions | AdditiveOptions | DotProductOptions | SigmoidOptions | SpatialOptions
+)
+_Name = Literal["multi_head", "local", "additive", "dot_product", "sigmoid", "spatial"]
 _Discriminated = Annotated[_Mechanism, Field(discriminator="name")]
 
 AttentionOptions = Annotated[

@@ -1,0 +1,114 @@
+"""What the gates share."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from attnzoo.attention.base import AttentionLayer
+
+
+class Gate(AttentionLayer):
+    """Base of the gates: layers that scale their input by what they see of the whole of it.
+
+    A subclass gives `gate`. It sees one sequence or feature map at once, so it cannot look at another one, be
+    causal, or keep packed sequences apart.
+
+    Args:
+        units: width of the input and output.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        query: <float>[batch, time, units] or a feature map <float>[batch, height, width, units].
+        padding_mask: <bool>, the shape of the query without its last axis. Masked positions count for nothing
+            and become zeros.
+        return_attention_scores: also return what `gate` calls scores.
+        key, value, causal, segment_ids: left out.
+
+    Returns:
+        <float>, the shape of the query; with `return_attention_scores` also <float32>[batch, 1, 1, size].
+
+    Raises:
+        ValueError: a query with other than 3 or 4 axes, a key or value, `causal`, `segment_ids`, and what
+            `AttentionLayer` raises.
+    """
+
+    supports_cross = False
+    supports_causal = False
+
+    def build(self, query_shape, key_shape=None, value_shape=None):
+        """Creates the weights."""
+        if len(query_shape) not in (3, 4):
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} takes [batch, time, units] or "
+                f"[batch, height, width, units]. Received: query_shape={tuple(query_shape)}"
+            )
+        super().build(query_shape)
+
+    def gate(self, inputs: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the scaled inputs and the scores, <float32>[batch, 1, 1, size].
+
+        Args:
+            inputs: <float>[batch, position..., units] with one or two axes of positions, zeros where masked.
+            valid: <bool>[batch, position..., 1], False where masked.
+        """
+        raise NotImplementedError
+
+    def attend(self, query, memory, **arguments):
+        """Refuses: a gate has no memory."""
+        raise ValueError(
+            f"{type(self).__name__} {self.name!r} looks at its query only: call the layer, or use another "
+            f"attention. Received: key.shape={tuple(memory[0].shape)}, value.shape={tuple(memory[1].shape)}"
+        )
+
+    def call(
+        self,
+        query,
+        key=None,
+        value=None,
+        *,
+        padding_mask=None,
+        causal=False,
+        segment_ids=None,
+        training=None,
+        return_attention_scores=False,
+    ):
+        """Scales the query."""
+        self._refuse(key, value, causal, segment_ids)
+        if padding_mask is None:
+            valid = tf.ones_like(query[..., :1], tf.bool)
+        else:
+            valid = tf.cast(padding_mask, tf.bool)[..., None]
+            query = tf.where(valid, query, tf.zeros_like(query))
+        outputs, scores = self.gate(query, valid)
+        return (outputs, scores) if return_attention_scores else outputs
+
+    def _refuse(self, key, value, causal, segment_ids) -> None:
+        layer = f"{type(self).__name__} {self.name!r}"
+        if key is not None or value is not None:
+            shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (key, value)]
+            raise ValueError(
+                f"{layer} looks at its query only: leave key and value out, or use another attention. "
+                f"Received: key.shape={shapes[0]}, value.shape={shapes[1]}"
+            )
+        if causal:
+            raise ValueError(
+                f"{layer} looks at all positions at once and cannot be causal: use another attention. "
+                "Received: causal=True"
+            )
+        if segment_ids is not None:
+            raise ValueError(
+                f"{layer} looks at all positions of a row at once and cannot keep packed sequences apart: "
+                "leave segment_ids out, or use another attention. Received: segment_ids"
+            )
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        config = super().get_config()
+        del config["dropout"]
+        return config
+
+
+def flatten_positions(tensor: tf.Tensor) -> tf.Tensor:
+    """Returns [batch, positions, features] of [batch, position..., features]."""
+    return keras.ops.reshape(tensor, [keras.ops.shape(tensor)[0], -1, tensor.shape[-1]])

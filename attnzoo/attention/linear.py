@@ -1,0 +1,166 @@
+"""Attention whose time and memory grow with the length, not with its square."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from attnzoo.attention import masks
+from attnzoo.attention.base import AttentionLayer, check_positive, merge_heads, split_heads
+from attnzoo.attention.reference import allowed_pairs
+from attnzoo.attention.terms import length, pair_of_segments
+
+CHUNK = 64
+"""Queries whose weights are written out at a time."""
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class LinearAttention(AttentionLayer):
+    """Multi-head attention with weights that are products of positive features, without a softmax.
+
+        output_i = sum_k (phi(Q_i) . phi(K_k)) V_k / sum_k (phi(Q_i) . phi(K_k))        phi(x) = elu(x) + 1
+                 = phi(Q_i) . [sum_k phi(K_k) V_k^T] / phi(Q_i) . [sum_k phi(K_k)]
+
+    for every head, with Q, K, V and the output projected as in `MultiHeadAttention`. The sums in brackets are
+    the same for all queries, so nothing of the size query x key is made. A causal call keeps running sums, one
+    for each chunk of positions. The weights are written out, at query x key time and memory, for few queries,
+    for queries that continue a memory (`position`), for `segment_ids` and for scores.
+
+    Args:
+        units: width of query and output, a multiple of `num_heads`.
+        num_heads: number of heads, 1 or more.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments, returns: those of `AttentionLayer`; key and value may have any width.
+
+    Raises:
+        ValueError: `units` is not a multiple of `num_heads`, and what `AttentionLayer` raises.
+
+    Reference: Katharopoulos et al. 2020, https://arxiv.org/abs/2006.16236
+    """
+
+    def __init__(self, units: int, num_heads: int = 4, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.num_heads = check_positive("num_heads", num_heads)
+        if units % num_heads:
+            raise ValueError(
+                f"`units` must be a multiple of `num_heads`. Received: units={units}, num_heads={num_heads}"
+            )
+        self.query_projection = self._projection(units, "query")
+        self.key_projection = self._projection(units, "key")
+        self.value_projection = self._projection(units, "value")
+        self.output_projection = self._projection(units, "output")
+
+    @property
+    def memory_dims(self):
+        """Heads, key_dim and value_dim of a memory."""
+        return (self.num_heads, self.units // self.num_heads, self.units // self.num_heads)
+
+    def build_projections(self, query_shape, key_shape, value_shape):
+        """Builds the sublayers."""
+        self.query_projection.build(query_shape)
+        self.key_projection.build(key_shape)
+        self.value_projection.build(value_shape)
+        self.output_projection.build(query_shape)
+
+    def project_query(self, query, position=0):
+        """Returns <float>[batch, heads, query, dim]."""
+        return split_heads(self.query_projection(query), self.num_heads)
+
+    def project_memory(self, key, value, position=0):
+        """Returns key and value, each <float>[batch, heads, key, dim]."""
+        key, value = self.key_projection(key), self.value_projection(value)
+        return split_heads(key, self.num_heads), split_heads(value, self.num_heads)
+
+    def project_output(self, context):
+        """Returns <float>[batch, query, units]."""
+        return self.output_projection(merge_heads(context))
+
+    def attend(
+        self,
+        query,
+        memory,
+        *,
+        padding_mask=None,
+        causal=False,
+        segment_ids=None,
+        position=0,
+        training=None,
+        return_attention_scores=False,
+    ):
+        """Looks at a memory that `project_memory` made. Arguments and results are those of the call."""
+        projected = positive_features(self.project_query(query, position))  # [batch, heads, query, dim]
+        key, value = positive_features(memory[0]), tf.cast(memory[1], tf.float32)
+        if padding_mask is not None:
+            key = tf.where(tf.cast(padding_mask, tf.bool)[:, None, :, None], key, 0.0)
+        # A column of ones sums the weights in the products that sum the values.
+        value = tf.concat([value, tf.ones_like(value[..., :1])], axis=-1)  # [batch, heads, key, dim + 1]
+        queries = length(projected)
+        few = isinstance(queries, int) and queries <= CHUNK
+        continues = causal and not (isinstance(position, int) and position == 0)
+        if few or continues or segment_ids is not None or return_attention_scores:
+            weights = tf.einsum("bhqd,bhkd->bhqk", projected, key)
+            segments = pair_of_segments(segment_ids)
+            distance = masks.distances(queries, length(key), position)
+            allowed = allowed_pairs(distance, segments=segments, causal=causal)
+            weights = weights if allowed is None else tf.where(allowed, weights, 0.0)
+            sums = tf.einsum("bhqk,bhkv->bhqv", weights, value)
+        elif causal:
+            sums = causal_sums(projected, key, value)
+        else:
+            sums = tf.einsum("bhqd,bhdv->bhqv", projected, tf.einsum("bhkd,bhkv->bhdv", key, value))
+        sums, normalizer = sums[..., :-1], sums[..., -1:]  # [batch, heads, query, dim], [batch, heads, query, 1]
+        context = tf.cast(tf.math.divide_no_nan(sums, normalizer), self.compute_dtype)
+        output = self.project_output(context)
+        return (output, tf.math.divide_no_nan(weights, normalizer)) if return_attention_scores else output
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        config = super().get_config()
+        del config["dropout"]
+        return {**config, "num_heads": self.num_heads}
+
+
+def positive_features(inputs: tf.Tensor) -> tf.Tensor:
+    """Returns phi(x) = elu(x) + 1, <float32> of the same shape."""
+    inputs = tf.cast(inputs, tf.float32)
+    # exp(x) and not elu(x) + 1, which is rounded to 0 for x below -17.
+    return tf.where(inputs > 0, inputs + 1, tf.exp(tf.minimum(inputs, 0.0)))
+
+
+def causal_sums(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, chunk: int = CHUNK) -> tf.Tensor:
+    """Sums the values up to each query's own position, weighted by the product of query and key.
+
+        output_i = sum_{k <= i} (query_i . key_k) value_k
+
+    Queries and keys are cut into chunks. A query weighs the keys of its own chunk one by one; those of earlier
+    chunks are in a running sum of key_k value_k^T.
+
+    Args:
+        query: <float>[batch, heads, query, dim].
+        key: <float>[batch, heads, key, dim], of any length; key 0 stands at query 0.
+        value: <float>[batch, heads, key, value_dim].
+        chunk: positions in a chunk, 1 or more.
+
+    Returns:
+        <float>[batch, heads, query, value_dim].
+    """
+    queries = length(query)
+    query, key, value = (_in_chunks(tensor, queries, chunk) for tensor in (query, key, value))
+    weights = tf.einsum("bhcqd,bhckd->bhcqk", query, key)
+    weights = tf.where(masks.causal_mask(chunk, chunk), weights, tf.zeros_like(weights))
+    earlier = tf.cumsum(tf.einsum("bhckd,bhckv->bhcdv", key, value), axis=2, exclusive=True)
+    sums = tf.einsum("bhcqk,bhckv->bhcqv", weights, value) + tf.einsum("bhcqd,bhcdv->bhcqv", query, earlier)
+    batch, heads, chunks, _, dim = keras.ops.shape(sums)
+    return keras.ops.reshape(sums, [batch, heads, chunks * chunk, dim])[:, :, :queries]
+
+
+def _in_chunks(tensor: tf.Tensor, time: int | tf.Tensor, chunk: int) -> tf.Tensor:
+    """Returns [batch, heads, chunks, chunk, dim] with the first `time` positions, zeros behind them."""
+    tensor = tensor[:, :, :time]
+    batch, heads, found, dim = keras.ops.shape(tensor)
+    chunks = -(-time // chunk)
+    padded = tf.pad(tensor, [[0, 0], [0, 0], [0, chunks * chunk - found], [0, 0]])
+    return keras.ops.reshape(padded, [batch, heads, chunks, chunk, dim])
