@@ -7,11 +7,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := translate_dates
 
-.PHONY: help setup demo test test-slow check clean
+.PHONY: help setup demo test test-slow check bench-attention clean
 
 help: ## Show this list
 	@echo "attnzoo: attention models from a YAML file. Start with: make demo"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@echo "Another Python than python3: make setup PYTHON=python3.12"
 
 setup: $(STAMP) ## Make .venv and install attnzoo with all it needs
@@ -41,6 +41,9 @@ check: setup ## Check style and types and run the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+bench-attention: setup ## Time attention beside Keras, and PyTorch and JAX in the Pythons TORCH_PYTHON and JAX_PYTHON
+	$(BIN)/python scripts/bench_attention.py $(OPTIONS)
 
 clean: ## Remove caches and build products; keeps runs/ and .venv/
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,37 +12,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attnzoo.attention.additive import AdditiveAttention
     from attnzoo.attention.base import AttentionLayer
+    from attnzoo.attention.cbam import CBAM
     from attnzoo.attention.dot_product import DotProductAttention
     from attnzoo.attention.kernel import attention
+    from attnzoo.attention.linear import LinearAttention
     from attnzoo.attention.local import LocalAttention
     from attnzoo.attention.multi_head import MultiHeadAttention
     from attnzoo.attention.pooling import AttentionPooling
     from attnzoo.attention.sigmoid import SigmoidAttention
     from attnzoo.attention.spatial import SpatialGate
+    from attnzoo.attention.squeeze_excitation import SqueezeExcitation
     from attnzoo.config.sections import Section
 
 # Name -> module. No module may have the name of an export: importing it would replace the export.
 _MODULES = {
+    "CBAM": "cbam",
     "AdditiveAttention": "additive",
     "AttentionLayer": "base",
     "AttentionPooling": "pooling",
     "DotProductAttention": "dot_product",
+    "LinearAttention": "linear",
     "LocalAttention": "local",
     "MultiHeadAttention": "multi_head",
     "SigmoidAttention": "sigmoid",
     "SpatialGate": "spatial",
+    "SqueezeExcitation": "squeeze_excitation",
     "attention": "kernel",
 }
 
 __all__ = [
+    "CBAM",
     "AdditiveAttention",
     "AttentionLayer",
     "AttentionPooling",
     "DotProductAttention",
+    "LinearAttention",
     "LocalAttention",
     "MultiHeadAttention",
     "SigmoidAttention",
     "SpatialGate",
+    "SqueezeExcitation",
     "attention",
     "build",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -12,10 +12,10 @@ from attnzoo.attention.dropout import check_rate, drop, next_seed
 from attnzoo.attention.reference import allowed_pairs, attention_scores, masked_softmax
 from attnzoo.attention.terms import Segments, length, pair_of_segments
 
-Position = int | tf.Tensor
+Position: TypeAlias = int | tf.Tensor
 """Place in a sequence, an integer or <int>[]."""
-Memory = tuple[tf.Tensor, tf.Tensor]
-"""Projected key <float>[batch, key_heads, key, key_dim] and value <float>[batch, key_heads, key, value_dim]."""
+Memory: TypeAlias = tuple[tf.Tensor, tf.Tensor]
+"""Projected key <float>[batch, key_heads, key, key_dim], value <float>[batch, key_heads, key, value_dim]."""
 
 
 def split_heads(tensor: tf.Tensor, num_heads: int) -> tf.Tensor:
@@ -56,6 +56,9 @@ class AttentionLayer(keras.layers.Layer):
             tensors if query and key differ.
         training: whether dropout is active.
         return_attention_scores: also return the weights, before dropout.
+        mask: the padding mask that Keras passes on with a query, as from `Embedding(mask_zero=True)`; used if
+            there is no `padding_mask`.
+        value_mask: the same of a value.
 
     Returns:
         <float>[batch, query, units]; with `return_attention_scores` also <float32>[batch, heads, query, key],
@@ -75,6 +78,7 @@ class AttentionLayer(keras.layers.Layer):
 
     def __init__(self, units: int, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.units = check_positive("units", units)
         self.dropout = check_rate(dropout)
 
@@ -181,8 +185,12 @@ class AttentionLayer(keras.layers.Layer):
         segment_ids=None,
         training=None,
         return_attention_scores=False,
+        mask=None,
+        value_mask=None,
     ):
         """Projects the memory and attends to it."""
+        if padding_mask is None:
+            padding_mask = mask if value is None else value_mask
         if key is not None and value is None:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r}: a key needs a value; the key alone may be "

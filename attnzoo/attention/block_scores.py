@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,7 @@ from attnzoo.attention import blocks, dropout
 from attnzoo.attention.blocks import Size
 from attnzoo.attention.terms import Inputs, Options, length
 
-Range = tuple[Size, Size]
+Range: TypeAlias = tuple[Size, Size]
 """Start and size."""
 
 
@@ -27,16 +27,15 @@ def cut_out(tensor: tf.Tensor, *ranges: Range | None) -> tf.Tensor:
 
 def write(whole: tf.Tensor, update: tf.Tensor, *starts: Size) -> tf.Tensor:
     """Puts a block at `starts` of the leading axes."""
-    starts = [*starts, *[0] * (whole.shape.rank - len(starts))]
-    return keras.ops.slice_update(whole, starts, tf.cast(update, whole.dtype))
+    rest = [0] * (whole.shape.rank - len(starts))
+    return keras.ops.slice_update(whole, [*starts, *rest], tf.cast(update, whole.dtype))
 
 
 def add(whole: tf.Tensor, update: tf.Tensor, *starts: Size) -> tf.Tensor:
     """Adds a block at `starts` of the leading axes; an axis of size 1 starts at 0."""
-    starts = [0 if whole.shape[axis] == 1 else start for axis, start in enumerate(starts)]
-    sizes = [length(update, axis) for axis in range(whole.shape.rank)]
-    old = cut_out(whole, *zip(starts, sizes, strict=False))
-    return write(whole, old + tf.cast(update, whole.dtype), *starts)
+    begin = [0 if whole.shape[axis] == 1 else start for axis, start in enumerate(starts)]
+    old = cut_out(whole, *((start, length(update, axis)) for axis, start in enumerate(begin)))
+    return write(whole, old + tf.cast(update, whole.dtype), *begin)
 
 
 def product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
@@ -108,7 +107,7 @@ class Work:
         together = targets.scores // (self.shared * self.query.size * self.key.size)
         self.head = blocks.divide(self.key_heads, together)
         self.batch = blocks.divide(length(inputs.query, 0), together // self.key_heads)
-        self.groups = self.batch.count * self.head.count
+        self.groups = self.batch.num * self.head.num
         self.bias = None if inputs.bias is None else self.split(inputs.bias)
         self.distance_bias = None if inputs.distance_bias is None else self.split(inputs.distance_bias, 0)
         self.alibi_slopes = None if inputs.alibi_slopes is None else self.split(inputs.alibi_slopes, 0)
@@ -121,8 +120,8 @@ class Work:
 
     def group(self, number: tf.Tensor) -> tuple[Range, Range]:
         """Returns the examples and key heads of a group that is worked on together."""
-        example = number // self.head.count * self.batch.size
-        return (example, self.batch.size), (number % self.head.count * self.head.size, self.head.size)
+        example = number // self.head.num * self.batch.size
+        return (example, self.batch.size), (number % self.head.num * self.head.size, self.head.size)
 
     def place(self, group: tuple[Range, Range], query_block: tf.Tensor, key_block: tf.Tensor) -> Place:
         """Returns where a block lies."""

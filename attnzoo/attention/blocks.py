@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
-Size = int | tf.Tensor
+Size: TypeAlias = int | tf.Tensor
 """An integer, or <int32>[] where a shape is not known when the program is traced."""
 
 
@@ -29,7 +29,7 @@ class Targets(NamedTuple):
 
 # A block's few arrays of scores stay in the last level cache of a CPU, and its matrix products are large
 # enough to run at full speed. A GPU wants few, large steps.
-CPU = Targets(query=256, key=512, scores=2**20, half_products=False)
+CPU = Targets(query=256, key=256, scores=2**20, half_products=False)
 GPU = Targets(query=1024, key=1024, scores=2**26, half_products=True)
 
 
@@ -39,16 +39,16 @@ def targets() -> Targets:
 
 
 class Axis(NamedTuple):
-    """An axis cut into `count` blocks of `size`; the last one reaches back to be as long as the others."""
+    """An axis cut into `num` blocks of `size`; the last one reaches back to be as long as the others."""
 
     length: Size
     size: Size
-    count: Size
+    num: Size
 
     @property
     def even(self) -> bool:
         """Whether the blocks are known not to overlap."""
-        return isinstance(self.length, int) and self.length == self.size * self.count
+        return isinstance(self.length, int) and self.length == self.size * self.num
 
     def start(self, block: tf.Tensor) -> tf.Tensor:
         """Returns where a block starts, <int32>[]."""
@@ -59,16 +59,16 @@ class Axis(NamedTuple):
 
         Positions may lie outside of the axis; None stands for its end.
         """
-        low = 0 if first is None else tf.clip_by_value(first // self.size, 0, self.count)
-        high = self.count if last is None else tf.clip_by_value(last // self.size + 1, 0, self.count)
+        low = 0 if first is None else tf.clip_by_value(first // self.size, 0, self.num)
+        high = self.num if last is None else tf.clip_by_value(last // self.size + 1, 0, self.num)
         return low, high
 
 
 def cut(length: Size, target: int) -> Axis:
     """Cuts an axis into the least number of blocks of at most `target`, about equal in size."""
-    count = _at_least_one(-(-length // target))
-    size = _at_least_one(-(-length // count))
-    return Axis(length, size, count)
+    num = _at_least_one(-(-length // target))
+    size = _at_least_one(-(-length // num))
+    return Axis(length, size, num)
 
 
 def divide(length: Size, target: Size) -> Axis:

@@ -14,7 +14,7 @@ Score = Literal["dot", "scaled", "general", "concat"]
 
 @keras.saving.register_keras_serializable("attnzoo")
 class DotProductAttention(AttentionLayer):
-    """Scores by the product of query and key, or by one of the two learned scores it was compared with.
+    """Scores by the product of query and key, or by what was proposed beside it.
 
         dot:     e_ik = query_i . key_k
         scaled:  e_ik = query_i . key_k / sqrt(units)
@@ -22,9 +22,8 @@ class DotProductAttention(AttentionLayer):
         concat:  e_ik = v . tanh(W [query_i; key_k])
         weights = softmax_k(e)        output_i = sum_k weights_ik value_k
 
-    For "concat" W [query_i; key_k] is W_q query_i + W_k key_k with the halves of W, units wide, so that nothing
-    is concatenated; it is `AdditiveAttention` without bias. It keeps <float>[batch, query, key, units] in
-    memory, the others <float>[batch, query, key] at most.
+    "concat" is `AdditiveAttention` without a bias: W [query_i; key_k] = W_q query_i + W_k key_k with the two
+    halves of W, so nothing is concatenated. It alone keeps <float>[batch, query, key, units] in memory.
 
     Args:
         units: width of query, value and output.
@@ -35,8 +34,8 @@ class DotProductAttention(AttentionLayer):
     Call arguments, returns: those of `AttentionLayer`; for "general" and "concat" the key may have any width.
 
     Raises:
-        ValueError: unknown `score`, a value (or, for "dot" and "scaled", a key) of another width than `units`,
-            and what `AttentionLayer` raises.
+        ValueError: unknown `score`, a value (for "dot" and "scaled" also a key) of another width than
+            `units`, and what `AttentionLayer` raises.
 
     Reference: Luong et al. 2015, https://arxiv.org/abs/1508.04025
     """
@@ -63,9 +62,9 @@ class DotProductAttention(AttentionLayer):
             self._check_width("key", key_shape)
         else:
             self.key_projection.build(key_shape)
-        if self.query_projection is not None:
-            self.query_projection.build(query_shape)
-            self.score_projection.build(query_shape)
+        for projection in (self.query_projection, self.score_projection):
+            if projection is not None:
+                projection.build(query_shape)
 
     def project_query(self, query, position=0):
         """Returns query, for "concat" times W_q, <float>[batch, 1, query, units]."""

@@ -72,9 +72,12 @@ class Gate(AttentionLayer):
         segment_ids=None,
         training=None,
         return_attention_scores=False,
+        mask=None,
+        value_mask=None,
     ):
         """Scales the query."""
         self._refuse(key, value, causal, segment_ids)
+        padding_mask = mask if padding_mask is None else padding_mask
         if padding_mask is None:
             valid = tf.ones_like(query[..., :1], tf.bool)
         else:
@@ -97,9 +100,10 @@ class Gate(AttentionLayer):
                 "Received: causal=True"
             )
         if segment_ids is not None:
+            ids = segment_ids[0] if isinstance(segment_ids, tuple) else segment_ids
             raise ValueError(
-                f"{layer} looks at all positions of a row at once and cannot keep packed sequences apart: "
-                "leave segment_ids out, or use another attention. Received: segment_ids"
+                f"{layer} looks at all positions at once and cannot keep packed sequences apart: leave "
+                f"segment_ids out, or use another attention. Received: segment_ids.shape={tuple(ids.shape)}"
             )
 
     def get_config(self):

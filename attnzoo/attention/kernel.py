@@ -96,7 +96,7 @@ def attention(
 ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
     """Scaled dot-product attention, softmax(scale * query key^T + biases) value.
 
-    Forward and backward pass are compiled by XLA and take memory for blocks of scores only: extra memory grows
+    Forward and backward pass are compiled by XLA and hold a few blocks of scores only: extra memory grows
     with the length, not with its square. Blocks that a causal mask or a window hides are not computed. Scores
     and sums are float32 whatever the inputs (float64 of float64); a query with nothing to attend to gives
     zeros. In float32 on a GPU the products use TensorFloat-32 unless
@@ -110,8 +110,8 @@ def attention(
             heads / key_heads heads that follow each other (grouped queries), and is not repeated.
         value: <float>[batch, key_heads, key, value_dim], of the type of query and key.
         padding_mask: <bool>[batch, key], True = may attend.
-        segment_ids: <int>[batch, time], the number of the packed sequence that a position belongs to, or a pair
-            <int>[batch, query], <int>[batch, key]. Only positions of one sequence see each other.
+        segment_ids: <int>[batch, time], the number of the packed sequence that a position belongs to, or a
+            pair <int>[batch, query], <int>[batch, key]. Only positions of one sequence see each other.
         causal: a query sees the keys up to its own position.
         window: number of keys that a query sees before and after its own position, 0 or more; a pair for
             (before, after).
@@ -128,8 +128,8 @@ def attention(
         dropout: share of the weights to drop, in [0, 1).
         seed: integer, <int>[] or <int>[2], needed if `dropout` is above 0; it decides what is dropped.
         return_lse: also return the log of the sum of the exponentials of each row.
-        implementation: "xla" for the kernel, "reference" for plain TensorFlow with every score in memory, "auto"
-            for what `choose` says is faster.
+        implementation: "xla" for the kernel, "reference" for plain TensorFlow with every score in memory,
+            "auto" for what `choose` says.
 
     Returns:
         <float>[batch, heads, query, value_dim]; with `return_lse` also <float32>[batch, heads, query],
@@ -140,9 +140,9 @@ def attention(
         ValueError: shapes or types that do not belong together, `dropout` outside [0, 1) or without a seed, a
             window below 0, a cap of 0 or less, an unknown `align` or `implementation`.
 
-    Reference: ALiBi, Press et al. 2022, https://arxiv.org/abs/2108.12409; grouped queries, Ainslie et al. 2023,
-        https://arxiv.org/abs/2305.13245; sinks, Xiao et al. 2024, https://arxiv.org/abs/2309.17453; soft cap,
-        Gemma 2, https://arxiv.org/abs/2408.00118
+    Reference: ALiBi, Press et al. 2022, https://arxiv.org/abs/2108.12409; grouped queries, Ainslie et al.
+        2023, https://arxiv.org/abs/2305.13245; sinks, Xiao et al. 2024, https://arxiv.org/abs/2309.17453;
+        soft cap, Gemma Team 2024, https://arxiv.org/abs/2408.00118
     """
     if implementation not in get_args(Implementation):
         raise ValueError(

@@ -23,10 +23,10 @@ class LinearAttention(AttentionLayer):
         output_i = sum_k (phi(Q_i) . phi(K_k)) V_k / sum_k (phi(Q_i) . phi(K_k))        phi(x) = elu(x) + 1
                  = phi(Q_i) . [sum_k phi(K_k) V_k^T] / phi(Q_i) . [sum_k phi(K_k)]
 
-    for every head, with Q, K, V and the output projected as in `MultiHeadAttention`. The sums in brackets are
-    the same for all queries, so nothing of the size query x key is made. A causal call keeps running sums, one
-    for each chunk of positions. The weights are written out, at query x key time and memory, for few queries,
-    for queries that continue a memory (`position`), for `segment_ids` and for scores.
+    in every head, with Q, K, V and the output projected as in `MultiHeadAttention`. The sums in brackets are
+    the same for all queries, so nothing of the size query x key is made; a causal call has running sums, one
+    for each chunk of positions (`causal_sums`). The weights are written out, at the price of query x key, for
+    few queries, for causal queries that do not start at 0 (`position`), for `segment_ids` and for scores.
 
     Args:
         units: width of query and output, a multiple of `num_heads`.
@@ -108,13 +108,13 @@ class LinearAttention(AttentionLayer):
             weights = weights if allowed is None else tf.where(allowed, weights, 0.0)
             sums = tf.einsum("bhqk,bhkv->bhqv", weights, value)
         elif causal:
-            sums = causal_sums(projected, key, value)
+            sums = causal_sums(projected, key, value, CHUNK)
         else:
             sums = tf.einsum("bhqd,bhdv->bhqv", projected, tf.einsum("bhkd,bhkv->bhdv", key, value))
-        sums, normalizer = sums[..., :-1], sums[..., -1:]  # [batch, heads, query, dim], [batch, heads, query, 1]
-        context = tf.cast(tf.math.divide_no_nan(sums, normalizer), self.compute_dtype)
+        total = sums[..., -1:]  # of the weights, [batch, heads, query, 1]
+        context = tf.cast(tf.math.divide_no_nan(sums[..., :-1], total), self.compute_dtype)
         output = self.project_output(context)
-        return (output, tf.math.divide_no_nan(weights, normalizer)) if return_attention_scores else output
+        return (output, tf.math.divide_no_nan(weights, total)) if return_attention_scores else output
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -130,13 +130,13 @@ def positive_features(inputs: tf.Tensor) -> tf.Tensor:
     return tf.where(inputs > 0, inputs + 1, tf.exp(tf.minimum(inputs, 0.0)))
 
 
-def causal_sums(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, chunk: int = CHUNK) -> tf.Tensor:
+def causal_sums(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, chunk: int) -> tf.Tensor:
     """Sums the values up to each query's own position, weighted by the product of query and key.
 
         output_i = sum_{k <= i} (query_i . key_k) value_k
 
-    Queries and keys are cut into chunks. A query weighs the keys of its own chunk one by one; those of earlier
-    chunks are in a running sum of key_k value_k^T.
+    Queries and keys are cut into chunks. A query weighs the keys of its own chunk one by one; those of the
+    chunks before are in a running sum of key_k value_k^T.
 
     Args:
         query: <float>[batch, heads, query, dim].

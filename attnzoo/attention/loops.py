@@ -1,14 +1,14 @@
-"""Scaled dot-product attention compiled by XLA, with a gradient of its own.
+"""The kernel's forward and backward pass, each one program of XLA.
 
 The scores are never all in memory: loops go over blocks of queries and keys, the forward pass with a running
 softmax, the backward pass with the weights computed again from the log of each row's sum (lse).
 
-    S  = cap(scale Q K^T + bias)    P  = exp(S - lse)       O  = (P * M) V       M: dropout, 0 or 1 / (1 - rate)
-    D  = rowsum(dO * O) - dlse      dP = (dO V^T) * M       dS = P * (dP - D) * cap'
-    dQ = scale dS K                 dK = scale dS^T Q       dV = (P * M)^T dO    dbias = dS
+    S  = cap(scale Q K^T + bias)    P  = exp(S - lse)     O  = (P * M) V      M: dropout, 0 or 1 / (1 - rate)
+    D  = rowsum(dO * O) - dlse      dP = (dO V^T) * M     dS = P * (dP - D) * cap'
+    dQ = scale dS K                 dK = scale dS^T Q     dV = (P * M)^T dO   dbias = dS
 
-A block is held as S^T, [key, query], so that the sums of the softmax run over the major axis and every product
-is one of two matrices as they lie in memory: the forms that XLA is fast at on a CPU.
+A block is held as S^T, [key, query], so that the sums of the softmax run over the major axis and every
+product is one of two matrices as they lie in memory: the forms that XLA is fast at on a CPU.
 
 Reference: Rabe and Staats 2021, https://arxiv.org/abs/2112.05682; Dao 2023, https://arxiv.org/abs/2307.08691
 """
@@ -48,7 +48,9 @@ def forward(inputs: Inputs, options: Options, targets: Targets) -> tuple[tf.Tens
 
         def query_step(query_block, output, lse):
             rows = work.place(group, query_block, 0).row
-            block_query = join_rows(cut_out(query, None, None, None, None, rows))  # [..., dim, shared * query]
+            block_query = join_rows(
+                cut_out(query, None, None, None, None, rows)
+            )  # [..., dim, shared * query]
 
             def key_step(key_block, highest, total, context):
                 place = work.place(group, query_block, key_block)._replace(first_row=None)
@@ -64,7 +66,9 @@ def forward(inputs: Inputs, options: Options, targets: Targets) -> tuple[tf.Tens
                 update = product(block_value, tf.cast(join_rows(weights), work.product_dtype))
                 return new_highest, total, context * join_rows(decay)[:, :, None] + update
 
-            highest, total, context = _repeat(key_step, *work.keys_of(query_block), _no_keys(work, group, value))
+            highest, total, context = _repeat(
+                key_step, *work.keys_of(query_block), _no_keys(work, group, value)
+            )
             context = tf.reshape(context, [*_sizes(value, 3), work.shared, work.query.size])
             context = tf.math.divide_no_nan(context, total[:, :, None])
             starts = (group[0][0], group[1][0], 0, rows[0])
@@ -72,7 +76,7 @@ def forward(inputs: Inputs, options: Options, targets: Targets) -> tuple[tf.Tens
             # The log of a row without any key is that of 0.
             return output, write(lse, tf.where(total > 0, highest, 0) + tf.math.log(total), *starts)
 
-        return _repeat(query_step, 0, work.query.count, (output, lse))
+        return _repeat(query_step, 0, work.query.num, (output, lse))
 
     axes = [*_sizes(all_queries, 4)]
     output = tf.zeros([*axes, length(inputs.value, 3)], inputs.value.dtype)
@@ -120,7 +124,9 @@ def backward(
 
     def group_step(number, query_gradient, key_gradient, value_gradient, *bias_gradients):
         group = work.group(number)
-        part = _Part(work, group, *(cut_out(tensor, *group) for tensor in (*of_rows, inputs.key, inputs.value)))
+        part = _Part(
+            work, group, *(cut_out(tensor, *group) for tensor in (*of_rows, inputs.key, inputs.value))
+        )
 
         def key_step(key_block, query_part, key_part, value_part, *bias_gradients):
             keys = work.place(group, 0, key_block).column
@@ -134,7 +140,7 @@ def backward(
             return query_part, key_part, add(value_part, of_value, 0, 0, keys[0]), *bias_gradients
 
         state = (*part.no_gradients(), *bias_gradients)
-        query_part, key_part, value_part, *bias_gradients = _repeat(key_step, 0, work.key.count, state)
+        query_part, key_part, value_part, *bias_gradients = _repeat(key_step, 0, work.key.num, state)
         query_part = tf.transpose(query_part, [0, 1, 3, 4, 2])  # [batch, key_head, shared, query, dim]
         starts = (group[0][0], group[1][0])
         return (
@@ -172,7 +178,9 @@ class _Part:
 
     def no_gradients(self) -> list[tf.Tensor]:
         """Returns zeros for the gradients of query (dim first), key and value."""
-        return [tf.zeros_like(tensor, self.work.dtype) for tensor in (self.query_columns, self.key, self.value)]
+        return [
+            tf.zeros_like(tensor, self.work.dtype) for tensor in (self.query_columns, self.key, self.value)
+        ]
 
     def no_gradient(self, keys: Range) -> list[tf.Tensor]:
         """Returns zeros for the gradients of a block of keys and values."""
@@ -206,7 +214,7 @@ class _Part:
         of_scores = weights * (of_weights - correction)
         if options.soft_cap is not None:
             of_scores *= 1 - tf.square(block.scores / options.soft_cap)
-        bias_gradients = work.add_bias_gradients(bias_gradients, of_scores, place)
+        added = work.add_bias_gradients(bias_gradients, of_scores, place)
         of_scores = tf.cast(join_rows(of_scores), work.product_dtype)
         dropped = tf.cast(join_rows(dropped), work.product_dtype)
         of_query = product(cut_out(self.key_columns, None, None, None, place.column), of_scores)
@@ -215,5 +223,5 @@ class _Part:
             add(query_part, of_query, 0, 0, 0, 0, place.row[0]),
             of_key + product(of_scores, self._rows(self.query, place)),
             of_value + product(dropped, self._rows(self.upstream, place)),
-            *bias_gradients,
+            *added,
         )

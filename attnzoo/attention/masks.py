@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import tensorflow as tf
 
-Align = Literal["top_left", "bottom_right"] | int | tf.Tensor
+Align: TypeAlias = Literal["top_left", "bottom_right"] | int | tf.Tensor
 """Where the first query stands among the keys; see `query_start`."""
 
 
@@ -45,7 +45,8 @@ def query_start(
     if isinstance(align, str):
         if align not in ("top_left", "bottom_right"):
             raise ValueError(
-                f'`align` must be "top_left", "bottom_right" or the position of query 0. Received: align={align!r}'
+                '`align` must be "top_left", "bottom_right" or the position of query 0. '
+                f"Received: align={align!r}"
             )
         return 0 if align == "top_left" else key_length - query_length
     return align if isinstance(align, int) else tf.cast(align, tf.int32)

@@ -63,10 +63,11 @@ class DotProductOptions(Section):
     """Options of `DotProductAttention`."""
 
     name: Literal["dot_product"] = Field(
-        "dot_product", description="Luong: query . key, with one matrix at most."
+        "dot_product", description="Luong: query . key, or a learned score of the two."
     )
-    score: Literal["dot", "scaled", "general"] = Field(
-        "scaled", description="dot: q . k; scaled: q . k / sqrt(width); general: q . W k."
+    score: Literal["dot", "scaled", "general", "concat"] = Field(
+        "scaled",
+        description="dot: q . k; scaled: q . k / sqrt(width); general: q . W k; concat: v . tanh(W [q; k]).",
     )
     dropout: Rate = Field(0.0, description=_DROPOUT)
 
@@ -94,15 +95,66 @@ class SpatialOptions(Section):
     )
 
 
+_RATIO = "Channels of the model for each unit of the hidden layer that gates them; it has one unit at least."
+
+
+class SqueezeExcitationOptions(Section):
+    """Options of `SqueezeExcitation`."""
+
+    name: Literal["squeeze_excitation"] = Field(
+        "squeeze_excitation",
+        description="Gate: each channel times a factor that comes from the mean; within one sequence only.",
+    )
+    ratio: PositiveInt = Field(16, description=_RATIO)
+
+
+class CBAMOptions(Section):
+    """Options of `CBAM`."""
+
+    name: Literal["cbam"] = Field(
+        "cbam",
+        description="Gate: over channels, then over positions by convolution; within one sequence only.",
+    )
+    ratio: PositiveInt = Field(16, description=_RATIO)
+    kernel_size: PositiveInt = Field(7, description="Positions that the convolution sees along each axis.")
+
+
+class LinearOptions(Section):
+    """Options of `LinearAttention`."""
+
+    name: Literal["linear"] = Field(
+        "linear", description="Products of elu + 1 in place of the softmax: linear in the length."
+    )
+    num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
+
+
 def _named(value: Any) -> Any:
     """`additive` is short for `{name: additive}`."""
     return {"name": value} if isinstance(value, str) else value
 
 
 _Mechanism = (
-    MultiHeadOptions | LocalOptions | AdditiveOptions | DotProductOptions | SigmoidOptions | SpatialOptions
+    MultiHeadOptions
+    | LocalOptions
+    | LinearOptions
+    | AdditiveOptions
+    | DotProductOptions
+    | SigmoidOptions
+    | SpatialOptions
+    | SqueezeExcitationOptions
+    | CBAMOptions
 )
-_Name = Literal["multi_head", "local", "additive", "dot_product", "sigmoid", "spatial"]
+_Name = Literal[
+    "multi_head",
+    "local",
+    "linear",
+    "additive",
+    "dot_product",
+    "sigmoid",
+    "spatial",
+    "squeeze_excitation",
+    "cbam",
+]
 _Discriminated = Annotated[_Mechanism, Field(discriminator="name")]
 
 AttentionOptions = Annotated[
@@ -120,3 +172,15 @@ def parse(options: Section | Mapping[str, Any] | str) -> _Mechanism:
         pydantic.ValidationError: unknown name or option, or a value out of range.
     """
     return _ADAPTER.validate_python(dict(options) if isinstance(options, Mapping) else options)
+
+
+def across(options: Section | Mapping[str, Any] | str) -> _Mechanism:
+    """Returns the options of the same attention for looking at another sequence.
+
+    Distances between positions of two sequences say little, so windows and marks of position are left out.
+    """
+    parsed = parse(options)
+    if not isinstance(parsed, _HeadOptions):
+        return parsed
+    shared = {field: getattr(parsed, field) for field in _HeadOptions.model_fields if field != "name"}
+    return MultiHeadOptions(**{**shared, "position": "none"})

@@ -28,10 +28,11 @@ def rotate(tensor: tf.Tensor, position: int | tf.Tensor = 0) -> tf.Tensor:
     Reference: Su et al. 2021, https://arxiv.org/abs/2104.09864
     """
     # Angles in float32: half precision cannot hold a position above a few hundred.
-    positions = tf.cast(tf.range(length(tensor)) + tf.cast(position, tf.int32), tf.float32)  # [time]
-    exponents = tf.range(0, tensor.shape[-1], 2, dtype=tf.float32) / tensor.shape[-1]  # [dim / 2]
+    dtype = tf.float64 if tensor.dtype == tf.float64 else tf.float32
+    positions = tf.cast(tf.range(length(tensor)) + tf.cast(position, tf.int32), dtype)  # [time]
+    exponents = tf.range(0, tensor.shape[-1], 2, dtype=dtype) / tensor.shape[-1]  # [dim / 2]
     angles = positions[:, None] * BASE**-exponents  # [time, dim / 2]
     cosine, sine = tf.cos(angles), tf.sin(angles)
-    first, second = tf.split(tf.cast(tensor, tf.float32), 2, axis=-1)  # [batch, heads, time, dim / 2]
+    first, second = tf.split(tf.cast(tensor, dtype), 2, axis=-1)  # [batch, heads, time, dim / 2]
     turned = tf.concat([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
     return tf.cast(turned, tensor.dtype)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
 from attnzoo.attention import masks
 from attnzoo.attention.dropout import check_rate, seed_words
 
-Window = int | tuple[int, int]
+Window: TypeAlias = int | tuple[int, int]
 """Keys that a query sees before and after its own position; one number stands for both."""
-Segments = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
+Segments: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
 """Numbers of packed sequences, <int>[batch, time], or one tensor for the queries and one for the keys."""
 
 
@@ -64,7 +64,8 @@ class Inputs(NamedTuple):
     def with_sources(self, sources) -> Inputs:
         """Returns the same inputs with other tensors in the places of `sources`."""
         rest = iter(sources)
-        return Inputs(*[None if tensor is None else next(rest) for tensor in self[:7]], *self[7:])
+        named = zip(self._fields[:7], self[:7], strict=True)
+        return self._replace(**{name: next(rest) for name, tensor in named if tensor is not None})
 
 
 def prepare(
@@ -99,7 +100,13 @@ def prepare(
         raise ValueError(f"Dropout needs a seed: pass seed=<integer>. Received: dropout={dropout}, seed=None")
     if soft_cap is not None and soft_cap <= 0:
         raise ValueError(f"`soft_cap` must be above 0. Received: soft_cap={soft_cap}")
-    bias = _tensor("bias", bias, 4, query.shape[:3].concatenate(key.shape[2]), "[batch, heads, query, key]")
+    bias = _broadcastable(
+        "bias",
+        bias,
+        (*query.shape[:3], key.shape[2]),
+        [length(query, 0), heads, *lengths],
+        "[batch, heads, query, key]",
+    )
     both = None if None in (query.shape[2], key.shape[2]) else query.shape[2] + key.shape[2] - 1
     distance_bias = _exact("distance_bias", distance_bias, (heads, both), "[heads, query + key - 1]")
     alibi_slopes = _exact("alibi_slopes", alibi_slopes, (heads,), "[heads]")
@@ -160,20 +167,30 @@ def _check_products(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> None:
         )
 
 
-def _tensor(name: str, tensor, rank: int, broadcast_to: tf.TensorShape, axes: str) -> tf.Tensor | None:
+def _broadcastable(name: str, tensor, shape: tuple, sizes: list, axes: str) -> tf.Tensor | None:
     """Returns a tensor that broadcasts to the scores."""
     if tensor is None:
         return None
     tensor = tf.convert_to_tensor(tensor)
-    fits = tensor.shape.rank == rank and all(
+    fits = tensor.shape.rank == len(shape) and all(
         own in (None, 1) or other is None or own == other
-        for own, other in zip(tensor.shape, broadcast_to, strict=True)
+        for own, other in zip(tensor.shape, shape, strict=True)
     )
     if not fits:
         raise ValueError(
-            f"`{name}` must broadcast to {axes} = {broadcast_to}. Received: {name}.shape={tensor.shape}"
+            f"`{name}` must broadcast to {axes} = {shape}. Received: {name}.shape={tensor.shape}"
         )
-    return tensor
+    if None not in tensor.shape:
+        return tensor
+    # Whether an axis of unknown size is broadcast has to be known when the program is traced.
+    own = tf.unstack(tf.shape(tensor))
+    return tf.broadcast_to(
+        tensor,
+        [
+            tf.maximum(own[axis], full) if tensor.shape[axis] is None else own[axis]
+            for axis, full in enumerate(sizes)
+        ],
+    )
 
 
 def _exact(name: str, tensor, shape, axes: str, dtype: tf.DType | None = None) -> tf.Tensor | None:
@@ -196,7 +213,7 @@ def pair_of_segments(ids: Segments | None) -> tuple[tf.Tensor, tf.Tensor] | None
 def _segments(ids: Segments | None, query: tf.Tensor, key: tf.Tensor):
     if ids is None:
         return None, None
-    of_queries, of_keys = pair_of_segments(ids)
+    of_queries, of_keys = ids if isinstance(ids, tuple) else (ids, ids)
     shapes = (query.shape[0], query.shape[2]), (key.shape[0], key.shape[2])
     axes = "[batch, query]", "[batch, key]"
     return tuple(
@@ -210,7 +227,5 @@ def _sides(window: Window | None) -> tuple[int, int] | None:
         return None
     left, right = (window, window) if isinstance(window, int) else window
     if left < 0 or right < 0:
-        raise ValueError(
-            f"A window reaches 0 or more keys to each side. Received: window=({left}, {right})"
-        )
+        raise ValueError(f"A window reaches 0 or more keys to each side. Received: window=({left}, {right})")
     return left, right

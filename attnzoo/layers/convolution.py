@@ -9,6 +9,7 @@ import keras
 
 from attnzoo import attention as attention_layers
 from attnzoo.attention.base import check_positive
+from attnzoo.attention.gate import Gate
 from attnzoo.attention.options import parse
 from attnzoo.config.sections import Section
 
@@ -88,7 +89,7 @@ class ConvStage(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class FeatureMapAttention(keras.layers.Layer):
-    """Self attention over the positions of a feature map, row by row.
+    """Self attention over the positions of a feature map, row by row; a `Gate` sees the map as it is.
 
     Args:
         units: channels of the map.
@@ -127,16 +128,18 @@ class FeatureMapAttention(keras.layers.Layer):
         """Builds the attention."""
         batch, height, width, channels = inputs_shape
         positions = None if height is None or width is None else height * width
-        self.attention.build((batch, positions, channels))
+        self.attention.build(inputs_shape if self._takes_maps else (batch, positions, channels))
         self.built = True
 
+    @property
+    def _takes_maps(self) -> bool:
+        return isinstance(self.attention, Gate)
+
     def call(self, inputs, *, training=None, return_attention_scores=False):
-        """Flattens the map, attends, and restores it."""
+        """Flattens the map unless the attention takes it as it is, attends, and restores it."""
         batch, height, width, units = keras.ops.shape(inputs)
-        positions = keras.ops.reshape(inputs, [batch, height * width, units])
-        outputs = self.attention(
-            positions, training=training, return_attention_scores=return_attention_scores
-        )
+        flat = inputs if self._takes_maps else keras.ops.reshape(inputs, [batch, height * width, units])
+        outputs = self.attention(flat, training=training, return_attention_scores=return_attention_scores)
         outputs, scores = outputs if return_attention_scores else (outputs, None)
         outputs = keras.ops.reshape(outputs, [batch, height, width, units])
         if self.residual:

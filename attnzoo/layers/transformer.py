@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from attnzoo import attention as attention_layers
 from attnzoo.attention.base import AttentionLayer, Memory, check_positive
-from attnzoo.attention.options import parse
+from attnzoo.attention.options import across, parse
 from attnzoo.config.sections import Section
 from attnzoo.layers.connection import Connection, FeedForward, Norm
 
@@ -163,7 +163,8 @@ class DecoderBlock(_Block):
     Args:
         units: width of input and output.
         attention: options of the self attention, or its name.
-        cross_attention: options of the attention to the source, or its name; None for those of `attention`.
+        cross_attention: options of the attention to the source, or its name; None for those of `attention`
+            without its marks of position and its window.
         feed_forward_units: hidden width of the feed-forward part; 0 for none.
         dropout: share dropped behind each part and inside the feed-forward part, in [0, 1).
         norm: "pre", "post" or "none".
@@ -201,7 +202,7 @@ class DecoderBlock(_Block):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, attention, feed_forward_units, dropout, norm, residual, **kwargs)
-        cross_attention = attention if cross_attention is None else cross_attention
+        cross_attention = across(attention) if cross_attention is None else cross_attention
         self._arguments["cross_attention"] = parse(cross_attention).model_dump()
         self.cross_attention = self._attention(cross_attention, "cross_attention")
         self.cross_connection = self._connection("cross_connection")
@@ -235,12 +236,19 @@ class DecoderBlock(_Block):
         return (outputs, scores) if return_attention_scores else outputs
 
     def _after_self_attention(
-        self, hidden: tf.Tensor, memory: Memory, source_mask: tf.Tensor | None, training, with_scores: bool
+        self,
+        hidden: tf.Tensor,
+        memory: Memory,
+        source_mask: tf.Tensor | None,
+        training: bool | None,
+        with_scores: bool,
+        position: int | tf.Tensor = 0,
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         outputs = self.cross_attention.attend(
             self.cross_connection.enter(hidden),
             memory,
             padding_mask=source_mask,
+            position=position,
             training=training,
             return_attention_scores=with_scores,
         )
@@ -302,7 +310,7 @@ class DecoderBlock(_Block):
         outputs = self.attention.attend(query, (key, value), causal=True, position=position)
         hidden = self.attention_connection.leave(inputs, outputs, False)
         outputs, scores = self._after_self_attention(
-            hidden, caches.cross_memory, source_mask, False, return_attention_scores
+            hidden, caches.cross_memory, source_mask, False, return_attention_scores, position
         )
         caches = DecoderCaches((key, value), caches.cross_memory)
         return (outputs, caches, scores) if return_attention_scores else (outputs, caches)

@@ -1,31 +1,40 @@
+import re
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from attnzoo.attention import kernel, reference
-from attnzoo.attention.kernel import attention
+from attnzoo.attention import reference
+from attnzoo.attention.dropout import keep_mask, seed_words
+from attnzoo.attention.kernel import attention, choose
 
-BATCH, HEADS, QUERY, KEY, DIM, VALUE_DIM = 2, 3, 5, 11, 7, 13
+BATCH, HEADS, KEY_HEADS, QUERY, KEY, DIM, VALUE_DIM = 2, 6, 3, 5, 11, 7, 13
+every_implementation = pytest.mark.parametrize("implementation", ["xla", "reference", "auto"])
+both_implementations = pytest.mark.parametrize("implementation", ["xla", "reference"])
 
 
-def tensors(query=QUERY, key=KEY, batch=BATCH, heads=HEADS, dtype=tf.float32, seed=0):
-    generator = np.random.default_rng(seed)
-    shapes = [(batch, heads, query, DIM), (batch, heads, key, DIM), (batch, heads, key, VALUE_DIM)]
-    return [tf.constant(generator.standard_normal(shape), dtype) for shape in shapes]
+def normal(*shape, seed=0, dtype=tf.float32):
+    return tf.constant(np.random.default_rng(seed).standard_normal(shape), dtype)
+
+
+def tensors(query=QUERY, key=KEY, batch=BATCH, heads=HEADS, key_heads=KEY_HEADS, dtype=tf.float32):
+    return [
+        normal(batch, heads, query, DIM, seed=1, dtype=dtype),
+        normal(batch, key_heads, key, DIM, seed=2, dtype=dtype),
+        normal(batch, key_heads, key, VALUE_DIM, seed=3, dtype=dtype),
+    ]
 
 
 def mask(lengths=(4, 0), key=KEY):
     return tf.sequence_mask(lengths, key)
 
 
-def outputs_and_gradients(sources, bias=None, **options):
-    sources = [*sources, bias] if bias is not None else sources
+def outputs_and_gradients(sources, **terms):
+    """Returns output, lse and the gradients of a loss that both take part in."""
     with tf.GradientTape() as tape:
         tape.watch(sources)
-        output, lse = attention(*sources[:3], bias=bias, return_lse=True, **options)
-        # Both outputs matter, each with a gradient that differs between elements.
+        output, lse = attention(*sources, return_lse=True, **terms)
         loss = tf.reduce_sum(tf.sin(tf.cast(output, tf.float32)))
         loss += tf.reduce_sum(tf.cos(tf.where(tf.math.is_inf(lse), 0.0, lse)))
     return [output, lse, *tape.gradient(loss, sources)]
@@ -38,84 +47,52 @@ def assert_all_close(found, expected, tolerance=3e-5):
         )
 
 
-CASES = {
-    "plain": {},
-    "padding": {"padding_mask": mask()},
-    "causal": {"causal": True, "scale": 0.3},
-    "causal and padding": {"causal": True, "padding_mask": mask()},
-    "dropout": {"dropout": 0.3, "seed": 4, "padding_mask": mask()},
-    "bias": {"bias": np.random.default_rng(1).standard_normal((1, HEADS, 1, KEY))},
-    "full bias": {"bias": np.random.default_rng(2).standard_normal((BATCH, 1, QUERY, KEY)), "causal": True},
-}
-
-
-@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
-def test_kernel_and_its_gradients_equal_the_reference(options):
-    options = dict(options)
-    if "bias" in options:
-        options["bias"] = tf.constant(options["bias"], tf.float32)
-    expected = outputs_and_gradients(tensors(), implementation="reference", **options)
-    assert_all_close(outputs_and_gradients(tensors(), implementation="xla", **options), expected)
-
-
-@pytest.mark.parametrize(("query", "key"), [(19, 19), (17, 5), (11, 17)])
-def test_blocks_change_nothing(monkeypatch, query, key):
-    monkeypatch.setattr(kernel, "_blocks", lambda *_: [kernel._Block(0, query, None)])
-    bias = tf.constant(np.random.default_rng(3).standard_normal((1, HEADS, query, 1)), tf.float32)
-    options = {"causal": True, "dropout": 0.2, "seed": 5, "padding_mask": mask((3, 5), key), "bias": bias}
-    expected = outputs_and_gradients(tensors(query, key), implementation="reference", **options)
-    starts = range(0, query, 7)
-    blocks = [kernel._Block(i, min(i + 7, query), min(i + 7, query, key)) for i in starts]
-    monkeypatch.setattr(kernel, "_blocks", lambda *_: blocks)
-    # New functions: the module's own remember programs traced with other blocks.
-    for name in ("_forward", "_backward"):
-        compiled = tf.function(getattr(kernel, name).python_function, jit_compile=True)
-        monkeypatch.setattr(kernel, name, compiled)
-    assert_all_close(outputs_and_gradients(tensors(query, key), implementation="xla", **options), expected)
-
-
-@settings(max_examples=30, deadline=None)
-@given(query=st.integers(1, 5000), key=st.integers(1, 5000), causal=st.booleans())
-def test_blocks_cover_every_query_once_and_every_key_it_may_see(query, key, causal):
-    blocks = kernel._blocks(query, key, causal)
-    assert len(blocks) <= 16
-    position = 0
-    for block in blocks:
-        stop = query if block.stop is None else block.stop
-        assert block.start == position < stop
-        seen = key if block.key_stop is None else block.key_stop
-        assert seen >= (min(stop, key) if causal else key)
-        position = stop
-    assert position == query
-
-
-def test_long_sequences_are_split_and_unknown_lengths_are_not():
-    assert len(kernel._blocks(512, 512, True)) == 1
-    assert [block.key_stop for block in kernel._blocks(700, 700, True)] == [256, 512, 700]
-    assert len(kernel._blocks(None, 4096, False)) == 1
-
-
-def test_long_causal_attention_equals_the_reference():
-    query, key, value = tensors(601, 601, batch=1, heads=2)
-    expected = attention(query, key, value, causal=True, implementation="reference")
-    assert_all_close([attention(query, key, value, causal=True)], [expected])
-
-
-def test_golden_numbers():
+@every_implementation
+def test_golden_numbers(implementation):
     query = tf.constant([[[[1.0], [0.0]]]])
     key = value = tf.constant([[[[0.0], [np.log(3.0)]]]])  # e^0 : e^log 3 = 1 : 3
-    output, lse = attention(query, key, value, return_lse=True)
+    output, lse = attention(query, key, value, return_lse=True, implementation=implementation)
     np.testing.assert_allclose(output[0, 0, :, 0], [0.75 * np.log(3), 0.5 * np.log(3)], rtol=1e-6)
     np.testing.assert_allclose(lse[0, 0], [np.log(4), np.log(2)], rtol=1e-6)
-    np.testing.assert_allclose(
-        reference.attention_scores(query, key)[0, 0], [[0.25, 0.75], [0.5, 0.5]], rtol=1e-6
-    )
 
 
-@pytest.mark.parametrize("implementation", ["xla", "reference"])
-def test_row_with_nothing_to_attend_to_is_zero_with_finite_gradients(implementation):
-    options = {"padding_mask": mask(), "implementation": implementation}
-    output, lse, *gradients = outputs_and_gradients(tensors(), **options)
+def test_golden_numbers_of_every_term():
+    """With products of 0 the weights are what the terms alone make them."""
+    query, key, value = tf.zeros([1, 1, 2, 1]), tf.zeros([1, 1, 3, 1]), tf.eye(3)[None, None]
+
+    def weights(**terms):
+        return attention(query, key, value, implementation="reference", **terms)[0, 0].numpy().tolist()
+
+    def near(*rows):
+        return [pytest.approx(row, abs=1e-6) for row in rows]
+
+    third = 1 / 3
+    log = np.log(np.array([1, 2, 3, 4], np.float32))
+    assert weights(padding_mask=[[True, False, True]]) == near([0.5, 0, 0.5], [0.5, 0, 0.5])
+    assert weights(segment_ids=([[4, 5]], [[4, 5, 5]])) == near([1, 0, 0], [0, 0.5, 0.5])
+    assert weights(causal=True) == near([1, 0, 0], [0.5, 0.5, 0])
+    assert weights(causal=True, align="bottom_right") == near([0.5, 0.5, 0], [third, third, third])
+    assert weights(causal=True, align=-1) == near([0, 0, 0], [1, 0, 0])
+    assert weights(window=0, align=1) == near([0, 1, 0], [0, 0, 1])
+    assert weights(window=(1, 0), align=tf.constant(2)) == near([0, 0.5, 0.5], [0, 0, 1])
+    assert weights(bias=log[None, None, None, :3]) == near([1 / 6, 1 / 3, 1 / 2], [1 / 6, 1 / 3, 1 / 2])
+    # The last query and key 0 come first.
+    assert weights(distance_bias=log[None]) == near([2 / 9, 3 / 9, 4 / 9], [1 / 6, 2 / 6, 3 / 6])
+    assert weights(alibi_slopes=log[1:2]) == near([4 / 7, 2 / 7, 1 / 7], [1 / 4, 2 / 4, 1 / 4])
+    assert weights(sink=log[2:3]) == near([1 / 6, 1 / 6, 1 / 6], [1 / 6, 1 / 6, 1 / 6])
+    far = tf.constant([[[[-99.0, 99.0, 0.0]]]])
+    total = 1 / 2 + 2 + 1  # e^(c tanh(far / c)) with c = log 2
+    assert weights(bias=far, soft_cap=float(log[1])) == near(*[[0.5 / total, 2 / total, 1 / total]] * 2)
+
+
+@both_implementations
+@pytest.mark.parametrize(
+    "terms",
+    [{"padding_mask": mask()}, {"causal": True, "window": (1, 2), "align": tf.constant(-QUERY)}],
+    ids=["padding", "position"],
+)
+def test_row_with_nothing_to_attend_to_is_zero_with_finite_gradients(terms, implementation):
+    output, lse, *gradients = outputs_and_gradients(tensors(), implementation=implementation, **terms)
     assert (output.numpy()[1] == 0).all()
     assert (lse.numpy()[1] == -np.inf).all()
     for gradient in gradients:
@@ -123,88 +100,292 @@ def test_row_with_nothing_to_attend_to_is_zero_with_finite_gradients(implementat
         assert (gradient.numpy()[1] == 0).all()
 
 
-def test_gradient_of_the_gradient_equals_the_reference():
-    def second_order(implementation):
-        sources = tensors()
-        with tf.GradientTape() as outer:
-            outer.watch(sources)
-            gradients = outputs_and_gradients(
-                sources, implementation=implementation, padding_mask=mask(), dropout=0.3, seed=7
-            )[2:]
-            loss = sum(tf.reduce_sum(tf.sin(gradient)) for gradient in gradients)
-        return outer.gradient(loss, sources)
-
-    assert_all_close(second_order("xla"), second_order("reference"))
-    assert_all_close(tf.function(second_order)("xla"), second_order("reference"))
+@both_implementations
+@pytest.mark.parametrize("soft_cap", [None, 2.0])
+def test_bias_of_minus_infinity_forbids_the_pair(soft_cap, implementation):
+    allowed = np.random.default_rng(5).random((BATCH, 1, 1, KEY)) < 0.5
+    allowed[1] = False
+    terms = {"soft_cap": soft_cap, "implementation": implementation}
+    found = outputs_and_gradients(tensors(), bias=tf.where(allowed, 0.0, -np.inf), **terms)
+    assert_all_close(found, outputs_and_gradients(tensors(), padding_mask=allowed[:, 0, 0], **terms))
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_inside_another_function_with_unknown_lengths(jit_compile):
-    specification = [
-        tf.TensorSpec([None, HEADS, None, DIM]),
-        tf.TensorSpec([None, HEADS, None, DIM]),
-        tf.TensorSpec([None, HEADS, None, VALUE_DIM]),
-    ]
-
-    @tf.function(input_signature=specification, jit_compile=jit_compile)
-    def outer(*sources):
-        return outputs_and_gradients(list(sources), causal=True, dropout=0.3, seed=3)
-
-    for sources in (tensors(), tensors(query=3, batch=1)):
-        expected = outputs_and_gradients(
-            sources, causal=True, dropout=0.3, seed=3, implementation="reference"
-        )
-        assert_all_close(outer(*sources), expected)
-
-
-@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])
-def test_half_precision_is_close_to_float32(dtype):
-    found = outputs_and_gradients(tensors(dtype=dtype), padding_mask=mask())
-    rounded = [tf.cast(tensor, tf.float32) for tensor in tensors(dtype=dtype)]
-    assert found[0].dtype == found[2].dtype == dtype
-    assert_all_close(found, outputs_and_gradients(rounded, padding_mask=mask()), 3e-2)
-
-
-def test_saved_model_keeps_results_and_gradients(tmp_path):
-    module = tf.Module()
-    module.function = tf.function(
-        lambda query, key, value: attention(query, key, value, causal=True),
-        input_signature=[tf.TensorSpec([None, HEADS, None, size]) for size in (DIM, DIM, VALUE_DIM)],
+@both_implementations
+def test_sink_alone_takes_all_the_weight(implementation):
+    sink = normal(HEADS)
+    output, lse = attention(
+        *tensors(), sink=sink, padding_mask=mask((0, 0)), return_lse=True, implementation=implementation
     )
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
-    tf.saved_model.save(module, str(tmp_path), options=options)
-    loaded = tf.saved_model.load(str(tmp_path))
-    results = []
-    for function in (loaded.function, module.function):
-        query, key, value = tensors()
+    assert (output.numpy() == 0).all()
+    assert_all_close([lse], [tf.broadcast_to(sink[:, None], lse.shape)])
+
+
+@every_implementation
+@pytest.mark.parametrize("jit_compile", [None, True])
+def test_dropout_takes_the_bits_of_the_seed_in_both_passes(jit_compile, implementation):
+    value = tf.eye(7, batch_shape=[BATCH, KEY_HEADS])
+    zeros = tf.zeros([BATCH, KEY_HEADS, 7, DIM])
+
+    def both_passes(seed):
         with tf.GradientTape() as tape:
-            tape.watch(query)
-            output = function(query, key, value)
-        results.append([output, tape.gradient(output, query)])
-    assert_all_close(*results)
+            tape.watch(value)
+            # Even weights: output row i is what is left of weight row i, and so is column i of the gradient.
+            output = attention(zeros, zeros, value, dropout=0.3, seed=seed, implementation=implementation)
+        return output, tape.gradient(output, value, output_gradients=value)
+
+    run = both_passes if jit_compile is None else tf.function(both_passes, jit_compile=jit_compile)
+    output, gradient = run(tf.constant(4))
+    kept = keep_mask(seed_words(4), 0.3, tf.constant([BATCH, KEY_HEADS, 7, 7]))
+    expected = tf.where(kept, 1 / 7 / 0.7, 0.0)
+    np.testing.assert_allclose(output, expected, rtol=1e-6)
+    np.testing.assert_allclose(np.swapaxes(gradient, 2, 3), expected, rtol=1e-6)
 
 
 def test_same_seed_drops_the_same_weights_and_padding_does_not_move_them():
     query, key, value = tensors()
     once = attention(query, key, value, dropout=0.5, seed=[3, 5])
     again = attention(query[:, :, :3], key, value, dropout=0.5, seed=tf.constant([3, 5]))
-    np.testing.assert_allclose(once[:, :, :3], again, rtol=1e-5, atol=1e-6)
+    assert_all_close([once[:, :, :3]], [again])
     assert np.abs(once - attention(query, key, value, dropout=0.5, seed=[3, 6])).max() > 0.01
 
 
-def test_arguments_that_do_not_fit_are_refused():
+ALL_TERMS = {
+    "padding_mask": mask((KEY, 4)),
+    "segment_ids": (np.arange(QUERY)[None] // 3 * [[1], [1]], np.arange(KEY)[None] // 7 * [[1], [1]]),
+    "causal": True,
+    "window": (5, 3),
+    "align": "bottom_right",
+    "bias": normal(1, HEADS, QUERY, 1, seed=4),
+    "distance_bias": normal(HEADS, QUERY + KEY - 1, seed=5),
+    "alibi_slopes": normal(HEADS, seed=6),
+    "scale": 0.3,
+    "soft_cap": 5.0,
+    "sink": normal(HEADS, seed=7),
+}
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 3, 11), (5, 11, 10**6)])
+def test_blocks_of_any_size_give_the_same(cut_into, sizes):
+    terms = {**ALL_TERMS, "dropout": 0.3, "seed": 7}
+    expected = outputs_and_gradients(tensors(), implementation="reference", **terms)
+    cut_into(**dict(zip(("query", "key", "scores"), sizes, strict=True)))
+    assert_all_close(outputs_and_gradients(tensors(), implementation="xla", **terms), expected)
+
+
+def test_scores_reproduce_the_output():
     query, key, value = tensors()
-    with pytest.raises(ValueError, match=r"`query` must have 4 axes.*\(3, 5, 7\)"):
-        attention(query[0], key, value)
-    with pytest.raises(ValueError, match=r"batch, heads and length.*\(2, 3, 11, 7\).*\(2, 3, 3, 13\)"):
-        attention(query, key, value[:, :, :3])
-    with pytest.raises(ValueError, match=r"heads and dim.*\(2, 2, 5, 7\).*\(2, 3, 11, 7\)"):
-        attention(query[:, :2], key, value)
-    with pytest.raises(ValueError, match=r"one column a key.*\(2, 5\).*\(2, 3, 11, 7\)"):
-        attention(query, key, value, padding_mask=mask((1, 2), 5))
-    with pytest.raises(ValueError, match=r"below 1.*dropout=1\.5"):
-        attention(query, key, value, dropout=1.5, seed=1)
-    with pytest.raises(ValueError, match=r"needs a seed.*dropout=0\.5"):
-        attention(query, key, value, dropout=0.5)
-    with pytest.raises(ValueError, match=r"implementation='flash'"):
-        attention(query, key, value, implementation="flash")  # type: ignore[arg-type]
+    scores = reference.attention_scores(query, key, **ALL_TERMS)
+    assert scores.shape == (BATCH, HEADS, QUERY, KEY)
+    output = scores @ tf.repeat(value, HEADS // KEY_HEADS, axis=1)
+    assert_all_close([attention(query, key, value, implementation="xla", **ALL_TERMS)], [output])
+
+
+def test_scores_of_chosen_rows_are_those_rows():
+    query, key, _ = tensors()
+    scores = reference.attention_scores(query, key, **ALL_TERMS)
+    found = reference.attention_scores(query, key, rows=[4, 0, 4], **ALL_TERMS)
+    assert_all_close([found], [tf.gather(scores, [4, 0, 4], axis=2)], 1e-6)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_second_derivatives_equal_those_of_the_reference():
+    def second_order(implementation):
+        sources, terms = tensors(), dict(ALL_TERMS)
+        learned = {name: terms.pop(name) for name in ("bias", "distance_bias", "alibi_slopes", "sink")}
+        with tf.GradientTape() as outer:
+            outer.watch([sources, learned])
+            with tf.GradientTape() as inner:
+                inner.watch([sources, learned])
+                output, lse = attention(
+                    *sources, return_lse=True, dropout=0.3, seed=7, implementation=implementation, **learned, **terms
+                )
+                loss = tf.reduce_sum(tf.sin(output)) + tf.reduce_sum(tf.cos(lse))
+            gradients = tf.nest.flatten(inner.gradient(loss, [sources, learned]))
+            loss = sum(tf.reduce_sum(tf.sin(gradient)) for gradient in gradients)
+        return tf.nest.flatten(outer.gradient(loss, [sources, learned]))
+
+    expected = second_order("reference")
+    assert_all_close(second_order("xla"), expected, 1e-4)
+    assert_all_close(tf.function(second_order)("xla"), expected, 1e-4)
+
+
+UNKNOWN_LENGTHS = [
+    tf.TensorSpec([None, HEADS, None, DIM]),
+    tf.TensorSpec([None, KEY_HEADS, None, DIM]),
+    tf.TensorSpec([None, KEY_HEADS, None, VALUE_DIM]),
+]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_inside_another_function_with_unknown_lengths(jit_compile):
+    terms = {"causal": True, "align": "bottom_right", "window": 3, "dropout": 0.3, "seed": 3}
+
+    @tf.function(input_signature=UNKNOWN_LENGTHS, jit_compile=jit_compile)
+    def outer(*sources):
+        return outputs_and_gradients(list(sources), implementation="xla", **terms)
+
+    for sources in (tensors(), tensors(query=3, key=13, batch=1)):
+        expected = outputs_and_gradients(sources, implementation="reference", **terms)
+        assert_all_close(outer(*sources), expected)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_saved_model_keeps_results_and_gradients(tmp_path):
+    def function(query, key, value, implementation="xla"):
+        return attention(query, key, value, causal=True, implementation=implementation)
+
+    module = tf.Module()
+    module.function = tf.function(function, input_signature=UNKNOWN_LENGTHS)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+    tf.saved_model.save(module, str(tmp_path), options=options)
+    loaded = tf.saved_model.load(str(tmp_path))
+
+    def results(function, **options):
+        sources = tensors()
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            output = function(*sources, **options)
+        return [output, *tape.gradient(output, sources)]
+
+    assert_all_close(results(loaded.function), results(function, implementation="reference"))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_every_replica_gets_the_results_of_its_own_examples(jit_compile):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    sources = tensors()
+
+    @tf.function(jit_compile=jit_compile)
+    def of_replica(*parts):
+        return outputs_and_gradients(list(parts), causal=True, implementation="xla")
+
+    @tf.function
+    def of_all(parts):
+        return strategy.run(of_replica, args=parts)
+
+    def part(tensor):
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tensor[context.replica_id_in_sync_group :][:1]
+        )
+
+    found = of_all(tuple(part(tensor) for tensor in sources))
+    joined = [tf.concat(strategy.experimental_local_results(result), axis=0) for result in found]
+    assert_all_close(joined, outputs_and_gradients(sources, causal=True, implementation="reference"))
+
+
+def test_auto_takes_the_kernel_for_long_and_unknown_lengths():
+    assert choose(tf.zeros([1, 1, 5, 7]), tf.zeros([1, 1, 7, 7]))[0] == "reference"
+    implementation, reason = choose(tf.zeros([1, 1, 5, 7]), tf.zeros([1, 1, 4099, 7]))
+    assert implementation == "xla"
+    assert "4099" in reason
+    assert choose(tf.zeros([1, 1, 5, 7]), keras.Input([1, None, 7]))[0] == "xla"
+
+
+def elements_of_program(length, implementation):
+    """Counts the elements of all results of the optimised program, each array once: more than can be alive."""
+
+    @tf.function(jit_compile=True)
+    def both_passes(query, key, value):
+        return outputs_and_gradients([query, key, value], implementation=implementation)
+
+    specification = tf.TensorSpec([1, 1, length, 8])
+    program = both_passes.experimental_get_compiler_ir(*[specification] * 3)(stage="optimized_hlo")
+    shapes = re.findall(r"\b(?:f|bf|s|u|pred)\d*\[([\d,]+)\]", program)
+    counts = [int(np.prod([int(size) for size in shape.split(",")])) for shape in shapes]
+    return sum(counts), max(counts)
+
+
+def test_memory_grows_with_the_length_and_not_with_its_square(cut_into):
+    cut_into(query=256, key=512, scores=256 * 512)
+    (total, _), (longer_total, longer_greatest) = (
+        elements_of_program(length, "xla") for length in (4096, 8192)
+    )
+    assert longer_total <= 2.05 * total
+    assert longer_greatest < 8192**2 / 64
+    # The measure finds the scores where they are.
+    total, greatest = elements_of_program(2048, "reference")
+    assert greatest == 2048**2
+
+
+query, key, value = (tf.zeros(tensor.shape) for tensor in tensors())
+REFUSED = {
+    "query without heads": ({"query": query[0]}, r"`query` must have 4 axes.*query.shape=\(6, 5, 7\)"),
+    "key without heads": ({"key": key[0]}, r"`key` must have 4 axes.*key.shape=\(3, 11, 7\)"),
+    "value without heads": ({"value": value[0]}, r"`value` must have 4 axes.*value.shape=\(3, 11, 13\)"),
+    "value of another length": (
+        {"value": value[:, :, :3]},
+        r"batch, heads and length.*key.shape=\(2, 3, 11, 7\), value.shape=\(2, 3, 3, 13\)",
+    ),
+    "key of another dim": (
+        {"key": key[..., :5]},
+        r"batch and dim.*query.shape=\(2, 6, 5, 7\), key.shape=\(2, 3, 11, 5\)",
+    ),
+    "key of another batch": (
+        {"key": key[:1], "value": value[:1]},
+        r"batch and dim.*query.shape=\(2, 6, 5, 7\), key.shape=\(1, 3, 11, 7\)",
+    ),
+    "heads that do not divide": (
+        {"query": query[:, :5]},
+        r"known multiple.*query.shape=\(2, 5, 5, 7\), key.shape=\(2, 3, 11, 7\)",
+    ),
+    "two types": (
+        {"key": tf.cast(key, tf.float16)},
+        r"one floating type. Received: float32, float16, float32",
+    ),
+    "integers": (
+        {"query": tf.cast(query, tf.int32), "key": tf.cast(key, tf.int32), "value": tf.cast(value, tf.int32)},
+        r"one floating type. Received: int32, int32, int32",
+    ),
+    "bias of rank 3": (
+        {"bias": tf.zeros([6, 5, 11])},
+        r"`bias` must broadcast to .*= \(2, 6, 5, 11\). Received: bias.shape=\(6, 5, 11\)",
+    ),
+    "bias of other heads": (
+        {"bias": tf.zeros([2, 3, 5, 11])},
+        r"`bias` must broadcast to .*= \(2, 6, 5, 11\). Received: bias.shape=\(2, 3, 5, 11\)",
+    ),
+    "distance bias": (
+        {"distance_bias": tf.zeros([6, 16])},
+        r"`distance_bias`.*query \+ key - 1\] = \(6, 15\). Received: distance_bias.shape=\(6, 16\)",
+    ),
+    "slopes": (
+        {"alibi_slopes": tf.zeros([3])},
+        r"`alibi_slopes`.*\[heads\] = \(6,\). Received: alibi_slopes.shape=\(3,\)",
+    ),
+    "sink": ({"sink": tf.zeros([6, 1])}, r"`sink`.*\[heads\] = \(6,\). Received: sink.shape=\(6, 1\)"),
+    "padding of queries": (
+        {"padding_mask": mask((1, 2), QUERY)},
+        r"`padding_mask`.*\[batch, key\] = \(2, 11\). Received: padding_mask.shape=\(2, 5\)",
+    ),
+    "segments of queries": (
+        {"segment_ids": (tf.zeros([2, 7]), tf.zeros([2, 11]))},
+        r"`segment_ids`.*\[batch, query\] = \(2, 5\). Received: segment_ids.shape=\(2, 7\)",
+    ),
+    "one tensor of segments for two lengths": (
+        {"segment_ids": tf.zeros([2, 5])},
+        r"`segment_ids`.*\[batch, key\] = \(2, 11\). Received: segment_ids.shape=\(2, 5\)",
+    ),
+    "window below 0": ({"window": (2, -3)}, r"0 or more keys to each side. Received: window=\(2, -3\)"),
+    "one window below 0": ({"window": -1}, r"0 or more keys to each side. Received: window=\(-1, -1\)"),
+    "align": ({"align": "middle"}, r"top_left.*bottom_right.*Received: align='middle'"),
+    "soft cap of 0": ({"soft_cap": 0.0}, r"`soft_cap` must be above 0. Received: soft_cap=0.0"),
+    "dropout of everything": (
+        {"dropout": 1.0, "seed": 1},
+        r"at least 0 and below 1. Received: dropout=1.0",
+    ),
+    "dropout without seed": ({"dropout": 0.5}, r"needs a seed.*Received: dropout=0.5, seed=None"),
+    "implementation": ({"implementation": "flash"}, r"xla.*reference.*Received: implementation='flash'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED.values(), ids=REFUSED)
+def test_arguments_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        attention(**{"query": query, "key": key, "value": value, **arguments})
+
+
+def test_unknown_heads_are_refused():
+    specification = [tf.TensorSpec([2, None, 5, 7]), UNKNOWN_LENGTHS[1], UNKNOWN_LENGTHS[2]]
+    with pytest.raises(ValueError, match=r"known multiple.*query.shape=\(2, None, 5, 7\)"):
+        tf.function(attention, input_signature=specification, autograph=False).get_concrete_function()

@@ -60,6 +60,22 @@ def test_dot_product_scores(score, factor):
     close(scores, [[[[1 - second, second]]]])
 
 
+def test_concat_scores_equal_a_layer_over_the_concatenation():
+    layer = attention.DotProductAttention(3, "concat")
+    query = np.random.default_rng(0).standard_normal((2, 5, 3)).astype("float32")
+    memory = np.random.default_rng(1).standard_normal((2, 7, 3)).astype("float32")
+    output, scores = layer(query, value=memory, return_attention_scores=True)
+    matrix = np.concatenate([layer.query_projection.kernel, layer.key_projection.kernel])
+    pairs = np.concatenate(
+        [np.repeat(query[:, :, None], 7, axis=2), np.repeat(memory[:, None], 5, axis=1)], axis=-1
+    )  # [batch, query, key, 6]
+    exponentials = np.exp(np.tanh(pairs @ matrix) @ layer.score_projection.kernel.numpy())[..., 0]
+    expected = exponentials / exponentials.sum(-1, keepdims=True)
+    close(scores[:, 0], expected)
+    close(output, expected @ memory)
+    assert len(layer.weights) == 3
+
+
 def test_sigmoid_scores():
     layer = attention.SigmoidAttention(1, hidden_units=1)
     layer.build((1, 1, 1))

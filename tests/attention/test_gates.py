@@ -1,0 +1,162 @@
+"""The gates against their formulas, on sequences and feature maps."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo import attention
+from attnzoo.layers.transformer import DecoderBlock
+
+BATCH, HEIGHT, WIDTH, UNITS = 2, 3, 5, 7
+GATES = {
+    "spatial": {"name": "spatial", "hidden_units": 11},
+    "squeeze_excitation": {"name": "squeeze_excitation", "ratio": 2},
+    "cbam": {"name": "cbam", "ratio": 2, "kernel_size": 3},
+}
+every_gate = pytest.mark.parametrize("name", GATES)
+
+
+def build(name, dtype=None):
+    return attention.build(GATES[name], UNITS, name="gate", dtype=dtype)
+
+
+def feature_map(seed=0):
+    shape = (BATCH, HEIGHT, WIDTH, UNITS)
+    return np.random.default_rng(seed).standard_normal(shape).astype("float32")
+
+
+def mask_of_map():
+    mask = np.ones((BATCH, HEIGHT, WIDTH), bool)
+    mask[0, 2:], mask[1, :, 3:] = False, False
+    return mask
+
+
+def close(found, expected, tolerance=1e-5):
+    np.testing.assert_allclose(tf.cast(found, tf.float32), expected, rtol=tolerance, atol=tolerance)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def excite(layer, pooled):
+    """E(z) in NumPy; fresh biases are zero."""
+    hidden = np.maximum(pooled @ layer.squeeze_projection.kernel.numpy(), 0)
+    return hidden @ layer.excite_projection.kernel.numpy()
+
+
+def convolve(layer, summary):
+    """Convolution of [batch, height, width, 2] with zeros around it, in NumPy."""
+    kernel = layer.convolution.kernel.numpy()[..., 0]  # [size, size, 2]
+    reach = kernel.shape[0] // 2
+    padded = np.pad(summary, [[0, 0], [reach, reach], [reach, reach], [0, 0]])
+    found = np.zeros(summary.shape[:3])
+    for row, column in np.ndindex(kernel.shape[:2]):
+        window = padded[:, row : row + summary.shape[1], column : column + summary.shape[2]]
+        found += window @ kernel[row, column]
+    return found[..., None]
+
+
+def test_squeeze_excitation_scales_channels_by_a_gate_of_the_mean():
+    layer, maps, mask = build("squeeze_excitation"), feature_map(), mask_of_map()
+    found, scores = layer(maps, padding_mask=mask, return_attention_scores=True)
+    mean = np.stack([maps[example][mask[example]].mean(0) for example in range(BATCH)])
+    gate = sigmoid(excite(layer, mean))  # [batch, units]
+    close(scores[:, 0, 0], gate)
+    close(found, maps * mask[..., None] * gate[:, None, None])
+    close(layer(maps), maps * sigmoid(excite(layer, maps.mean((1, 2))))[:, None, None])
+
+
+def test_cbam_scales_channels_and_then_positions():
+    layer, maps, mask = build("cbam"), feature_map(), mask_of_map()
+    found, scores = layer(maps, padding_mask=mask, return_attention_scores=True)
+    valid = [maps[example][mask[example]] for example in range(BATCH)]  # each [positions, units]
+    mean, maximum = np.stack([part.mean(0) for part in valid]), np.stack([part.max(0) for part in valid])
+    scaled = maps * sigmoid(excite(layer, mean) + excite(layer, maximum))[:, None, None] * mask[..., None]
+    summary = np.stack([scaled.mean(-1), scaled.max(-1)], axis=-1)
+    gate = sigmoid(convolve(layer, summary))  # [batch, height, width, 1]
+    close(found, scaled * gate)
+    close(scores, (gate * mask[..., None]).reshape(BATCH, 1, 1, HEIGHT * WIDTH))
+
+
+def test_cbam_of_a_sequence_is_cbam_of_a_map_one_position_high():
+    on_sequence, on_map = build("cbam"), build("cbam")
+    maps = feature_map()[:, :1]
+    on_sequence.build((None, None, UNITS))
+    on_map.build(maps.shape)
+    *dense, kernel = on_map.get_weights()
+    on_sequence.set_weights([*dense, kernel[1]])
+    close(on_sequence(maps[:, 0]), on_map(maps)[:, 0])
+
+
+@pytest.mark.parametrize("name", ["spatial", "squeeze_excitation"])
+def test_map_and_its_flat_sequence_give_the_same(name):
+    layer, maps, mask = build(name), feature_map(), mask_of_map()
+    found, scores = layer(maps, padding_mask=mask, return_attention_scores=True)
+    flat, flat_scores = layer(
+        maps.reshape(BATCH, -1, UNITS), padding_mask=mask.reshape(BATCH, -1), return_attention_scores=True
+    )
+    close(tf.reshape(found, flat.shape), flat)
+    close(scores, flat_scores)
+
+
+@every_gate
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_map_with_nothing_valid_gives_zeros_and_finite_gradients(name, policy):
+    layer, maps = build(name, policy), tf.constant(feature_map())
+    mask = mask_of_map()
+    mask[0] = False
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        output = layer(maps, padding_mask=mask)
+        loss = tf.reduce_sum(tf.square(tf.cast(output, tf.float32)))
+    gradients = tape.gradient(loss, [maps, *layer.trainable_variables])
+    assert output.dtype == layer.compute_dtype
+    assert (output.numpy()[0] == 0).all()
+    assert (gradients[0].numpy()[0] == 0).all()
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+@every_gate
+def test_saved_and_loaded_gate_of_maps_of_any_size_gives_the_same(name, tmp_path):
+    inputs = keras.Input((None, None, UNITS))
+    outputs = build(name)(inputs)
+    assert outputs.shape == (None, None, None, UNITS)
+    model = keras.Model(inputs, outputs)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    close(loaded(feature_map()), model(feature_map()))
+    assert [variable.path for variable in loaded.variables] == [variable.path for variable in model.variables]
+
+
+def test_hidden_layer_has_one_unit_at_least():
+    assert attention.SqueezeExcitation(UNITS).squeeze_projection.units == 1
+    assert attention.CBAM(35).squeeze_projection.units == 2
+
+
+@every_gate
+def test_what_a_gate_cannot_do_is_refused(name):
+    layer, inputs = build(name), feature_map()[:, 0]
+    kind = type(layer).__name__
+    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*query only.*None, value.shape=\(2, 5, 7\)"):
+        layer(inputs, value=inputs)
+    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*cannot be causal.*causal=True"):
+        layer(inputs, causal=True)
+    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*packed sequences.*segment_ids.shape=\(2, 5\)"):
+        layer(inputs, segment_ids=tf.zeros([2, 5], tf.int32))
+    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*query only.*key.shape=\(2, 1, 5, 7\)"):
+        layer.attend(inputs, layer.project_memory(inputs, inputs))
+    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*query_shape=\(2, 7\)"):
+        build(name).build((2, 7))
+    with pytest.raises(ValueError, match=rf"can be causal; {kind} cannot.*'{name}'"):
+        DecoderBlock(UNITS, GATES[name], "additive")
+    with pytest.raises(ValueError, match=rf"another sequence; {kind} cannot.*'{name}'"):
+        DecoderBlock(UNITS, "additive", GATES[name])
+
+
+def test_arguments_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"at least 1. Received: ratio=0"):
+        attention.SqueezeExcitation(UNITS, 0)
+    with pytest.raises(ValueError, match=r"at least 1. Received: kernel_size=0"):
+        attention.CBAM(UNITS, kernel_size=0)
