@@ -49,6 +49,12 @@ def join_rows(tensor: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tensor, [*shape[:-2], shape[-2] * shape[-1]])
 
 
+def join_first(tensor: tf.Tensor) -> tf.Tensor:
+    """Makes one axis of the first two, the examples and key heads that are worked on together."""
+    shape = [length(tensor, axis) for axis in range(tensor.shape.rank)]
+    return tf.reshape(tensor, [shape[0] * shape[1], *shape[2:]])
+
+
 class Place(NamedTuple):
     """Where a block lies.
 
@@ -160,11 +166,11 @@ class Work:
         """Adds the biases to scaled products and says what is allowed.
 
         Args:
-            products: <float32>[batch, key_head, key, shared * query].
+            products: <float32> of as many elements as [batch, key_head, key, shared, query], in that order.
             place: where the block lies.
         """
-        shape = [length(products, axis) for axis in range(3)]
-        scores = tf.reshape(products, [*shape, self.shared, place.row[1]])
+        sizes = (self.batch.size, self.head.size, self.key.size, self.shared, self.query.size)
+        scores = tf.reshape(products, sizes)
         if self.bias is not None:
             bias = cut_out(self.bias, place.example, place.head, None, place.row, place.column)
             scores += tf.cast(tf.transpose(bias, [0, 1, 4, 2, 3]), self.dtype)

@@ -17,7 +17,17 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from attnzoo.attention.block_scores import Place, Range, Work, add, cut_out, join_rows, product, write
+from attnzoo.attention.block_scores import (
+    Place,
+    Range,
+    Work,
+    add,
+    cut_out,
+    join_first,
+    join_rows,
+    product,
+    write,
+)
 from attnzoo.attention.blocks import Targets
 from attnzoo.attention.terms import Inputs, Options, length
 
@@ -42,43 +52,46 @@ def forward(inputs: Inputs, options: Options, targets: Targets) -> tuple[tf.Tens
         group = work.group(number)
         query = tf.cast(cut_out(all_queries, *group), work.dtype) * options.scale
         query = tf.cast(tf.transpose(query, [0, 1, 4, 2, 3]), work.product_dtype)
-        key = tf.cast(cut_out(inputs.key, *group), work.product_dtype)
-        value = tf.cast(tf.linalg.matrix_transpose(cut_out(inputs.value, *group)), work.product_dtype)
+        value = tf.linalg.matrix_transpose(cut_out(inputs.value, *group))
+        query = join_first(query)  # [batch * key_head, dim, shared, query]
+        key = join_first(tf.cast(cut_out(inputs.key, *group), work.product_dtype))
+        value = join_first(tf.cast(value, work.product_dtype))  # [batch * key_head, value_dim, key]
         row_bits = work.row_bits(group) if options.dropout else None
 
         def query_step(query_block, output, lse):
             rows = work.place(group, query_block, 0).row
-            block_query = join_rows(
-                cut_out(query, None, None, None, None, rows)
-            )  # [..., dim, shared * query]
+            block_query = join_rows(cut_out(query, None, None, None, rows))
 
             def key_step(key_block, highest, total, context):
                 place = work.place(group, query_block, key_block)._replace(first_row=None)
-                block_key = cut_out(key, None, None, place.column)
-                block_value = cut_out(value, None, None, None, place.column)
-                scores = work.scores(product(block_key, block_query), place).masked()
-                new_highest = tf.maximum(highest, tf.reduce_max(scores, axis=2))
-                weights = tf.exp(scores - new_highest[:, :, None])  # [batch, key_head, key, shared, query]
-                decay = tf.exp(highest - new_highest)  # [batch, key_head, shared, query]
-                total = total * decay + tf.reduce_sum(weights, axis=2)
+                products = product(cut_out(key, None, place.column), block_query)
+                scores = work.scores(products, place).masked()
+                # One axis for all rows: XLA's fast reductions want the plain output of a product.
+                scores = tf.reshape(scores, tf.shape(products))  # [batch * key_head, key, shared * query]
+                new_highest = tf.maximum(highest, tf.reduce_max(scores, axis=1))
+                weights = tf.exp(scores - new_highest[:, None])
+                decay = tf.exp(highest - new_highest)  # [batch * key_head, shared * query]
+                total = total * decay + tf.reduce_sum(weights, axis=1)
                 if options.dropout:
-                    weights *= work.dropout_factor(row_bits, place)
-                update = product(block_value, tf.cast(join_rows(weights), work.product_dtype))
-                return new_highest, total, context * join_rows(decay)[:, :, None] + update
+                    weights *= tf.reshape(work.dropout_factor(row_bits, place), tf.shape(weights))
+                update = product(cut_out(value, None, None, place.column), tf.cast(weights, value.dtype))
+                return new_highest, total, context * decay[:, None] + update
 
-            highest, total, context = _repeat(
-                key_step, *work.keys_of(query_block), _no_keys(work, group, value)
-            )
-            context = tf.reshape(context, [*_sizes(value, 3), work.shared, work.query.size])
-            context = tf.math.divide_no_nan(context, total[:, :, None])
+            state = _no_keys(work, group, value)
+            highest, total, context = _repeat(key_step, *work.keys_of(query_block), state)
+            # The log of a row without any key is that of 0.
+            block_lse = tf.where(total > 0, highest, 0) + tf.math.log(total)
+            context = tf.math.divide_no_nan(context, total[:, None])
+            sizes = (work.batch.size, work.head.size)
+            context = tf.reshape(context, [*sizes, length(value, 1), work.shared, work.query.size])
+            block_lse = tf.reshape(block_lse, [*sizes, work.shared, work.query.size])
             starts = (group[0][0], group[1][0], 0, rows[0])
             output = write(output, tf.transpose(context, [0, 1, 3, 4, 2]), *starts)
-            # The log of a row without any key is that of 0.
-            return output, write(lse, tf.where(total > 0, highest, 0) + tf.math.log(total), *starts)
+            return output, write(lse, block_lse, *starts)
 
         return _repeat(query_step, 0, work.query.num, (output, lse))
 
-    axes = [*_sizes(all_queries, 4)]
+    axes = _sizes(all_queries, 4)
     output = tf.zeros([*axes, length(inputs.value, 3)], inputs.value.dtype)
     output, lse = _repeat(group_step, 0, work.groups, (output, tf.zeros(axes, work.dtype)))
     return _join_heads(output), _join_heads(lse)
@@ -97,11 +110,12 @@ def _join_heads(tensor: tf.Tensor) -> tf.Tensor:
 def _no_keys(work: Work, group, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns highest score, sum of exponentials and weighted values before the first key."""
     sizes = [work.batch.size, work.head.size, work.shared, work.query.size]
-    context = tf.zeros([*sizes[:2], length(value), sizes[2] * sizes[3]], work.dtype)
+    rows = [sizes[0] * sizes[1], sizes[2] * sizes[3]]
+    context = tf.zeros([rows[0], length(value, 1), rows[1]], work.dtype)
     if work.inputs.sink is None:
-        return tf.fill(sizes, work.dtype.min), tf.zeros(sizes, work.dtype), context
+        return tf.fill(rows, work.dtype.min), tf.zeros(rows, work.dtype), context
     sink = tf.cast(cut_out(work.split(work.inputs.sink, 0), group[1]), work.dtype)[:, :, None]
-    return tf.broadcast_to(sink, sizes), tf.ones(sizes, work.dtype), context
+    return tf.reshape(tf.broadcast_to(sink, sizes), rows), tf.ones(rows, work.dtype), context
 
 
 @tf.function(jit_compile=True, autograph=False)

@@ -17,5 +17,5 @@ def cut_into(monkeypatch):
 
 @pytest.fixture
 def small_blocks(cut_into):
-    """Lets even short sequences have several blocks, the last of which rarely fits, and several groups of heads."""
+    """Gives short sequences several blocks, of which the last rarely fits, and several groups of heads."""
     cut_into(query=5, key=7, scores=200)

@@ -5,8 +5,8 @@
 
 For a loss whose gradients are dO and dlse:
 
-    dP = (dO V^T) * M      D = rowsum(P * dP)      dS = P * (dP - D + dlse)      draw = dS * (1 - (S / cap)^2)
-    dQ = scale draw K      dK = scale draw^T Q     dV = (P * M)^T dO             dsink = sum exp(sink - lse) (dlse - D)
+    dP = (dO V^T) * M    D = rowsum(P * dP)    dS = P * (dP - D + dlse)    draw = dS * (1 - (S / cap)^2)
+    dQ = scale draw K    dK = scale draw^T Q   dV = (P * M)^T dO           dsink = sum P_sink * (dlse - D)
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ def attend(
     dropout=0.0,
     keep=None,
 ):
-    """Arguments as those of `attention`, with NumPy arrays; `keep` <bool>[batch, heads, query, key] for a seed."""
+    """Takes the arguments of `attention` as NumPy arrays.
+
+    In place of the seed it takes `keep`, <bool>[batch, heads, query, key].
+    """
     (_, heads, queries, dim), keys = query.shape, key.shape[2]
     distance = distances(queries, keys, align)
     products = np.einsum("bhqd,bhkd->bhqk", np.asarray(query, np.float64), share_heads(key, heads))

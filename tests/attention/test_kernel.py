@@ -197,7 +197,13 @@ def test_second_derivatives_equal_those_of_the_reference():
             with tf.GradientTape() as inner:
                 inner.watch([sources, learned])
                 output, lse = attention(
-                    *sources, return_lse=True, dropout=0.3, seed=7, implementation=implementation, **learned, **terms
+                    *sources,
+                    return_lse=True,
+                    dropout=0.3,
+                    seed=7,
+                    implementation=implementation,
+                    **learned,
+                    **terms,
                 )
                 loss = tf.reduce_sum(tf.sin(output)) + tf.reduce_sum(tf.cos(lse))
             gradients = tf.nest.flatten(inner.gradient(loss, [sources, learned]))
@@ -282,8 +288,28 @@ def test_auto_takes_the_kernel_for_long_and_unknown_lengths():
     assert choose(tf.zeros([1, 1, 5, 7]), keras.Input([1, None, 7]))[0] == "xla"
 
 
+@every_implementation
+def test_program_around_it_is_compiled_once_for_all_values(implementation):
+    """A value that XLA must know when it compiles is no parameter, and each other one compiles again."""
+
+    @tf.function(jit_compile=True)
+    def both_passes(query, key, value, mask, seed):
+        terms = {"padding_mask": mask, "causal": True, "dropout": 0.3, "seed": seed}
+        return outputs_and_gradients([query, key, value], implementation=implementation, **terms)
+
+    program = both_passes.experimental_get_compiler_ir(*tensors(), mask(), tf.constant(3))(stage="hlo")
+    parameters = re.search(r"entry_computation_layout={\((.*?)\)->", program)[1]
+    assert re.findall(r"\w+\[[\d,]*\]", parameters) == [
+        f"f32[{BATCH},{HEADS},{QUERY},{DIM}]",
+        f"f32[{BATCH},{KEY_HEADS},{KEY},{DIM}]",
+        f"f32[{BATCH},{KEY_HEADS},{KEY},{VALUE_DIM}]",
+        f"pred[{BATCH},{KEY}]",
+        "s32[]",
+    ]
+
+
 def elements_of_program(length, implementation):
-    """Counts the elements of all results of the optimised program, each array once: more than can be alive."""
+    """Returns the sum and the greatest of all array sizes in the optimised program; few are alive at once."""
 
     @tf.function(jit_compile=True)
     def both_passes(query, key, value):
@@ -306,86 +332,3 @@ def test_memory_grows_with_the_length_and_not_with_its_square(cut_into):
     # The measure finds the scores where they are.
     total, greatest = elements_of_program(2048, "reference")
     assert greatest == 2048**2
-
-
-query, key, value = (tf.zeros(tensor.shape) for tensor in tensors())
-REFUSED = {
-    "query without heads": ({"query": query[0]}, r"`query` must have 4 axes.*query.shape=\(6, 5, 7\)"),
-    "key without heads": ({"key": key[0]}, r"`key` must have 4 axes.*key.shape=\(3, 11, 7\)"),
-    "value without heads": ({"value": value[0]}, r"`value` must have 4 axes.*value.shape=\(3, 11, 13\)"),
-    "value of another length": (
-        {"value": value[:, :, :3]},
-        r"batch, heads and length.*key.shape=\(2, 3, 11, 7\), value.shape=\(2, 3, 3, 13\)",
-    ),
-    "key of another dim": (
-        {"key": key[..., :5]},
-        r"batch and dim.*query.shape=\(2, 6, 5, 7\), key.shape=\(2, 3, 11, 5\)",
-    ),
-    "key of another batch": (
-        {"key": key[:1], "value": value[:1]},
-        r"batch and dim.*query.shape=\(2, 6, 5, 7\), key.shape=\(1, 3, 11, 7\)",
-    ),
-    "heads that do not divide": (
-        {"query": query[:, :5]},
-        r"known multiple.*query.shape=\(2, 5, 5, 7\), key.shape=\(2, 3, 11, 7\)",
-    ),
-    "two types": (
-        {"key": tf.cast(key, tf.float16)},
-        r"one floating type. Received: float32, float16, float32",
-    ),
-    "integers": (
-        {"query": tf.cast(query, tf.int32), "key": tf.cast(key, tf.int32), "value": tf.cast(value, tf.int32)},
-        r"one floating type. Received: int32, int32, int32",
-    ),
-    "bias of rank 3": (
-        {"bias": tf.zeros([6, 5, 11])},
-        r"`bias` must broadcast to .*= \(2, 6, 5, 11\). Received: bias.shape=\(6, 5, 11\)",
-    ),
-    "bias of other heads": (
-        {"bias": tf.zeros([2, 3, 5, 11])},
-        r"`bias` must broadcast to .*= \(2, 6, 5, 11\). Received: bias.shape=\(2, 3, 5, 11\)",
-    ),
-    "distance bias": (
-        {"distance_bias": tf.zeros([6, 16])},
-        r"`distance_bias`.*query \+ key - 1\] = \(6, 15\). Received: distance_bias.shape=\(6, 16\)",
-    ),
-    "slopes": (
-        {"alibi_slopes": tf.zeros([3])},
-        r"`alibi_slopes`.*\[heads\] = \(6,\). Received: alibi_slopes.shape=\(3,\)",
-    ),
-    "sink": ({"sink": tf.zeros([6, 1])}, r"`sink`.*\[heads\] = \(6,\). Received: sink.shape=\(6, 1\)"),
-    "padding of queries": (
-        {"padding_mask": mask((1, 2), QUERY)},
-        r"`padding_mask`.*\[batch, key\] = \(2, 11\). Received: padding_mask.shape=\(2, 5\)",
-    ),
-    "segments of queries": (
-        {"segment_ids": (tf.zeros([2, 7]), tf.zeros([2, 11]))},
-        r"`segment_ids`.*\[batch, query\] = \(2, 5\). Received: segment_ids.shape=\(2, 7\)",
-    ),
-    "one tensor of segments for two lengths": (
-        {"segment_ids": tf.zeros([2, 5])},
-        r"`segment_ids`.*\[batch, key\] = \(2, 11\). Received: segment_ids.shape=\(2, 5\)",
-    ),
-    "window below 0": ({"window": (2, -3)}, r"0 or more keys to each side. Received: window=\(2, -3\)"),
-    "one window below 0": ({"window": -1}, r"0 or more keys to each side. Received: window=\(-1, -1\)"),
-    "align": ({"align": "middle"}, r"top_left.*bottom_right.*Received: align='middle'"),
-    "soft cap of 0": ({"soft_cap": 0.0}, r"`soft_cap` must be above 0. Received: soft_cap=0.0"),
-    "dropout of everything": (
-        {"dropout": 1.0, "seed": 1},
-        r"at least 0 and below 1. Received: dropout=1.0",
-    ),
-    "dropout without seed": ({"dropout": 0.5}, r"needs a seed.*Received: dropout=0.5, seed=None"),
-    "implementation": ({"implementation": "flash"}, r"xla.*reference.*Received: implementation='flash'"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "message"), REFUSED.values(), ids=REFUSED)
-def test_arguments_that_do_not_fit_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        attention(**{"query": query, "key": key, "value": value, **arguments})
-
-
-def test_unknown_heads_are_refused():
-    specification = [tf.TensorSpec([2, None, 5, 7]), UNKNOWN_LENGTHS[1], UNKNOWN_LENGTHS[2]]
-    with pytest.raises(ValueError, match=r"known multiple.*query.shape=\(2, None, 5, 7\)"):
-        tf.function(attention, input_signature=specification, autograph=False).get_concrete_function()

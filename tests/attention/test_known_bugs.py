@@ -61,7 +61,9 @@ def test_blocks_of_the_gradient_belong_to_their_own_example_and_head():
     changed = [tf.concat([tensor[:1], tensor[1:] * 1.7], axis=0) for tensor in tensors()]
     # The second example alone has another gradient from above as well, so only the first one must stay.
     for found, expected in zip(
-        with_gradients(changed, implementation="xla"), with_gradients(tensors(), implementation="xla"), strict=True
+        with_gradients(changed, implementation="xla"),
+        with_gradients(tensors(), implementation="xla"),
+        strict=True,
     ):
         np.testing.assert_array_equal(found[0], expected[0])
         assert np.abs(found[1] - expected[1]).max() > 0.01
@@ -194,7 +196,9 @@ def test_window_is_used(implementation):
     assert np.abs(found - expected)[:, :, :9].max() > 0.01
     distance = np.arange(17) - np.arange(13)[:, None]
     scores = attention_scores(query, key, window=(3, 2)).numpy()
-    np.testing.assert_array_equal(scores > 0, np.broadcast_to((distance >= -3) & (distance <= 2), scores.shape))
+    np.testing.assert_array_equal(
+        scores > 0, np.broadcast_to((distance >= -3) & (distance <= 2), scores.shape)
+    )
 
 
 @both_implementations
@@ -235,7 +239,7 @@ def test_layer_drops_the_same_weights_with_and_without_compilation():
 
 @both_implementations
 def test_dropout_of_float16_compiles_with_a_seed_that_is_a_tensor(implementation):
-    """tensorflow#59678: float16, and tensorflow#108502: a tensor as seed; cuDNN's seed is part of the program."""
+    """tensorflow#59678: float16; tensorflow#108502: a tensor as seed; cuDNN: the seed is in the program."""
     sources = [tf.cast(tensor, tf.float16) for tensor in tensors()]
     traces = []
 

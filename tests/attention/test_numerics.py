@@ -135,7 +135,9 @@ def expected_results(case):
         words = seed_words(case.seed)
         arguments["keep"] = keep_mask(words, case.terms["dropout"], tf.constant(shape)).numpy()
     result = float64.attend(**arguments)
-    gradients = float64.gradients(**arguments, output_gradient=case.output_gradient, lse_gradient=case.lse_gradient)
+    gradients = float64.gradients(
+        **arguments, output_gradient=case.output_gradient, lse_gradient=case.lse_gradient
+    )
     return {"output": result.output, "lse": result.lse, **gradients}
 
 
@@ -150,7 +152,9 @@ def found_results(case, dtype, implementation):
     gradients = tape.gradient([output, lse], sources, output_gradients=upstream)
     assert output.dtype == dtype
     assert lse.dtype == (tf.float64 if dtype == "float64" else tf.float32)
-    assert {name: gradient.dtype.name for name, gradient in gradients.items()} == dict.fromkeys(sources, dtype)
+    assert {name: gradient.dtype.name for name, gradient in gradients.items()} == dict.fromkeys(
+        sources, dtype
+    )
     found = {"output": output, "lse": lse, **gradients}
     return {name: tf.cast(tensor, tf.float64).numpy() for name, tensor in found.items()}
 
@@ -209,6 +213,15 @@ def test_kernel_is_as_exact_as_plain_tensorflow(structure):
         check(structure, seed)
 
 
+@pytest.mark.parametrize("name", ["all in bfloat16", "all in float16"])
+def test_products_of_half_precision_as_on_a_gpu_lose_a_few_roundings_only(cut_into, name):
+    cut_into(query=5, key=7, scores=200, half_products=True)
+    structure = CHOSEN[name]
+    case = draw(structure, 0)
+    found = errors(found_results(case, structure.dtype, "xla"), expected_results(case))
+    assert max(found.values()) <= 2 * REFERENCE_LIMIT[structure.dtype], found
+
+
 DRAWN = given(structure=st.sampled_from(STRUCTURES), seed=st.integers(0, 2**32 - 1))
 SETTINGS = {
     "derandomize": True,
@@ -255,7 +268,9 @@ def test_gradients_in_float64_are_central_differences():
 
     for sources in (case.sources, {**case.sources, "sink": np.array([0.3, -0.7, 1.1, 0.5])}):
         upstream = case.output_gradient, case.lse_gradient
-        gradients = float64.gradients(**sources, **terms, output_gradient=upstream[0], lse_gradient=upstream[1])
+        gradients = float64.gradients(
+            **sources, **terms, output_gradient=upstream[0], lse_gradient=upstream[1]
+        )
         assert list(gradients) == [name for name in float64.SOURCES if name in sources]
         for name, gradient in gradients.items():
             assert gradient.shape == sources[name].shape
