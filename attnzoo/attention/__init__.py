@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from attnzoo.attention.base import AttentionLayer
     from attnzoo.attention.cbam import CBAM
     from attnzoo.attention.dot_product import DotProductAttention
-    from attnzoo.attention.kernel import attention
+    from attnzoo.attention.kernel import attention, choose_implementation
     from attnzoo.attention.linear import LinearAttention
     from attnzoo.attention.local import LocalAttention
     from attnzoo.attention.multi_head import MultiHeadAttention
     from attnzoo.attention.pooling import AttentionPooling
+    from attnzoo.attention.reference import attention_scores
     from attnzoo.attention.sigmoid import SigmoidAttention
     from attnzoo.attention.spatial import SpatialGate
     from attnzoo.attention.squeeze_excitation import SqueezeExcitation
@@ -38,6 +39,8 @@ _MODULES = {
     "SpatialGate": "spatial",
     "SqueezeExcitation": "squeeze_excitation",
     "attention": "kernel",
+    "attention_scores": "reference",
+    "choose_implementation": "kernel",
 }
 
 __all__ = [
@@ -53,7 +56,9 @@ __all__ = [
     "SpatialGate",
     "SqueezeExcitation",
     "attention",
+    "attention_scores",
     "build",
+    "choose_implementation",
 ]
 
 

@@ -109,7 +109,10 @@ class Work:
         self.dtype = tf.float64 if inputs.query.dtype == tf.float64 else tf.float32
         self.product_dtype = inputs.query.dtype if targets.half_products else self.dtype
         self.query = blocks.cut(length(inputs.query), targets.query)
-        self.key = blocks.cut(length(inputs.key), targets.key)
+        # Of small blocks more lie wholly outside of a causal mask or a window.
+        hidden = options.causal or options.window is not None
+        keys = min(targets.key, targets.query) if hidden else targets.key
+        self.key = blocks.cut(length(inputs.key), keys)
         together = targets.scores // (self.shared * self.query.size * self.key.size)
         self.head = blocks.divide(self.key_heads, together)
         self.batch = blocks.divide(length(inputs.query, 0), together // self.key_heads)

@@ -29,7 +29,7 @@ class Targets(NamedTuple):
 
 # A block's few arrays of scores stay in the last level cache of a CPU, and its matrix products are large
 # enough to run at full speed. A GPU wants few, large steps.
-CPU = Targets(query=256, key=256, scores=2**20, half_products=False)
+CPU = Targets(query=256, key=512, scores=2**20, half_products=False)
 GPU = Targets(query=1024, key=1024, scores=2**26, half_products=True)
 
 

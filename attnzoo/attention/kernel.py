@@ -13,8 +13,9 @@ from attnzoo.attention.terms import Inputs, Options, Segments, Window, prepare
 Implementation = Literal["auto", "xla", "reference"]
 
 _LOG = logging.getLogger(__name__)
-# Up to this many keys, scores in memory cost less than computing them twice.
-_SHORT = 256
+# Up to so many keys, or pairs of query and key, scores in memory cost less than computing them twice.
+_FEW_KEYS = 256
+_FEW_PAIRS = 256 * 256
 
 
 def _compiled(inputs: Inputs, options: Options) -> tuple[tf.Tensor, tf.Tensor]:
@@ -57,7 +58,7 @@ def _short(inputs: Inputs, options: Options) -> tuple[tf.Tensor, tf.Tensor]:
     return reference.compute(inputs, options)
 
 
-def choose(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementation, str]:
+def choose_implementation(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementation, str]:
     """Says what `implementation="auto"` takes, and why.
 
     Args:
@@ -67,10 +68,13 @@ def choose(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementation, str]:
     Returns:
         The implementation and the reason in words.
     """
-    keys = key.shape[2]
-    if keys is not None and keys <= _SHORT:
-        return "reference", f"{keys} keys, at most {_SHORT}: scores in memory are faster than twice computed"
-    return "xla", f"{keys or 'an unknown number of'} keys: blocks of scores are faster and smaller"
+    queries, keys = query.shape[2], key.shape[2]
+    pairs = None if None in (queries, keys) else queries * keys
+    if keys is not None and keys <= _FEW_KEYS:
+        return "reference", f"{keys} keys, at most {_FEW_KEYS}: scores in memory are faster"
+    if pairs is not None and pairs <= _FEW_PAIRS:
+        return "reference", f"{pairs} pairs, at most {_FEW_PAIRS}: scores in memory are faster"
+    return "xla", f"{queries} queries and {keys} keys: blocks of scores are faster and smaller"
 
 
 def attention(
@@ -129,7 +133,7 @@ def attention(
         seed: integer, <int>[] or <int>[2], needed if `dropout` is above 0; it decides what is dropped.
         return_lse: also return the log of the sum of the exponentials of each row.
         implementation: "xla" for the kernel, "reference" for plain TensorFlow with every score in memory,
-            "auto" for what `choose` says.
+            "auto" for what `choose_implementation` says.
 
     Returns:
         <float>[batch, heads, query, value_dim]; with `return_lse` also <float32>[batch, heads, query],
@@ -167,12 +171,13 @@ def attention(
         dropout=dropout,
         seed=seed,
     )
-    if implementation == "reference":
+    # There is no block in a call without examples, queries or keys.
+    if implementation == "reference" or 0 in (*inputs.query.shape, *inputs.key.shape):
         output, lse = reference.compute(inputs, options)
     elif implementation == "xla":
         output, lse = _compiled(inputs, options)
     else:
-        chosen, reason = choose(inputs.query, inputs.key)
+        chosen, reason = choose_implementation(inputs.query, inputs.key)
         _LOG.debug("attention %s x %s: %s (%s)", inputs.query.shape, inputs.key.shape, chosen, reason)
         output, lse = (_short if chosen == "reference" else _compiled)(inputs, options)
     return (output, lse) if return_lse else output

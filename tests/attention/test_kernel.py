@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from attnzoo.attention import reference
 from attnzoo.attention.dropout import keep_mask, seed_words
-from attnzoo.attention.kernel import attention, choose
+from attnzoo.attention.kernel import attention, choose_implementation
 
 BATCH, HEADS, KEY_HEADS, QUERY, KEY, DIM, VALUE_DIM = 2, 6, 3, 5, 11, 7, 13
 every_implementation = pytest.mark.parametrize("implementation", ["xla", "reference", "auto"])
@@ -280,12 +280,21 @@ def test_every_replica_gets_the_results_of_its_own_examples(jit_compile):
     assert_all_close(joined, outputs_and_gradients(sources, causal=True, implementation="reference"))
 
 
+@pytest.mark.parametrize(("batch", "queries", "keys"), [(0, 300, 307), (2, 0, 307), (2, 300, 0)])
+def test_call_without_examples_queries_or_keys_gives_zeros(batch, queries, keys):
+    query, key = tf.zeros([batch, 2, queries, 7]), tf.zeros([batch, 1, keys, 7])
+    output = attention(query, key, key, implementation="xla")
+    assert output.shape == query.shape
+    assert (output.numpy() == 0).all()
+
+
 def test_auto_takes_the_kernel_for_long_and_unknown_lengths():
-    assert choose(tf.zeros([1, 1, 5, 7]), tf.zeros([1, 1, 7, 7]))[0] == "reference"
-    implementation, reason = choose(tf.zeros([1, 1, 5, 7]), tf.zeros([1, 1, 4099, 7]))
+    assert choose_implementation(tf.zeros([1, 1, 5, 7]), tf.zeros([1, 1, 7, 7]))[0] == "reference"
+    implementation, reason = choose_implementation(tf.zeros([1, 1, 31, 7]), tf.zeros([1, 1, 4099, 7]))
     assert implementation == "xla"
     assert "4099" in reason
-    assert choose(tf.zeros([1, 1, 5, 7]), keras.Input([1, None, 7]))[0] == "xla"
+    assert choose_implementation(tf.zeros([1, 1, 5, 7]), keras.Input([1, None, 7]))[0] == "xla"
+    assert choose_implementation(tf.zeros([1, 1, 1, 7]), tf.zeros([1, 1, 4099, 7]))[0] == "reference"
 
 
 @every_implementation
