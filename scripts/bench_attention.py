@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench_attention_peers import DTYPES, MASKS, Case
+from bench_attention_peers import DTYPES, LEVELS, MASKS, Case
 from bench_attention_rounds import LEAST_ROUNDS, OURS, SECONDS, Bench, PeerError, in_fresh_process, say
 from bench_attention_table import BEGIN, END, has_markers, number, put_between_markers, render
 
@@ -37,6 +37,7 @@ CHOICES = (
     "masks",
     "passes",
     "heads",
+    "levels",
     "dim",
     "window",
     "rounds",
@@ -63,7 +64,7 @@ def plan(arguments: argparse.Namespace) -> list[Case]:
     """
     cases = []
     for length, dtype, mask, work, level in itertools.product(
-        arguments.lengths, arguments.dtypes, arguments.masks, arguments.passes, ("function", "layer")
+        arguments.lengths, arguments.dtypes, arguments.masks, arguments.passes, arguments.levels
     ):
         if mask == "window" and (length <= arguments.window or level == "layer"):
             continue
@@ -145,6 +146,7 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--passes", choices=PASSES, nargs="+", default=list(PASSES), help="both: forward and backward"
     )
+    what.add_argument("--levels", choices=LEVELS, nargs="+", default=list(LEVELS))
     what.add_argument("--heads", type=positive, default=8)
     what.add_argument("--dim", type=positive, default=64, help="width of a head")
     what.add_argument("--window", type=positive, default=256, help="keys that a query sees with mask window")
@@ -172,7 +174,12 @@ def make_parser() -> argparse.ArgumentParser:
             help=f"a Python that has {name}; without, the environment variable {variable}",
         )
     parser.add_argument("--write", type=Path, metavar="FILE", help=f"put the table between {BEGIN} and {END}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results, after each case")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the results, after each case; results that it holds are kept, not measured again",
+    )
     parser.add_argument(
         "--table", type=Path, metavar="FILE", help="print the table of such a file, measure nothing"
     )
@@ -215,6 +222,24 @@ def run_long(arguments: argparse.Namespace, folder: Path) -> None:
         )
 
 
+def continue_from(json_file: Path | None, report: dict[str, Any]) -> None:
+    """Takes over the rows of an earlier run on the same machine with the same versions.
+
+    Raises:
+        PeerError: the file holds what was measured elsewhere.
+    """
+    if json_file is None or not json_file.exists():
+        return
+    earlier = json.loads(json_file.read_text(encoding="utf-8"))
+    for key in ("machine", "versions"):
+        if earlier[key] != report[key]:
+            raise PeerError(
+                f"{json_file} holds results of {earlier[key]}, not of {report[key]}: name another file"
+            )
+    report["rows"] = earlier["rows"]
+    report["command"] = f"{earlier['command']}` and `{report['command']}"
+
+
 def measured(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
     """Returns the report, and whether Ctrl-C ended it early."""
     pythons = {"attnzoo": sys.executable, "keras": sys.executable}
@@ -232,7 +257,10 @@ def measured(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any
     }
     try:
         report["versions"] = bench.versions()
-        measure_all(bench, plan(arguments), report, arguments.json)
+        continue_from(arguments.json, report)
+        had = [row["case"] for row in report["rows"]]
+        cases = [case for case in plan(arguments) if case._asdict() not in had]
+        measure_all(bench, cases, report, arguments.json)
     except KeyboardInterrupt:
         say("stopped: the table holds what was measured so far")
         return report, True
@@ -256,6 +284,7 @@ def main() -> int:
                 report, stopped = measured(arguments, Path(folder))
             except PeerError as error:
                 sys.exit(f"bench_attention: {error}")
+    report["rows"].sort(key=lambda row: row["case"]["length"])
     if report["rows"]:
         print(render(report), end="")
         if arguments.write and not stopped:

@@ -25,6 +25,7 @@ import numpy as np
 
 DTYPES = ("float32", "bfloat16")
 MASKS = ("full", "causal", "window")
+LEVELS = ("function", "layer")
 MATMUL = 2048
 WARM_BELOW = 100.0
 """Milliseconds: what is shorter is called once before each measured call."""

@@ -226,6 +226,7 @@ def test_a_table_is_printed_and_written_from_a_file(empty_folder, monkeypatch, c
     assert Path("README.md").read_text() == f"{table.BEGIN}\n{table.render(REPORT)}{table.END}\n"
 
 
+@pytest.mark.slow
 def test_a_tiny_run_measures_and_agrees(tmp_path):
     results = tmp_path / "results.json"
     command = "--lengths 16 --heads 2 --dim 8 --rounds 2 --dtypes float32 --masks causal --passes forward"

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 import keras
 import tensorflow as tf
 
-from attnzoo.attention import blocks, dropout
+from attnzoo.attention import blocks, dropout, masks
 from attnzoo.attention.blocks import Size
 from attnzoo.attention.terms import Inputs, Options, length
 
@@ -174,9 +174,13 @@ class Work:
         """
         sizes = (self.batch.size, self.head.size, self.key.size, self.shared, self.query.size)
         scores = tf.reshape(products, sizes)
+        allowed = self._allowed(place)
         if self.bias is not None:
             bias = cut_out(self.bias, place.example, place.head, None, place.row, place.column)
-            scores += tf.cast(tf.transpose(bias, [0, 1, 4, 2, 3]), self.dtype)
+            bias = tf.transpose(tf.cast(bias, self.dtype), [0, 1, 4, 2, 3])
+            finite = bias > -float("inf")
+            scores += tf.where(finite, bias, tf.zeros([], self.dtype))
+            allowed = masks.combine(allowed, finite)
         if self.distance_bias is not None:
             scores += spread(self._distance_entries(place), place.column[1])
         if self.alibi_slopes is not None:
@@ -184,7 +188,7 @@ class Work:
             scores -= slopes[:, None, :, None] * tf.cast(tf.abs(self.distance(place)), self.dtype)
         if self.options.soft_cap is not None:
             scores = self.options.soft_cap * tf.tanh(scores / self.options.soft_cap)
-        return Block(scores, self._allowed(place))
+        return Block(scores, allowed)
 
     def distance(self, place: Place) -> tf.Tensor:
         """Returns key position minus query position, <int32>[key, 1, query]."""
@@ -224,10 +228,7 @@ class Work:
             conditions.append((column >= place.first_column)[:, None, None])
         if place.first_row is not None:
             conditions.append(tf.range(place.row[1]) + place.row[0] >= place.first_row)
-        allowed = None
-        for condition in conditions:
-            allowed = condition if allowed is None else allowed & condition
-        return allowed
+        return masks.combine(*conditions)
 
     def no_bias_gradients(self) -> list[tf.Tensor]:
         """Returns zeros for the gradients of the biases that there are, with their heads split."""

@@ -84,9 +84,11 @@ def _scores(inputs: Inputs, options: Options, rows: tf.Tensor | None = None) -> 
     query, key = tf.cast(chosen(inputs.query, 2), dtype), tf.cast(inputs.key, dtype)
     key = tf.repeat(key, query.shape[1] // key.shape[1], axis=1)
     logits = tf.einsum("bhqd,bhkd->bhqk", query, key) * options.scale  # [batch, heads, row, key]
+    finite = None
     if inputs.bias is not None:
-        bias = inputs.bias if inputs.bias.shape[2] == 1 else chosen(inputs.bias, 2)
-        logits += tf.cast(bias, dtype)
+        bias = tf.cast(inputs.bias if inputs.bias.shape[2] == 1 else chosen(inputs.bias, 2), dtype)
+        finite = bias > -float("inf")
+        logits += tf.where(finite, bias, tf.zeros([], dtype))
     distance = tf.range(keys)[None, :] - (index + inputs.start)[:, None]  # [row, key]
     if inputs.distance_bias is not None:
         # Entry 0 is for the last query and key 0.
@@ -104,10 +106,12 @@ def _scores(inputs: Inputs, options: Options, rows: tf.Tensor | None = None) -> 
         causal=options.causal,
         window=options.window,
     )
+    allowed = masks.combine(allowed, finite)
     if inputs.sink is None:
         return _Scores(logits, allowed)
     sink = tf.zeros_like(logits[..., :1]) + tf.cast(inputs.sink, dtype)[:, None, None]
     if allowed is not None:
+        allowed = tf.broadcast_to(allowed, tf.shape(logits))
         allowed = tf.concat([allowed, tf.ones_like(allowed[..., :1])], axis=-1)
     return _Scores(tf.concat([logits, sink], axis=-1), allowed)
 
