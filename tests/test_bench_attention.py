@@ -136,6 +136,7 @@ def test_windows_that_hold_everything_and_layers_forward_alone_are_not_planned()
         dtypes=["float32"],
         masks=["full", "window"],
         passes=["forward", "both"],
+        levels=["function", "layer"],
         heads=3,
         dim=5,
         window=256,
@@ -224,6 +225,17 @@ def test_a_table_is_printed_and_written_from_a_file(empty_folder, monkeypatch, c
     assert bench_attention.main() == 1  # a row without attnzoo
     assert capsys.readouterr().out == table.render(REPORT)
     assert Path("README.md").read_text() == f"{table.BEGIN}\n{table.render(REPORT)}{table.END}\n"
+
+
+def test_earlier_results_are_kept_unless_they_come_from_elsewhere(tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps({**REPORT, "command": "python first"}))
+    report = {**REPORT, "rows": [], "command": "python second"}
+    bench_attention.continue_from(file, report)
+    assert report["rows"] == REPORT["rows"]
+    assert report["command"] == "python first` and `python second"
+    with pytest.raises(rounds.PeerError, match=r"results of A machine, not of another: name another file"):
+        bench_attention.continue_from(file, {**REPORT, "machine": "another"})
 
 
 @pytest.mark.slow

@@ -48,7 +48,9 @@ def _compiled(inputs: Inputs, options: Options) -> tuple[tf.Tensor, tf.Tensor]:
         # Under an eager tape TensorFlow would differentiate the program itself as well, and keep every block.
         stopped = inputs.with_sources([tf.stop_gradient(source) for source in sources])
         output, lse = loops.forward(stopped, options, targets)
-        return (output, lse), lambda *upstream: gradients(*sources, output, lse, *upstream)
+        # The backward pass takes a difference of close numbers, so it gets the output before it is rounded.
+        rounded = tf.cast(output, inputs.value.dtype)
+        return (rounded, lse), lambda *upstream: gradients(*sources, output, lse, *upstream)
 
     return compute(*inputs.sources)
 
@@ -179,5 +181,8 @@ def attention(
     else:
         chosen, reason = choose_implementation(inputs.query, inputs.key)
         _LOG.debug("attention %s x %s: %s (%s)", inputs.query.shape, inputs.key.shape, chosen, reason)
-        output, lse = (_short if chosen == "reference" else _compiled)(inputs, options)
+        # Inside a compiled function XLA takes the inputs of a nested one with a gradient for constants, and
+        # compiles anew for every value.
+        short = _short if tf.executing_eagerly() else reference.compute
+        output, lse = (short if chosen == "reference" else _compiled)(inputs, options)
     return (output, lse) if return_lse else output

@@ -44,7 +44,7 @@ def _repeat(body, first, last, state):
 
 @tf.function(jit_compile=True, autograph=False)
 def forward(inputs: Inputs, options: Options, targets: Targets) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns output <float>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query]."""
+    """Returns output <float32>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query]."""
     work = Work(inputs, options, targets)
     all_queries = work.split(inputs.query)  # [batch, key_head, shared, query, dim]
 
@@ -92,7 +92,7 @@ def forward(inputs: Inputs, options: Options, targets: Targets) -> tuple[tf.Tens
         return _repeat(query_step, 0, work.query.num, (output, lse))
 
     axes = _sizes(all_queries, 4)
-    output = tf.zeros([*axes, length(inputs.value, 3)], inputs.value.dtype)
+    output = tf.zeros([*axes, length(inputs.value, 3)], work.dtype)
     output, lse = _repeat(group_step, 0, work.groups, (output, tf.zeros(axes, work.dtype)))
     return _join_heads(output), _join_heads(lse)
 
