@@ -18,25 +18,6 @@ def set_identity(layer, *names):
         kernel.assign(tf.eye(*kernel.shape))
 
 
-def test_multi_head_attention_equals_the_one_of_keras():
-    query = np.random.default_rng(0).standard_normal((2, 5, 6)).astype("float32")
-    memory = np.random.default_rng(1).standard_normal((2, 7, 6)).astype("float32")
-    mask = np.arange(7) < [[3], [7]]
-    theirs = keras.layers.MultiHeadAttention(3, 2)
-    expected, expected_scores = theirs(
-        query, memory, attention_mask=mask[:, None, :], return_attention_scores=True
-    )
-    ours = attention.MultiHeadAttention(6, 3)
-    ours.build((2, 5, 6))
-    for weight, other in zip(ours.weights, theirs.weights, strict=True):
-        weight.assign(tf.reshape(other, weight.shape))
-    found, scores = ours(query, value=memory, padding_mask=mask, return_attention_scores=True)
-    close(found, expected)
-    close(scores, expected_scores)
-    close(ours(query, value=memory, padding_mask=mask), expected)
-    close(ours(memory, causal=True), theirs(memory, memory, use_causal_mask=True))
-
-
 def test_additive_scores():
     layer = attention.AdditiveAttention(1, hidden_units=1)
     layer.build((1, 1, 1))
