@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Two processes: each takes up to 5 GiB. Tests that share an expensive set-up stay together (xdist_group).
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 DEMO := translate_dates
 
 .PHONY: help setup demo test test-slow check bench-attention clean
@@ -31,16 +33,16 @@ demo: setup ## Train a small translator of dates, measure it and show what it wr
 	$(BIN)/python scripts/show_translations.py runs/$(DEMO)
 
 test: setup ## Run the fast tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: setup ## Run the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: setup ## Check style and types and run the fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 bench-attention: setup ## Time attention beside Keras, and PyTorch and JAX in the Pythons TORCH_PYTHON and JAX_PYTHON
 	$(BIN)/python scripts/bench_attention.py $(OPTIONS)
