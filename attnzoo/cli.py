@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -79,6 +80,7 @@ Overrides = Annotated[
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C; `train` handles both its own way.
     try:
         app(prog_name="attnzoo")
     except UserError as error:
@@ -86,6 +88,8 @@ def main() -> None:
             print(f"attnzoo: error: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except (Interrupted, KeyboardInterrupt):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         print("attnzoo: stopped; the same command starts again", file=sys.stderr)
         sys.exit(EXIT_STOPPED)
 
@@ -108,6 +112,15 @@ def train(
         typer.Option(help="Folder of the run. Default: runs/ and the config's name.", show_default=False),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what the folder holds.")] = False,
+    allow_changed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY",
+            help="Continue although this key of the config (or 'data', or 'code') has changed; "
+            "may be given more than once.",
+            show_default=False,
+        ),
+    ] = None,
     profile: Annotated[
         str | None,
         typer.Option(metavar="START:STOP", help="Trace these steps for TensorBoard.", show_default=False),
@@ -121,7 +134,8 @@ def train(
     import_tensorflow()
     from attnzoo.training import run as training
 
-    training.train(resolved, run or Path("runs") / resolved.config.name, restart, steps)
+    folder = run or Path("runs") / resolved.config.name
+    training.train(resolved, folder, restart, steps, allow_changed or ())
 
 
 @app.command("eval", epilog="Example:  attnzoo eval runs/translate_dates --split validation")

@@ -22,6 +22,16 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
+DIVERGED_ADVICE = "lower train.learning_rate or set train.clip_norm or train.recoveries"
+
+
+class Diverged(UserError):
+    """A loss, a gradient, an example or a weight is not finite (exit code 3)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, EXIT_DIVERGED)
+
+
 class ConfigErrors(UserError):
     """All that is wrong in a config, one line each."""
 

@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import fcntl
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ from attnzoo.data import examples as data_examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.errors import UserError
 from attnzoo.info import DataInfo, DataSplits
-from attnzoo.tensors import assign_values, read_tensors
+from attnzoo.tensors import assign, by_name, disk_errors, read_tensors, size_limit
 
 
 class RunDir:
@@ -75,8 +76,10 @@ class RunDir:
         Raises:
             UserError: another process trains in this folder.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+") as file:
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / ".lock").open("a+")
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -86,7 +89,7 @@ class RunDir:
                     "wait for it, stop it, or choose another folder with --run."
                 ) from None
             file.truncate(0)
-            file.write(str(os.getpid()))
+            file.write(f"{os.getpid()} on {platform.node()}")
             file.flush()
             yield
 
@@ -176,6 +179,6 @@ def load_trained(path: Path) -> TrainedRun:
     if origin is None:
         raise UserError(f"{path}: no weights yet: training has not reached its first evaluation.")
     model = build_model(config, info)
-    values, _ = read_tensors(origin)
-    assign_values(model.weights, "model", values, origin)
+    values, _ = read_tensors(origin, size_limit(model.weights))
+    assign(by_name(model.weights, "model"), values, origin)
     return TrainedRun(run, config, info, model, origin)

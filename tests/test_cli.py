@@ -159,11 +159,12 @@ def test_train_hands_over_the_config_and_the_folder_named_after_it(call, dates, 
     calls = []
     fake("attnzoo.training.run", "train", lambda *arguments: calls.append(arguments))
     assert call("train", dates, "--set", "train.epochs=3")[0] == 0
-    assert call("train", dates, "--run", "here", "--restart", "--profile", "5:11")[0] == 0
+    options = ["--run", "here", "--restart", "--profile", "5:11", "--allow-changed", "code"]
+    assert call("train", dates, *options)[0] == 0
     (resolved, *first), (_, *second) = calls
     assert resolved.config.train.epochs == 3
-    assert first == [Path("runs/dates"), False, None]
-    assert second == [Path("here"), True, (5, 11)]
+    assert first == [Path("runs/dates"), False, None, ()]
+    assert second == [Path("here"), True, (5, 11), ["code"]]
 
 
 @pytest.mark.parametrize(

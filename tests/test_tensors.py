@@ -1,8 +1,28 @@
+import hashlib
+import json
+import os
+import struct
+import sys
+import types
+
 import numpy as np
 import pytest
 
 from attnzoo.errors import UserError
-from attnzoo.tensors import assign_values, named_values, read_tensors, write_tensors, write_text
+from attnzoo.run_dir import RunDir
+from attnzoo.tensors import (
+    assign,
+    by_name,
+    read_tensors,
+    remove_leftovers,
+    size_limit,
+    values_of,
+    write_tensors,
+    write_text,
+)
+from attnzoo.training import checkpoint
+
+LIMIT = 1 << 20
 
 
 class Variable:
@@ -12,6 +32,10 @@ class Variable:
     @property
     def shape(self):
         return self.value.shape
+
+    @property
+    def dtype(self):
+        return self.value.dtype.name
 
     def assign(self, value):
         self.value = value
@@ -23,7 +47,7 @@ class Variable:
 def test_tensors_come_back_bit_by_bit(tmp_path):
     tensors = {"a": np.float32(3.5), "b": np.arange(11, dtype=np.int64), "c": np.ones((2, 3), np.float16)}
     write_tensors(tmp_path / "folder", tensors, {"step": 7})
-    found, state = read_tensors(tmp_path / "folder")
+    found, state = read_tensors(tmp_path / "folder", LIMIT)
     assert state == {"step": 7}
     for name, value in tensors.items():
         assert found[name].dtype == value.dtype
@@ -43,7 +67,7 @@ def test_every_changed_byte_is_noticed(tmp_path, name):
         if name == "manifest.json" and bytes(damaged).split() == whole.split():
             continue
         with pytest.raises(UserError, match="damaged") as caught:
-            read_tensors(tmp_path / "folder")
+            read_tensors(tmp_path / "folder", LIMIT)
         assert caught.value.exit_code == 4
 
 
@@ -51,19 +75,19 @@ def test_a_missing_file_is_noticed(tmp_path):
     write_tensors(tmp_path / "folder", {"a": np.arange(3.0)}, {})
     (tmp_path / "folder" / "state.json").unlink()
     with pytest.raises(UserError, match="damaged or incomplete"):
-        read_tensors(tmp_path / "folder")
+        read_tensors(tmp_path / "folder", LIMIT)
 
 
 def test_an_old_folder_is_replaced_and_nothing_temporary_stays(tmp_path):
     for step in (1, 2):
         write_tensors(tmp_path / "folder", {"a": np.arange(3.0) * step}, {"step": step})
-    assert read_tensors(tmp_path / "folder")[1] == {"step": 2}
+    assert read_tensors(tmp_path / "folder", LIMIT)[1] == {"step": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot be written: Not a directory") as caught:
+    with pytest.raises(UserError, match=r"cannot be written \(0\.0 MiB needed\): Not a directory") as caught:
         write_tensors(tmp_path / "file" / "folder", {"a": np.arange(3.0)}, {})
     assert caught.value.exit_code == 4
 
@@ -78,12 +102,13 @@ def test_text_is_replaced_whole(tmp_path):
 def test_variables_that_do_not_fit_are_named_and_none_is_changed(tmp_path):
 
     variables = [Variable("dense/kernel", np.zeros((2, 3))), Variable("dense/bias", np.zeros(3))]
-    values = named_values(variables, "model")
+    named = by_name(variables, "model")
+    values = values_of(named)
     values["model/dense/bias"] = np.ones(5)
     values["model/extra"] = np.ones(1)
     del values["model/dense/kernel"]
     with pytest.raises(UserError) as caught:
-        assign_values(variables, "model", values, tmp_path)
+        assign(named, values, tmp_path)
     for part in ("missing 'model/dense/kernel'", "unexpected 'model/extra'", "has shape (5,), expected (3,)"):
         assert part in str(caught.value)
     assert variables[1].value.sum() == 0
@@ -92,4 +117,107 @@ def test_variables_that_do_not_fit_are_named_and_none_is_changed(tmp_path):
 def test_two_variables_of_one_name_are_refused():
 
     with pytest.raises(ValueError, match="Two variables are called 'model/a'"):
-        named_values([Variable("a", 1.0), Variable("a", 2.0)], "model")
+        by_name([Variable("a", 1.0), Variable("a", 2.0)], "model")
+
+
+def in_a_child_that_dies(work, boundary):
+    """Runs `work` in a fork that ends, as by `kill -9`, at a change of the disk; says whether it did."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    changes = []
+
+    def count(event, arguments):
+        writes = event == "open" and isinstance(arguments[1], str) and arguments[1] != "r"
+        if writes or event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "fsync"):
+            changes.append(event)
+            if len(changes) > boundary:
+                os._exit(9)
+
+    synchronise = os.fsync
+
+    def fsync(descriptor):
+        count("fsync", ())
+        synchronise(descriptor)
+
+    os.fsync = fsync
+    sys.addaudithook(count)
+    try:
+        work()
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["new step", "same step"])
+def test_a2_a_crash_at_any_change_of_the_disk_leaves_a_whole_checkpoint(tmp_path, again):
+    boundary = died = 0
+    while True:
+        run = RunDir(tmp_path / str(boundary))
+        run.checkpoints.mkdir(parents=True)
+        old = {"model/a": np.full(1000, 1.0)}
+        for step in (1, 2):
+            checkpoint.write_step(run, old, checkpoint.Progress(step=step))
+        step = 2 if again else 3
+        new = {"model/a": np.full(1000, 2.0)}
+        progress = checkpoint.Progress(step=step, recoveries=1)
+        died = in_a_child_that_dies(lambda: checkpoint.write_step(run, new, progress), boundary)  # noqa: B023
+        remove_leftovers(run.checkpoints)
+        values, state = read_tensors(run.step(run.steps()[-1]), LIMIT)
+        is_new = state["recoveries"] == 1
+        np.testing.assert_array_equal(values["model/a"], (new if is_new else old)["model/a"])
+        checkpoint.write_step(run, new, checkpoint.Progress(step=4))
+        assert not [path.name for path in run.checkpoints.iterdir() if path.name.startswith(".")]
+        assert len(run.steps()) == checkpoint.KEPT_STEPS
+        if not died:
+            break
+        boundary += 1
+    assert boundary > 10
+
+
+def hostile(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        b"",
+        b"\x80\x04cos\nsystem\n(S'true'\ntR.",
+        struct.pack("<Q", 2**63) + b"{}",
+        hostile(b"{" * 100_000),
+        hostile({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 800]}}, bytes(8)),
+        hostile({"a": {"dtype": "F32", "shape": [2**62, 8], "data_offsets": [0, 8]}}, bytes(8)),
+        hostile({"a": {"dtype": "PICKLE", "shape": [2], "data_offsets": [0, 8]}}, bytes(8)),
+        hostile({name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for name in "ab"}, bytes(8)),
+    ],
+    ids=["empty", "pickle", "header of 8 EiB", "nested", "beyond the end", "huge", "type", "overlapping"],
+)
+def test_d1_a_hostile_file_with_a_fitting_checksum_is_one_error(tmp_path, tensors):
+    write_tensors(tmp_path / "folder", {"a": np.arange(3.0)}, {})
+    (tmp_path / "folder" / "tensors.safetensors").write_bytes(tensors)
+    manifest = json.loads((tmp_path / "folder" / "manifest.json").read_text())
+    manifest["tensors.safetensors"] = hashlib.sha256(tensors).hexdigest()
+    (tmp_path / "folder" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="damaged or incomplete") as caught:
+        read_tensors(tmp_path / "folder", LIMIT)
+    assert caught.value.exit_code == 4
+    assert "\n" not in str(caught.value)
+
+
+def test_d4_a_file_larger_than_its_variables_is_not_read(tmp_path):
+    write_tensors(tmp_path / "folder", {"a": np.arange(3.0)}, {})
+    limit = size_limit([types.SimpleNamespace(shape=(3,), dtype="float64")])
+    read_tensors(tmp_path / "folder", limit)
+    with (tmp_path / "folder" / "tensors.safetensors").open("r+b") as file:
+        file.truncate(1 << 40)  # a hole: takes no disk
+    with pytest.raises(UserError, match=r"tensors.safetensors has 1,048,576.0 MiB, more than 1.0 MiB"):
+        read_tensors(tmp_path / "folder", limit)
+
+
+def test_d1_what_is_not_a_file_is_not_read(tmp_path):
+    write_tensors(tmp_path / "folder", {"a": np.arange(3.0)}, {})
+    (tmp_path / "folder" / "state.json").unlink()
+    os.mkfifo(tmp_path / "folder" / "state.json")
+    with pytest.raises(UserError, match=r"state.json is not a file"):
+        read_tensors(tmp_path / "folder", LIMIT)

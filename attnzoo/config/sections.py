@@ -121,6 +121,9 @@ class TrainOptions(Section):
     early_stopping: PositiveInt | None = Field(
         None, description="Evaluations without a better one before training stops."
     )
+    recoveries: Annotated[int, Field(ge=0, le=100)] = Field(
+        0, description="Times that a run that diverged goes back to its last checkpoint, at half the rate."
+    )
     checkpoint_seconds: Annotated[float, Field(ge=0.0)] = Field(
         60.0, description="Most seconds of work that a crash can lose, evaluations apart."
     )

@@ -7,6 +7,7 @@ figure as one batch of everything.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import ModuleType
 
 import keras
@@ -108,11 +109,19 @@ class Evaluator:
 
         self._step = step
 
-    def evaluate(self, examples: Examples) -> dict[str, float]:
-        """Returns every metric of the task that is a ratio of sums, over all examples, each counted once."""
+    def evaluate(
+        self, examples: Examples, before_batch: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
+        """Returns every metric of the task that is a ratio of sums, over all examples, each counted once.
+
+        Args:
+            examples: the split.
+            before_batch: called before each batch; what it raises ends the evaluation.
+        """
         totals: dict[str, np.ndarray] = {}
         plans = pipeline.evaluation_plans(examples, self.info, self.sizes)
         for batch in pipeline.batches(examples, self.info, plans):
+            before_batch()
             for name, value in self._step(*distribute(self.strategy, batch)).items():
                 totals[name] = totals.get(name, np.zeros(2)) + value.numpy().astype(np.float64)
         return to_metrics(totals)

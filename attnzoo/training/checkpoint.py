@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
-from attnzoo.errors import EXIT_DAMAGED, UserError
+from attnzoo.errors import DIVERGED_ADVICE, EXIT_DAMAGED, Diverged, UserError
 from attnzoo.run_dir import RunDir
-from attnzoo.tensors import assign_values, named_values, read_tensors, write_tensors
+from attnzoo.tensors import (
+    assign,
+    by_name,
+    bytes_of,
+    mebibytes,
+    read_tensors,
+    size_limit,
+    values_of,
+    write_tensors,
+)
+from attnzoo.training.console import warn
 from attnzoo.training.step import Stepper
 
 KEPT_STEPS = 2
@@ -32,6 +43,10 @@ class Progress:
         plateau_factor: product of the falls of the plateau schedule.
         plateau_worse: evaluations since the last fall or the best one.
         window: sums since the last logged line: name -> [numerator, denominator].
+        evaluated: step of the last evaluation.
+        recoveries: times that the run went back to a checkpoint after it had diverged.
+        rate_factor: product of the falls of the learning rate that this brought.
+        batches: batches of an epoch, to notice that they have changed.
         log_sizes: bytes of each log file at this moment; what a crash wrote after them is cut off.
         stopped_early: whether early stopping has ended the training.
     """
@@ -45,38 +60,85 @@ class Progress:
     worse: int = 0
     plateau_factor: float = 1.0
     plateau_worse: int = 0
+    evaluated: int = 0
+    recoveries: int = 0
+    rate_factor: float = 1.0
+    batches: int = 0
     window: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     log_sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     stopped_early: bool = False
 
 
-def _groups(stepper: Stepper) -> dict[str, list[keras.Variable]]:
+def _variables(stepper: Stepper) -> dict[str, keras.Variable]:
+    """Returns all that a checkpoint holds, by name."""
     groups = {
         "model": stepper.model.variables,
         "optimizer": stepper.optimizer.variables,
         "loss_scale": stepper.scale_state,
+        "average": stepper.average.weights if stepper.average is not None else [],
     }
-    if stepper.average is not None:
-        groups["average"] = stepper.average.weights
-    return groups
+    named: dict[str, keras.Variable] = {}
+    for prefix, variables in groups.items():
+        named |= by_name(variables, prefix)
+    return named
+
+
+def require_space(run: RunDir, stepper: Stepper, weights_kept: int) -> None:
+    """Looks whether what a run writes fits on the disk.
+
+    Args:
+        run: the run folder.
+        stepper: says how large a checkpoint is.
+        weights_kept: number of evaluations whose weights are kept.
+
+    Raises:
+        UserError: it does not fit (exit code 4).
+    """
+    checkpoint = sum(map(bytes_of, _variables(stepper).values()))
+    weights = sum(map(bytes_of, stepper.model.weights))
+    needed = (KEPT_STEPS + 1) * checkpoint + (weights_kept + 3) * weights
+    written = sum(path.stat().st_size for path in run.checkpoints.rglob("*") if path.is_file())
+    free = shutil.disk_usage(run.path).free
+    if free + written < needed:
+        raise UserError(
+            f"{run.path}: {mebibytes(free)} free on this disk, checkpoints need "
+            f"{mebibytes(needed - written)} more; free some, or choose another folder with --run.",
+            EXIT_DAMAGED,
+        )
 
 
 def save(run: RunDir, stepper: Stepper, progress: Progress) -> None:
     """Writes `checkpoints/step-XXXXXXXX` and removes all but the newest two.
 
     Raises:
+        Diverged: a value is not finite; nothing is written.
         UserError: it cannot be written (exit code 4); older checkpoints are untouched.
     """
-    tensors = {}
-    for prefix, variables in _groups(stepper).items():
-        tensors.update(named_values(variables, prefix))
-    write_tensors(run.step(progress.step), tensors, dataclasses.asdict(progress))
-    for step in run.steps()[:-KEPT_STEPS]:
-        shutil.rmtree(run.step(step), ignore_errors=True)
+    write_step(run, values_of(_variables(stepper)), progress)
+
+
+def write_step(run: RunDir, values: Mapping[str, np.ndarray], progress: Progress) -> None:
+    """Does what `save` says with values that have been read."""
+    _require_finite(run, values, progress.step)
+    write_tensors(run.step(progress.step), values, dataclasses.asdict(progress))
+    newest = run.steps()[-KEPT_STEPS:]
+    for step in run.steps():
+        # A step beyond this one is from before the run went back to an older checkpoint.
+        if step not in newest or step > progress.step:
+            shutil.rmtree(run.step(step), ignore_errors=True)
+
+
+def _require_finite(run: RunDir, values: Mapping[str, np.ndarray], step: int) -> None:
+    for name, value in values.items():
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            raise Diverged(
+                f"{run.path}: diverged: '{name}' is not finite after step {step}; "
+                f"{DIVERGED_ADVICE}; the checkpoints are from before it."
+            )
 
 
 def restore(run: RunDir, stepper: Stepper) -> Progress | None:
-    """Restores the newest checkpoint that is whole; a damaged one is passed over with a warning.
+    """Restores the newest checkpoint that is whole; a damaged one is passed over with a line that says so.
 
     Returns:
         The progress there, or None where there is no checkpoint.
@@ -84,21 +146,25 @@ def restore(run: RunDir, stepper: Stepper) -> Progress | None:
     Raises:
         UserError: every checkpoint is damaged, or one does not fit the model (exit code 4).
     """
-    steps = run.steps()
+    variables = _variables(stepper)
     damaged = None
-    for step in reversed(steps):
+    for step in reversed(run.steps()):
         folder = run.step(step)
         try:
-            tensors, state = read_tensors(folder)
+            values, state = read_tensors(folder, size_limit(variables.values()))
         except UserError as error:
             damaged = error
-            warnings.warn(f"{error} Trying the one before.", stacklevel=2)
+            warn(f"{error} The one before is tried.")
             continue
-        for prefix, variables in _groups(stepper).items():
-            assign_values(variables, prefix, tensors, folder)
-        return Progress(**_known(state, folder))
+        known = _known(state, folder)
+        assign(variables, values, folder)
+        for later in (number for number in run.evaluated_steps() if number > step):
+            shutil.rmtree(run.weights(later), ignore_errors=True)
+        return Progress(**known)
     if damaged is not None:
-        raise damaged
+        raise UserError(
+            f"{run.checkpoints}: no checkpoint is whole; start again with --restart.", EXIT_DAMAGED
+        ) from damaged
     return None
 
 
@@ -114,8 +180,30 @@ def _known(state: dict[str, Any], folder) -> dict[str, Any]:
 
 
 def save_weights(run: RunDir, model: keras.Model, step: int, metrics: dict[str, Any]) -> None:
-    """Writes `checkpoints/weights-XXXXXXXX`: the weights as they were just evaluated."""
-    write_tensors(run.weights(step), named_values(model.weights, "model"), {"step": step, "metrics": metrics})
+    """Writes `checkpoints/weights-XXXXXXXX`: the weights as they were just evaluated.
+
+    Raises:
+        Diverged: a value is not finite; nothing is written.
+        UserError: it cannot be written (exit code 4).
+    """
+    values = values_of(by_name(model.weights, "model"))
+    _require_finite(run, values, step)
+    write_tensors(run.weights(step), values, {"step": step, "metrics": metrics})
+
+
+def recover(run: RunDir, stepper: Stepper) -> Progress:
+    """Goes back to the newest checkpoint, with half the learning rate from there on.
+
+    Raises:
+        UserError: it cannot be read or written (exit code 4).
+    """
+    progress = restore(run, stepper)
+    if progress is None:
+        raise ValueError(f"{run.checkpoints} holds no checkpoint.")
+    progress.recoveries += 1
+    progress.rate_factor /= 2
+    save(run, stepper, progress)
+    return progress
 
 
 def keep_weights(run: RunDir, best_step: int, last: int) -> None:
@@ -146,9 +234,9 @@ def choose_final(run: RunDir, model: keras.Model, progress: Progress, choice: st
         chosen = [progress.best_step if choice == "best" and progress.best_step else evaluated[-1]]
     total: dict[str, Any] = {}
     for step in chosen:
-        values, _ = read_tensors(run.weights(step))
+        values, _ = read_tensors(run.weights(step), size_limit(model.weights))
         for name, value in values.items():
             total[name] = total[name] + value.astype("float64") if name in total else value.astype("float64")
     mean = {name: value / len(chosen) for name, value in total.items()}
-    assign_values(model.weights, "model", mean, run.weights(chosen[-1]))
+    assign(by_name(model.weights, "model"), mean, run.weights(chosen[-1]))
     return f"average of steps {', '.join(map(str, chosen))}" if len(chosen) > 1 else f"step {chosen[0]}"

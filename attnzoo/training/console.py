@@ -74,6 +74,11 @@ def say(text: str) -> None:
     print(text)
 
 
+def warn(text: str) -> None:
+    """Prints a warning of one line to the error stream."""
+    print(f"attnzoo: warning: {text}", file=sys.stderr, flush=True)
+
+
 def duration(seconds: float) -> str:
     """Returns 75.0 as "1:15" and 4000.0 as "1:06:40"."""
     minutes, rest = divmod(round(seconds), 60)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from attnzoo.config import RunConfig
 from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
-from attnzoo.errors import EXIT_DIVERGED, EXIT_STOPPED, UserError
+from attnzoo.errors import DIVERGED_ADVICE, EXIT_STOPPED, Diverged, UserError
 from attnzoo.info import DataInfo
 from attnzoo.run_dir import RunDir
 from attnzoo.tasks.scoring import Evaluator, to_metrics
@@ -37,6 +37,10 @@ class Stopped(UserError):
         super().__init__(
             f"{run.path}: stopped on request after step {step}; the same command continues.", EXIT_STOPPED
         )
+
+
+class Interrupted(Exception):
+    """A stop was requested during an evaluation; it is done again when the run continues."""
 
 
 class Trainer:
@@ -79,6 +83,9 @@ class Trainer:
         self.total_steps = train.steps or train.epochs * self.steps_an_epoch
         self.meter = Meter()
         self.stop_requested = False
+        if progress.batches not in (0, self.batches_an_epoch):
+            progress.batch = 0  # Other data or batches than before: the epoch begins again.
+        progress.batches = self.batches_an_epoch
 
     def train(self, display: Display, profile: tuple[int, int] | None = None) -> None:
         """Trains to the end.
@@ -89,11 +96,17 @@ class Trainer:
 
         Raises:
             Stopped: SIGTERM or SIGINT came (exit code 75).
-            UserError: the loss or a gradient is not finite (exit code 3).
+            Diverged: a loss, a gradient or a weight is not finite (exit code 3).
+            UserError: the disk does not take what is written (exit code 4).
         """
         batches = self._batches()
-        saved = time.monotonic()
         with _signals(self._request_stop):
+            # A stop may have come between a step and its evaluation.
+            if self.progress.step and self._evaluate_if_due(display):
+                self.save()
+            if self.stop_requested:
+                raise Stopped(self.run, self.progress.step)
+            saved = time.monotonic()
             while self.progress.step < self.total_steps and not self.progress.stopped_early:
                 if profile and self.progress.step + 1 == profile[0]:
                     tf.profiler.experimental.start(str(self.run.logs / "train"))
@@ -101,13 +114,11 @@ class Trainer:
                 step = self.progress.step
                 if profile and step >= profile[0] and step == min(profile[1], self.total_steps):
                     tf.profiler.experimental.stop()
-                evaluate = self._evaluation_due()
-                if evaluate or step % self.config.train.log_every == 0:
+                if self._evaluation_due() or step % self.config.train.log_every == 0:
                     self._log(display)
-                if evaluate:
-                    self._evaluate(display)
+                evaluated = self._evaluate_if_due(display)
                 late = time.monotonic() - saved >= self.config.train.checkpoint_seconds
-                if evaluate or late or self.stop_requested:
+                if evaluated or late or self.stop_requested:
                     self.save()
                     saved = time.monotonic()
                 if self.stop_requested:
@@ -118,6 +129,11 @@ class Trainer:
         self._fold()
         self.progress.log_sizes = self.records.flush()
         checkpoint.save(self.run, self.stepper, self.progress)
+        checkpoint.keep_weights(self.run, self.progress.best_step, weights_kept(self.config))
+
+    def _raise_if_stopped(self) -> None:
+        if self.stop_requested:
+            raise Interrupted
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True
@@ -143,6 +159,7 @@ class Trainer:
         group = [next(batches) for _ in range(min(self.config.train.accumulate, left))]
         loaded = time.monotonic()
         rate = learning_rate(self.config.train, progress.step + 1, self.total_steps, progress.plateau_factor)
+        rate *= progress.rate_factor
         sums = self.stepper.step(group, rate)
         progress.step += 1
         progress.batch += len(group)
@@ -152,9 +169,21 @@ class Trainer:
             progress.step, group, sums, rate, seconds=time.monotonic() - begin, waited=loaded - begin
         )
 
+    def _evaluate_if_due(self, display: Display) -> bool:
+        """Evaluates where it is time to, unless a stop comes before it is done; says whether it did."""
+        if not self._evaluation_due():
+            return False
+        try:
+            self._evaluate(display)
+        except Interrupted:
+            return False
+        return True
+
     def _evaluation_due(self) -> bool:
         progress, every = self.progress, self.config.eval.every
-        if progress.step == self.total_steps:
+        if progress.evaluated == progress.step:
+            return False
+        if progress.step >= self.total_steps:
             return True
         return progress.batch == 0 if every is None else progress.step % every == 0
 
@@ -165,11 +194,9 @@ class Trainer:
         if diverged and (not scaled or len(diverged) >= SKIPPED_STEPS_LIMIT):
             step, indices = diverged[0]
             shown = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
-            raise UserError(
+            raise Diverged(
                 f"{self.run.path}: diverged: loss or gradient is not finite at step {step} "
-                f"(train examples {shown}); "
-                "lower train.learning_rate, set train.clip_norm, or look at these examples.",
-                EXIT_DIVERGED,
+                f"(train examples {shown}); {DIVERGED_ADVICE}, or look at these examples."
             )
 
     def _log(self, display: Display) -> None:
@@ -194,7 +221,7 @@ class Trainer:
     def _evaluate(self, display: Display) -> None:
         progress = self.progress
         examples = self.examples["validation"]
-        shown: dict[str, float | str] = dict(self.evaluator.evaluate(examples))
+        shown: dict[str, float | str] = dict(self.evaluator.evaluate(examples, self._raise_if_stopped))
         if self.config.eval.decode == "every":
             shown.update(self.evaluator.corpus_metrics(examples))
         numbers = {name: value for name, value in shown.items() if not isinstance(value, str)}
@@ -202,12 +229,11 @@ class Trainer:
         if self.config.eval.samples:
             rows = self.evaluator.rows(examples, self.config.eval.samples)
             self.records.text("validation", progress.step, "samples", table(rows))
+        progress.evaluated = progress.step
         best = self._note_result(numbers[self.task.MONITOR])
         place = f"step {progress.step}  epoch {progress.epoch}"
         display.line(f"{place}  validation: {metrics_text(shown)}{'  best' if best else ''}")
         checkpoint.save_weights(self.run, self.evaluator.model, progress.step, shown)
-        last = self.config.eval.average if self.config.eval.weights == "average" else 1
-        checkpoint.keep_weights(self.run, progress.best_step, last)
 
     def _note_result(self, value: float) -> bool:
         """Updates best, early stopping and plateau; a value that is not finite is never the best."""
@@ -228,6 +254,11 @@ class Trainer:
         if train.early_stopping is not None and progress.worse >= train.early_stopping:
             progress.stopped_early = True
         return False
+
+
+def weights_kept(config: RunConfig) -> int:
+    """Returns the number of newest evaluations whose weights are kept, besides the best."""
+    return config.eval.average if config.eval.weights == "average" else 1
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from attnzoo.run_dir import RunDir
+from attnzoo.tensors import disk_errors
 
 Numbers = Mapping[str, float]
 
@@ -27,17 +30,19 @@ class Records:
 
     def __init__(self, run: RunDir, sizes: Mapping[str, int]) -> None:
         self.run = run
-        _rewind(run, sizes)
-        self._file = run.metrics.open("a", encoding="utf-8")
+        with _log_errors(run):
+            _rewind(run, sizes)
+            self._file = run.metrics.open("a", encoding="utf-8")
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
     def __enter__(self) -> Records:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        for writer in self._writers.values():
-            writer.close()
+        with _log_errors(self.run):
+            self._file.close()
+            for writer in self._writers.values():
+                writer.close()
 
     def numbers(self, split: str, step: int, values: Numbers, **extra: Any) -> None:
         """Writes numbers of one moment.
@@ -49,14 +54,15 @@ class Records:
             extra: more fields for the line in metrics.jsonl.
         """
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"split": split, "step": step, **extra, **finite}) + "\n")
-        with self._writer(split).as_default(step):
+        with _log_errors(self.run):
+            self._file.write(json.dumps({"split": split, "step": step, **extra, **finite}) + "\n")
+        with _log_errors(self.run), self._writer(split).as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
     def text(self, split: str, step: int, tag: str, markdown: str) -> None:
         """Writes a Markdown text for TensorBoard."""
-        with self._writer(split).as_default(step):
+        with _log_errors(self.run), self._writer(split).as_default(step):
             tf.summary.text(tag, markdown)
 
     def hparams(self, options: Mapping[str, Any], metrics: Numbers, step: int) -> None:
@@ -65,22 +71,39 @@ class Records:
             name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
             for name, value in options.items()
         }
-        with self._writer("test").as_default(step):
+        with _log_errors(self.run), self._writer("test").as_default(step):
             hparams.hparams(values, trial_id=self.run.path.name)
             for name, value in metrics.items():
                 tf.summary.scalar(f"hparam/{name}", value)
 
     def flush(self) -> dict[str, int]:
-        """Writes everything out and returns the size of each log file in bytes, by relative path."""
-        self._file.flush()
-        for writer in self._writers.values():
-            writer.flush()
-        return {str(path.relative_to(self.run.path)): path.stat().st_size for path in _log_files(self.run)}
+        """Writes everything out and returns the size of each log file in bytes, by relative path.
+
+        Raises:
+            UserError: the disk does not take it (exit code 4).
+        """
+        with _log_errors(self.run):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            for writer in self._writers.values():
+                writer.flush()
+            files = _log_files(self.run)
+            return {str(path.relative_to(self.run.path)): path.stat().st_size for path in files}
 
     def _writer(self, split: str) -> tf.summary.SummaryWriter:
         if split not in self._writers:
             self._writers[split] = tf.summary.create_file_writer(str(self.run.logs / split))
         return self._writers[split]
+
+
+@contextlib.contextmanager
+def _log_errors(run: RunDir) -> Iterator[None]:
+    """Turns what the disk refuses, to Python or to TensorFlow, into one line."""
+    with disk_errors(run.path / "logs"):
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error
 
 
 def _log_files(run: RunDir) -> list[Path]:

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
+from collections.abc import Collection
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
-import attnzoo
 from attnzoo import catalog, tasks
 from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.examples import Examples
-from attnzoo.errors import UserError
+from attnzoo.errors import Diverged, UserError
 from attnzoo.info import DataInfo
 from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
 from attnzoo.tasks.scoring import Evaluator
-from attnzoo.tensors import named_values, write_tensors, write_text
-from attnzoo.training import checkpoint, distribution, optimizers
-from attnzoo.training.console import Display, duration, metrics_text, next_commands, say
-from attnzoo.training.loop import Trainer
+from attnzoo.tensors import by_name, disk_errors, remove_leftovers, values_of, write_tensors, write_text
+from attnzoo.training import changes, checkpoint, distribution, optimizers
+from attnzoo.training.console import Display, duration, metrics_text, next_commands, say, warn
+from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
 from attnzoo.training.step import Stepper
 
 
 def train(
-    resolved: ResolvedConfig, folder: Path, restart: bool = False, profile: tuple[int, int] | None = None
+    resolved: ResolvedConfig,
+    folder: Path,
+    restart: bool = False,
+    profile: tuple[int, int] | None = None,
+    allowed: Collection[str] = (),
 ) -> None:
     """Trains, or continues, or says that there is nothing left to do.
 
@@ -37,73 +39,90 @@ def train(
         folder: the run folder.
         restart: remove what an earlier run left in it.
         profile: first and last step of a TensorBoard trace.
+        allowed: what may differ from the start of a run that continues: keys of the config, "data", "code".
 
     Raises:
-        UserError: bad data or options, a changed config, a locked folder (2), divergence (3), a damaged
-            checkpoint (4), a request to stop (75).
+        UserError: bad data or options, a change that is not allowed, a locked folder (2), divergence (3), a
+            damaged checkpoint or a disk that takes no more (4), a request to stop (75).
     """
     run = RunDir(folder)
     with run.lock():
         if restart:
             run.clear()
-        _check_config(run, resolved)
-        if run.result.is_file():
+        remove_leftovers(run.checkpoints)
+        changed = changes.of_config(run, resolved) + changes.of_code(run)
+        changes.refuse(run, changed, allowed)
+        if run.result.is_file() and not changed:
             result = json.loads(run.result.read_text(encoding="utf-8"))
             say(f"{folder}: finished already")
             say(f"{result['split']}: {metrics_text(result['metrics'])}")
             say(next_commands(folder))
             return
-        _train(run, resolved, profile)
+        _train(run, resolved, profile, allowed, changed)
 
 
-def _check_config(run: RunDir, resolved: ResolvedConfig) -> None:
-    if not run.config.is_file():
-        return
-    old = RunConfig.read(run.config)
-    changed = resolved.changed_keys(old)
-    if changed:
-        raise UserError(
-            f"{run.path}: was started with other values of {', '.join(changed)}; "
-            "take them back, name another folder with --run, or start again with --restart."
-        )
-
-
-def _train(run: RunDir, resolved: ResolvedConfig, profile: tuple[int, int] | None) -> None:
+def _train(
+    run: RunDir,
+    resolved: ResolvedConfig,
+    profile: tuple[int, int] | None,
+    allowed: Collection[str],
+    changed: list[str],
+) -> None:
     config = resolved.config
     strategy = distribution.make_strategy(config.train.replicas)
-    info, examples = _load_data(run, config)
+    info, examples = _load_data(run, config, allowed)
     task = tasks.load(info.task)
     xla = use_xla(config)
     average = build_model(config, info, strategy) if config.train.ema else None
     model = build_model(config, info, strategy)
     with strategy.scope():
         optimizer = optimizers.build(config.train)
-    _write_beginning(run, resolved, info)
     stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average)
     if average is not None:
         average.set_weights(model.get_weights())
-    evaluated = average or model
-    evaluator = Evaluator(evaluated, task, info, evaluation_sizes(config), strategy, xla=xla)
+    evaluator = Evaluator(average or model, task, info, evaluation_sizes(config), strategy, xla=xla)
+    checkpoint.require_space(run, stepper, weights_kept(config))
     progress = checkpoint.restore(run, stepper) or checkpoint.Progress()
-    with Records(run, progress.log_sizes) as records:
-        trainer = Trainer(run, config, info, examples, task, stepper, evaluator, progress, records)
-        with Display(trainer.total_steps, progress.step, task.COUNTED) as display:
-            _introduce(display, run, config, info, model, xla, progress.step)
-            if progress.step == 0:
-                records.text("train", 0, "config", "```yaml\n" + resolved.to_yaml(with_origins=True) + "```")
-            trainer.train(display, profile)
-            _finish(trainer, display, resolved)
+    _write_beginning(run, resolved, info)
+    for change in changed:
+        warn(f"{run.path}: continues after step {progress.step} with a change of {change}.")
+    if config.train.recoveries and progress.step == 0:
+        checkpoint.save(run, stepper, progress)
+    while True:
+        try:
+            with Records(run, progress.log_sizes) as records:
+                trainer = Trainer(run, config, info, examples, task, stepper, evaluator, progress, records)
+                _train_and_finish(trainer, resolved, profile, xla)
+            return
+        except Diverged as error:
+            if progress.recoveries >= config.train.recoveries:
+                raise
+            progress = checkpoint.recover(run, stepper)
+            warn(
+                f"{error} Back to step {progress.step} with half the learning rate, "
+                f"recovery {progress.recoveries} of {config.train.recoveries}."
+            )
 
 
-def _load_data(run: RunDir, config: RunConfig) -> tuple[DataInfo, dict[str, Examples]]:
+def _train_and_finish(
+    trainer: Trainer, resolved: ResolvedConfig, profile: tuple[int, int] | None, xla: bool
+) -> None:
+    progress, records = trainer.progress, trainer.records
+    with Display(trainer.total_steps, progress.step, trainer.task.COUNTED) as display:
+        _introduce(display, trainer, xla)
+        if progress.step == 0:
+            records.text("train", 0, "config", "```yaml\n" + resolved.to_yaml(with_origins=True) + "```")
+        trainer.train(display, profile)
+        _finish(trainer, display, resolved)
+
+
+def _load_data(
+    run: RunDir, config: RunConfig, allowed: Collection[str]
+) -> tuple[DataInfo, dict[str, Examples]]:
     """Loads the data, and holds it against what a run that continues has seen before."""
     splits = load_splits(config)
     if run.config.is_file():
-        info = DataInfo.read(run.info)
-        if data_examples.fingerprint(splits) != info.fingerprint:
-            raise UserError(
-                f"{run.path}: the data has changed since the run started; start again with --restart."
-            )
+        info = changes.of_data(run, splits, allowed)
         named = splits.named()
         return info, {name: data_examples.encode_split(split, info) for name, split in named.items()}
     task = catalog.load("models", config.model.name).TASK
@@ -112,18 +131,18 @@ def _load_data(run: RunDir, config: RunConfig) -> tuple[DataInfo, dict[str, Exam
 
 def _write_beginning(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> None:
     """Writes what a run is, once its data and its model stand; a mistake in them leaves no run behind."""
-    if run.config.is_file():
-        return
-    machine = {
-        "attnzoo": attnzoo.__version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "python": platform.python_version(),
-        "device": distribution.describe_device(),
+    with disk_errors(run.path):
+        run.checkpoints.mkdir(exist_ok=True)
+        run.logs.mkdir(exist_ok=True)
+        run.result.unlink(missing_ok=True)
+    versions = {**changes.code(), "device": distribution.describe_device()}
+    texts = {
+        run.machine: json.dumps(versions, indent=1) + "\n",
+        run.info: info.to_json(),
+        run.config: resolved.to_yaml(with_origins=False),
     }
-    write_text(run.machine, json.dumps(machine, indent=1) + "\n")
-    write_text(run.info, info.to_json())
-    write_text(run.config, resolved.to_yaml(with_origins=False))
+    for path, text in texts.items():
+        write_text(path, text)
 
 
 def use_xla(config: RunConfig) -> bool:
@@ -140,14 +159,13 @@ def use_xla(config: RunConfig) -> bool:
     return bool(config.train.xla)
 
 
-def _introduce(
-    display: Display, run: RunDir, config: RunConfig, info: DataInfo, model: keras.Model, xla: bool, step: int
-) -> None:
+def _introduce(display: Display, trainer: Trainer, xla: bool) -> None:
+    run, config, info, step = trainer.run, trainer.config, trainer.info, trainer.progress.step
     names = [name for name in ("train", "validation", "test") if name in info.num_examples]
     counts = ", ".join(f"{name} {info.num_examples[name]:,}" for name in names)
     display.line(f"run      {run.path}" + (f" (continues after step {step})" if step else ""))
     display.line(f"data     {config.data.name}: {counts} examples{_data_details(info)}")
-    display.line(f"model    {config.model.name}: {model.count_params():,} weights")
+    display.line(f"model    {config.model.name}: {trainer.stepper.model.count_params():,} weights")
     display.line(
         f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), "
         f"{config.train.precision}, XLA {'on' if xla else 'off'}"
@@ -178,7 +196,8 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     trainer.records.numbers(split if split == "test" else "final", progress.step, numbers)
     trainer.records.hparams(resolved.flat(), numbers, progress.step)
     trainer.records.flush()
-    write_tensors(run.final, named_values(trainer.evaluator.model.weights, "model"), {"weights": chosen})
+    values = values_of(by_name(trainer.evaluator.model.weights, "model"))
+    write_tensors(run.final, values, {"weights": chosen})
     result = {
         "split": split,
         "examples": len(trainer.examples[split]),

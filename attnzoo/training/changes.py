@@ -1,0 +1,83 @@
+"""What has changed since a run was started: its config, its data, the code."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Collection
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+import attnzoo
+from attnzoo.config import ResolvedConfig, RunConfig
+from attnzoo.data import examples
+from attnzoo.errors import UserError
+from attnzoo.info import DataInfo, DataSplits
+from attnzoo.run_dir import RunDir
+
+CODE, DATA = "code", "data"
+_COMPARED = ("attnzoo", "source", "tensorflow", "keras")
+
+
+def of_config(run: RunDir, resolved: ResolvedConfig) -> list[str]:
+    """Returns the keys of the config whose values differ; none for a run that has not started."""
+    return resolved.changed_keys(RunConfig.read(run.config)) if run.config.is_file() else []
+
+
+def code() -> dict[str, str]:
+    """Returns the versions that results depend on; `source` is the SHA-256 of this package's files."""
+    digest = hashlib.sha256()
+    folder = Path(attnzoo.__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return {
+        "attnzoo": attnzoo.__version__,
+        "source": digest.hexdigest(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def of_code(run: RunDir) -> list[str]:
+    """Returns `code` if the run was started with other versions."""
+    if not run.machine.is_file():
+        return []
+    old, new = json.loads(run.machine.read_text(encoding="utf-8")), code()
+    return [CODE] if any(old.get(name) != new[name] for name in _COMPARED) else []
+
+
+def of_data(run: RunDir, splits: DataSplits, allowed: Collection[str]) -> DataInfo:
+    """Returns what the run knows of its data, brought up to date if a change is allowed.
+
+    Raises:
+        UserError: the data has changed and that is not allowed, or its classes are others (exit code 2).
+    """
+    info = DataInfo.read(run.info)
+    fingerprint = examples.fingerprint(splits)
+    if fingerprint == info.fingerprint:
+        return info
+    refuse(run, [DATA], allowed)
+    if splits.labels != info.labels:
+        raise UserError(f"{run.path}: the data has other classes than at the start; use --restart.")
+    counts = {name: len(split) for name, split in splits.named().items()}
+    return dataclasses.replace(info, fingerprint=fingerprint, num_examples=counts)
+
+
+def refuse(run: RunDir, changed: Collection[str], allowed: Collection[str]) -> None:
+    """Refuses changes that are not allowed.
+
+    Raises:
+        UserError: naming each of them (exit code 2).
+    """
+    refused = [key for key in changed if key not in allowed]
+    if refused:
+        options = " ".join(f"--allow-changed {key}" for key in refused)
+        raise UserError(
+            f"{run.path}: {', '.join(refused)} changed since the run started; take that back, name another "
+            f"folder with --run, start again with --restart, or continue all the same with {options}."
+        )
