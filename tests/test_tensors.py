@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import resource
 import struct
 import sys
 import types
@@ -221,3 +222,20 @@ def test_d1_what_is_not_a_file_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "folder" / "state.json")
     with pytest.raises(UserError, match=r"state.json is not a file"):
         read_tensors(tmp_path / "folder", LIMIT)
+
+
+def test_a10_a_disk_that_takes_no_more_leaves_the_checkpoint_before(tmp_path):
+    run = RunDir(tmp_path)
+    run.checkpoints.mkdir()
+    small, large = {"model/a": np.full(1000, 1.0)}, {"model/a": np.full(100_000, 2.0)}
+    checkpoint.write_step(run, small, checkpoint.Progress(step=1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"\(0\.8 MiB needed\): File too large") as caught:
+            checkpoint.write_step(run, large, checkpoint.Progress(step=2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.exit_code == 4
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step-00000001"]
+    np.testing.assert_array_equal(read_tensors(run.step(1), LIMIT)[0]["model/a"], small["model/a"])

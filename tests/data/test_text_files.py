@@ -31,7 +31,10 @@ def test_only_newlines_end_a_line_and_a_byte_order_mark_is_dropped(tmp_path, nam
             "text".encode("utf-16-be").join([b"\xfe\xff", b""]),
             ":1: not plain UTF-8 text; it looks like UTF-16",
         ),
-        (gzip.compress(b"x"), ":1: not plain UTF-8 text; it is gzip data: name the file with the suffix .gz"),
+        (
+            gzip.compress(b"x", mtime=0),
+            ":1: not plain UTF-8 text; it is gzip data: name the file with the suffix .gz",
+        ),
         (b"PK\x03\x04rest", ":1: not plain UTF-8 text; it is a zip"),
         (b"short\n" + b"x" * (4 << 20) + b"yz\n", ":2: the line is longer than 4,194,304 bytes"),
     ],

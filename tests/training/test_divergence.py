@@ -1,0 +1,73 @@
+"""Values that are not finite."""
+
+import json
+
+import numpy as np
+import pytest
+
+from attnzoo.errors import UserError
+from attnzoo.run_dir import RunDir
+from attnzoo.tasks.scoring import Evaluator
+from attnzoo.training.run import train
+from attnzoo.training.step import Stepper
+from tests import recipes
+from tests.training.interrupted import every_tensor, read, without_xla
+
+
+def test_a_diverged_run_stops_with_its_step_and_examples(tmp_path):
+    resolved = recipes.text_config(
+        tmp_path, "train.xla=false", "train.learning_rate=1e30", "train.optimizer=sgd"
+    )
+    with pytest.raises(
+        UserError, match=r"diverged: .* at step \d+ \(train examples \d+, .*learning_rate"
+    ) as caught:
+        train(resolved, tmp_path / "run")
+    assert caught.value.exit_code == 3
+
+
+def test_a17_no_file_of_a_diverged_run_holds_what_is_not_finite(tmp_path):
+    # Weights overflow in a step whose gradients were still finite.
+    resolved = without_xla(tmp_path, "train.learning_rate=3e38", "train.optimizer=sgd", "train.log_every=100")
+    with pytest.raises(UserError, match=r"diverged: .* step \d+") as caught:
+        train(resolved, tmp_path / "run")
+    assert caught.value.exit_code == 3
+    run = RunDir(tmp_path / "run")
+    folders = [path for path in run.checkpoints.iterdir() if path.is_dir()]
+    for folder in folders:
+        assert all(np.isfinite(value).all() for value in read(folder).values()), folder
+
+
+def test_a17_a_run_recovers_at_a_lower_rate_as_often_as_it_may(tmp_path, monkeypatch, capsys):
+    resolved = without_xla(tmp_path, "train.recoveries=2")
+    take = Stepper.step
+
+    def poisoned(self, batches, learning_rate):
+        # Above half the rate, the fourth step is not finite.
+        if learning_rate > 6e-3 and int(self.optimizer.iterations) == 3:
+            self.model.trainable_weights[0].assign(self.model.trainable_weights[0] * np.nan)
+        return take(self, batches, learning_rate)
+
+    monkeypatch.setattr(Stepper, "step", poisoned)
+    train(resolved, tmp_path / "run")
+    written = capsys.readouterr().err
+    assert "Back to step 3 with half the learning rate, recovery 1 of 2." in written
+    lines = [json.loads(line) for line in RunDir(tmp_path / "run").metrics.read_text().splitlines()]
+    steps = [line["step"] for line in lines if line["split"] == "train"]
+    assert steps == sorted(set(steps))
+    rates = {line["step"]: line["optimizer/learning_rate"] for line in lines if line["split"] == "train"}
+    assert rates[2] == pytest.approx(1e-2)
+    assert rates[max(rates)] == pytest.approx(5e-3)
+    assert all(np.isfinite(value).all() for value in every_tensor(RunDir(tmp_path / "run")).values())
+
+
+def test_a18_a_metric_that_is_not_finite_is_never_the_best(tmp_path, monkeypatch):
+    sums, results = Evaluator.evaluate, iter([np.nan, 0.5, np.nan, 0.25])
+
+    def replaced(self, examples, before_batch=lambda: None):
+        metrics = sums(self, examples, before_batch)
+        return {**metrics, "accuracy": next(results, 0.0)} if len(examples) == 7 else metrics
+
+    monkeypatch.setattr(Evaluator, "evaluate", replaced)
+    train(without_xla(tmp_path, "train.epochs=4"), tmp_path / "run")
+    state = json.loads((RunDir(tmp_path / "run").step(16) / "state.json").read_text())
+    assert (state["best_step"], state["best_value"]) == (8, 0.5)

@@ -1,0 +1,45 @@
+"""One run: one writer, one config, an early end."""
+
+import json
+import os
+
+import pytest
+
+from attnzoo.errors import UserError
+from attnzoo.run_dir import RunDir
+from attnzoo.training.run import train
+from tests import recipes
+from tests.training.interrupted import crash, without_xla
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    run = RunDir(tmp_path / "run")
+    with run.lock(), pytest.raises(UserError, match=rf"process {os.getpid()} is training here; wait for it"):
+        train(recipes.text_config(tmp_path), tmp_path / "run")
+
+
+def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, monkeypatch, capsys):
+    crash(without_xla(tmp_path), tmp_path / "run", monkeypatch, 4)
+    changed = without_xla(tmp_path, "train.epochs=4", "train.learning_rate=1e-3")
+    with pytest.raises(UserError, match=r"train\.learning_rate changed since the run started"):
+        train(changed, tmp_path / "run", allowed=["train.epochs"])
+    train(changed, tmp_path / "run", allowed=["train.epochs", "train.learning_rate"])
+    assert "continues after step 4 with a change of train.epochs" in capsys.readouterr().err
+    longer = without_xla(tmp_path, "train.epochs=6", "train.learning_rate=1e-3")
+    train(longer, tmp_path / "run", allowed=["train.epochs"])
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["steps"] == 6 * (result["steps"] // 6) > 4
+    machine = RunDir(tmp_path / "run").machine
+    machine.write_text(machine.read_text().replace('"source": "', '"source": "0'))
+    with pytest.raises(UserError, match=r"code changed since .*--allow-changed code"):
+        train(longer, tmp_path / "run")
+
+
+def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys):
+    resolved = recipes.text_config(
+        tmp_path, "train.xla=false", "train.epochs=30", "train.early_stopping=2", "train.learning_rate=1e-9"
+    )
+    train(resolved, tmp_path / "run")
+    assert "stopped early" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert sum(line["split"] == "validation" for line in lines) < 30
