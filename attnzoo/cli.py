@@ -7,6 +7,7 @@ import enum
 import json
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from attnzoo import __version__
-from attnzoo.errors import EXIT_STOPPED, UserError
+from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
 
 WIDTH_IN_PIPES = 160
@@ -81,8 +82,12 @@ Overrides = Annotated[
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C; `train` handles both its own way.
+    warnings.showwarning = _show_warning
     try:
         app(prog_name="attnzoo")
+    except DataWarning as warning:
+        print(f"attnzoo: error: {warning} (--strict)", file=sys.stderr)
+        sys.exit(EXIT_USER)
     except UserError as error:
         for line in str(error).splitlines():
             print(f"attnzoo: error: {line}", file=sys.stderr)
@@ -92,6 +97,14 @@ def main() -> None:
             signal.signal(number, signal.SIG_IGN)
         print("attnzoo: stopped; the same command starts again", file=sys.stderr)
         sys.exit(EXIT_STOPPED)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """Shows what the data is warned of as one line, and other warnings as Python does."""
+    if issubclass(category, DataWarning):
+        print(f"attnzoo: warning: {message}", file=sys.stderr, flush=True)
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 @app.callback(invoke_without_command=True)
@@ -121,6 +134,9 @@ def train(
             show_default=False,
         ),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with an error where the data gives a warning.")
+    ] = False,
     profile: Annotated[
         str | None,
         typer.Option(metavar="START:STOP", help="Trace these steps for TensorBoard.", show_default=False),
@@ -131,6 +147,7 @@ def train(
 
     resolved = resolve(config, overrides or [])
     steps = _steps(profile)
+    warnings.simplefilter("error" if strict else "always", DataWarning)
     import_tensorflow()
     from attnzoo.training import run as training
 

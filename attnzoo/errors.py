@@ -22,6 +22,10 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
+class DataWarning(UserWarning):
+    """Something about the data that a person should know although the command goes on: one line."""
+
+
 DIVERGED_ADVICE = "lower train.learning_rate or set train.clip_norm or train.recoveries"
 
 

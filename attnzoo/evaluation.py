@@ -26,12 +26,18 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
         `run`, `split`, `examples`, `metrics` by name (numbers; signatures as text) and `seconds`.
 
     Raises:
-        UserError: no such run or split (2), damaged weights (4).
+        UserError: no such run or split, data with other classes than in training (2), damaged weights (4).
     """
     trained = load_trained(folder)
-    named = load_splits(trained.config).named()
+    splits = load_splits(trained.config)
+    named = splits.named()
     if split not in named:
         raise UserError(f"{folder}: the data has no split '{split}'; it has {', '.join(named)}.")
+    if splits.labels != trained.info.labels:
+        raise UserError(
+            f"{folder}: the data has other classes ({_shown(splits.labels)}) than in training "
+            f"({_shown(trained.info.labels)}); take the data back or train again."
+        )
     examples = data_examples.encode_split(named[split], trained.info)
     task = tasks.load(trained.info.task)
     sizes = evaluation_sizes(trained.config)
@@ -45,3 +51,7 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
         "metrics": metrics,
         "seconds": round(time.monotonic() - begin, 2),
     }
+
+
+def _shown(labels: tuple[str, ...]) -> str:
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")

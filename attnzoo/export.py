@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import os
 import shutil
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from attnzoo import tasks
 from attnzoo.errors import EXIT_DAMAGED, UserError
@@ -19,6 +24,42 @@ from attnzoo.run_dir import TrainedRun, load_splits, load_trained
 
 CHECKED_EXAMPLES = 8
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 5e-2, "mixed_float16": 5e-2}
+
+_ALLOWED_OPERATIONS = """
+    Abs Acos AddN AddV2 All Any ArgMax AsString Asin Assert AssignVariableOp Atan Atan2 AvgPool
+    BatchMatMulV2 BatchToSpaceND BiasAdd BitwiseAnd BroadcastArgs BroadcastTo Cast Ceil ClipByValue
+    ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D Cos Cosh CropAndResize Cross Cumprod Cumsum
+    DecodeBmp DecodeGif DecodeImage DecodeJpeg DecodePng DenseBincount DepthToSpace DepthwiseConv2dNative
+    Diag DiagPart DisableCopyOnRead Div DivNoNan Einsum Elu EmptyTensorList EnsureShape Equal Erf Erfc
+    Exp ExpandDims Expm1 ExtractJpegShape Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherNd GatherV2
+    Greater GreaterEqual HashTableV2 Identity IdentityN If ImageProjectiveTransformV3 InvertPermutation
+    IsFinite IsNan L2Loss LRN LeakyRelu LeftShift Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd
+    LogicalNot LogicalOr LookupTableExportV2 LookupTableFindV2 LookupTableImportV2 LookupTableSizeV2
+    MatMul MatrixBandPart MatrixDiagV3 Max MaxPool Maximum Mean MergeV2Checkpoints Min Minimum MirrorPad
+    Mod Mul Neg NextAfter NoOp NotEqual OneHot OnesLike Pack Pad PadV2 ParallelConcat PartitionedCall
+    Placeholder Pow Prod RGBToHSV RaggedCross RaggedGather RaggedRange RaggedTensorFromVariant
+    RaggedTensorToTensor RaggedTensorToVariant Range Rank ReadVariableOp RealDiv Reciprocal ReduceJoin
+    RegexFullMatch RegexReplace Relu Relu6 Reshape ResizeBicubic ResizeBilinear ResizeNearestNeighbor
+    RestoreV2 ReverseV2 RightShift Roll Round Rsqrt SaveV2 ScaleAndTranslate ScatterNd SegmentSum Select
+    SelectV2 Selu SentencepieceDetokenizeOp SentencepieceIdToStringOp SentencepieceOp
+    SentencepieceStringToIdOp SentencepieceTokenizeOp SentencepieceVocabSizeOp Shape ShapeN
+    ShardedFilename Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToBatchND
+    SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf
+    StatelessWhile StaticRegexFullMatch StaticRegexReplace StopGradient StridedSlice StringFormat
+    StringJoin StringLength StringLower StringNGrams StringSplitV2 StringStrip StringToNumber StringUpper
+    Sub Substr Sum Tan Tanh TensorListConcatV2 TensorListFromTensor TensorListGetItem TensorListLength
+    TensorListPopBack TensorListPushBack TensorListReserve TensorListSetItem TensorListStack
+    TensorScatterAdd TensorScatterUpdate Tile TopKV2 Transpose TruncateDiv TruncateMod UnicodeDecode
+    UnicodeDecodeWithOffsets UnicodeEncode UnicodeScript UnicodeTranscode Unique UniqueV2 Unpack
+    UnsortedSegmentJoin UnsortedSegmentMax UnsortedSegmentSum VarHandleOp VarIsInitializedOp Where While
+    XlaDynamicUpdateSlice Xlog1py Xlogy ZerosLike
+"""
+ALLOWED_OPERATIONS = frozenset(_ALLOWED_OPERATIONS.split())
+"""What the graph of an export may hold: arithmetic, tables, texts and images in memory, and what every
+SavedModel loads its weights with. Nothing else that touches files, runs Python or reaches the network."""
+
+# An export answers; nobody trains it further. Tracing gradients would take longer than all the rest.
+SAVE_OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
 
 # Runs in a fresh process that imports nothing of attnzoo: what a server would do.
 CHECK = """
@@ -46,24 +87,87 @@ def export(folder: Path, out: Path | None = None) -> Path:
         The folder of the SavedModel.
 
     Raises:
-        UserError: no such run (2), the target exists and is no export (2), answers differ (4).
+        UserError: no such run (2), the target exists and is no export (2); answers differ, the disk is full
+            or read-only, or the graph holds an operation that no export may hold (4).
     """
     trained = load_trained(folder)
     target = out or trained.run.export
-    if target.exists() and not (target / "saved_model.pb").is_file() and any(target.iterdir()):
-        raise UserError(f"{target}: exists and is not an export; choose another folder with --out.")
+    _require_replaceable(target)
+    inputs = tf.constant(raw_inputs(trained, CHECKED_EXAMPLES))
     module = tasks.load(trained.info.task).serving(trained.model, trained.info)
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    # A name of its own, which nobody else can have made ready: what is loaded below was written here.
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{uuid.uuid4().hex}")
     try:
-        tf.saved_model.save(module, str(temporary), signatures=module.signatures())
-        _describe(temporary, trained, module)
-        _check(temporary, trained, module)
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.rename(target)
+        with _write_errors(target):
+            _remove_leftovers(target)
+            temporary.mkdir(parents=True)
+            tf.saved_model.save(module, str(temporary), module.signatures(), SAVE_OPTIONS)
+            _describe(temporary, trained, module)
+        require_allowed_operations(temporary)
+        _check(temporary, trained, module, inputs)
+        with _write_errors(target):
+            _put_in_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+@contextlib.contextmanager
+def _write_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0]
+        raise UserError(f"{target}: cannot be written: {reason}.", EXIT_DAMAGED) from error
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Removes what exports to this target have left whose process was killed."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.tmp-*-*"):
+        process = path.name.split("-")[-2]
+        if process.isdigit() and not Path("/proc", process).exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    """Gives the new folder its name; the one that had it is removed afterwards."""
+    if not target.exists():
+        new.rename(target)
+        return
+    old = new.with_name(f"{new.name}.old")
+    target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old)
+
+
+def _require_replaceable(target: Path) -> None:
+    if target.is_symlink():
+        raise UserError(f"{target}: is a link; remove it or choose another folder with --out.")
+    if not target.exists():
+        return
+    if not target.is_dir() or (not (target / "saved_model.pb").is_file() and any(target.iterdir())):
+        raise UserError(f"{target}: exists and is not an export; choose another folder with --out.")
+
+
+def require_allowed_operations(folder: Path) -> None:
+    """Looks at every operation of a SavedModel, without loading it.
+
+    Raises:
+        UserError: one of them is not among `ALLOWED_OPERATIONS` (exit code 4).
+    """
+    found = set(_operations(SavedModel.FromString((folder / "saved_model.pb").read_bytes())))
+    refused = sorted(found - ALLOWED_OPERATIONS)
+    if refused:
+        raise UserError(
+            f"{folder}: operations that no export may hold: {', '.join(refused[:5])}.", EXIT_DAMAGED
+        )
+
+
+def _operations(saved: SavedModel) -> Iterator[str]:
+    for graph in saved.meta_graphs:
+        yield from (node.op for node in graph.graph_def.node)
+        for function in graph.graph_def.library.function:
+            yield from (node.op for node in function.node_def)
 
 
 def raw_inputs(trained: TrainedRun, count: int) -> list[bytes]:
@@ -112,17 +216,18 @@ def _uses_subwords(trained: TrainedRun) -> bool:
     return any(state["kind"] == "subwords" for state in trained.info.tokenizers.values())
 
 
-def _check(folder: Path, trained: TrainedRun, module: tf.Module) -> None:
-    inputs = tf.constant(raw_inputs(trained, CHECKED_EXAMPLES))
+def _check(folder: Path, trained: TrainedRun, module: tf.Module, inputs: tf.Tensor) -> None:
     work = folder / ".check"
     work.mkdir()
     tf.io.write_file(str(work / "inputs"), tf.io.serialize_tensor(inputs))
     kind = "subwords" if _uses_subwords(trained) else "plain"
     finished = subprocess.run(
-        [sys.executable, "-c", CHECK, str(folder), str(work), kind],
+        [sys.executable, "-c", CHECK, str(folder.absolute()), str(work.absolute()), kind],
         capture_output=True,
         text=True,
         check=False,
+        # Python imports from its working directory first: one where nobody has put a module.
+        cwd=work,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     if finished.returncode != 0:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import dataclasses
 import json
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from attnzoo.errors import UserError
+from attnzoo.errors import EXIT_DAMAGED, UserError
 
 TEXT_CLASSIFICATION = "text_classification"
 IMAGE_CLASSIFICATION = "image_classification"
 TRANSLATION = "translation"
 
+TEXT_FEATURES = {
+    TEXT_CLASSIFICATION: ("text",),
+    IMAGE_CLASSIFICATION: (),
+    TRANSLATION: ("source", "target"),
+}
+"""Task -> its text features, in the order of the batches' lengths."""
+
 PADDING, UNKNOWN, START, END = range(4)
 """Token ids that every vocabulary has."""
+
+NUM_SPECIAL = 4
+
+MAX_FILE_BYTES = 64 << 20
+MAX_VOCABULARY = 1_000_000
+MAX_LENGTH = 65_536
+MAX_BUCKETS = 16
+MAX_PIXELS = 1 << 26
 
 Lengths = Mapping[str, int]
 """Padded length of each text feature, in tokens: `{"text": 128}` or `{"source": 24, "target": 16}`."""
@@ -96,9 +115,11 @@ class DataInfo:
         fingerprint: SHA-256 over the raw examples of all splits.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
     task: str
     labels: tuple[str, ...] = ()
-    tokenizers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    tokenizers: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     vocabulary_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     buckets: tuple[Lengths, ...] = ()
     image_shape: tuple[int, ...] = ()
@@ -118,18 +139,97 @@ class DataInfo:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
     @classmethod
-    def read(cls, path: Path) -> DataInfo:
+    def read(cls, path: Path, task: str | None = None) -> DataInfo:
         """Reads `info.json`.
 
+        Whatever is in it is checked before anything is made of it: types, and sizes that a config could give.
+
+        Args:
+            path: the file.
+            task: what the model of the run is for; None where any task will do.
+
         Raises:
-            UserError: the file is missing or is not what `to_json` wrote.
+            UserError: the file is missing (2) or is not what `to_json` wrote (4).
         """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            for name in ("labels", "buckets", "image_shape", "image_mean", "image_std"):
-                values[name] = tuple(values[name])
-            return cls(**values)
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
+                raise UserError(
+                    f"{path}: damaged (expected a file of at most {MAX_FILE_BYTES >> 20} MiB).", EXIT_DAMAGED
+                )
+            info = _ADAPTER.validate_json(path.read_bytes())
         except FileNotFoundError:
             raise UserError(f"{path}: not found; is this a run folder?") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: damaged ({error}).", exit_code=4) from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}).", EXIT_DAMAGED) from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))[:60]
+            raise UserError(f"{path}: damaged ({place}: {first['msg']}).", EXIT_DAMAGED) from None
+        problem = next(info._problems(task or info.task), None)
+        if problem is not None:
+            raise UserError(f"{path}: damaged ({problem}).", EXIT_DAMAGED)
+        return info
+
+    def _problems(self, task: str) -> Iterator[str]:
+        """Yields what in these values cannot have been learned from data for `task`."""
+        if self.task != task or task not in TEXT_FEATURES:
+            yield f"task: {self.task!r} where {task!r} is expected"
+            return
+        features = TEXT_FEATURES[task]
+        if set(self.tokenizers) != set(features) or set(self.vocabulary_sizes) != set(features):
+            yield f"tokenizers, vocabulary_sizes: expected those of {', '.join(features) or 'no text'}"
+            return
+        for name in features:
+            yield from _tokenizer_problems(name, self.tokenizers[name], self.vocabulary_sizes[name])
+        yield from self._length_problems(features)
+        if task == IMAGE_CLASSIFICATION:
+            yield from self._image_problems()
+        if not (0 < len(self.labels) <= MAX_VOCABULARY) and task != TRANSLATION:
+            yield f"labels: {len(self.labels)} of them"
+
+    def _length_problems(self, features: tuple[str, ...]) -> Iterator[str]:
+        if not (min(1, len(features)) <= len(self.buckets) <= MAX_BUCKETS * len(features)):
+            yield f"buckets: {len(self.buckets)} of them"
+        for bucket in self.buckets:
+            if set(bucket) != set(features) or not all(0 < size <= MAX_LENGTH for size in bucket.values()):
+                yield f"buckets: expected lengths of 1 to {MAX_LENGTH} for {', '.join(features)}"
+
+    def _image_problems(self) -> Iterator[str]:
+        shape = self.image_shape
+        whole = len(shape) == 3 and min(shape) > 0 and shape[2] in (1, 3)
+        if not whole or shape[0] * shape[1] > MAX_PIXELS:
+            yield f"image_shape: {shape}"
+        elif not (len(self.image_mean) == len(self.image_std) == shape[2] and min(self.image_std) > 0.0):
+            yield "image_mean, image_std: expected a number for each channel, deviations above 0"
+
+
+def _tokenizer_problems(name: str, state: Mapping[str, Any], size: int) -> Iterator[str]:
+    """Yields what in the state of a tokenizer `data.tokenizers.build` cannot have written."""
+    kind = state.get("kind")
+    content = "model" if kind == "subwords" else "tokens"
+    if kind not in ("words", "characters", "subwords") or set(state) != {"kind", "lowercase", content}:
+        yield f"tokenizers.{name}: expected kind, lowercase, and tokens or model"
+    elif not isinstance(state["lowercase"], bool):
+        yield f"tokenizers.{name}.lowercase: expected true or false"
+    elif not NUM_SPECIAL < size <= MAX_VOCABULARY:
+        yield f"vocabulary_sizes.{name}: {size}, expected {NUM_SPECIAL + 1} to {MAX_VOCABULARY}"
+    elif kind == "subwords":
+        if not _is_base64(state["model"]):
+            yield f"tokenizers.{name}.model: expected base64"
+    else:
+        tokens = state["tokens"]
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            yield f"tokenizers.{name}.tokens: expected a list of texts"
+        elif len(set(tokens)) != len(tokens) or NUM_SPECIAL + len(tokens) != size:
+            yield f"tokenizers.{name}.tokens: expected {size - NUM_SPECIAL} different ones"
+
+
+def _is_base64(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and bool(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return False
+
+
+_ADAPTER = TypeAdapter(DataInfo)

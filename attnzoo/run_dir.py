@@ -19,8 +19,9 @@ import fcntl
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -31,7 +32,7 @@ from attnzoo.data import examples as data_examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.errors import UserError
 from attnzoo.info import DataInfo, DataSplits
-from attnzoo.tensors import assign, by_name, disk_errors, read_tensors, size_limit
+from attnzoo.tensors import assign, by_name, disk_errors, mebibytes, read_tensors, size_limit
 
 
 class RunDir:
@@ -124,16 +125,39 @@ def build_model(
     Variable paths are the same in every process: they name the tensors on disk.
 
     Raises:
-        UserError: options that do not go together, such as units that the heads do not divide.
+        UserError: options that do not go together, such as units that the heads do not divide; weights that
+            do not fit into the memory of this machine, before they take any.
     """
     keras.backend.clear_session()
     keras.config.set_dtype_policy(config.train.precision)
     keras.utils.set_random_seed(config.seed)
     try:
-        with (strategy or tf.distribute.get_strategy()).scope():
+        with (strategy or tf.distribute.get_strategy()).scope(), _no_more_weights_than_memory():
             return catalog.load("models", config.model.name).build(config.model, info)
     except ValueError as error:
         raise UserError(f"model {config.model.name}: {str(error).splitlines()[0]}") from error
+
+
+@contextlib.contextmanager
+def _no_more_weights_than_memory() -> Iterator[None]:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total = 0
+
+    def create(make: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
+        nonlocal total
+        value = options["initial_value"]
+        if callable(value):
+            with tf.Graph().as_default():  # Here a value has a shape and takes no memory.
+                value = value()
+        total += value.shape.num_elements() * value.dtype.size
+        if total > memory:
+            raise ValueError(
+                f"its weights take more than the {mebibytes(memory)} of this machine; make it smaller."
+            )
+        return make(**options)
+
+    with tf.variable_creator_scope(create):
+        yield
 
 
 def evaluation_sizes(config: RunConfig) -> BatchSizes:

@@ -5,6 +5,7 @@ from attnzoo.config.schema import schema
 from attnzoo.config.sections import (
     DataOptions,
     EvalOptions,
+    FileOptions,
     ImageOptions,
     Section,
     TextOptions,
@@ -15,6 +16,7 @@ from attnzoo.config.sections import (
 __all__ = [
     "DataOptions",
     "EvalOptions",
+    "FileOptions",
     "ImageOptions",
     "ResolvedConfig",
     "RunConfig",

@@ -29,6 +29,17 @@ class DataOptions(Section):
     )
 
 
+class FileOptions(DataOptions):
+    """Options of data that is read from files of the user."""
+
+    on_bad_record: Literal["error", "skip"] = Field(
+        "error", description="A record that cannot be read ends the command, or is passed over and counted."
+    )
+    max_bad_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.01, description="skip: largest share of a file's records that may be passed over, 0 to 1."
+    )
+
+
 class TextOptions(DataOptions):
     """Options of data with text in it."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from attnzoo.config.sections import DataOptions, ImageOptions, TextOptions
 from attnzoo.data import image as image_ops
-from attnzoo.data import tokenizers
+from attnzoo.data import overlap, tokenizers
 from attnzoo.info import END, IMAGE_CLASSIFICATION, TRANSLATION, DataInfo, DataSplits, Lengths, Split
 
 BUCKET_ROUNDING = 4
@@ -82,6 +82,9 @@ def carve_validation(splits: DataSplits, fraction: float, seed: int) -> DataSpli
 def learn(splits: DataSplits, options: DataOptions, task: str) -> tuple[DataInfo, dict[str, Examples]]:
     """Learns vocabularies, buckets and pixel statistics from train, and encodes every split.
 
+    Every image is decoded once where that takes no minutes: a damaged one is told now, not after hours. Warns
+    of examples of train that validation or test have too.
+
     Args:
         splits: raw examples; validation is there.
         options: the data section of the config.
@@ -89,12 +92,16 @@ def learn(splits: DataSplits, options: DataOptions, task: str) -> tuple[DataInfo
 
     Returns:
         What the model has to know, and the encoded split of every name.
+
+    Raises:
+        UserError: an image cannot be decoded, or texts are too few or too empty for a tokenizer.
     """
+    overlap.warn_of_shared_examples(splits)
     named = splits.named()
     counts = {name: len(split) for name, split in named.items()}
     info = DataInfo(task, labels=splits.labels, num_examples=counts, fingerprint=fingerprint(splits))
     if task == IMAGE_CLASSIFICATION:
-        info = _learn_images(info, splits.train, options)
+        info = _learn_images(info, splits, options)
     else:
         info = _learn_vocabularies(info, splits.train, options)
     texts = {name: encode_texts(split, info) for name, split in named.items()}
@@ -119,16 +126,18 @@ def _labels(split: Split) -> np.ndarray:
     return split.columns.get("label", np.zeros(len(split), np.int32))
 
 
-def _learn_images(info: DataInfo, train: Split, options: DataOptions) -> DataInfo:
+def _learn_images(info: DataInfo, splits: DataSplits, options: DataOptions) -> DataInfo:
     if not isinstance(options, ImageOptions):
         raise ValueError(
             f"Data set '{options.name}' has no image options; expected a subclass of ImageOptions."
         )
-    column = train.columns["image"]
-    height, width, channels = image_ops.shape_of_first(column)
+    column = splits.train.columns["image"]
+    height, width, channels = image_ops.shape_of_first(column, splits.train.origin)
     if options.image_size is not None:
         height, width = options.image_size
     channels = options.channels or channels
+    for split in splits.named().values():
+        image_ops.check_decodable(split.columns["image"], channels, split.origin)
     shape = (height, width, channels)
     mean, std = image_ops.pixel_statistics(column, shape)
     return dataclasses.replace(info, image_shape=shape, image_mean=mean, image_std=std)

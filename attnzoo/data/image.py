@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from attnzoo import addons
+from attnzoo.data.bad_records import BadRecord
+from attnzoo.data.image_files import parse_header, read_header
 from attnzoo.info import DataInfo
 
+DECODED_AT_START_BYTES = 256 << 20
+"""Largest split, in encoded bytes, of which every image is decoded before training: seconds to a minute."""
+
 STATISTICS_SAMPLE = 2000
+STATISTICS_BATCH_BYTES = 32 << 20
 ROTATION = math.radians(15)
 
 
@@ -24,9 +33,27 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     Returns:
         <uint8>[height, width, channels].
     """
-    image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+    # For these two the decoder converts; a GIF always gives 3 channels, a BMP those that it has.
+    converts = tf.strings.regex_full_match(encoded, r"(?s)(\xff\xd8\xff|\x89PNG).*")
+    image = tf.cond(
+        converts,
+        lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
+        lambda: _to_channels(tf.io.decode_image(encoded, expand_animations=False), channels),
+    )
     image.set_shape([None, None, channels])
     return image
+
+
+def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Returns <uint8>[height, width, channels] of an image with 1, 3 or 4 channels."""
+    is_grey = tf.equal(tf.shape(image)[2], 1)
+
+    def colours() -> tf.Tensor:
+        return tf.ensure_shape(image[:, :, :3], [None, None, 3])
+
+    if channels == 1:
+        return tf.cond(is_grey, lambda: image, lambda: tf.image.rgb_to_grayscale(colours()))
+    return tf.cond(is_grey, lambda: tf.repeat(image, 3, axis=2), colours)
 
 
 def resize(image: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
@@ -80,14 +107,61 @@ def _convert(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return resize(pixels, shape).numpy()
 
 
-def shape_of_first(column: np.ndarray) -> tuple[int, int, int]:
+def shape_of_first(column: np.ndarray, origin: str) -> tuple[int, int, int]:
     """Returns (height, width, channels) of the first image of a column; 2 or 4 channels count as 1 or 3."""
     if column.dtype == np.uint8:
         height, width, channels = column.shape[1:]
         return int(height), int(width), int(channels)
-    encoded = tf.io.read_file(column[0]) if isinstance(column[0], str) else tf.constant(column[0])
-    height, width, channels = tf.io.decode_image(encoded, expand_animations=False).shape
-    return height, width, 1 if channels <= 2 else 3
+    first = column[0]
+    header = read_header(first) if isinstance(first, str) else parse_header(first, f"{origin}: example 0")
+    return header.height, header.width, 1 if header.channels <= 2 else 3
+
+
+def undecodable(column: np.ndarray, channels: int, origin: str) -> Iterator[BadRecord]:
+    """Yields what is wrong with each image that cannot be decoded although its header is in order.
+
+    Args:
+        column: as for `read_images`.
+        channels: 1 or 3.
+        origin: where encoded bytes came from; a path speaks for itself.
+    """
+    if column.dtype == np.uint8 or len(column) == 0:
+        return
+    is_path = isinstance(column[0], str)
+
+    def count_values(item: tf.Tensor) -> tf.Tensor:
+        return tf.size(decode(tf.io.read_file(item) if is_path else item, channels))
+
+    with tf.device("/CPU:0"):
+        items = tf.data.Dataset.from_tensor_slices(list(column))
+        decoded = iter(items.map(count_values, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+    for index, item in enumerate(column):
+        try:
+            next(decoded)
+        except tf.errors.OpError as error:
+            what = f"cannot be decoded ({_reason(error)}); get a whole copy or remove it."
+            yield BadRecord(item if is_path else f"{origin}: example {index}", "not decodable", what)
+
+
+def check_decodable(column: np.ndarray, channels: int, origin: str) -> None:
+    """Decodes all images once, unless that would take minutes.
+
+    Raises:
+        BadRecord: the first that cannot be decoded.
+    """
+    if column.dtype == np.uint8:
+        return
+    sizes = map(os.path.getsize if isinstance(column[0], str) else len, column)
+    if sum(sizes) <= DECODED_AT_START_BYTES:
+        for bad in undecodable(column, channels, origin):
+            raise bad
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """Returns the words of TensorFlow in one line, without the names of operations."""
+    plain = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]", " ", error.message)
+    first = next((line for line in plain.splitlines() if line.strip()), type(error).__name__)
+    return " ".join(first.split()).rstrip(".,:;")
 
 
 def pixel_statistics(
@@ -96,9 +170,14 @@ def pixel_statistics(
     """Returns mean and standard deviation of the pixels by channel, in 0..1, over evenly spaced images."""
     count = min(len(column), STATISTICS_SAMPLE)
     chosen = np.linspace(0, len(column) - 1, count).astype(np.int32)
-    images = read_images(column[chosen], shape)(tf.range(count)).numpy().astype(np.float64) / 255.0
-    mean = images.mean(axis=(0, 1, 2))
-    std = np.maximum(images.std(axis=(0, 1, 2)), 1e-3)
+    read = read_images(column[chosen], shape)
+    batch = max(1, STATISTICS_BATCH_BYTES // (8 * math.prod(shape)))
+    totals = np.zeros((2, shape[2]), np.int64)
+    for start in range(0, count, batch):
+        pixels = read(tf.range(start, min(count, start + batch))).numpy().astype(np.int64)
+        totals += [pixels.sum(axis=(0, 1, 2)), np.square(pixels).sum(axis=(0, 1, 2))]
+    mean, mean_square = totals / (count * shape[0] * shape[1]) / np.array([[255.0], [255.0**2]])
+    std = np.maximum(np.sqrt(np.maximum(mean_square - mean**2, 0.0)), 1e-3)
     return tuple(float(value) for value in mean), tuple(float(value) for value in std)
 
 

@@ -9,10 +9,16 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from attnzoo.errors import UserError
+from attnzoo.data.bad_records import BadRecord
 
 MAX_PIXELS = 50_000_000
 """Largest image, in pixels: a few kilobytes can unpack to gigabytes."""
+
+MAX_ANIMATION_PIXELS = 4 * MAX_PIXELS
+"""Most pixels in all frames of a GIF: TensorFlow unpacks them all to take the first."""
+
+MAX_FILE_BYTES = 256 << 20
+"""Largest file."""
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -31,16 +37,18 @@ class ImageHeader(NamedTuple):
 def read_header(path: str | Path) -> ImageHeader:
     """Reads the header of an image file and checks that the file goes on to its end.
 
-    Only PNG files are read whole (for their checksums); of a JPEG file, the header and the end.
+    PNG files are read whole (for their checksums), GIF files block by block (for the sizes of their frames);
+    of other files the header and the end.
 
     Raises:
-        UserError: naming the file, if it cannot be read or is not a whole image of at most 50 megapixels.
+        BadRecord: naming the file, if it cannot be read or is not a whole image of at most 50 megapixels.
     """
     try:
         with open(path, "rb") as stream:
             return _parse(stream, str(path))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); an image file is expected.") from None
+        what = f"cannot be read ({error.strerror}); an image file is expected."
+        raise BadRecord(str(path), "not readable", what) from None
 
 
 def parse_header(encoded: bytes, origin: str) -> ImageHeader:
@@ -52,19 +60,28 @@ def _parse(stream: BinaryIO, origin: str) -> ImageHeader:
     start = stream.read(12)
     parse = next((function for magic, function in _FORMATS if start.startswith(magic)), None)
     if parse is None:
-        what = "is empty" if not start else f"starts with the bytes {start[:8].hex(' ')}"
-        raise UserError(f"{origin}: not a JPEG, PNG, GIF or BMP image (it {what}); convert or remove it.")
+        found = "is empty" if not start else f"starts with the bytes {start[:8].hex(' ')}"
+        what = f"not a JPEG, PNG, GIF or BMP image (it {found}); convert or remove it."
+        raise BadRecord(origin, "not an image", what)
+    size = stream.seek(0, os.SEEK_END)
+    if size > MAX_FILE_BYTES:
+        what = f"{size:,} bytes; files of at most {MAX_FILE_BYTES:,} bytes are read: scale it down."
+        raise BadRecord(origin, "too large", what)
     stream.seek(0)
     try:
         header = parse(stream)
     except (EOFError, struct.error):
-        raise UserError(f"{origin}: the image is cut off; get a whole copy or remove it.") from None
+        what = "the image is cut off; get a whole copy or remove it."
+        raise BadRecord(origin, "cut off", what) from None
     except ValueError as error:
-        raise UserError(f"{origin}: damaged image: {error}; get a whole copy or remove it.") from None
-    if header.height * header.width > MAX_PIXELS:
-        raise UserError(
-            f"{origin}: {header.width} x {header.height} pixels; at most {MAX_PIXELS // 1_000_000} "
-            "megapixels are read: scale it down."
+        what = f"damaged image: {error}; get a whole copy or remove it."
+        raise BadRecord(origin, "damaged", what) from None
+    if _too_large(header):
+        raise BadRecord(
+            origin,
+            "too large",
+            f"{header.width} x {header.height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are "
+            "read: scale it down.",
         )
     return header
 
@@ -158,12 +175,33 @@ def _tail(stream: BinaryIO, size: int) -> bytes:
 
 
 def _parse_gif(stream: BinaryIO) -> ImageHeader:
-    """Reference: https://www.w3.org/Graphics/GIF/spec-gif89a.txt (the last byte is 0x3B)."""
-    width, height = struct.unpack("<HH", _take(stream, 10)[6:])
+    """Reference: https://www.w3.org/Graphics/GIF/spec-gif89a.txt (blocks of sub-blocks, up to a 0x3B)."""
+    width, height, flags = struct.unpack("<HHB", _take(stream, 13)[6:11])
     header = _header("gif", height, width, 3)
-    if not _tail(stream, 64).rstrip(b"\0").endswith(b"\x3b"):
-        raise EOFError
+    if _too_large(header):
+        return header
+    _take(stream, _palette_bytes(flags))
+    pixels = 0
+    while (block := _take(stream, 1)[0]) != 0x3B:
+        if block == 0x21:  # an extension: its label follows
+            _take(stream, 1)
+        elif block == 0x2C:  # a frame: its place, size, palette and code size follow
+            width, height, flags = struct.unpack("<4xHHB", _take(stream, 9))
+            _take(stream, _palette_bytes(flags) + 1)
+            pixels += width * height
+            if pixels > MAX_ANIMATION_PIXELS:
+                raise ValueError(f"more than {MAX_ANIMATION_PIXELS // 1_000_000} megapixels in its frames")
+        else:
+            raise ValueError(f"byte 0x{block:02x} where a block is expected")
+        while size := _take(stream, 1)[0]:
+            _take(stream, size)
+    if pixels == 0:
+        raise ValueError("it has no frame")
     return header
+
+
+def _palette_bytes(flags: int) -> int:
+    return 3 << (flags % 8 + 1) if flags & 0x80 else 0
 
 
 def _parse_bmp(stream: BinaryIO) -> ImageHeader:

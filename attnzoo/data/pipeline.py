@@ -106,8 +106,8 @@ def batches(
     *,
     augment: tuple[str, ...] = (),
     seed: int = 0,
-) -> tf.data.Dataset:
-    """Returns a data set of `Batch`, in the order of `plans`.
+) -> Iterator[Batch]:
+    """Returns an iterator over batches, in the order of `plans`.
 
     Args:
         examples: the encoded split.
@@ -115,6 +115,9 @@ def batches(
         plans: (epoch, batch) in order.
         augment: random changes to images, keyed by (seed, epoch, example).
         seed: seed of the augmentation.
+
+    Raises:
+        UserError: an image file has been damaged or removed since the run started; while iterating.
     """
     features = examples.text_features
     buckets = [[bucket[name] for name in features] for bucket in info.buckets] or [[]]
@@ -138,7 +141,19 @@ def batches(
         assemble = _assembler(examples, info, augment, seed)
         dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
         dataset = dataset.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    return _naming_damaged_images(dataset, examples, info)
+
+
+def _naming_damaged_images(dataset: tf.data.Dataset, examples: Examples, info: DataInfo) -> Iterator[Batch]:
+    """Iterates over the data set; where it fails, looks for the image that cannot be decoded any more."""
+    try:
+        yield from dataset
+    except tf.errors.OpError:
+        if examples.images is not None:
+            for bad in image_ops.undecodable(examples.images, info.image_shape[2], examples.raw.origin):
+                raise bad from None
+        raise
 
 
 def _assembler(examples: Examples, info: DataInfo, augment: tuple[str, ...], seed: int):

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from attnzoo.data.text_files import nearest
 from attnzoo.errors import UserError
+
+RETRIES = 5
+"""Times that a download is tried again: 6 seconds of waiting. The 10 of the library make it 200 seconds."""
 
 
 def find_builder(dataset: str, data_dir: str | None) -> Any:
@@ -22,17 +27,24 @@ def find_builder(dataset: str, data_dir: str | None) -> Any:
         data_dir: folder of prepared data sets; None for the default of TensorFlow Datasets.
 
     Raises:
-        UserError: no such data set, configuration or version.
+        UserError: no such data set, configuration or version, or a name that means more than one.
     """
     import tensorflow_datasets as tfds
 
+    if "=" in dataset:
+        raise UserError(
+            f"data.dataset: {dataset!r}: options in the name are not supported; give a plain name."
+        )
     if ":" in dataset and not dataset.split(":")[1][:1].isdigit():
         raise UserError(
             f"data.dataset: {dataset!r}: community data sets are not supported; give a plain name."
         )
+    if data_dir and "://" in data_dir:
+        raise UserError(f"data.data_dir: {data_dir}: expected a folder of this machine.")
     options = {"data_dir": data_dir} if data_dir else {}
     try:
-        return tfds.builder(dataset, try_gcs=False, **options)
+        with _no_foreign_features():
+            return tfds.builder(dataset, try_gcs=False, **options)
     except tfds.core.registered.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
         raise UserError(
@@ -45,13 +57,38 @@ def find_builder(dataset: str, data_dir: str | None) -> Any:
         raise UserError(f"data.dataset: {dataset!r} cannot be set up: {one_line(error)}.") from None
 
 
-def prepare(builder: Any, manual_dir: str | None) -> None:
+@contextlib.contextmanager
+def _no_foreign_features() -> Iterator[None]:
+    """Refuses prepared data sets that name a Python module of others: the library would import it."""
+    from tensorflow_datasets.core.features.feature import FeatureConnector
+
+    library, from_name = FeatureConnector.__dict__["cls_from_name"], FeatureConnector.cls_from_name
+
+    def checked(name: str) -> Any:
+        if not name.startswith("tensorflow_datasets."):
+            raise ValueError(
+                f"its features.json names {name[:80]!r}, which is not part of tensorflow-datasets"
+            )
+        return from_name(name)
+
+    FeatureConnector.cls_from_name = staticmethod(checked)
+    try:
+        yield
+    finally:
+        FeatureConnector.cls_from_name = library
+
+
+def prepare(builder: Any, manual_dir: str | None, download: bool = True) -> None:
     """Prepares the data set unless its folder exists. The public cloud copy of prepared sets is never used.
+
+    Every byte is checked against a registered checksum before it is used, wherever it comes from: a file that
+    has none is refused, one that differs is removed.
 
     Args:
         builder: what `find_builder` returned.
         manual_dir: folder with the files that would be downloaded, found by file name: nothing is downloaded
-            then. None to download. Checksums are enforced either way, where the data set registers them.
+            then.
+        download: whether the network may be used, where there is no `manual_dir`.
 
     Raises:
         UserError: it cannot be prepared; with the files to get where downloading is what failed.
@@ -61,42 +98,90 @@ def prepare(builder: Any, manual_dir: str | None) -> None:
     if Path(builder.data_dir).exists():
         return
     urls = {info.filename: url for url, info in (builder.url_infos or {}).items() if info.filename}
-    if manual_dir is not None:
-        if not Path(manual_dir).is_dir():
-            raise UserError(f"data.manual_dir: {manual_dir}: no such folder.{_wanted(urls, None)}")
-        _refuse_downloads(builder)
-    else:
+    if manual_dir is not None and not Path(manual_dir).is_dir():
+        raise UserError(f"data.manual_dir: {manual_dir}: no such folder.{_wanted(urls, None)}")
+    offline = manual_dir is not None or not download
+    if not offline:
         _check_connection(builder, urls)
+    _check_every_file(builder, "is not in data.manual_dir" if manual_dir else "is not here", offline)
     download_config = tfds.download.DownloadConfig(
-        manual_dir=manual_dir,
-        try_download_gcs=False,
-        force_checksums_validation=bool(builder.url_infos),
+        manual_dir=manual_dir, try_download_gcs=False, force_checksums_validation=True
     )
+    begun = _partial_downloads(builder)
     try:
         # It prints to the screen whatever its log level is.
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), _few_retries():
             builder.download_and_prepare(download_config=download_config)
     except Exception as error:
         # Network, disk, checksum and the code of the builder: no common type.
+        for folder in _partial_downloads(builder) - begun:
+            shutil.rmtree(folder, ignore_errors=True)
+        advice = "" if manual_dir or download else " Set data.download: true to download it."
         raise UserError(
             f"data.dataset: {builder.info.full_name!r} cannot be prepared: "
-            f"{one_line(error)}.{_wanted(urls, manual_dir)}"
+            f"{one_line(error)}.{advice}{_wanted(urls, manual_dir)}"
         ) from None
 
 
-def _refuse_downloads(builder: Any) -> None:
-    """Makes the builder fail at once where it would download: a folder with the files was given instead."""
+def _check_every_file(builder: Any, missing: str, offline: bool) -> None:
+    """Makes the builder's download manager check files that are there already, and not download if offline.
+
+    Args:
+        builder: what is about to be prepared.
+        missing: says of a file that it would have to be downloaded.
+        offline: whether that fails.
+    """
     make_manager = builder._make_download_manager
 
     def refuse(resource: Any) -> NoReturn:
-        raise FileNotFoundError(f"{resource.url} is not in data.manual_dir")
+        raise FileNotFoundError(f"{resource.url} {missing}")
 
-    def make_offline_manager(**options: Any) -> Any:
+    def make_checked_manager(**options: Any) -> Any:
         manager = make_manager(**options)
-        manager._download = refuse
+        for kind in ("checksum", "url"):
+            find = getattr(manager, f"_get_{kind}_dl_result")
+            setattr(manager, f"_get_{kind}_dl_result", _checked_finder(manager, find))
+        if offline:
+            manager._download = refuse
         return manager
 
-    builder._make_download_manager = make_offline_manager
+    builder._make_download_manager = make_checked_manager
+
+
+def _checked_finder(manager: Any, find: Any) -> Any:
+    """Wraps a look into the downloads: the library trusts the name of the file and a note beside it."""
+    from tensorflow_datasets.core.download import checksums
+    from tensorflow_datasets.core.download.downloader import DownloadResult
+
+    def checked(resource: Any, legacy_mode: bool = False) -> Any:
+        found = find(resource, legacy_mode=legacy_mode)
+        if found is None:
+            return None
+        actual = checksums.compute_url_info(found.path)
+        if actual != manager._url_infos.get(resource.url):
+            for path in (found.path, found.path.with_name(f"{found.path.name}.INFO")):
+                path.unlink(missing_ok=True)
+            return None
+        return DownloadResult(path=found.path, url_info=actual)
+
+    return checked
+
+
+@contextlib.contextmanager
+def _few_retries() -> Iterator[None]:
+    from tensorflow_datasets.core.download import downloader
+
+    retries = downloader.MAX_RETRIES
+    downloader.MAX_RETRIES = RETRIES
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = retries
+
+
+def _partial_downloads(builder: Any) -> set[Path]:
+    """Returns the folders of downloads that have not ended: bytes that nobody has checked."""
+    return {path for path in Path(builder.data_dir_root, "downloads").rglob("*.tmp.*") if path.is_dir()}
 
 
 def _check_connection(builder: Any, urls: dict[str, str]) -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -18,7 +17,6 @@ from attnzoo.training.loop import Stopped
 from attnzoo.training.run import train
 from attnzoo.training.step import Stepper
 from tests import recipes
-from tests.training import processes
 from tests.training.interrupted import Crash, crash, crash_at, outcome, without_xla
 
 
@@ -136,47 +134,6 @@ def test_a5_every_example_is_seen_once_an_epoch_across_crashes(tmp_path, monkeyp
         assert sorted(indices) == list(range(59))
 
 
-@pytest.mark.parametrize(
-    "kills", [pytest.param(20, id="20"), pytest.param(200, id="200", marks=pytest.mark.slow)]
-)
-def test_a1_a12_runs_that_are_killed_at_random_end_bit_identical(tmp_path, kills):
-    """Every third time by SIGTERM, which exits with 75; else by SIGKILL."""
-    resolved = without_xla(tmp_path, "train.epochs=4")
-    config = tmp_path / "killed.yaml"
-    config.write_text(resolved.to_yaml(), "utf-8")
-
-    def command(folder):
-        return processes.start(["train", config, "--run", folder], tmp_path / "log")
-
-    begin = time.monotonic()
-    whole = command(tmp_path / "whole")
-    whole.join(120)
-    lasts = time.monotonic() - begin
-    assert whole.exitcode == 0, (tmp_path / "log").read_text()
-    generator = np.random.default_rng(11)
-    done = runs = 0
-    while done < kills:
-        folder = tmp_path / f"run{runs}"
-        runs += 1
-        finished = False
-        while not finished:
-            process = command(folder)
-            process.join(generator.uniform(0.0, lasts) if done < kills else 120)
-            finished = process.exitcode is not None
-            if finished:
-                assert process.exitcode == 0, (tmp_path / "log").read_text()
-                continue
-            term = done % 3 == 2
-            os.kill(process.pid, signal.SIGTERM if term else signal.SIGKILL)
-            process.join(30)
-            allowed = (0, EXIT_STOPPED, -signal.SIGTERM) if term else (-signal.SIGKILL,)
-            assert process.exitcode in allowed, (tmp_path / "log").read_text()
-            finished = process.exitcode == 0
-            done += 1
-        assert outcome(folder) == outcome(tmp_path / "whole")
-    assert "Traceback" not in (tmp_path / "log").read_text()
-
-
 def test_a19_logs_of_a_resumed_run_have_each_step_once(tmp_path, monkeypatch):
     resolved = without_xla(tmp_path)
     for step in (3, 5):
@@ -195,17 +152,3 @@ def test_a19_logs_of_a_resumed_run_have_each_step_once(tmp_path, monkeypatch):
     steps = [step for step, _ in curve(tmp_path / "run")]
     assert steps == sorted(set(steps))
     assert len(steps) > 3
-
-
-def test_a15_a_seed_decides_every_weight(tmp_path):
-    config = without_xla(tmp_path, "train.epochs=1").to_yaml()
-    path = tmp_path / "seeded.yaml"
-    path.write_text(config, "utf-8")
-    hashes = []
-    for number, seed in enumerate([3, 3, 4]):
-        command = ["train", path, "--run", tmp_path / str(number), "--set", f"seed={seed}"]
-        process = processes.start(command, tmp_path / "log")
-        process.join(120)
-        assert process.exitcode == 0, (tmp_path / "log").read_text()
-        hashes.append(outcome(tmp_path / str(number))[0])
-    assert hashes[0] == hashes[1] != hashes[2]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from attnzoo.config.sections import ImageOptions
+from attnzoo.config.sections import FileOptions, ImageOptions
+from attnzoo.data.bad_records import BadRecord, sift
 from attnzoo.data.image_files import read_header
-from attnzoo.data.text_files import nearest, object_array
+from attnzoo.data.text_files import encodable, listed, nearest, object_array
 from attnzoo.errors import UserError
 from attnzoo.info import IMAGE_CLASSIFICATION, DataSplits, Split
 
 TASKS = (IMAGE_CLASSIFICATION,)
 
+Labelled = tuple[str, int]
+"""Path of an image and number of its class."""
 
-class Config(ImageOptions):
+
+class Config(ImageOptions, FileOptions):
     """Folders with one sub-folder a class; JPEG, PNG, GIF (first frame) and BMP, whatever their suffix."""
 
     name: Literal["image_folder"] = Field(description="Image files in folders, one sub-folder a class.")
@@ -30,7 +35,8 @@ def load(config: Config, task: str, seed: int) -> DataSplits:
     """Returns paths <object>[examples] of str and labels <int32>[examples], sorted by class and file name.
 
     Classes are the sub-folders of train by name. Names that start with a dot are passed over; folders inside
-    a class folder are searched too. The header of every file is checked; EXIF rotation is not applied.
+    a class folder are searched too. The header of every file is checked; with `on_bad_record: skip` each is
+    decoded too, and what cannot be read is passed over. EXIF rotation is not applied.
 
     Raises:
         UserError: a folder is missing or has no class folders, a class has no image, a class of validation or
@@ -42,21 +48,27 @@ def load(config: Config, task: str, seed: int) -> DataSplits:
             f"{config.train}: one class folder only ({labels[0]!r}); a classifier needs at least 2, one "
             "sub-folder a class."
         )
-    train = _split(config.train, labels)
-    validation = _split(config.validation, labels) if config.validation else None
-    test = _split(config.test, labels) if config.test else None
+    train = _split(config.train, labels, config)
+    validation = _split(config.validation, labels, config) if config.validation else None
+    test = _split(config.test, labels, config) if config.test else None
     return DataSplits(train, validation, test, labels)
 
 
-def _split(root: str, labels: tuple[str, ...]) -> Split:
-    paths: list[str] = []
-    targets: list[int] = []
+def _split(root: str, labels: tuple[str, ...], config: Config) -> Split:
+    records: Iterable[Labelled | BadRecord] = _records(root, labels)
+    if config.on_bad_record == "skip":
+        records = _decodable(list(records), config.channels or 3)
+    kept = sift(records, root, config)
+    paths = object_array([path for path, _ in kept])
+    return Split({"image": paths, "label": np.array([label for _, label in kept], np.int32)}, root)
+
+
+def _records(root: str, labels: tuple[str, ...]) -> Iterator[Labelled | BadRecord]:
     for folder in _class_folders(root):
         if folder.name not in labels:
-            shown = ", ".join(labels[:20]) + (", ..." if len(labels) > 20 else "")
             raise UserError(
                 f"{folder}: class {folder.name!r} does not occur in train{nearest(folder.name, labels)}; the "
-                f"classes of train are: {shown}."
+                f"classes of train are: {listed(labels)}."
             )
         files = sorted(
             path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder))
@@ -64,10 +76,23 @@ def _split(root: str, labels: tuple[str, ...]) -> Split:
         if not files:
             raise UserError(f"{folder}: the class folder has no file in it; add images or remove it.")
         for path in files:
-            read_header(path)
-        paths.extend(str(path) for path in files)
-        targets.extend([labels.index(folder.name)] * len(files))
-    return Split({"image": object_array(paths), "label": np.array(targets, np.int32)}, root)
+            try:
+                _check_name(path)
+                read_header(path)
+            except BadRecord as bad:
+                yield bad
+            else:
+                yield str(path), labels.index(folder.name)
+
+
+def _decodable(records: list[Labelled | BadRecord], channels: int) -> Iterator[Labelled | BadRecord]:
+    """Yields the records, with a bad one in the place of each image that TensorFlow cannot decode."""
+    from attnzoo.data import image as image_ops
+
+    paths = object_array([record[0] for record in records if not isinstance(record, BadRecord)])
+    broken = {bad.place: bad for bad in image_ops.undecodable(paths, channels, "")}
+    for record in records:
+        yield record if isinstance(record, BadRecord) else broken.get(record[0], record)
 
 
 def _class_folders(root: str) -> list[Path]:
@@ -76,12 +101,31 @@ def _class_folders(root: str) -> list[Path]:
         raise UserError(
             f"{root}: {what}; expected a folder with one sub-folder a class (relative to {Path.cwd()})."
         )
-    folders = sorted(path for path in Path(root).iterdir() if path.is_dir() and not _hidden(Path(path.name)))
+    try:
+        entries = sorted(Path(root).iterdir())
+    except OSError as error:
+        raise UserError(f"{root}: cannot be read ({error.strerror}); a folder is expected.") from None
+    folders = [path for path in entries if path.is_dir() and not _hidden(Path(path.name))]
     if not folders:
         raise UserError(
             f"{root}: no sub-folder in it; expected one sub-folder a class with the images inside."
         )
+    for folder in folders:
+        _check_name(folder)
     return folders
+
+
+def _check_name(path: Path) -> None:
+    """Refuses names that other programs cannot write down.
+
+    Raises:
+        BadRecord: the name is not UTF-8 or holds a line break or the like.
+    """
+    if not encodable(path.name) or not path.name.isprintable():
+        what = "the name is not printable UTF-8 text; rename it."
+        raise BadRecord(
+            str(path).encode("unicode_escape").decode("ascii"), "with a name that is not text", what
+        )
 
 
 def _hidden(path: Path) -> bool:

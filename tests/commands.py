@@ -1,0 +1,129 @@
+"""Commands in processes of their own that start in a moment: forks of one that has imported TensorFlow.
+
+What differs from a command typed into a shell: environment variables that libraries read while they are
+imported have no effect.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import NamedTuple
+
+from attnzoo import catalog
+from tests import hostile_watch
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(
+    [
+        *("attnzoo.cli", "attnzoo.training.run", "attnzoo.evaluation", "attnzoo.export"),
+        *(
+            f"attnzoo.{kind}.{name}"
+            for kind in ("models", "data.datasets")
+            for name in catalog.names(kind.split(".")[-1])
+        ),
+        *(f"attnzoo.tasks.{task}" for task in ("text_classification", "image_classification", "translation")),
+    ]
+)
+NO_ENVIRONMENT: Mapping[str, str] = {}
+
+
+class Ended(NamedTuple):
+    """A command that has ended.
+
+    Attributes:
+        code: exit code; -9 and the like for the signal that ended it.
+        out: what it wrote to its standard output.
+        err: what it wrote to its error stream.
+        seconds: from the fork to the end.
+        peak_bytes: the most resident memory that it or a process it waited for had, the part included that it
+            shares with the others (TensorFlow itself: what a command that does nothing reports). 0 if a
+            signal ended it.
+    """
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    peak_bytes: int
+
+
+def start(
+    *arguments: str | Path,
+    folder: Path,
+    out: Path,
+    err: Path | None = None,
+    environment: Mapping[str, str] = NO_ENVIRONMENT,
+) -> BaseProcess:
+    """Starts `attnzoo ARGUMENTS`.
+
+    Args:
+        arguments: of the command line.
+        folder: working directory.
+        out: file to which what it prints is added.
+        err: file for its errors; None for the same.
+        environment: variables to add; `hostile_watch.REPORT` among them installs the watch.
+    """
+    texts = [str(argument) for argument in arguments]
+    process = _FORKS.Process(
+        target=_be_the_command, args=(texts, str(folder), str(out), str(err or out), dict(environment))
+    )
+    process.start()
+    return process
+
+
+def run(
+    *arguments: str | Path,
+    folder: Path,
+    limit_seconds: float = 60,
+    environment: Mapping[str, str] = NO_ENVIRONMENT,
+) -> Ended:
+    """Runs `attnzoo ARGUMENTS` and waits for its end; it and what it started are killed after the limit."""
+    with tempfile.TemporaryDirectory() as written:
+        out, err, peak = (Path(written) / name for name in ("out", "err", "peak"))
+        begin = time.monotonic()
+        process = start(
+            *arguments, folder=folder, out=out, err=err, environment={**environment, "PEAK_FILE": str(peak)}
+        )
+        process.join(limit_seconds)
+        if process.exitcode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+        seconds = time.monotonic() - begin
+        texts = [path.read_bytes().decode("utf-8", "replace") for path in (out, err)]
+        peak_bytes = int(peak.read_text()) if peak.exists() else 0
+    return Ended(process.exitcode, *texts, seconds, peak_bytes)
+
+
+def _be_the_command(
+    arguments: list[str], folder: str, out: str, err: str, environment: dict[str, str]
+) -> None:
+    os.setpgid(0, 0)
+    for number, path in ((1, out), (2, err)):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir(folder)
+    os.environ.update(environment)
+    sys.argv = ["attnzoo", *arguments]
+    from attnzoo import cli
+
+    if hostile_watch.REPORT in environment:
+        hostile_watch.install()
+    try:
+        cli.main()
+    finally:
+        sys.stdout.flush()
+        if "PEAK_FILE" in environment:
+            used = [
+                resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+            ]
+            Path(environment["PEAK_FILE"]).write_text(str(max(used) * 1024))

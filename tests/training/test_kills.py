@@ -1,0 +1,157 @@
+"""Commands that are killed from outside, at moments that nobody chose."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from attnzoo.errors import EXIT_STOPPED
+from attnzoo.run_dir import RunDir
+from tests import commands, recipes
+from tests.training.interrupted import outcome, without_xla
+from tests.trees import tree
+
+SECONDS = 120
+
+
+class Killer:
+    """Starts one command again and again, and kills it.
+
+    Args:
+        folder: of the config and the runs.
+        config: file of the config.
+    """
+
+    def __init__(self, folder, config):
+        self.folder, self.config, self.log = folder, config, folder / "log"
+
+    def start(self, run):
+        return commands.start("train", self.config, "--run", run, folder=self.folder, out=self.log)
+
+    def finish(self, run):
+        process = self.start(run)
+        process.join(SECONDS)
+        assert process.exitcode == 0, self.log.read_text()
+
+    def kill(self, run, after, number=signal.SIGKILL):
+        """Kills it after these seconds; says whether it was finished before."""
+        process = self.start(run)
+        process.join(after)
+        if process.exitcode is None:
+            os.kill(process.pid, number)
+            process.join(30)
+        stopped = (EXIT_STOPPED, -signal.SIGTERM)
+        allowed = {signal.SIGKILL: (0, -signal.SIGKILL), signal.SIGTERM: (0, *stopped)}[number]
+        assert process.exitcode in allowed, self.log.read_text()
+        return process.exitcode == 0
+
+
+@pytest.fixture(scope="module")
+def killer(tmp_path_factory):
+    """A killer with one run that nobody has disturbed, and how long that took."""
+    folder = tmp_path_factory.mktemp("killed")
+    config = folder / "killed.yaml"
+    config.write_text(without_xla(folder, "train.epochs=4").to_yaml(), "utf-8")
+    made = Killer(folder, config)
+    made.finish("warm")
+    begin = time.monotonic()
+    made.finish("whole")
+    made.lasts = time.monotonic() - begin
+    made.whole = outcome(folder / "whole")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("part", "kills"),
+    [(part, 5) for part in range(4)] + [pytest.param(9, 200, marks=pytest.mark.slow)],
+)
+def test_a1_a12_runs_that_are_killed_at_random_end_bit_identical(killer, part, kills):
+    """Every third time by SIGTERM, which exits with 75; else by SIGKILL."""
+    generator = np.random.default_rng(part)
+    runs = 0
+    for kill in range(kills):
+        run = f"random{part}-{runs}"
+        number = signal.SIGTERM if kill % 3 == 2 else signal.SIGKILL
+        finished = killer.kill(run, generator.uniform(0.0, killer.lasts), number)
+        if not finished and kill == kills - 1:
+            killer.finish(run)
+            finished = True
+        if finished:
+            assert outcome(killer.folder / run) == killer.whole
+            runs += 1
+    assert "Traceback" not in killer.log.read_text()
+
+
+def test_a3_a_run_that_is_killed_before_its_first_checkpoint_begins_again(killer):
+    run = RunDir(killer.folder / "early")
+    for moment in (run.path / ".lock", run.config):
+        process = killer.start("early")
+        while not moment.exists():
+            assert process.exitcode is None, killer.log.read_text()
+            time.sleep(0.01)
+        process.kill()
+        process.join()
+        assert run.steps() == []
+    killer.finish("early")
+    assert outcome(run.path) == killer.whole
+
+
+def test_a3_a_finished_run_trains_no_step_more(killer):
+    before = tree(killer.folder / "whole")
+    ended = commands.run("train", killer.config, "--run", "whole", folder=killer.folder)
+    assert ended.code == 0, ended.err
+    assert "whole: finished already" in ended.out
+    after = tree(killer.folder / "whole")
+    assert {name for name in before if before[name] != after[name]} <= {".lock"}
+
+
+def test_a3_an_export_that_is_killed_is_whole_or_absent_and_leaves_nothing_behind(killer):
+    export = killer.folder / "whole" / "export"
+    begin = time.monotonic()
+    assert commands.run("export", "whole", folder=killer.folder).code == 0
+    lasts = time.monotonic() - begin
+    whole = set(tree(export))
+    for share in (0.3, 0.6, 0.8, 0.95):
+        process = commands.start("export", "whole", folder=killer.folder, out=killer.log)
+        process.join(share * lasts)
+        if process.exitcode is None:
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+        assert not export.exists() or set(tree(export)) == whole
+    ended = commands.run("export", "whole", folder=killer.folder)
+    assert ended.code == 0, ended.err
+    assert [path.name for path in export.parent.glob(".export*")] == []
+
+
+@pytest.mark.slow
+def test_a4_double_kills_end_bit_identical(killer):
+    generator = np.random.default_rng(5)
+    for number in range(10):
+        run = f"double{number}"
+        killer.kill(run, generator.uniform(0.5, 1.0) * killer.lasts)
+        killer.kill(run, generator.uniform(0.0, 0.6) * killer.lasts)  # mostly while it resumes
+        killer.finish(run)
+        assert outcome(killer.folder / run) == killer.whole
+
+
+def test_a15_a_seed_decides_every_weight_of_every_model(tmp_path):
+    seeds = {"text": [3, 3, 4], "image": [3, 3], "translation": [3, 3]}
+    configs = {
+        "text": recipes.text_config,
+        "image": recipes.image_config,
+        "translation": recipes.translation_config,
+    }
+    for name, make in configs.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        path = folder / "seeded.yaml"
+        path.write_text(make(folder, "train.epochs=1", "train.xla=false").to_yaml(), "utf-8")
+        hashes = []
+        for number, seed in enumerate(seeds[name]):
+            ended = commands.run("train", path, "--run", str(number), "--set", f"seed={seed}", folder=folder)
+            assert ended.code == 0, ended.err
+            hashes.append(outcome(folder / str(number))[0])
+        assert hashes[0] == hashes[1]
+        assert hashes[2:] != hashes[:1]
