@@ -22,6 +22,7 @@ KeyPath = tuple[str | int, ...]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
+MAX_VALUES = 10_000
 MAX_DIGITS = 300
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
@@ -220,6 +221,8 @@ class _Reader:
         self._refuse_extras(event)
         if depth > MAX_DEPTH:
             self._fail(event, f"nested more than {MAX_DEPTH} levels deep, expected 2 or 3")
+        if len(self.document.origins) > MAX_VALUES:
+            self._fail(event, f"more than {MAX_VALUES:,} values, expected some dozens")
         self.document.origins.setdefault(path, self._origin(event))
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path, depth)

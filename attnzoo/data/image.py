@@ -34,7 +34,8 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
         <uint8>[height, width, channels].
     """
     # For these two the decoder converts; a GIF always gives 3 channels, a BMP those that it has.
-    converts = tf.strings.regex_full_match(encoded, r"(?s)(\xff\xd8\xff|\x89PNG).*")
+    start = tf.strings.substr(encoded, 0, 3)
+    converts = tf.logical_or(start == b"\xff\xd8\xff", start == b"\x89PN")
     image = tf.cond(
         converts,
         lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
@@ -159,7 +160,7 @@ def check_decodable(column: np.ndarray, channels: int, origin: str) -> None:
 
 def _reason(error: tf.errors.OpError) -> str:
     """Returns the words of TensorFlow in one line, without the names of operations."""
-    plain = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]", " ", error.message)
+    plain = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]|.*Iterator::\S+: ", " ", error.message)
     first = next((line for line in plain.splitlines() if line.strip()), type(error).__name__)
     return " ".join(first.split()).rstrip(".,:;")
 

@@ -20,7 +20,7 @@ MAX_TEXT_CHARACTERS = 1 << 20
 """Longest text of one example, in characters: more is a file of another kind or an unterminated quote."""
 
 MAX_LINE_BYTES = 4 * MAX_TEXT_CHARACTERS
-GZIP_FREE_BYTES = 16 << 20
+GZIP_FREE_BYTES = 1 << 20
 GZIP_MAX_RATIO = 200
 MAX_SHOWN_NAMES = 20
 MAX_SHOWN_CHARACTERS = 60
@@ -83,7 +83,7 @@ def read_lines(path: str | Path, strict: bool = True) -> Iterator[tuple[int, str
 
     Raises:
         UserError: the file cannot be opened, is not gzip though named so, is not UTF-8, holds a NUL byte, has
-            a line of more than 4 MiB, or unpacks to more than 200 times its size (beyond the first 16 MiB).
+            a line of more than 4 MiB, or unpacks to more than 200 times its size (beyond the first MiB).
     """
     path = str(path)
     try:
@@ -148,13 +148,8 @@ def _decode(path: str, number: int, raw: bytes, offset: int) -> str:
 
 
 def _refuse_bomb(path: str, number: int, packed: IO[bytes], unpacked: int) -> None:
-    """Holds what was unpacked so far against what was read for it, and at first the size told at the end."""
+    """Holds what was unpacked so far against what was read for it."""
     read = packed.tell()
-    if number == 1:
-        size = os.fstat(packed.fileno()).st_size
-        declared = int.from_bytes(os.pread(packed.fileno(), 4, max(0, size - 4)), "little")
-        if declared > GZIP_MAX_RATIO * size:
-            read, unpacked = size, declared
     if unpacked > max(GZIP_FREE_BYTES, GZIP_MAX_RATIO * read):
         raise UserError(
             f"{path}:{number}: unpacks to more than {GZIP_MAX_RATIO} times its {read:,} bytes; "

@@ -98,6 +98,13 @@ def without(data: bytes, marker: bytes) -> bytes:
     return data
 
 
+def deep_png() -> bytes:
+    """Returns a PNG file of 16 bits a pixel."""
+    stream = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def bmp_of_16_bits() -> bytes:
     data = bytearray(picture("BMP"))
     data[28:30] = struct.pack("<H", 16)
@@ -237,7 +244,7 @@ def sound_pictures() -> dict[str, bytes]:
         "transparent.png": picture("PNG", "RGBA"),
         "palette.png": picture("PNG", "P", transparency=0),
         "one_bit.png": picture("PNG", "1"),
-        "deep.png": picture("PNG", "I;16"),
+        "deep.png": deep_png(),
         "named_wrong.png": picture("JPEG"),
         "no_suffix": picture("PNG"),
         "turned.jpg": picture("JPEG", exif=exif, size=(9, 5)),

@@ -213,7 +213,7 @@ def _read_json_lines(path: str, text: str, label: str, strict: bool) -> Iterator
         if content.strip(" \t\r\n"):
             empty = False
             try:
-                yield _parse_record(f"{path}:{line}", line, content, text, label)
+                yield _parse_record(f"{path}:{line}", line, content.rstrip("\r\n"), text, label)
             except BadRecord as bad:
                 yield bad
     if empty:
@@ -267,7 +267,7 @@ def _parse_object(place: str, content: str) -> dict[str, Any]:
     try:
         values = json.loads(content, object_pairs_hook=unique, parse_constant=refuse)
     except json.JSONDecodeError as error:
-        what = f"not one JSON object: {error.msg} at column {error.colno}."
+        what = f"not one JSON object: {error.msg.removesuffix(' at')} at column {error.colno}."
         raise BadRecord(place, "not JSON", what) from None
     except (RecursionError, ValueError) as error:
         what = f"not readable JSON ({type(error).__name__}): too deep or too long."
