@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
+import os
 import signal
 import sys
 import warnings
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -81,22 +83,34 @@ Overrides = Annotated[
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C; `train` handles both its own way.
+    stop = _Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):  # While it trains, `train` handles both its own way.
+        signal.signal(number, stop)
     warnings.showwarning = _show_warning
     try:
         app(prog_name="attnzoo")
-    except DataWarning as warning:
-        print(f"attnzoo: error: {warning} (--strict)", file=sys.stderr)
-        sys.exit(EXIT_USER)
-    except UserError as error:
+    except BaseException as error:
+        # Libraries turn an interrupt into errors of their own: after a signal, every error is a stop.
+        if stop.requested or isinstance(error, Interrupted | KeyboardInterrupt):
+            print("attnzoo: stopped; the same command starts again", file=sys.stderr)
+            sys.exit(EXIT_STOPPED)
+        if not isinstance(error, UserError | DataWarning):
+            raise
         for line in str(error).splitlines():
             print(f"attnzoo: error: {line}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except (Interrupted, KeyboardInterrupt):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        print("attnzoo: stopped; the same command starts again", file=sys.stderr)
-        sys.exit(EXIT_STOPPED)
+        sys.exit(error.exit_code if isinstance(error, UserError) else EXIT_USER)
+
+
+class _Stop:
+    """Handles SIGINT and SIGTERM: interrupts what runs; the second signal ends the process at once."""
+
+    requested = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            os._exit(EXIT_STOPPED)
+        self.requested = True
+        raise KeyboardInterrupt
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

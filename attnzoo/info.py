@@ -215,8 +215,8 @@ def _tokenizer_problems(name: str, state: Mapping[str, Any], size: int) -> Itera
     elif not NUM_SPECIAL < size <= MAX_VOCABULARY:
         yield f"vocabulary_sizes.{name}: {size}, expected {NUM_SPECIAL + 1} to {MAX_VOCABULARY}"
     elif kind == "subwords":
-        if not _is_base64(state["model"]):
-            yield f"tokenizers.{name}.model: expected base64"
+        if _pieces(state["model"]) != size:
+            yield f"tokenizers.{name}.model: expected a SentencePiece model of {size} pieces in base64"
     else:
         tokens = state["tokens"]
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
@@ -225,11 +225,14 @@ def _tokenizer_problems(name: str, state: Mapping[str, Any], size: int) -> Itera
             yield f"tokenizers.{name}.tokens: expected {size - NUM_SPECIAL} different ones"
 
 
-def _is_base64(text: Any) -> bool:
+def _pieces(model: Any) -> int | None:
+    """Returns the number of pieces of a SentencePiece model in base64, None if it is none."""
+    from sentencepiece import SentencePieceProcessor
+
     try:
-        return isinstance(text, str) and bool(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
-        return False
+        return SentencePieceProcessor(model_proto=base64.b64decode(model, validate=True)).vocab_size()
+    except (binascii.Error, ValueError, TypeError, RuntimeError):
+        return None
 
 
 _ADAPTER = TypeAdapter(DataInfo)

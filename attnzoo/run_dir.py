@@ -30,7 +30,7 @@ from attnzoo import catalog
 from attnzoo.config import RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.pipeline import BatchSizes
-from attnzoo.errors import UserError
+from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.info import DataInfo, DataSplits
 from attnzoo.tensors import assign, by_name, disk_errors, mebibytes, read_tensors, size_limit
 
@@ -79,6 +79,8 @@ class RunDir:
         """
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+        self.refuse_links()
+        with disk_errors(self.path):
             file = (self.path / ".lock").open("a+")
         with file:
             try:
@@ -93,6 +95,24 @@ class RunDir:
             file.write(f"{os.getpid()} on {platform.node()}")
             file.flush()
             yield
+
+    def refuse_links(self) -> None:
+        """Refuses links in the run: what is read and written must be in its folder.
+
+        Raises:
+            UserError: naming the first (exit code 4).
+        """
+        for folder, folders, files in os.walk(self.path):
+            if Path(folder) == self.path and self.export.name in folders:
+                folders.remove(self.export.name)  # `export` replaces it as a whole.
+            for name in (*folders, *files):
+                path = Path(folder, name)
+                if path.is_symlink():
+                    raise UserError(
+                        f"{path}: a link to {os.readlink(path)}; put the file itself there. The folder of a "
+                        "run may be a link, what is in it may not.",
+                        EXIT_DAMAGED,
+                    )
 
     def clear(self) -> None:
         """Removes what a run wrote, and nothing else; a folder without a run is left as it is."""
@@ -196,8 +216,9 @@ def load_trained(path: Path) -> TrainedRun:
         raise UserError(
             f"{path}: not a run folder (no config.yaml in it); name one that `attnzoo train` made."
         )
+    run.refuse_links()
     config = RunConfig.read(run.config)
-    info = DataInfo.read(run.info)
+    info = DataInfo.read(run.info, catalog.load("models", config.model.name).TASK)
     evaluated = run.evaluated_steps()
     origin = run.final if run.final.is_dir() else run.weights(evaluated[-1]) if evaluated else None
     if origin is None:

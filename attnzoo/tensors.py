@@ -131,8 +131,8 @@ def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[
         UserError: a file is missing or too large, its checksum differs, or it is not what its name says
             (exit code 4).
     """
+    manifest = read_json(folder / MANIFEST)
     try:
-        manifest = json.loads(_read_regular(folder / MANIFEST, MAX_JSON_BYTES))
         limits = {TENSORS: limit, STATE: MAX_JSON_BYTES}
         contents = {name: _read_regular(folder / name, most) for name, most in limits.items()}
         for name, data in contents.items():
@@ -140,14 +140,30 @@ def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[
                 raise UserError(
                     f"{folder / name}: damaged: its checksum differs from {MANIFEST}.", EXIT_DAMAGED
                 )
-        state = json.loads(contents[STATE])
-        if not isinstance(state, dict):
-            raise ValueError(f"{STATE} holds no object")
-        return safetensors.numpy.load(contents[TENSORS]), state
+        return safetensors.numpy.load(contents[TENSORS]), _parse_object(contents[STATE])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{folder}: damaged or incomplete: {' '.join(str(error).split())}.", EXIT_DAMAGED
         ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object of at most 64 MiB.
+
+    Raises:
+        UserError: the file is missing or holds something else (exit code 4).
+    """
+    try:
+        return _parse_object(_read_regular(path, MAX_JSON_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: {' '.join(str(error).split())}.", EXIT_DAMAGED) from error
+
+
+def _parse_object(data: bytes) -> dict[str, Any]:
+    values = json.loads(data)
+    if not isinstance(values, dict):
+        raise ValueError("not a JSON object")
+    return values
 
 
 def size_limit(variables: Iterable) -> int:
@@ -216,6 +232,11 @@ def assign(variables: Mapping[str, Any], values: Mapping[str, np.ndarray], origi
         f"'{name}' has shape {values[name].shape}, expected {tuple(variables[name].shape)}"
         for name in sorted(variables.keys() & values.keys())
         if tuple(values[name].shape) != tuple(variables[name].shape)
+    ]
+    problems += [
+        f"'{name}' is of {values[name].dtype}, expected {variables[name].dtype}"
+        for name in sorted(variables.keys() & values.keys())
+        if values[name].dtype.name != variables[name].dtype
     ]
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")

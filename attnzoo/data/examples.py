@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,14 +13,18 @@ import numpy as np
 from attnzoo.config.sections import DataOptions, ImageOptions, TextOptions
 from attnzoo.data import image as image_ops
 from attnzoo.data import overlap, tokenizers
-from attnzoo.info import END, IMAGE_CLASSIFICATION, TRANSLATION, DataInfo, DataSplits, Lengths, Split
+from attnzoo.info import (
+    END,
+    IMAGE_CLASSIFICATION,
+    TEXT_FEATURES,
+    TRANSLATION,
+    DataInfo,
+    DataSplits,
+    Lengths,
+    Split,
+)
 
 BUCKET_ROUNDING = 4
-TEXT_FEATURES = {
-    "text_classification": ("text",),
-    "translation": ("source", "target"),
-    "image_classification": (),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,13 +247,15 @@ def cut_share(texts: Mapping[str, Ragged], longest: Lengths) -> float:
 
 
 def fingerprint(splits: DataSplits) -> str:
-    """Returns the SHA-256 over all raw examples; files named by path count by their name."""
+    """Returns the SHA-256 over all raw examples; files named by path count by their name and size."""
     digest = hashlib.sha256()
     for name, split in sorted(splits.named().items()):
         for column_name, column in sorted(split.columns.items()):
             digest.update(f"{name}/{column_name}/{len(column)}".encode())
             if column.dtype == object:
                 for item in column:
+                    if column_name == "image" and isinstance(item, str):
+                        item = f"{item}:{os.path.getsize(item)}"
                     data = item if isinstance(item, bytes) else item.encode("utf-8", "surrogatepass")
                     digest.update(len(data).to_bytes(8, "little") + data)
             else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import platform
 from collections.abc import Collection
 from pathlib import Path
@@ -18,6 +17,7 @@ from attnzoo.data import examples
 from attnzoo.errors import UserError
 from attnzoo.info import DataInfo, DataSplits
 from attnzoo.run_dir import RunDir
+from attnzoo.tensors import read_json
 
 CODE, DATA = "code", "data"
 _COMPARED = ("attnzoo", "source", "tensorflow", "keras")
@@ -47,17 +47,17 @@ def of_code(run: RunDir) -> list[str]:
     """Returns `code` if the run was started with other versions."""
     if not run.machine.is_file():
         return []
-    old, new = json.loads(run.machine.read_text(encoding="utf-8")), code()
+    old, new = read_json(run.machine), code()
     return [CODE] if any(old.get(name) != new[name] for name in _COMPARED) else []
 
 
-def of_data(run: RunDir, splits: DataSplits, allowed: Collection[str]) -> DataInfo:
+def of_data(run: RunDir, splits: DataSplits, task: str, allowed: Collection[str]) -> DataInfo:
     """Returns what the run knows of its data, brought up to date if a change is allowed.
 
     Raises:
         UserError: the data has changed and that is not allowed, or its classes are others (exit code 2).
     """
-    info = DataInfo.read(run.info)
+    info = DataInfo.read(run.info, task)
     fingerprint = examples.fingerprint(splits)
     if fingerprint == info.fingerprint:
         return info

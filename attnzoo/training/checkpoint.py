@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from attnzoo.errors import DIVERGED_ADVICE, EXIT_DAMAGED, Diverged, UserError
 from attnzoo.run_dir import RunDir
@@ -26,6 +29,8 @@ from attnzoo.training.console import warn
 from attnzoo.training.step import Stepper
 
 KEPT_STEPS = 2
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclasses.dataclass
@@ -51,21 +56,23 @@ class Progress:
         stopped_early: whether early stopping has ended the training.
     """
 
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    step: Count = 0
+    epoch: Count = 0
+    batch: Count = 0
     seconds: float = 0.0
-    best_step: int = 0
+    best_step: Count = 0
     best_value: float | None = None
-    worse: int = 0
+    worse: Count = 0
     plateau_factor: float = 1.0
-    plateau_worse: int = 0
-    evaluated: int = 0
-    recoveries: int = 0
+    plateau_worse: Count = 0
+    evaluated: Count = 0
+    recoveries: Count = 0
     rate_factor: float = 1.0
-    batches: int = 0
+    batches: Count = 0
     window: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-    log_sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    log_sizes: dict[str, Count] = dataclasses.field(default_factory=dict)
     stopped_early: bool = False
 
 
@@ -156,11 +163,11 @@ def restore(run: RunDir, stepper: Stepper) -> Progress | None:
             damaged = error
             warn(f"{error} The one before is tried.")
             continue
-        known = _known(state, folder)
+        progress = _progress(state, folder)
         assign(variables, values, folder)
         for later in (number for number in run.evaluated_steps() if number > step):
             shutil.rmtree(run.weights(later), ignore_errors=True)
-        return Progress(**known)
+        return progress
     if damaged is not None:
         raise UserError(
             f"{run.checkpoints}: no checkpoint is whole; start again with --restart.", EXIT_DAMAGED
@@ -168,7 +175,7 @@ def restore(run: RunDir, stepper: Stepper) -> Progress | None:
     return None
 
 
-def _known(state: dict[str, Any], folder) -> dict[str, Any]:
+def _progress(state: dict[str, Any], folder: Path) -> Progress:
     names = {field.name for field in dataclasses.fields(Progress)}
     if set(state) != names:
         raise UserError(
@@ -176,7 +183,12 @@ def _known(state: dict[str, Any], folder) -> dict[str, Any]:
             "finish the run with that version or start again with --restart.",
             EXIT_DAMAGED,
         )
-    return state
+    try:
+        return TypeAdapter(Progress).validate_json(json.dumps(state))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{folder}: damaged ({place}: {first['msg']}).", EXIT_DAMAGED) from None
 
 
 def save_weights(run: RunDir, model: keras.Model, step: int, metrics: dict[str, Any]) -> None:
@@ -237,6 +249,6 @@ def choose_final(run: RunDir, model: keras.Model, progress: Progress, choice: st
         values, _ = read_tensors(run.weights(step), size_limit(model.weights))
         for name, value in values.items():
             total[name] = total[name] + value.astype("float64") if name in total else value.astype("float64")
-    mean = {name: value / len(chosen) for name, value in total.items()}
+    mean = {name: (value / len(chosen)).astype(values[name].dtype) for name, value in total.items()}
     assign(by_name(model.weights, "model"), mean, run.weights(chosen[-1]))
     return f"average of steps {', '.join(map(str, chosen))}" if len(chosen) > 1 else f"step {chosen[0]}"

@@ -13,11 +13,19 @@ from attnzoo import catalog, tasks
 from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.examples import Examples
-from attnzoo.errors import Diverged, UserError
+from attnzoo.errors import EXIT_DAMAGED, Diverged, UserError
 from attnzoo.info import DataInfo
 from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
 from attnzoo.tasks.scoring import Evaluator
-from attnzoo.tensors import by_name, disk_errors, remove_leftovers, values_of, write_tensors, write_text
+from attnzoo.tensors import (
+    by_name,
+    disk_errors,
+    read_json,
+    remove_leftovers,
+    values_of,
+    write_tensors,
+    write_text,
+)
 from attnzoo.training import changes, checkpoint, distribution, optimizers
 from attnzoo.training.console import Display, duration, metrics_text, next_commands, say, warn
 from attnzoo.training.loop import Trainer, weights_kept
@@ -53,12 +61,21 @@ def train(
         changed = changes.of_config(run, resolved) + changes.of_code(run)
         changes.refuse(run, changed, allowed)
         if run.result.is_file() and not changed:
-            result = json.loads(run.result.read_text(encoding="utf-8"))
+            result = _metrics_of(run)
             say(f"{folder}: finished already")
-            say(f"{result['split']}: {metrics_text(result['metrics'])}")
+            say(result)
             say(next_commands(folder))
             return
         _train(run, resolved, profile, allowed, changed)
+
+
+def _metrics_of(run: RunDir) -> str:
+    """Returns the metrics of a finished run, for people."""
+    result = read_json(run.result)
+    try:
+        return f"{result['split']}: {metrics_text(result['metrics'])}"
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{run.result}: damaged: not what a run writes.", EXIT_DAMAGED) from None
 
 
 def _train(
@@ -121,11 +138,11 @@ def _load_data(
 ) -> tuple[DataInfo, dict[str, Examples]]:
     """Loads the data, and holds it against what a run that continues has seen before."""
     splits = load_splits(config)
+    task = catalog.load("models", config.model.name).TASK
     if run.config.is_file():
-        info = changes.of_data(run, splits, allowed)
+        info = changes.of_data(run, splits, task, allowed)
         named = splits.named()
         return info, {name: data_examples.encode_split(split, info) for name, split in named.items()}
-    task = catalog.load("models", config.model.name).TASK
     return data_examples.learn(splits, config.data, task)
 
 

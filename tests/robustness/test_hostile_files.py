@@ -316,6 +316,8 @@ def test_d7_a_saved_model_that_touches_files_does_not_pass_the_scan(place):
 def test_d7_the_list_of_operations_holds_none_that_leaves_the_graph():
     assert ALLOWED_OPERATIONS.isdisjoint(FORBIDDEN.split())
     for name in ALLOWED_OPERATIONS:
+        if name == "ShardedFilename":  # joins texts
+            continue
         assert not any(
             word in name for word in ("Dataset", "Reader", "PyFunc", "File", "Rpc", "Summary", "Proto")
         )
