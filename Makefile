@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Two processes: each takes up to 5 GiB. Tests that share an expensive set-up stay together (xdist_group).
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Two processes: each takes up to 5 GiB. Half of the files to each, so that few set-ups are made twice.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEMO := translate_dates
 
 .PHONY: help setup demo test test-slow check bench-attention clean

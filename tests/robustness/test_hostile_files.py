@@ -22,8 +22,6 @@ from tests.robustness import hostile_files
 from tests.robustness.hostile_files import EXPLOITS, Place
 from tests.trees import tree
 
-pytestmark = pytest.mark.xdist_group("hostile_files")
-
 OVERRIDES = ("train.xla=false", "train.epochs=1", "train.ema=0.5")
 SECONDS = 20
 MEMORY = 100 << 20

@@ -1,15 +1,19 @@
 """A run that was interrupted ends as if it had not been."""
 
+import contextlib
 import itertools
 import json
 import os
 import signal
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from attnzoo.config import ResolvedConfig
 from attnzoo.errors import EXIT_STOPPED
 from attnzoo.run_dir import RunDir
 from attnzoo.tasks.scoring import Evaluator
@@ -28,7 +32,6 @@ CELLS = [
             f"train.precision={precision}",
             f"train.ema={ema}",
             f"train.accumulate={accumulate}",
-            "train.xla=false",
         ],
         id=f"{optimizer}-{precision}-{ema}-{accumulate}",
         # One cell with everything in it stands for all in the default suite.
@@ -44,7 +47,7 @@ CELLS = [
 
 def check_crashes(make, folder, monkeypatch, overrides):
     """Three crashes after 1, 3 and 2 steps more."""
-    resolved = make(folder, "train.checkpoint_seconds=0", "train.epochs=5", *overrides)
+    resolved = make(folder, "train.checkpoint_seconds=0", "train.steps=9", *overrides)
     train(resolved, folder / "whole")
     for step in (1, 3, 2):
         crash(resolved, folder / "crashed", monkeypatch, step)
@@ -54,7 +57,7 @@ def check_crashes(make, folder, monkeypatch, overrides):
 
 @pytest.mark.parametrize("overrides", CELLS)
 def test_a6_crashes_end_bit_identical_whatever_is_combined(tmp_path, monkeypatch, overrides):
-    check_crashes(recipes.text_config, tmp_path, monkeypatch, overrides)
+    check_crashes(recipes.text_config, tmp_path, monkeypatch, [*overrides, "train.xla=false"])
 
 
 @pytest.mark.slow
@@ -79,10 +82,10 @@ def test_a6_crashes_with_augmentation_and_with_buckets_end_bit_identical(tmp_pat
 
 
 SCRIPT = [0.5, 0.6, 0.55, 0.58, 0.7, 0.7, 0.6, 0.65, 0.1, 0.9, 0.9, 0.9]
-"""Accuracies by epoch: the rate falls after the fourth and the seventh, the fifth is best, the ninth the last."""
+"""Accuracies by epoch: the rate falls after the fourth and the seventh, the fifth is best, the ninth last."""
 
 
-@pytest.mark.parametrize("crashes", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("crashes", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_a7_best_early_stopping_and_plateau_survive_crashes(tmp_path, monkeypatch, crashes):
     plateau = ["train.schedule=plateau", "train.schedule_patience=2", "train.schedule_factor=0.5"]
     resolved = without_xla(tmp_path, "train.epochs=12", "train.early_stopping=4", *plateau)
@@ -104,48 +107,23 @@ def test_a7_best_early_stopping_and_plateau_survive_crashes(tmp_path, monkeypatc
     assert [rate for rate, _ in itertools.groupby(np.round(rates, 5))] == [0.01, 0.005, 0.0025]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_the_same_command_continues(tmp_path, monkeypatch, number):
-    resolved = recipes.text_config(tmp_path, "train.xla=false")
-    take = Stepper.step
+class Whole(NamedTuple):
+    """A run that nobody has disturbed.
 
-    def signalled(self, batches, learning_rate):
-        os.kill(os.getpid(), number)
-        os.kill(os.getpid(), number)  # a second one changes nothing
-        return take(self, batches, learning_rate)
+    Attributes:
+        resolved: its config.
+        folder: its folder.
+        seen: examples of each step.
+    """
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "step", signalled)
-        with pytest.raises(
-            Stopped, match="stopped on request after step 1; the same command continues"
-        ) as caught:
-            train(resolved, tmp_path / "run")
-    assert caught.value.exit_code == EXIT_STOPPED
-    assert RunDir(tmp_path / "run").steps() == [1]
-    train(resolved, tmp_path / "run")
-    train(resolved, tmp_path / "whole")
-    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+    resolved: ResolvedConfig
+    folder: Path
+    seen: list[list[int]]
 
 
-def test_a12_a_stop_during_an_evaluation_loses_nothing(tmp_path, monkeypatch):
-    resolved = without_xla(tmp_path, "train.epochs=2")
-    sums = Evaluator.evaluate
-
-    def signalled(self, examples, before_batch):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return sums(self, examples, before_batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Evaluator, "evaluate", signalled)
-        with pytest.raises(Stopped):
-            train(resolved, tmp_path / "run")
-    train(resolved, tmp_path / "run")
-    train(resolved, tmp_path / "whole")
-    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
-
-
-def test_a5_every_example_is_seen_once_an_epoch_across_crashes(tmp_path, monkeypatch):
-    resolved = without_xla(tmp_path, "train.batch_size=7", "train.accumulate=2")
+@contextlib.contextmanager
+def ledger():
+    """Notes the examples of each step that is taken."""
     take, seen = Stepper.step, []
 
     def noted(self, batches, learning_rate):
@@ -153,34 +131,63 @@ def test_a5_every_example_is_seen_once_an_epoch_across_crashes(tmp_path, monkeyp
         seen.append([index for part in real for index in part])
         return take(self, batches, learning_rate)
 
-    monkeypatch.setattr(Stepper, "step", noted)
-    train(resolved, tmp_path / "whole")
-    whole, seen[:] = list(seen), []
-    for step in (2, 4):
-        crash(resolved, tmp_path / "run", monkeypatch, step)
-    train(resolved, tmp_path / "run")
-    assert seen == whole
-    steps_an_epoch = len(whole) // 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stepper, "step", noted)
+        yield seen
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    resolved = without_xla(folder, "train.batch_size=7", "train.accumulate=2")
+    with ledger() as seen:
+        train(resolved, folder / "whole")
+    return Whole(resolved, folder / "whole", seen)
+
+
+@pytest.mark.parametrize(
+    ("number", "during"), [(signal.SIGTERM, "step"), (signal.SIGINT, "evaluation")], ids=["term", "int"]
+)
+def test_a12_a_signal_saves_and_the_same_command_continues(tmp_path, monkeypatch, whole, number, during):
+    place, name = {"step": (Stepper, "step"), "evaluation": (Evaluator, "evaluate")}[during]
+    function = getattr(place, name)
+
+    def signalled(self, *arguments):
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)  # a second one changes nothing
+        return function(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, signalled)
+        with pytest.raises(Stopped, match=r"stopped on request after step \d; the same command") as caught:
+            train(whole.resolved, tmp_path / "run")
+    assert caught.value.exit_code == EXIT_STOPPED
+    assert RunDir(tmp_path / "run").steps()[-1] == {"step": 1, "evaluation": 5}[during]
+    train(whole.resolved, tmp_path / "run")
+    assert outcome(tmp_path / "run") == outcome(whole.folder)
+
+
+def test_a5_a19_examples_and_logs_come_once_across_crashes(tmp_path, monkeypatch, whole):
+    run = tmp_path / "run"
+    with ledger() as seen:
+        for step in (2, 4):
+            crash(whole.resolved, run, monkeypatch, step)
+        with (run / "metrics.jsonl").open("a") as file:
+            file.write('{"split": "train", "st')  # what a kill leaves of a line
+        train(whole.resolved, run)
+    assert seen == whole.seen
+    steps_an_epoch = len(seen) // 3
     for epoch in range(3):
-        indices = [index for step in whole[epoch * steps_an_epoch :][:steps_an_epoch] for index in step]
+        indices = [index for step in seen[epoch * steps_an_epoch :][:steps_an_epoch] for index in step]
         assert sorted(indices) == list(range(59))
-
-
-def test_a19_logs_of_a_resumed_run_have_each_step_once(tmp_path, monkeypatch):
-    resolved = without_xla(tmp_path)
-    for step in (3, 5):
-        crash(resolved, tmp_path / "run", monkeypatch, step)
-    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
-        file.write('{"split": "train", "st')  # what a kill leaves of a line
-    train(resolved, tmp_path / "run")
-    train(resolved, tmp_path / "whole")
+    assert outcome(run) == outcome(whole.folder)
 
     def curve(folder):
         events = EventAccumulator(str(folder / "logs" / "train"))
         events.Reload()
         return [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors("loss")]
 
-    assert curve(tmp_path / "run") == curve(tmp_path / "whole")
-    steps = [step for step, _ in curve(tmp_path / "run")]
+    assert curve(run) == curve(whole.folder)
+    steps = [step for step, _ in curve(run)]
     assert steps == sorted(set(steps))
     assert len(steps) > 3
