@@ -9,10 +9,14 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from attnzoo import evaluation, tasks
+from attnzoo.data import pipeline
+from attnzoo.data.examples import encode_split
 from attnzoo.errors import UserError
 from attnzoo.export import export, raw_bytes, raw_inputs
 from attnzoo.info import Split
-from attnzoo.run_dir import load_trained
+from attnzoo.run_dir import build_model, load_splits, load_trained
+from attnzoo.tasks.scoring import Evaluator
+from attnzoo.training import distribution
 from attnzoo.training.run import train
 from tests import recipes
 
@@ -66,18 +70,41 @@ def test_eval_repeats_the_metrics_of_the_end_of_training(runs, name):
         assert again["metrics"][key] == (value if isinstance(value, str) else pytest.approx(value, abs=1e-4))
 
 
-def test_eval_agrees_with_numpy(runs):
-    trained = load_trained(runs["text"])
-    serving = tasks.load(trained.info.task).serving(trained.model, trained.info)
-    rows = (runs["text"].parent / "test.csv").read_text().splitlines()[1:]
-    texts, labels = zip(*(row.rsplit(",", 1) for row in rows), strict=True)
-    answers = serving.classify(tf.constant(list(texts)))
-    ids = [trained.info.labels.index(label) for label in labels]
-    probabilities = answers["probabilities"].numpy()
-    metrics = evaluation.evaluate(runs["text"], "test")["metrics"]
-    assert metrics["accuracy"] == pytest.approx(np.mean(probabilities.argmax(axis=1) == ids))
-    losses = -np.log(probabilities[np.arange(len(ids)), ids])
-    assert metrics["loss"] == pytest.approx(losses.mean(), abs=1e-5)
+def numpy_metrics(trained, examples):
+    """Loss and accuracy from the logits of each example alone, in float64."""
+    losses, right = [], []
+    plans = pipeline.evaluation_plans(examples, trained.info, pipeline.BatchSizes(1))
+    for inputs, targets in pipeline.batches(examples, trained.info, plans):
+        logits = trained.model(inputs, training=False).numpy().astype(np.float64)
+        wanted = targets.get("tokens", targets.get("labels")).numpy()
+        if "tokens" in targets:
+            logits, wanted = logits[wanted > 0], wanted[wanted > 0]
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        losses += [-row[label] for row, label in zip(log_probabilities, wanted, strict=True)]
+        right += (logits.argmax(axis=-1) == wanted).tolist()
+    return np.mean(losses), np.mean(right)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_e6_eval_equals_numpy_with_an_uneven_last_batch_on_one_replica_and_two(runs, name, replicas):
+    trained = load_trained(runs[name])
+    split = load_splits(trained.config).named()["test"]
+    examples = encode_split(split, trained.info)
+    expected = numpy_metrics(trained, examples)
+    strategy = distribution.make_strategy(replicas)
+    model = build_model(trained.config, trained.info, strategy)
+    model.set_weights(trained.model.get_weights())
+    sizes = pipeline.BatchSizes(4, replicas=replicas)
+    assert len(examples) % 4 != 0
+    task = tasks.load(trained.info.task)
+    evaluator = Evaluator(model, task, trained.info, sizes, strategy, xla=replicas == 1)
+    metrics = evaluator.evaluate(examples)
+    for value, key in zip(
+        expected, ("loss", "token_accuracy" if name == "translation" else "accuracy"), strict=True
+    ):
+        assert metrics[key] == pytest.approx(value, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -1,19 +1,28 @@
 """Checkpoints on disk: kept, damaged, misfitting, or without a place to be written to."""
 
+import errno
+import os
 import re
 import shutil
+import subprocess
+import sys
 import types
 
+import numpy as np
 import pytest
 
+from attnzoo import tasks
+from attnzoo.config import RunConfig
 from attnzoo.errors import UserError
-from attnzoo.run_dir import RunDir
+from attnzoo.info import DataInfo
+from attnzoo.run_dir import RunDir, build_model
 from attnzoo.tensors import MAX_JSON_BYTES, read_tensors, write_tensors
-from attnzoo.training import checkpoint
+from attnzoo.training import checkpoint, distribution, optimizers
 from attnzoo.training.run import train
 from attnzoo.training.step import Stepper
 from tests import recipes
-from tests.training.interrupted import Crash, crash, crash_at, outcome, without_xla
+from tests.training.interrupted import crash, outcome, without_xla
+from tests.trees import tree
 
 
 def test_old_checkpoints_and_weights_are_removed(tmp_path):
@@ -37,52 +46,102 @@ def test_average_is_the_mean_of_the_last_evaluations(tmp_path):
         assert abs(value - sum(part[name] for part in kept) / 3).max() < 1e-6
 
 
-def test_a8_variables_that_do_not_fit_are_named_and_nothing_is_trained(tmp_path, monkeypatch):
-    resolved = without_xla(tmp_path)
-    crash(resolved, tmp_path / "run", monkeypatch, 2)
-    run = RunDir(tmp_path / "run")
-    values, state = read_tensors(run.step(2), MAX_JSON_BYTES)
-    name = next(name for name, value in values.items() if value.ndim == 2)
-    mutations = {
-        f"missing '{name}'": {key: value for key, value in values.items() if key != name},
-        f"unexpected '{name}x'": {**values, f"{name}x": values[name]},
-        "unexpected 'average/more'": {**values, "average/more": values[name]},
-        f"'{name}' has shape": {**values, name: values[name].T[:1]},
-    }
-    for message, mutated in mutations.items():
-        write_tensors(run.step(2), mutated, state)
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory):
+    """A run of two checkpoints that a crash has ended."""
+    folder = tmp_path_factory.mktemp("crashed")
+    with pytest.MonkeyPatch.context() as patch:
+        crash(without_xla(folder), folder / "run", patch, 3)
+    return RunDir(folder / "run")
+
+
+@pytest.fixture
+def half(crashed, tmp_path):
+    """A copy of it that a test may damage."""
+    shutil.copytree(crashed.path, tmp_path / "run")
+    return RunDir(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def stepper(crashed):
+    """What its checkpoints are restored into."""
+    config = RunConfig.read(crashed.config)
+    model = build_model(config, DataInfo.read(crashed.info))
+    strategy = distribution.make_strategy(1)
+    task = tasks.load("text_classification")
+    return Stepper(model, optimizers.build(config.train), task, config.train, strategy, xla=False)
+
+
+def test_a8_what_does_not_fit_is_named_and_nothing_is_restored(half, stepper):
+    values, state = read_tensors(half.step(3), MAX_JSON_BYTES)
+    before = [value.copy() for value in stepper.model.get_weights()]
+    names = [name for name, value in values.items() if value.ndim == 2]
+    chosen = [*names[:: len(names) // 4][:4], "optimizer/adam/iteration"]
+    mutations = []
+    for name in chosen:
+        value = values[name]
+        mutations += [
+            (f"missing '{name}'", {key: value for key, value in values.items() if key != name}),
+            (f"unexpected '{name}x'", {**values, f"{name}x": value}),
+            (f"'{name}' has shape", {**values, name: np.stack([value, value])}),
+            (f"'{name}' is of complex64", {**values, name: value.astype(np.complex64)}),
+        ]
+    assert len(mutations) == 20
+    for message, mutated in mutations:
+        write_tensors(half.step(3), mutated, state)
         with pytest.raises(UserError, match=re.escape(message)) as caught:
-            train(resolved, tmp_path / "run")
+            checkpoint.restore(half, stepper)
         assert caught.value.exit_code == 4
+        for old, new in zip(before, stepper.model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
 
 
-def test_a9_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, monkeypatch, capsys):
-    resolved = recipes.text_config(tmp_path, "train.xla=false", "train.checkpoint_seconds=0")
-    with monkeypatch.context() as patch:
-        crash_at(patch, 5)
-        with pytest.raises(Crash):
-            train(resolved, tmp_path / "run")
-    run = RunDir(tmp_path / "run")
-    tensors = run.step(run.steps()[-1]) / "tensors.safetensors"
-    data = bytearray(tensors.read_bytes())
-    data[-1] ^= 1
-    tensors.write_bytes(bytes(data))
-    train(resolved, tmp_path / "run")
-    warning = capsys.readouterr().err
-    assert "its checksum differs from manifest.json. The one before is tried." in warning
-    assert warning.count("\n") == 1
-    train(resolved, tmp_path / "whole")
-    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+def damages(size):
+    """Yields 102 ways to damage a file of tensors of this size, or its folder."""
+    generator = np.random.default_rng(7)
+    for length in generator.integers(0, size, 50):
+        yield lambda data, _, length=length: data[:length]
+    for position, bit in zip(generator.integers(0, size, 50), generator.integers(0, 8, 50), strict=True):
+
+        def flip(data, _, position=position, bit=bit):
+            return data[:position] + bytes([data[position] ^ 1 << bit]) + data[position + 1 :]
+
+        yield flip
+    yield lambda data, _: b""
+    yield lambda data, folder: (folder / "manifest.json").unlink() or data
 
 
-def test_a9_all_checkpoints_damaged_is_one_error(tmp_path, monkeypatch, capsys):
+def test_a9_each_of_102_damages_is_noticed_and_the_checkpoint_before_is_taken(half, stepper, capsys):
+    folder = half.step(3)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    tried = 0
+    for damage in damages(len(whole["tensors.safetensors"])):
+        for name, data in whole.items():
+            (folder / name).write_bytes(data)
+        tensors = folder / "tensors.safetensors"
+        tensors.write_bytes(damage(whole[tensors.name], folder))
+        assert checkpoint.restore(half, stepper).step == 2
+        warning = capsys.readouterr().err
+        assert warning.startswith(f"attnzoo: warning: {folder}")
+        assert warning.endswith("The one before is tried.\n")
+        assert warning.count("\n") == 1
+        tried += 1
+    assert tried == 102
+
+
+def test_a9_a_run_with_a_damaged_checkpoint_ends_like_one_without(half, tmp_path):
     resolved = without_xla(tmp_path)
-    crash(resolved, tmp_path / "run", monkeypatch, 3)
-    run = RunDir(tmp_path / "run")
-    for step in run.steps():
-        (run.step(step) / "tensors.safetensors").write_bytes(b"")
+    (half.step(3) / "tensors.safetensors").write_bytes(b"")
+    train(resolved, half.path, allowed=["data", "data.train", "data.test"])
+    train(resolved, tmp_path / "whole")
+    assert outcome(half.path) == outcome(tmp_path / "whole")
+
+
+def test_a9_all_checkpoints_damaged_is_one_error(half, stepper):
+    for step in half.steps():
+        (half.step(step) / "tensors.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match="no checkpoint is whole; start again with --restart") as caught:
-        train(resolved, tmp_path / "run")
+        checkpoint.restore(half, stepper)
     assert caught.value.exit_code == 4
 
 
@@ -107,3 +166,65 @@ def test_a11_a_folder_that_disappears_is_one_error(tmp_path, monkeypatch):
         train(without_xla(tmp_path), tmp_path / "run")
     assert caught.value.exit_code == 4
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("trouble", [errno.EIO, errno.EROFS, errno.ENOSPC])
+def test_a11_a_disk_that_fails_leaves_the_checkpoint_before(half, stepper, monkeypatch, trouble):
+    progress = checkpoint.restore(half, stepper)
+    before = tree(half.checkpoints)
+
+    def fail(descriptor):
+        raise OSError(trouble, os.strerror(trouble))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    progress.step += 1
+    with pytest.raises(UserError, match=f"cannot be written.*: {os.strerror(trouble)}; mend that") as caught:
+        checkpoint.save(half, stepper, progress)
+    assert caught.value.exit_code == 4
+    assert tree(half.checkpoints) == before
+
+
+MOUNTS = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+
+
+def in_a_mount(script, folder):
+    """Runs a shell script in a namespace of its own, in which it may mount."""
+    command = f'set -e; attnzoo() {{ {sys.executable} -m attnzoo "$@"; }}; {script}'
+    return subprocess.run(["unshare", "-rm", "sh", "-c", command], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MOUNTS, reason="no file system can be mounted here")
+def test_a10_a_run_whose_disk_is_full_goes_on_when_there_is_space_again(tmp_path):
+    resolved = without_xla(tmp_path, "train.epochs=200", "eval.samples=0")
+    (tmp_path / "full.yaml").write_text(resolved.to_yaml(), "utf-8")
+    script = """
+mkdir small; mount -t tmpfs -o size=16m none small
+attnzoo train full.yaml --run small/run & process=$!
+until ls small/run/checkpoints/step-00000005 2> /dev/null; do sleep 0.02; done
+head -c 99m /dev/zero > small/filler || true
+code=0; wait $process || code=$?
+ls small/run/checkpoints; rm small/filler
+attnzoo train full.yaml --run small/run
+cp -r small/run run; echo "code $code"
+"""
+    ended = in_a_mount(script, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "code 4"
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("attnzoo: error")]
+    assert len(errors) == 1
+    assert "No space left on device" in errors[0]
+    assert "Traceback" not in ended.stderr
+    train(resolved, tmp_path / "whole")
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MOUNTS, reason="no file system can be mounted here")
+def test_a11_a_read_only_disk_is_one_error(tmp_path):
+    (tmp_path / "run.yaml").write_text(without_xla(tmp_path).to_yaml(), "utf-8")
+    script = "mkdir fixed; mount -t tmpfs -o ro none fixed; attnzoo train run.yaml --run fixed/run"
+    ended = in_a_mount(script, tmp_path)
+    assert ended.returncode == 4
+    assert ended.stderr.startswith("attnzoo: error: fixed/run: cannot be written: Read-only file system")
+    assert ended.stderr.count("\n") == 1
