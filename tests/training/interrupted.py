@@ -49,7 +49,8 @@ def outcome(folder):
 
 
 def without_xla(folder, *overrides):
-    return recipes.text_config(folder, "train.xla=false", "train.checkpoint_seconds=0", *overrides)
+    options = ("train.xla=false", "train.checkpoint_seconds=0", "eval.samples=0")
+    return recipes.text_config(folder, *options, *overrides)
 
 
 def read(folder):

@@ -8,10 +8,11 @@ import pytest
 from attnzoo.errors import UserError
 from attnzoo.run_dir import RunDir
 from attnzoo.tasks.scoring import Evaluator
+from attnzoo.training import loop
 from attnzoo.training.run import train
 from attnzoo.training.step import Stepper
 from tests import recipes
-from tests.training.interrupted import every_tensor, read, without_xla
+from tests.training.interrupted import every_tensor, outcome, read, without_xla
 
 
 def test_a_diverged_run_stops_with_its_step_and_examples(tmp_path):
@@ -25,16 +26,70 @@ def test_a_diverged_run_stops_with_its_step_and_examples(tmp_path):
     assert caught.value.exit_code == 3
 
 
-def test_a17_no_file_of_a_diverged_run_holds_what_is_not_finite(tmp_path):
+def assert_all_finite(run):
+    """No file of a run holds a value that is not finite."""
+    for folder in [path for path in run.checkpoints.iterdir() if path.is_dir()]:
+        assert all(np.isfinite(value).all() for value in read(folder).values()), folder
+
+
+def test_a17_weights_that_overflow_are_never_saved(tmp_path):
     # Weights overflow in a step whose gradients were still finite.
     resolved = without_xla(tmp_path, "train.learning_rate=3e38", "train.optimizer=sgd", "train.log_every=100")
     with pytest.raises(UserError, match=r"diverged: .* step \d+") as caught:
         train(resolved, tmp_path / "run")
     assert caught.value.exit_code == 3
+    assert_all_finite(RunDir(tmp_path / "run"))
+
+
+def poison_batch(stepper, batches):
+    return [(inputs, {**targets, "weights": targets["weights"] * np.nan}) for inputs, targets in batches]
+
+
+def poison_weights(stepper, batches):
+    stepper.model.trainable_weights[2].assign(stepper.model.trainable_weights[2] * np.nan)
+    return batches
+
+
+def poison_gradient(stepper, batches):
+    # Finite weights of a finite loss, which overflow on their way back.
+    stepper.model.trainable_weights[-2].assign(stepper.model.trainable_weights[-2] * 0 + 3e38)
+    return batches
+
+
+@pytest.mark.parametrize(
+    ("precision", "poison"),
+    [
+        ("float32", poison_batch),
+        *(
+            pytest.param(precision, poison, marks=pytest.mark.slow)
+            for precision in ("float32", "mixed_bfloat16", "mixed_float16")
+            for poison in (poison_batch, poison_weights, poison_gradient)
+        ),
+    ],
+)
+def test_a17_poison_at_any_place_stops_the_run_and_the_checkpoint_before_goes_on(
+    tmp_path, monkeypatch, precision, poison
+):
+    resolved = without_xla(tmp_path, f"train.precision={precision}", "train.checkpoint_seconds=1000")
+    take, step = Stepper.step, []
+
+    def poisoned(self, batches, learning_rate):
+        step.append(1)
+        return take(self, poison(self, batches) if len(step) >= 6 else batches, learning_rate)
+
+    monkeypatch.setattr(loop, "SKIPPED_STEPS_LIMIT", 2)  # of float16, whose loss scale may be to blame
+    with monkeypatch.context() as patch:
+        patch.setattr(Stepper, "step", poisoned)
+        with pytest.raises(UserError, match=r"diverged: .* step \d+|not finite after step") as caught:
+            train(resolved, tmp_path / "run")
+    assert caught.value.exit_code == 3
+    assert len(step) <= 6 + resolved.config.train.log_every
     run = RunDir(tmp_path / "run")
-    folders = [path for path in run.checkpoints.iterdir() if path.is_dir()]
-    for folder in folders:
-        assert all(np.isfinite(value).all() for value in read(folder).values()), folder
+    assert run.steps() == [4]
+    assert_all_finite(run)
+    train(resolved, tmp_path / "run")
+    train(resolved, tmp_path / "whole")
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
 def test_a17_a_run_recovers_at_a_lower_rate_as_often_as_it_may(tmp_path, monkeypatch, capsys):
