@@ -21,7 +21,7 @@ MAX_TEXT_CHARACTERS = 1 << 20
 
 MAX_LINE_BYTES = 4 * MAX_TEXT_CHARACTERS
 GZIP_FREE_BYTES = 1 << 20
-GZIP_MAX_RATIO = 200
+GZIP_MAX_RATIO = 100
 MAX_SHOWN_NAMES = 20
 MAX_SHOWN_CHARACTERS = 60
 _NEAREST_OF = 1000
@@ -83,7 +83,7 @@ def read_lines(path: str | Path, strict: bool = True) -> Iterator[tuple[int, str
 
     Raises:
         UserError: the file cannot be opened, is not gzip though named so, is not UTF-8, holds a NUL byte, has
-            a line of more than 4 MiB, or unpacks to more than 200 times its size (beyond the first MiB).
+            a line of more than 4 MiB, or unpacks to more than 100 times its size (beyond the first MiB).
     """
     path = str(path)
     try:

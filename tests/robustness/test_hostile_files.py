@@ -14,8 +14,11 @@ import pytest
 import tensorflow as tf
 import yaml
 
+from attnzoo import catalog, tasks
+from attnzoo.data import examples
 from attnzoo.errors import UserError
-from attnzoo.export import ALLOWED_OPERATIONS, require_allowed_operations
+from attnzoo.export import ALLOWED_OPERATIONS, SAVE_OPTIONS, require_allowed_operations
+from attnzoo.run_dir import build_model, load_splits
 from tests import commands, hostile_watch, recipes
 from tests.conftest import ROOT
 from tests.robustness import hostile_files
@@ -319,3 +322,27 @@ def test_d7_the_list_of_operations_holds_none_that_leaves_the_graph():
         assert not any(
             word in name for word in ("Dataset", "Reader", "PyFunc", "File", "Rpc", "Summary", "Proto")
         )
+
+
+GATES = ("cbam", "spatial", "squeeze_excitation")
+"""Mechanisms that cannot be causal, as a decoder needs."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (make, name)
+        for make in (recipes.text_config, recipes.image_config, recipes.translation_config)
+        for name in catalog.names("attention")
+        if make is not recipes.translation_config or name not in GATES
+    ],
+)
+def test_d7_an_export_with_any_mechanism_passes_the_scan(tmp_path, make, name):
+    stages = ["model.stages=[[8]]"] if make is recipes.image_config else []
+    config = make(tmp_path, f"model.attention={name}", *stages).config
+    task = catalog.load("models", config.model.name).TASK
+    info, _ = examples.learn(load_splits(config), config.data, task)
+    module = tasks.load(task).serving(build_model(config, info), info)
+    tf.saved_model.save(module, str(tmp_path / "saved"), module.signatures(), SAVE_OPTIONS)
+    require_allowed_operations(tmp_path / "saved")

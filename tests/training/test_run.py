@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 
@@ -12,10 +13,43 @@ from tests import recipes
 from tests.training.interrupted import crash, without_xla
 
 
-def test_a_second_writer_is_refused(tmp_path):
+def test_a13_a_second_writer_is_refused(tmp_path):
     run = RunDir(tmp_path / "run")
     with run.lock(), pytest.raises(UserError, match=rf"process {os.getpid()} on .* is training here"):
         train(recipes.text_config(tmp_path), tmp_path / "run")
+
+
+CHANGES = {
+    "seed": 4,
+    "data.vocabulary_size": 65,
+    "data.num_buckets": 2,
+    "model.units": 32,
+    "model.dropout": 0.2,
+    "train.batch_size": 8,
+    "train.ema": 0.9,
+    "train.learning_rate": 2e-2,
+    "train.optimizer": "sgd",
+    "train.precision": "mixed_bfloat16",
+    "eval.every": 3,
+}
+
+
+def test_a14_every_changed_key_is_named_and_refused_by_itself(tmp_path, monkeypatch):
+    crash(without_xla(tmp_path), tmp_path / "run", monkeypatch, 1)
+    for key, value in CHANGES.items():
+        with pytest.raises(
+            UserError, match=rf"run: {re.escape(key)} changed since the run started; "
+        ) as caught:
+            train(without_xla(tmp_path, f"{key}={value}"), tmp_path / "run")
+        assert caught.value.exit_code == 2
+    resolved = without_xla(tmp_path, *(f"{key}={value}" for key, value in CHANGES.items()))
+    with pytest.raises(UserError, match=re.escape(", ".join(sorted(CHANGES)))):
+        train(resolved, tmp_path / "run")
+    resolved = without_xla(tmp_path)
+    table = tmp_path / "test.csv"
+    table.write_text(table.read_text() + "good evening,en\n")
+    with pytest.raises(UserError, match="run: data changed since the run started; "):
+        train(resolved, tmp_path / "run")
 
 
 def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, monkeypatch, capsys):
@@ -36,9 +70,7 @@ def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, monkeypat
 
 
 def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys):
-    resolved = recipes.text_config(
-        tmp_path, "train.xla=false", "train.epochs=30", "train.early_stopping=2", "train.learning_rate=1e-9"
-    )
+    resolved = without_xla(tmp_path, "train.epochs=30", "train.early_stopping=2", "train.learning_rate=1e-9")
     train(resolved, tmp_path / "run")
     assert "stopped early" in capsys.readouterr().out
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
