@@ -39,7 +39,7 @@ def check_crashes(make, folder, monkeypatch, overrides):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 4])
-@pytest.mark.parametrize("ema", ["null", 0.9])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a6_crashes_end_bit_identical_whatever_is_combined(
