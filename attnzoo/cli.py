@@ -14,7 +14,6 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from attnzoo import __version__
 from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataWarning, UserError
@@ -22,21 +21,6 @@ from attnzoo.startup import import_tensorflow
 
 WIDTH_IN_PIPES = 160
 """Columns of a table that is not printed to a terminal."""
-
-
-class Commands(TyperGroup):
-    """Commands in which Ctrl-C reaches `main`, so that its exit code is 75 and not Typer's."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Runs the command that was asked for."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Interrupted from None
-
-
-class Interrupted(Exception):
-    """Ctrl-C outside of training, which handles it itself."""
 
 
 class Kind(str, enum.Enum):
@@ -57,7 +41,6 @@ class Split(str, enum.Enum):
 
 
 app = typer.Typer(
-    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -83,34 +66,28 @@ Overrides = Annotated[
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
-    stop = _Stop()
     for number in (signal.SIGINT, signal.SIGTERM):  # While it trains, `train` handles both its own way.
-        signal.signal(number, stop)
+        signal.signal(number, _stop)
     warnings.showwarning = _show_warning
     try:
         app(prog_name="attnzoo")
-    except BaseException as error:
-        # Libraries turn an interrupt into errors of their own: after a signal, every error is a stop.
-        if stop.requested or isinstance(error, Interrupted | KeyboardInterrupt):
-            print("attnzoo: stopped; the same command starts again", file=sys.stderr)
-            sys.exit(EXIT_STOPPED)
-        if not isinstance(error, UserError | DataWarning):
-            raise
+    except (UserError, DataWarning) as error:
         for line in str(error).splitlines():
             print(f"attnzoo: error: {line}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, UserError) else EXIT_USER)
 
 
-class _Stop:
-    """Handles SIGINT and SIGTERM: interrupts what runs; the second signal ends the process at once."""
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends the process at once.
 
-    requested = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            os._exit(EXIT_STOPPED)
-        self.requested = True
-        raise KeyboardInterrupt
+    What it was writing appears whole or not at all. An exception instead could be lost in a library, or come
+    out of it as another one.
+    """
+    with contextlib.suppress(OSError, RuntimeError):  # it may have come in the middle of a print
+        sys.stdout.flush()
+    shown_cursor = b"\x1b[?25h" if sys.stderr.isatty() else b""
+    os.write(2, shown_cursor + b"attnzoo: stopped; the same command starts again\n")
+    os._exit(EXIT_STOPPED)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

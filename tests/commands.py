@@ -107,6 +107,7 @@ def _be_the_command(
     arguments: list[str], folder: str, out: str, err: str, environment: dict[str, str]
 ) -> None:
     os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as a shell starts a command
     for number, path in ((1, out), (2, err)):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, number)

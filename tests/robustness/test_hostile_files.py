@@ -197,7 +197,9 @@ with contextlib.suppress(ValueError):
 
 @pytest.mark.slow
 def test_d1_the_watch_notices_keras_and_tensorflow_loading(noticing, place):
-    (place.root / "model.keras").write_bytes(hostile_files.lambda_archive(place, "keras"))
+    (place.root / "model.keras").write_bytes(
+        hostile_files.keras_archive(hostile_files.marked_layer("Dense", units=1))
+    )
     hostile_files.save_hostile_model(place, place.root / "saved")
     noticed = noticing(
         f"""
