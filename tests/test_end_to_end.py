@@ -62,7 +62,7 @@ def test_training_lowers_the_loss_and_leaves_a_whole_run(runs, name):
         assert (runs[name] / path).exists()
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["text", "image", pytest.param("translation", marks=pytest.mark.slow)])
 def test_eval_repeats_the_metrics_of_the_end_of_training(runs, name):
     result = json.loads((runs[name] / "result.json").read_text())
     again = evaluation.evaluate(runs[name], "test")

