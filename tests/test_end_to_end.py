@@ -93,10 +93,9 @@ def numpy_metrics(trained, examples):
     [
         ("text", 2),
         ("image", 1),
-        ("translation", 1),
         *(
             pytest.param(name, replicas, marks=pytest.mark.slow)
-            for name, replicas in (("text", 1), ("image", 2), ("translation", 2))
+            for name, replicas in (("text", 1), ("image", 2), ("translation", 1), ("translation", 2))
         ),
     ],
 )

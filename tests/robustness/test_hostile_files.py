@@ -273,6 +273,7 @@ def test_d1_the_exploits_are_live_where_a_loader_trusts_them(place, load):
     assert place.canary.exists()
 
 
+@pytest.mark.slow
 def test_d3_a_hostile_keras_config_beside_good_tensors_has_no_effect(watched, template, place):
     expected, _ = watched("eval", place.run, "--json", folder=place.root)
     layer = {"module": "keras.layers", "class_name": "Lambda", "config": {"name": hostile_watch.MARK}}

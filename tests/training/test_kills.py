@@ -138,14 +138,8 @@ def test_a4_double_kills_end_bit_identical(killer):
         assert outcome(killer.folder / run) == killer.whole
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        recipes.text_config,
-        pytest.param(recipes.image_config, marks=pytest.mark.slow),
-        pytest.param(recipes.translation_config, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [recipes.text_config, recipes.image_config, recipes.translation_config])
 def test_a15_a_seed_decides_every_weight(tmp_path, make):
     path = tmp_path / "seeded.yaml"
     path.write_text(make(tmp_path, "train.epochs=1", "train.xla=false").to_yaml(), "utf-8")
