@@ -93,7 +93,9 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     """Shows what the data is warned of as one line, and other warnings as Python does."""
     if issubclass(category, DataWarning):
-        print(f"attnzoo: warning: {message}", file=sys.stderr, flush=True)
+        from attnzoo.training.console import warn
+
+        warn(str(message))
     else:
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 

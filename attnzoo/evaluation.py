@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from attnzoo import tasks
 from attnzoo.data import examples as data_examples
+from attnzoo.data.text_files import listed
 from attnzoo.errors import UserError
 from attnzoo.run_dir import evaluation_sizes, load_splits, load_trained
 from attnzoo.tasks.scoring import Evaluator
@@ -35,8 +36,8 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
         raise UserError(f"{folder}: the data has no split '{split}'; it has {', '.join(named)}.")
     if splits.labels != trained.info.labels:
         raise UserError(
-            f"{folder}: the data has other classes ({_shown(splits.labels)}) than in training "
-            f"({_shown(trained.info.labels)}); take the data back or train again."
+            f"{folder}: the data has other classes ({listed(splits.labels)}) than in training "
+            f"({listed(trained.info.labels)}); take the data back or train again."
         )
     examples = data_examples.encode_split(named[split], trained.info)
     task = tasks.load(trained.info.task)
@@ -51,7 +52,3 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
         "metrics": metrics,
         "seconds": round(time.monotonic() - begin, 2),
     }
-
-
-def _shown(labels: tuple[str, ...]) -> str:
-    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import json
 import os
@@ -20,7 +19,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from attnzoo import tasks
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.info import Split
-from attnzoo.run_dir import TrainedRun, load_splits, load_trained
+from attnzoo.run_dir import TrainedRun, load_splits, load_trained, write_errors
 
 CHECKED_EXAMPLES = 8
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 5e-2, "mixed_float16": 5e-2}
@@ -98,27 +97,18 @@ def export(folder: Path, out: Path | None = None) -> Path:
     # A name of its own, which nobody else can have made ready: what is loaded below was written here.
     temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{uuid.uuid4().hex}")
     try:
-        with _write_errors(target):
+        with write_errors(target):
             _remove_leftovers(target)
             temporary.mkdir(parents=True)
             tf.saved_model.save(module, str(temporary), module.signatures(), SAVE_OPTIONS)
             _describe(temporary, trained, module)
         require_allowed_operations(temporary)
         _check(temporary, trained, module, inputs)
-        with _write_errors(target):
+        with write_errors(target):
             _put_in_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
-
-
-@contextlib.contextmanager
-def _write_errors(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0]
-        raise UserError(f"{target}: cannot be written: {reason}.", EXIT_DAMAGED) from error
 
 
 def _remove_leftovers(target: Path) -> None:

@@ -6,7 +6,6 @@ import base64
 import binascii
 import dataclasses
 import json
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from attnzoo.errors import EXIT_DAMAGED, UserError
+from attnzoo.tensors import MAX_JSON_BYTES, read_regular
 
 TEXT_CLASSIFICATION = "text_classification"
 IMAGE_CLASSIFICATION = "image_classification"
@@ -32,11 +32,11 @@ PADDING, UNKNOWN, START, END = range(4)
 
 NUM_SPECIAL = 4
 
-MAX_FILE_BYTES = 64 << 20
 MAX_VOCABULARY = 1_000_000
 MAX_LENGTH = 65_536
 MAX_BUCKETS = 16
-MAX_PIXELS = 1 << 26
+MAX_PIXELS = 50_000_000
+"""Largest image, in pixels: a few kilobytes can unpack to gigabytes."""
 
 Lengths = Mapping[str, int]
 """Padded length of each text feature, in tokens: `{"text": 128}` or `{"source": 24, "target": 16}`."""
@@ -152,20 +152,15 @@ class DataInfo:
             UserError: the file is missing (2) or is not what `to_json` wrote (4).
         """
         try:
-            status = path.lstat()
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
-                raise UserError(
-                    f"{path}: damaged (expected a file of at most {MAX_FILE_BYTES >> 20} MiB).", EXIT_DAMAGED
-                )
-            info = _ADAPTER.validate_json(path.read_bytes())
+            info = _ADAPTER.validate_json(read_regular(path, MAX_JSON_BYTES))
         except FileNotFoundError:
             raise UserError(f"{path}: not found; is this a run folder?") from None
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}).", EXIT_DAMAGED) from None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"]))[:60]
             raise UserError(f"{path}: damaged ({place}: {first['msg']}).", EXIT_DAMAGED) from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: damaged ({error}).", EXIT_DAMAGED) from None
         problem = next(info._problems(task or info.task), None)
         if problem is not None:
             raise UserError(f"{path}: damaged ({problem}).", EXIT_DAMAGED)

@@ -35,6 +35,16 @@ from attnzoo.info import DataInfo, DataSplits
 from attnzoo.tensors import assign, by_name, disk_errors, mebibytes, read_tensors, size_limit
 
 
+@contextlib.contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Does what `disk_errors` does, also for what TensorFlow writes."""
+    with disk_errors(path):
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise OSError(error.message.splitlines()[0]) from error
+
+
 class RunDir:
     """The paths of one run."""
 

@@ -42,7 +42,7 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
         needed = f" ({mebibytes(size)} needed)" if size is not None else ""
         raise UserError(
             f"{path}: cannot be written{needed}: {error.strerror or error}; "
-            "mend that, then the same command goes on from the last checkpoint.",
+            "mend that, then run the same command again.",
             EXIT_DAMAGED,
         ) from error
 
@@ -134,7 +134,7 @@ def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[
     manifest = read_json(folder / MANIFEST)
     try:
         limits = {TENSORS: limit, STATE: MAX_JSON_BYTES}
-        contents = {name: _read_regular(folder / name, most) for name, most in limits.items()}
+        contents = {name: read_regular(folder / name, most) for name, most in limits.items()}
         for name, data in contents.items():
             if hashlib.sha256(data).hexdigest() != manifest[name]:
                 raise UserError(
@@ -154,7 +154,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: the file is missing or holds something else (exit code 4).
     """
     try:
-        return _parse_object(_read_regular(path, MAX_JSON_BYTES))
+        return _parse_object(read_regular(path, MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged: {' '.join(str(error).split())}.", EXIT_DAMAGED) from error
 
@@ -176,7 +176,13 @@ def bytes_of(variable) -> int:
     return int(np.prod(variable.shape, dtype=np.int64)) * np.dtype(variable.dtype).itemsize
 
 
-def _read_regular(path: Path, limit: int) -> bytes:
+def read_regular(path: Path, limit: int) -> bytes:
+    """Reads a file of at most `limit` bytes; nothing is read of what is larger or no file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger, or a folder, a pipe or a device.
+    """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path.name} is not a file")

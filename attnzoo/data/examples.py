@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from attnzoo.config.sections import DataOptions, ImageOptions, TextOptions
+from attnzoo.config.sections import DataOptions, FileOptions, ImageOptions, TextOptions
 from attnzoo.data import image as image_ops
 from attnzoo.data import overlap, tokenizers
 from attnzoo.info import (
@@ -141,8 +141,9 @@ def _learn_images(info: DataInfo, splits: DataSplits, options: DataOptions) -> D
     if options.image_size is not None:
         height, width = options.image_size
     channels = options.channels or channels
-    for split in splits.named().values():
-        image_ops.check_decodable(split.columns["image"], channels, split.origin)
+    if not (isinstance(options, FileOptions) and options.on_bad_record == "skip"):  # else done by the loader
+        for split in splits.named().values():
+            image_ops.check_decodable(split.columns["image"], channels, split.origin)
     shape = (height, width, channels)
     mean, std = image_ops.pixel_statistics(column, shape)
     return dataclasses.replace(info, image_shape=shape, image_mean=mean, image_std=std)

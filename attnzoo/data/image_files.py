@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from attnzoo.data.bad_records import BadRecord
-
-MAX_PIXELS = 50_000_000
-"""Largest image, in pixels: a few kilobytes can unpack to gigabytes."""
+from attnzoo.info import MAX_PIXELS
 
 MAX_ANIMATION_PIXELS = 4 * MAX_PIXELS
 """Most pixels in all frames of a GIF: TensorFlow unpacks them all to take the first."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from attnzoo.run_dir import RunDir
-from attnzoo.tensors import disk_errors
+from attnzoo.run_dir import RunDir, write_errors
 
 Numbers = Mapping[str, float]
 
@@ -30,7 +28,7 @@ class Records:
 
     def __init__(self, run: RunDir, sizes: Mapping[str, int]) -> None:
         self.run = run
-        with _log_errors(run):
+        with write_errors(run.logs):
             _rewind(run, sizes)
             self._file = run.metrics.open("a", encoding="utf-8")
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
@@ -39,7 +37,7 @@ class Records:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _log_errors(self.run):
+        with write_errors(self.run.logs):
             self._file.close()
             for writer in self._writers.values():
                 writer.close()
@@ -54,15 +52,15 @@ class Records:
             extra: more fields for the line in metrics.jsonl.
         """
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        with _log_errors(self.run):
+        with write_errors(self.run.logs):
             self._file.write(json.dumps({"split": split, "step": step, **extra, **finite}) + "\n")
-        with _log_errors(self.run), self._writer(split).as_default(step):
+        with write_errors(self.run.logs), self._writer(split).as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
     def text(self, split: str, step: int, tag: str, markdown: str) -> None:
         """Writes a Markdown text for TensorBoard."""
-        with _log_errors(self.run), self._writer(split).as_default(step):
+        with write_errors(self.run.logs), self._writer(split).as_default(step):
             tf.summary.text(tag, markdown)
 
     def hparams(self, options: Mapping[str, Any], metrics: Numbers, step: int) -> None:
@@ -71,7 +69,7 @@ class Records:
             name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
             for name, value in options.items()
         }
-        with _log_errors(self.run), self._writer("test").as_default(step):
+        with write_errors(self.run.logs), self._writer("test").as_default(step):
             hparams.hparams(values, trial_id=self.run.path.name)
             for name, value in metrics.items():
                 tf.summary.scalar(f"hparam/{name}", value)
@@ -82,7 +80,7 @@ class Records:
         Raises:
             UserError: the disk does not take it (exit code 4).
         """
-        with _log_errors(self.run):
+        with write_errors(self.run.logs):
             self._file.flush()
             os.fsync(self._file.fileno())
             for writer in self._writers.values():
@@ -94,16 +92,6 @@ class Records:
         if split not in self._writers:
             self._writers[split] = tf.summary.create_file_writer(str(self.run.logs / split))
         return self._writers[split]
-
-
-@contextlib.contextmanager
-def _log_errors(run: RunDir) -> Iterator[None]:
-    """Turns what the disk refuses, to Python or to TensorFlow, into one line."""
-    with disk_errors(run.path / "logs"):
-        try:
-            yield
-        except tf.errors.OpError as error:
-            raise OSError(error.message) from error
 
 
 def _log_files(run: RunDir) -> list[Path]:
