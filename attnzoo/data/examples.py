@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 import os
 from collections.abc import Mapping
 
@@ -24,7 +25,8 @@ from attnzoo.info import (
     Split,
 )
 
-BUCKET_ROUNDING = 4
+MOST_LENGTHS = 64
+"""Most distinct lengths of a feature that buckets are chosen from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,11 +184,10 @@ def encode_texts(split: Split, info: DataInfo) -> dict[str, Ragged]:
 
 
 def make_buckets(texts: Mapping[str, Ragged], num_buckets: int, max_length: int) -> tuple[Lengths, ...]:
-    """Chooses the fixed lengths that make the fewest padded tokens.
+    """Chooses the fixed lengths that make few padded tokens.
 
-    Examples are ordered by their total length and cut into `num_buckets` groups; each group's length is its
-    longest text of every feature, rounded up to a multiple of 4. The cuts are found by dynamic programming
-    over 64 quantiles.
+    Each bucket is at least as long as the one before, in every feature; the last one holds all texts. The
+    others start at quantiles of the lengths and move for as long as that saves padding.
 
     Args:
         texts: encoded training split.
@@ -194,38 +195,42 @@ def make_buckets(texts: Mapping[str, Ragged], num_buckets: int, max_length: int)
         max_length: no bucket is longer, in tokens.
     """
     lengths = np.stack([np.clip(ids.lengths, 1, max_length) for ids in texts.values()], axis=1)
-    rounded = np.minimum(-(-lengths // BUCKET_ROUNDING) * BUCKET_ROUNDING, max_length)
-    rounded = rounded[np.argsort(rounded.sum(axis=1), kind="stable")]  # [examples, features]
-    edges = np.unique(np.linspace(0, len(rounded), 65).astype(int))
-    groups = len(edges) - 1
-    cost = np.full((groups + 1, groups + 1), np.inf)
-    for start in range(groups):
-        longest = np.zeros(rounded.shape[1], int)
-        for end in range(start + 1, groups + 1):
-            longest = np.maximum(longest, rounded[edges[end - 1] : edges[end]].max(axis=0))
-            cost[start, end] = longest.sum() * (edges[end] - edges[start])
-    cuts = _cheapest_cuts(cost, min(num_buckets, groups))
-    names = list(texts)
-    buckets: list[Lengths] = []
-    longest = np.zeros(rounded.shape[1], int)
-    for start, end in itertools.pairwise(cuts):
-        longest = np.maximum(longest, rounded[edges[start] : edges[end]].max(axis=0))
-        buckets.append({name: int(length) for name, length in zip(names, longest, strict=True)})
-    return tuple(bucket for number, bucket in enumerate(buckets) if bucket not in buckets[:number])
+    unit = 2 ** max(1, math.ceil(math.log2(lengths.max() / MOST_LENGTHS)))
+    units, counts = np.unique(-(-lengths // unit), axis=0, return_counts=True)  # [distinct, features]
+    quantiles = np.linspace(0, 1, num_buckets + 1)[1:]
+    buckets = np.quantile(-(-lengths // unit), quantiles, axis=0, method="higher")
+    fewest = _padded_tokens(buckets, units, counts)
+    moves = [
+        np.array(signs) * size
+        for size in (8, 4, 2, 1)
+        for signs in itertools.product((-1, 0, 1), repeat=len(texts))
+        if any(signs)
+    ]
+    improved = True
+    while improved:
+        improved = False
+        for number, move in itertools.product(range(num_buckets - 1), moves):
+            moved = buckets.copy()
+            moved[number] += move
+            if moved.min() < 1 or (np.diff(moved, axis=0) < 0).any():
+                continue
+            padded = _padded_tokens(moved, units, counts)
+            if padded < fewest:
+                buckets, fewest, improved = moved, padded, True
+    chosen = np.unique(np.minimum(buckets * unit, max_length), axis=0)  # sorted, as they are nested
+    return tuple(dict(zip(texts, map(int, bucket), strict=True)) for bucket in chosen)
 
 
-def _cheapest_cuts(cost: np.ndarray, parts: int) -> list[int]:
-    """Returns the borders of the cheapest division of [0, n] into `parts` pieces, by dynamic programming."""
-    size = cost.shape[0]
-    best, previous = cost[0].copy(), []
-    for _ in range(parts - 1):
-        total = best[:, None] + cost  # [border, end]
-        previous.append(total.argmin(axis=0))
-        best = total.min(axis=0)
-    cuts = [size - 1]
-    for borders in reversed(previous):
-        cuts.append(int(borders[cuts[-1]]))
-    return [0, *reversed(cuts)]
+def _padded_tokens(buckets: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> int:
+    """Returns the size of all texts, each padded to its first fitting bucket.
+
+    Args:
+        buckets: <int>[buckets, features], nested; the last one fits all.
+        lengths: <int>[distinct, features].
+        counts: <int>[distinct], examples of these lengths.
+    """
+    fits = (lengths[:, None] <= buckets).all(axis=-1)  # [distinct, buckets]
+    return int(counts @ buckets.sum(axis=1)[fits.argmax(axis=1)])
 
 
 def assign_buckets(texts: Mapping[str, Ragged], buckets: tuple[Lengths, ...]) -> np.ndarray:

@@ -22,6 +22,10 @@ Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 fill up the last batch) and `indices` <int32>[batch] of the examples in their split."""
 
 
+EVALUATION_BUCKETS = 4
+"""Most buckets that an evaluation uses."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PlannedBatch:
     """One batch: `indices` <int32>[batch] of which the first `count` are real, and its bucket."""
@@ -56,26 +60,34 @@ class BatchSizes:
 def plan_epoch(
     examples: Examples, info: DataInfo, sizes: BatchSizes, order: tuple[int, int] | None
 ) -> list[PlannedBatch]:
-    """Returns the batches of one epoch: every example once; short batches are filled by repeating theirs.
+    """Returns the batches of one epoch, every example once.
+
+    What does not fill a batch of its bucket goes to the next longer one; only the last batch of the longest
+    is filled up, by repeating its examples.
 
     Args:
         examples: the encoded split.
         info: gives the buckets.
         sizes: examples a batch.
-        order: (seed, epoch) of a shuffled epoch; None keeps the order of the files within a bucket.
+        order: (seed, epoch) of a shuffled epoch; None for an evaluation: the order of the files, and fewer
+            buckets, as compiling more programs takes longer than they save.
     """
     indices = np.arange(len(examples), dtype=np.int32)
     generator = None if order is None else np.random.default_rng(np.random.SeedSequence(order))
     if generator is not None:
         indices = generator.permutation(indices)
     assigned = examples.buckets[indices]
-    batches = []
-    for bucket in range(max(1, len(info.buckets))):
-        members = indices[assigned == bucket]
+    last = max(0, len(info.buckets) - 1)
+    step = 1 if generator is not None else 1 + last // EVALUATION_BUCKETS
+    batches, left = [], indices[:0]
+    for bucket in range(last % step, last + 1, step):
+        members = np.concatenate([left, indices[(assigned > bucket - step) & (assigned <= bucket)]])
         size = sizes.of(info.buckets[bucket] if info.buckets else {})
-        for start in range(0, len(members), size):
-            chosen = members[start : start + size]
+        full = len(members) if bucket == last else len(members) // size * size
+        for start in range(0, full, size):
+            chosen = members[start : min(start + size, full)]
             batches.append(PlannedBatch(np.resize(chosen, size), len(chosen), bucket))
+        left = members[full:]
     if generator is not None:
         batches = [batches[position] for position in generator.permutation(len(batches))]
     return batches

@@ -29,6 +29,7 @@ class EncoderDecoder(keras.Model):
         feed_forward_units: width inside the feed-forward parts.
         attention: options of the attention layers, as a dict with `name`.
         dropout: share of activations dropped, 0 to 1.
+        feed_forward_dropout: share dropped inside the feed-forward parts; None for that of `dropout`.
         norm: "pre" or "post".
         share_embeddings: one table for source and target (one vocabulary).
         tie_output: the target table also gives the output logits.
@@ -49,6 +50,7 @@ class EncoderDecoder(keras.Model):
         feed_forward_units: int,
         attention: dict[str, Any],
         dropout: float = 0.0,
+        feed_forward_dropout: float | None = None,
         norm: str = "pre",
         share_embeddings: bool = False,
         tie_output: bool = True,
@@ -69,6 +71,7 @@ class EncoderDecoder(keras.Model):
             "feed_forward_units": feed_forward_units,
             "attention": attention,
             "dropout": dropout,
+            "feed_forward_dropout": feed_forward_dropout,
             "norm": norm,
             "share_embeddings": share_embeddings,
             "tie_output": tie_output,
@@ -78,6 +81,7 @@ class EncoderDecoder(keras.Model):
             "attention": attention,
             "feed_forward_units": feed_forward_units,
             "dropout": dropout,
+            "feed_forward_dropout": feed_forward_dropout,
             "norm": norm,
         }
         self.source_embedding = TokenEmbedding(source_vocabulary, units, scale=True, name="source_embedding")
@@ -107,11 +111,33 @@ class EncoderDecoder(keras.Model):
         Returns:
             <float32>[batch, target, target_vocabulary].
         """
+        return self._logits(self._decode(inputs, training))
+
+    def hidden_and_table(self, inputs: dict[str, Any], training: bool | None = None):
+        """Gives the two factors of the logits, for a loss that does not need them all at once.
+
+        Args:
+            inputs: those of the call.
+            training: whether dropout is on.
+
+        Returns:
+            Hidden <float>[batch, target, width] and table <float32>[target_vocabulary, width]: the logits
+            are their products. A bias of the output is one more column, that of `hidden` being 1.
+        """
+        hidden = self._decode(inputs, training)
+        if self.output_layer is None:
+            return hidden, tf.convert_to_tensor(self.target_embedding.embeddings)
+        kernel, bias = (tf.convert_to_tensor(weight) for weight in self.output_layer.weights)
+        ones = tf.ones_like(hidden[..., :1])
+        return tf.concat([hidden, ones], -1), tf.concat([tf.transpose(kernel), bias[:, None]], axis=1)
+
+    def _decode(self, inputs: dict[str, Any], training: bool | None):
+        """Returns what the output projection sees of every target position."""
         encoded, source_mask = self.encode(inputs["source"], training=training)
         hidden = self.dropout(self.position(self.target_embedding(inputs["target"])), training=training)
         for block in self.decoder:
             hidden = block(hidden, encoded, source_mask=source_mask, training=training)
-        return self._logits(hidden)
+        return hidden if self.decoder_norm is None else self.decoder_norm(hidden)
 
     def encode(self, source, training: bool | None = None):
         """Reads <int32>[batch, source].
@@ -149,11 +175,10 @@ class EncoderDecoder(keras.Model):
                 hidden, cache, position, source_mask=source_mask, return_attention_scores=True
             )
             new_caches.append(cache)
+        hidden = hidden if self.decoder_norm is None else self.decoder_norm(hidden)
         return self._logits(hidden)[:, 0], new_caches, tf.reduce_mean(scores, axis=1)[:, 0]
 
     def _logits(self, hidden):
-        if self.decoder_norm is not None:
-            hidden = self.decoder_norm(hidden)
         return (
             self.target_embedding.logits(hidden) if self.output_layer is None else self.output_layer(hidden)
         )

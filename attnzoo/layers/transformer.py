@@ -28,6 +28,7 @@ class _Block(keras.layers.Layer):
         attention: Options,
         feed_forward_units: int,
         dropout: float,
+        feed_forward_dropout: float | None,
         norm: Norm,
         residual: bool,
         **kwargs: Any,
@@ -41,6 +42,7 @@ class _Block(keras.layers.Layer):
             "attention": parse(attention).model_dump(),
             "feed_forward_units": feed_forward_units,
             "dropout": dropout,
+            "feed_forward_dropout": feed_forward_dropout,
             "norm": norm,
             "residual": residual,
         }
@@ -48,8 +50,9 @@ class _Block(keras.layers.Layer):
         self.attention_connection = self._connection("attention_connection")
         self.feed_forward: FeedForward | None = None
         if feed_forward_units:
+            rate = dropout if feed_forward_dropout is None else feed_forward_dropout
             self.feed_forward = FeedForward(
-                units, feed_forward_units, dropout, name="feed_forward", dtype=self.dtype_policy
+                units, feed_forward_units, rate, name="feed_forward", dtype=self.dtype_policy
             )
             self.feed_forward_connection = self._connection("feed_forward_connection")
 
@@ -89,7 +92,8 @@ class EncoderBlock(_Block):
         units: width of input and output.
         attention: options of the attention, or its name.
         feed_forward_units: hidden width of the feed-forward part; 0 for none.
-        dropout: share dropped behind each part and inside the feed-forward part, in [0, 1).
+        dropout: share dropped behind each part, in [0, 1).
+        feed_forward_dropout: share dropped inside the feed-forward part; None for that of `dropout`.
         norm: "pre", "post" or "none".
         residual: whether each part's input is added to its output.
         **kwargs: arguments of `keras.layers.Layer`.
@@ -117,11 +121,14 @@ class EncoderBlock(_Block):
         attention: Options = "multi_head",
         feed_forward_units: int = 0,
         dropout: float = 0.0,
+        feed_forward_dropout: float | None = None,
         norm: Norm = "pre",
         residual: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(units, attention, feed_forward_units, dropout, norm, residual, **kwargs)
+        super().__init__(
+            units, attention, feed_forward_units, dropout, feed_forward_dropout, norm, residual, **kwargs
+        )
 
     def build(self, inputs_shape):
         """Builds the sublayers."""
@@ -166,7 +173,8 @@ class DecoderBlock(_Block):
         cross_attention: options of the attention to the source, or its name; None for those of `attention`
             without its marks of position and its window.
         feed_forward_units: hidden width of the feed-forward part; 0 for none.
-        dropout: share dropped behind each part and inside the feed-forward part, in [0, 1).
+        dropout: share dropped behind each part, in [0, 1).
+        feed_forward_dropout: share dropped inside the feed-forward part; None for that of `dropout`.
         norm: "pre", "post" or "none".
         residual: whether each part's input is added to its output.
         **kwargs: arguments of `keras.layers.Layer`.
@@ -197,11 +205,14 @@ class DecoderBlock(_Block):
         cross_attention: Options | None = None,
         feed_forward_units: int = 0,
         dropout: float = 0.0,
+        feed_forward_dropout: float | None = None,
         norm: Norm = "pre",
         residual: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(units, attention, feed_forward_units, dropout, norm, residual, **kwargs)
+        super().__init__(
+            units, attention, feed_forward_units, dropout, feed_forward_dropout, norm, residual, **kwargs
+        )
         cross_attention = across(attention) if cross_attention is None else cross_attention
         self._arguments["cross_attention"] = parse(cross_attention).model_dump()
         self.cross_attention = self._attention(cross_attention, "cross_attention")

@@ -26,6 +26,9 @@ class Config(Section):
     feed_forward_units: PositiveInt = Field(512, description="Width inside the feed-forward parts.")
     attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of all blocks.")
     dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
+    feed_forward_dropout: Rate | None = Field(
+        None, description="The same inside the feed-forward parts. Default: that of dropout."
+    )
     norm: Literal["pre", "post"] = Field("pre", description="Layer normalisation before or after each part.")
     share_embeddings: bool = Field(
         False, description="One table for source and target; needs one vocabulary."

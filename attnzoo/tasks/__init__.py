@@ -3,8 +3,9 @@
 A task module has:
     MONITOR, HIGHER_IS_BETTER: the metric that selects the best weights, and its direction.
     COUNTED: what a loss is averaged over, for people ("examples", "tokens").
-    sums(outputs, targets, label_smoothing): metric -> <float32>[2], a numerator and a denominator. "loss" is
-        one of them: it is what training minimises, divided by its denominator over the whole batch.
+    sums(model, inputs, targets, training, label_smoothing): metric -> <float32>[2], a numerator and a
+        denominator. "loss" is one of them: it is what training minimises, divided by its denominator over the
+        whole batch.
     predictor(model, info): a compiled function from inputs to predictions, `predict` below.
     corpus_metrics(predict, examples, info, sizes): metrics that need whole predictions, as texts.
     rows(predict, examples, info, sizes, count): sample predictions for people, one dict a row.

@@ -18,14 +18,23 @@ HIGHER_IS_BETTER = True
 COUNTED = "examples"
 
 
-def sums(outputs: tf.Tensor, targets: dict[str, tf.Tensor], label_smoothing: float) -> dict[str, tf.Tensor]:
+def sums(
+    model: keras.Model,
+    inputs: dict[str, tf.Tensor],
+    targets: dict[str, tf.Tensor],
+    training: bool,
+    label_smoothing: float,
+) -> dict[str, tf.Tensor]:
     """Cross entropy (nats an example) and accuracy.
 
     Args:
-        outputs: logits <float>[batch, classes].
+        model: gives logits <float>[batch, classes].
+        inputs: what it takes.
         targets: `labels` <int32>[batch] and `weights` <float32>[batch].
+        training: whether dropout is on.
         label_smoothing: see `scoring.smoothed_cross_entropy`.
     """
+    outputs = model(inputs, training=training)
     labels, weights = targets["labels"], targets["weights"]
     losses = scoring.smoothed_cross_entropy(outputs, labels, label_smoothing)
     right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels)

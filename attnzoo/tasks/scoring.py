@@ -100,7 +100,7 @@ class Evaluator:
 
         @tf.function(jit_compile=xla)
         def replica_sums(inputs, targets):
-            return task.sums(model(inputs, training=False), targets, label_smoothing=0.0)
+            return task.sums(model, inputs, targets, training=False, label_smoothing=0.0)
 
         @tf.function
         def step(inputs, targets):

@@ -15,26 +15,40 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import END, PADDING, DataInfo
 from attnzoo.layers import decoding
-from attnzoo.tasks import scoring
+from attnzoo.layers.encoder_decoder import EncoderDecoder
+from attnzoo.layers.vocabulary_loss import vocabulary_loss
 
 MONITOR = "loss"
 HIGHER_IS_BETTER = False
 COUNTED = "tokens"
 
 
-def sums(outputs: tf.Tensor, targets: dict[str, tf.Tensor], label_smoothing: float) -> dict[str, tf.Tensor]:
+def sums(
+    model: EncoderDecoder,
+    inputs: dict[str, tf.Tensor],
+    targets: dict[str, tf.Tensor],
+    training: bool,
+    label_smoothing: float,
+) -> dict[str, tf.Tensor]:
     """Cross entropy (nats a target token) and the share of tokens predicted right, given those before.
 
+    The logits of a batch are never all in memory.
+
     Args:
-        outputs: logits <float>[batch, time, vocabulary].
+        model: an encoder-decoder.
+        inputs: `source` and `target`.
         targets: `tokens` <int32>[batch, time] (0 is padding) and `weights` <float32>[batch].
+        training: whether dropout is on.
         label_smoothing: see `scoring.smoothed_cross_entropy`.
     """
     tokens = targets["tokens"]
     weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]
-    losses = scoring.smoothed_cross_entropy(outputs, tokens, label_smoothing)
-    right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), tokens)
-    return {"loss": scoring.ratio(losses, weights), "token_accuracy": scoring.ratio(right, weights)}
+    hidden, table = model.hidden_and_table(inputs, training=training)
+    rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
+    labels, row_weights = tf.reshape(tokens, [-1]), tf.reshape(weights, [-1])
+    loss, right = vocabulary_loss(rows, table, labels, row_weights, label_smoothing)
+    count = tf.reduce_sum(weights)
+    return {"loss": tf.stack([loss, count]), "token_accuracy": tf.stack([right, count])}
 
 
 def predictor(

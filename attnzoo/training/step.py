@@ -78,8 +78,7 @@ class Stepper:
 
     def _replica_gradients(self, inputs, targets):
         with tf.GradientTape() as tape:
-            outputs = self.model(inputs, training=True)
-            sums = self.task.sums(outputs, targets, self.options.label_smoothing)
+            sums = self.task.sums(self.model, inputs, targets, True, self.options.label_smoothing)
             loss = sums["loss"][0] * self._loss_scale()
         variables = [variable.value for variable in self.model.trainable_variables]
         gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)

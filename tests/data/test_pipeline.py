@@ -43,7 +43,24 @@ def test_every_example_comes_exactly_once_an_epoch(lengths, size, seed, epoch):
     assert sorted(real_indices(plan)) == list(range(len(lengths)))
     for batch in plan:
         assert len(batch.indices) == size
-        assert set(examples.buckets[batch.indices]) == {batch.bucket}
+        assert examples.buckets[batch.indices].max() <= batch.bucket
+    assert sum(batch.count < size for batch in plan) <= 1
+
+
+def test_what_does_not_fill_a_batch_goes_to_the_next_longer_bucket():
+    examples, info = text_examples([3] * 5 + [7] * 3)
+    plan = pipeline.plan_epoch(examples, info, BatchSizes(2), (1, 0))
+    assert sorted((batch.bucket, batch.count) for batch in plan) == [(0, 2), (0, 2), (1, 2), (1, 2)]
+
+
+def test_an_evaluation_uses_few_buckets():
+    buckets = [{"text": length} for length in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)]
+    examples, info = text_examples(list(range(30)), buckets)
+    plans = [batch for _, batch in pipeline.evaluation_plans(examples, info, BatchSizes(1))]
+    lengths = {buckets[batch.bucket]["text"] for batch in plans}
+    assert lengths == {2, 7, 17, 29}
+    assert all(buckets[batch.bucket]["text"] >= batch.indices[0] for batch in plans)
+    assert sorted(real_indices(plans)) == list(range(30))
 
 
 def test_order_depends_on_seed_and_epoch_alone():
