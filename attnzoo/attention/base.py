@@ -73,6 +73,8 @@ class AttentionLayer(keras.layers.Layer):
     """Whether query and memory may come from different sequences."""
     supports_causal = True
     """Whether `causal` is allowed."""
+    needs_order = False
+    """Whether scores depend on where in the memory a key lies, so that its keys must lie in their order."""
     product_scale: float | None = None
     """Factor of query key^T, where that is what `logits` are."""
 
@@ -144,6 +146,7 @@ class AttentionLayer(keras.layers.Layer):
         padding_mask: tf.Tensor | None = None,
         causal: bool = False,
         segment_ids: Segments | None = None,
+        pair_mask: tf.Tensor | None = None,
         position: Position = 0,
         training: bool | None = None,
         return_attention_scores: bool = False,
@@ -151,7 +154,8 @@ class AttentionLayer(keras.layers.Layer):
         """Looks at a memory that `project_memory` made. Arguments and results are those of the call.
 
         `position` is where the first query stands among the keys: 0, or the number of steps so far in a
-        decoder that keeps the memory of earlier steps.
+        decoder that keeps the memory of earlier steps. `pair_mask` <bool>[batch, query, key] is True where
+        this query may attend to this key; layers that need the order of their keys do not take it.
         """
         key, value = memory
         projected = self.project_query(query, position)  # [batch, heads, query, key_dim]
@@ -160,6 +164,8 @@ class AttentionLayer(keras.layers.Layer):
         seen: dict[str, Any] = {"padding_mask": padding_mask, "segment_ids": segment_ids, "causal": causal}
         if self.product_scale is not None:
             seen |= {"align": position, "scale": self.product_scale}
+            if pair_mask is not None:
+                seen["bias"] = tf.where(pair_mask, 0.0, -float("inf"))[:, None]
             seen |= self.kernel_terms(length(projected), length(key), position)
             if not return_attention_scores:
                 context = kernel.attention(projected, key, value, dropout=rate, seed=seed, **seen)
@@ -168,7 +174,10 @@ class AttentionLayer(keras.layers.Layer):
         else:
             seen["segments"] = pair_of_segments(seen.pop("segment_ids"))
             distance = masks.distances(length(projected), length(key), position)
-            scores = masked_softmax(self.logits(projected, key), allowed_pairs(distance, **seen))
+            allowed = masks.combine(
+                allowed_pairs(distance, **seen), None if pair_mask is None else pair_mask[:, None]
+            )
+            scores = masked_softmax(self.logits(projected, key), allowed)
         weights = tf.cast(scores if seed is None else drop(scores, rate, seed), value.dtype)
         value = tf.repeat(value, weights.shape[1] // value.shape[1], axis=1)
         output = self.project_output(tf.einsum("bhqk,bhkd->bhqd", weights, value))  # [batch, query, units]

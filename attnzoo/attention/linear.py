@@ -86,6 +86,7 @@ class LinearAttention(AttentionLayer):
         padding_mask=None,
         causal=False,
         segment_ids=None,
+        pair_mask=None,
         position=0,
         training=None,
         return_attention_scores=False,
@@ -100,11 +101,15 @@ class LinearAttention(AttentionLayer):
         queries = length(projected)
         few = isinstance(queries, int) and queries <= CHUNK
         continues = causal and not (isinstance(position, int) and position == 0)
-        if few or continues or segment_ids is not None or return_attention_scores:
+        limited = segment_ids is not None or pair_mask is not None
+        if few or continues or limited or return_attention_scores:
             weights = tf.einsum("bhqd,bhkd->bhqk", projected, key)
             segments = pair_of_segments(segment_ids)
             distance = masks.distances(queries, length(key), position)
-            allowed = allowed_pairs(distance, segments=segments, causal=causal)
+            allowed = masks.combine(
+                allowed_pairs(distance, segments=segments, causal=causal),
+                None if pair_mask is None else pair_mask[:, None],
+            )
             weights = weights if allowed is None else tf.where(allowed, weights, 0.0)
             sums = tf.einsum("bhqk,bhkv->bhqv", weights, value)
         elif causal:

@@ -34,6 +34,8 @@ class LocalAttention(MultiHeadAttention):
     Reference: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150
     """
 
+    needs_order = True
+
     def __init__(self, units: int, num_heads: int = 4, window: int = 128, **kwargs: Any) -> None:
         super().__init__(units, num_heads, **kwargs)
         self.window = check_positive("window", window, least=0)

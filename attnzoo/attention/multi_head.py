@@ -112,6 +112,11 @@ class MultiHeadAttention(AttentionLayer):
         """Heads, key_dim and value_dim of a memory."""
         return (self.memory_heads, self.dim, self.dim)
 
+    @property
+    def needs_order(self):
+        """Whether the position of a query or the distance to a key matters."""
+        return self.position != "none"
+
     def build_projections(self, query_shape, key_shape, value_shape):
         """Builds the sublayers and the weights of sink and relative positions."""
         self.query_projection.build(query_shape)

@@ -1,50 +1,192 @@
-"""Writing a target sequence token by token, with static shapes and key/value caches."""
+"""Writing target sequences token by token, with static shapes and key/value caches."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from attnzoo.info import END, PADDING, START
-from attnzoo.layers.encoder_decoder import EncoderDecoder
+
+Select = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""From log probabilities <float32>[batch, lanes, vocabulary] and a position <int32>[] to the next tokens
+<int32>[batch, lanes]."""
+
+MINUS_INFINITY = -float("inf")
 
 
-def greedy(model: EncoderDecoder, source: tf.Tensor, max_length: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Takes the most likely token at every position; stops when every row has ended.
+class Decoder(Protocol):
+    """What a model must have to be decoded; see `EncoderDecoder` for arguments and results."""
+
+    def encode(self, source: tf.Tensor, training: bool | None = None) -> tuple[Any, tf.Tensor]:
+        """Reads the source."""
+
+    def start(self, encoded: Any, lanes: int, max_length: int) -> Any:
+        """Makes the caches."""
+
+    def step(self, tokens, caches, position, lineage, source_mask) -> tuple[tf.Tensor, Any, tf.Tensor]:
+        """Decodes one position of every lane."""
+
+
+class Translations(NamedTuple):
+    """What a decoding gives, best first.
+
+    Attributes:
+        tokens: <int32>[batch, count, max_length], padding behind END.
+        log_probabilities: <float32>[batch, count], of the whole sequence with its END, in nats.
+        scores: <float32>[batch, count], what the sequences are ranked by; -inf where there is none.
+        alignment: <float32>[batch, count, max_length, source], where each token attended.
+    """
+
+    tokens: tf.Tensor
+    log_probabilities: tf.Tensor
+    scores: tf.Tensor
+    alignment: tf.Tensor
+
+
+class Ensemble:
+    """Several models that write together: the mean of their probabilities, and of their attention.
 
     Args:
-        model: an encoder-decoder.
+        models: of one source and one target vocabulary.
+
+    Raises:
+        ValueError: there is no model.
+    """
+
+    def __init__(self, models: Sequence[Decoder]) -> None:
+        if not models:
+            raise ValueError("An ensemble needs a model. Received: models=[]")
+        self.models = models
+
+    def encode(self, source: tf.Tensor) -> tuple[list[Any], tf.Tensor]:
+        """Reads the source with every model; returns what each made of it, and the mask of the source."""
+        results = [model.encode(source, training=False) for model in self.models]
+        return [encoded for encoded, _ in results], results[0][1]
+
+    def start(self, encoded: list[Any], lanes: int, max_length: int) -> list[Any]:
+        """Makes the caches of every model."""
+        return [
+            model.start(own, lanes, max_length) for model, own in zip(self.models, encoded, strict=True)
+        ]
+
+    def step(self, tokens, caches, position, lineage, source_mask) -> tuple[tf.Tensor, list[Any], tf.Tensor]:
+        """Returns log probabilities <float32>[batch, lanes, vocabulary], the new caches and the attention."""
+        results = [
+            model.step(tokens, own, position, lineage, source_mask)
+            for model, own in zip(self.models, caches, strict=True)
+        ]
+        each = [tf.nn.log_softmax(tf.cast(logits, tf.float32)) for logits, _, _ in results]
+        joint = each[0] if len(each) == 1 else tf.reduce_logsumexp(each, axis=0) - tf.math.log(float(len(each)))
+        attended = tf.add_n([attended for _, _, attended in results]) / len(results)
+        return joint, [cache for _, cache, _ in results], attended
+
+
+def writable(log_probabilities: tf.Tensor) -> tf.Tensor:
+    """Returns them with -inf for the tokens that stand for no text: padding and START."""
+    ids = tf.range(log_probabilities.shape[-1])
+    return tf.where((ids == PADDING) | (ids == START), MINUS_INFINITY, log_probabilities)
+
+
+def length_limits(source_mask: tf.Tensor, max_length: int) -> tf.Tensor:
+    """Returns the most tokens of each target, END included, <int32>[batch]: twice the source and 10 more."""
+    source_lengths = tf.reduce_sum(tf.cast(source_mask, tf.int32), axis=1)
+    return tf.minimum(max_length, 2 * source_lengths + 10)
+
+
+def most_likely(log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Selects greedily."""
+    return tf.argmax(log_probabilities, axis=-1, output_type=tf.int32)
+
+
+class Sampler:
+    """Draws the next token.
+
+    Args:
+        seed: of the choice; <int32>[] or an integer.
+        temperature: above 0; below 1 makes likely tokens more likely.
+        top_k: draw among so many of the most likely tokens; None for all.
+        top_p: draw among the fewest tokens that have this share of the probability, in (0, 1].
+
+    Raises:
+        ValueError: an argument out of range.
+
+    Reference: top_p: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751
+    """
+
+    def __init__(
+        self, seed: int | tf.Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
+    ) -> None:
+        if temperature <= 0 or not 0 < top_p <= 1 or (top_k is not None and top_k < 1):
+            raise ValueError(
+                "`temperature` must be above 0, `top_k` at least 1 and `top_p` in (0, 1]. Received: "
+                f"temperature={temperature}, top_k={top_k}, top_p={top_p}"
+            )
+        self.seed, self.temperature, self.top_k, self.top_p = seed, temperature, top_k, top_p
+
+    def __call__(self, log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+        """Returns tokens <int32>[batch, lanes] of <float32>[batch, lanes, vocabulary]."""
+        vocabulary = log_probabilities.shape[-1]
+        count = min(self.top_k or vocabulary, vocabulary)
+        values, ids = tf.math.top_k(log_probabilities / self.temperature, count)  # most likely first
+        values = tf.nn.log_softmax(values)
+        if self.top_p < 1:
+            before = tf.cumsum(tf.exp(values), axis=-1, exclusive=True)
+            values = tf.where(before < self.top_p, values, MINUS_INFINITY)
+        uniform = tf.random.stateless_uniform(
+            tf.shape(values), tf.stack([self.seed, position]), minval=1e-20, maxval=1.0
+        )
+        chosen = tf.argmax(values - tf.math.log(-tf.math.log(uniform)), axis=-1)  # Gumbel
+        return tf.cast(tf.gather(ids, chosen[..., None], batch_dims=2)[..., 0], tf.int32)
+
+
+def write(
+    models: Sequence[Decoder], source: tf.Tensor, max_length: int, select: Select = most_likely, count: int = 1
+) -> Translations:
+    """Writes each target token by token, as `select` says, until all have ended.
+
+    Args:
+        models: one, or an ensemble.
         source: <int32>[batch, source], 0 is padding.
         max_length: most target tokens, END included.
+        select: chooses the next tokens.
+        count: targets of each source; more than one make sense with a `Sampler`.
 
     Returns:
-        Tokens <int32>[batch, max_length], padding after END, and where each one attended
-        <float32>[batch, max_length, source].
+        `count` targets of each source, in no order; their score is their log probability.
     """
+    ensemble = Ensemble(models)
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
-    encoded, source_mask = model.encode(source, training=False)
-    caches = model.start(encoded, max_length)
+    encoded, source_mask = ensemble.encode(source)
+    limits = length_limits(source_mask, max_length)[:, None]
 
-    def unfinished(position, token, finished, tokens, alignment, caches):
+    def unfinished(position, token, finished, *_):
         return tf.logical_and(position < max_length, tf.reduce_any(~finished))
 
-    def advance(position, token, finished, tokens, alignment, caches):
-        logits, caches, attended = model.step(token, caches, position, source_mask)
-        token = tf.where(finished, PADDING, tf.argmax(logits, axis=-1, output_type=tf.int32))
+    def advance(position, token, finished, total, tokens, alignment, caches):
+        log_probabilities, caches, attended = ensemble.step(token, caches, position, None, source_mask)
+        token = tf.where(position + 1 >= limits, END, select(writable(log_probabilities), position))
+        gained = tf.gather(log_probabilities, token[..., None], batch_dims=2)[..., 0]
+        total += tf.where(finished, 0.0, gained)
+        token = tf.where(finished, PADDING, token)
+        attended = tf.where(finished[..., None], 0.0, attended)
         at_position = tf.range(max_length) == position  # [max_length]
-        tokens = tf.where(at_position[None, :], token[:, None], tokens)
-        alignment = tf.where(at_position[None, :, None], attended[:, None, :], alignment)
-        return position + 1, token, finished | (token == END), tokens, alignment, caches
+        tokens = tf.where(at_position, token[..., None], tokens)
+        alignment = tf.where(at_position[:, None], attended[..., None, :], alignment)
+        return position + 1, token, finished | (token == END), total, tokens, alignment, caches
 
-    _, _, _, tokens, alignment, _ = tf.while_loop(
+    _, _, _, total, tokens, alignment, _ = tf.while_loop(
         unfinished,
         advance,
         (
             tf.constant(0),
-            tf.fill([batch], START),
-            tf.fill([batch], False),
-            tf.zeros([batch, max_length], tf.int32),
-            tf.zeros([batch, max_length, source_length], tf.float32),
-            caches,
+            tf.fill([batch, count], START),
+            tf.fill([batch, count], False),
+            tf.zeros([batch, count]),
+            tf.zeros([batch, count, max_length], tf.int32),
+            tf.zeros([batch, count, max_length, source_length], tf.float32),
+            ensemble.start(encoded, count, max_length),
         ),
     )
-    return tokens, alignment
+    return Translations(tokens, total, total, alignment)

@@ -151,32 +151,36 @@ class EncoderDecoder(keras.Model):
             hidden = block(hidden, padding_mask=source_mask, training=training)
         return hidden if self.encoder_norm is None else self.encoder_norm(hidden), source_mask
 
-    def start(self, encoded, max_length: int) -> Caches:
-        """Returns the caches of a decoding of at most `max_length` tokens."""
-        return [block.start(encoded, max_length) for block in self.decoder]
+    def start(self, encoded, lanes: int, max_length: int) -> Caches:
+        """Returns the caches for writing `lanes` targets of at most `max_length` tokens for each source."""
+        return [block.start(encoded, lanes, max_length) for block in self.decoder]
 
-    def step(self, tokens, caches: Caches, position, source_mask):
-        """Decodes one position.
+    def step(self, tokens, caches: Caches, position, lineage, source_mask):
+        """Decodes one position of every lane.
 
         Args:
-            tokens: <int32>[batch], the token before.
+            tokens: <int32>[batch, lanes], the token before.
             caches: from `start` or the step before.
             position: <int32>[], 0 for the first.
+            lineage: <int32>[batch, lanes, max_length] or None, see `DecoderBlock.step`.
             source_mask: <bool>[batch, source].
 
         Returns:
-            Logits <float32>[batch, target_vocabulary], the new caches, and how the position attends to the
-            source <float32>[batch, source]: the mean over the heads of the last block.
+            Logits <float32>[batch, lanes, target_vocabulary], the new caches, and how the position attends to
+            the source <float32>[batch, lanes, source]: the mean over the heads of the last block.
         """
-        hidden = self.position(self.target_embedding(tokens[:, None]), offset=position)  # [batch, 1, units]
+        embedded = self.target_embedding(tokens)  # [batch, lanes, units]
+        batch, lanes, units = keras.ops.shape(embedded)
+        rows = keras.ops.reshape(embedded, [batch * lanes, 1, units])
+        hidden = keras.ops.reshape(self.position(rows, offset=position), [batch, lanes, units])
         new_caches, scores = [], None
         for block, cache in zip(self.decoder, caches, strict=True):
             hidden, cache, scores = block.step(
-                hidden, cache, position, source_mask=source_mask, return_attention_scores=True
+                hidden, cache, position, lineage, source_mask, return_attention_scores=True
             )
             new_caches.append(cache)
         hidden = hidden if self.decoder_norm is None else self.decoder_norm(hidden)
-        return self._logits(hidden)[:, 0], new_caches, tf.reduce_mean(scores, axis=1)[:, 0]
+        return self._logits(hidden), new_caches, tf.reduce_mean(scores, axis=1)
 
     def _logits(self, hidden):
         return (

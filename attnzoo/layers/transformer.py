@@ -152,7 +152,8 @@ class DecoderCaches(NamedTuple):
     """What a decoder block keeps between the steps of one generation.
 
     Attributes:
-        self_memory: key and value of the positions so far, each <float>[batch, heads, max_length, dim].
+        self_memory: key and value of the positions so far, each
+            <float>[batch, heads, max_length, lanes, dim]: nothing in it ever moves.
         cross_memory: key and value of the source, each <float>[batch, heads, source, dim].
     """
 
@@ -267,19 +268,27 @@ class DecoderBlock(_Block):
         hidden = self.cross_connection.leave(hidden, outputs, training)
         return self._feed_forward(hidden, training), scores
 
-    def start(self, encoded: tf.Tensor, max_length: int) -> DecoderCaches:
-        """Projects the source once and makes room for the target.
+    def start(self, encoded: tf.Tensor, lanes: int, max_length: int) -> DecoderCaches:
+        """Projects the source once and makes room for the targets.
 
         Args:
             encoded: <float>[batch, source, units].
+            lanes: targets that are written side by side for each source, such as the beams of a search.
             max_length: most target positions, 1 or more.
 
         Returns:
             The caches of position 0.
 
         Raises:
-            ValueError: the block is not built.
+            ValueError: the block is not built; several lanes with an attention to the source that marks
+                positions.
         """
+        if lanes > 1 and self.cross_attention.needs_order:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: lanes take the place of target positions in the attention "
+                f"to the source, which must not mark positions then. Received: lanes={lanes}, "
+                f"cross_attention={self._arguments['cross_attention']}"
+            )
         if not self.built:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} has no weights yet: call it, or its `build`, first. "
@@ -287,8 +296,8 @@ class DecoderBlock(_Block):
             )
         heads, key_dim, value_dim = self.attention.memory_dims
         batch = keras.ops.shape(encoded)[0]
-        key = tf.zeros([batch, heads, max_length, key_dim], self.compute_dtype)
-        value = tf.zeros([batch, heads, max_length, value_dim], self.compute_dtype)
+        key = tf.zeros([batch, heads, max_length, lanes, key_dim], self.compute_dtype)
+        value = tf.zeros([batch, heads, max_length, lanes, value_dim], self.compute_dtype)
         return DecoderCaches((key, value), self.cross_attention.project_memory(encoded, encoded))
 
     def step(
@@ -296,32 +305,75 @@ class DecoderBlock(_Block):
         inputs: tf.Tensor,
         caches: DecoderCaches,
         position: int | tf.Tensor,
+        lineage: tf.Tensor | None = None,
         source_mask: tf.Tensor | None = None,
         return_attention_scores: bool = False,
     ):
-        """Decodes one position. Nothing is dropped.
+        """Decodes one position of every lane. Nothing is dropped.
 
         Args:
-            inputs: <float>[batch, 1, units], the element at `position`.
+            inputs: <float>[batch, lanes, units], the elements at `position`.
             caches: what `start` or the step before returned.
             position: integer or <int>[], 0 to max_length - 1, one more at each step.
+            lineage: <int32>[batch, lanes, max_length], the lane in which the target that is now in a lane had
+                its element at each position up to `position`; None where targets never change lanes.
             source_mask: <bool>[batch, source], True = may attend.
             return_attention_scores: also return the scores of the attention to the source.
 
         Returns:
-            Outputs <float>[batch, 1, units] and the new caches; with `return_attention_scores` also
-            <float32>[batch, heads, 1, source].
+            Outputs <float>[batch, lanes, units] and the new caches; with `return_attention_scores` also
+            <float32>[batch, heads, lanes, source].
         """
         query = self.attention_connection.enter(inputs)
-        new = self.attention.project_memory(query, query, position)  # each [batch, heads, 1, dim]
-        key, value = (
-            keras.ops.slice_update(cache, [0, 0, position, 0], tf.cast(update, cache.dtype))
-            for cache, update in zip(caches.self_memory, new, strict=True)
+        batch, lanes, units = keras.ops.shape(query)
+        rows = keras.ops.reshape(query, [batch * lanes, 1, units])
+        memory = tuple(
+            _write_position(cache, new, position)
+            for cache, new in zip(
+                caches.self_memory, self.attention.project_memory(rows, rows, position), strict=True
+            )
         )
-        outputs = self.attention.attend(query, (key, value), causal=True, position=position)
+        if lineage is None or self.attention.needs_order:
+            memory_of_rows = tuple(_follow(cache, lineage) for cache in memory)
+            outputs = self.attention.attend(rows, memory_of_rows, causal=True, position=position)
+            outputs = keras.ops.reshape(outputs, [batch, lanes, units])
+        else:
+            slots = tuple(_join_slots(cache) for cache in memory)
+            outputs = self.attention.attend(query, slots, pair_mask=_own_slots(lineage, position))
         hidden = self.attention_connection.leave(inputs, outputs, False)
         outputs, scores = self._after_self_attention(
             hidden, caches.cross_memory, source_mask, False, return_attention_scores, position
         )
-        caches = DecoderCaches((key, value), caches.cross_memory)
+        caches = DecoderCaches(memory, caches.cross_memory)
         return (outputs, caches, scores) if return_attention_scores else (outputs, caches)
+
+
+def _write_position(cache: tf.Tensor, new: tf.Tensor, position: int | tf.Tensor) -> tf.Tensor:
+    """Writes <float>[batch * lanes, heads, 1, dim] into <float>[batch, heads, time, lanes, dim]."""
+    batch, heads, _, lanes, dim = keras.ops.shape(cache)
+    new = keras.ops.reshape(tf.cast(new, cache.dtype), [batch, lanes, heads, 1, dim])
+    return keras.ops.slice_update(cache, [0, 0, position, 0, 0], tf.transpose(new, [0, 2, 3, 1, 4]))
+
+
+def _join_slots(cache: tf.Tensor) -> tf.Tensor:
+    """Returns <float>[batch, heads, time * lanes, dim] of <float>[batch, heads, time, lanes, dim]."""
+    batch, heads, time, lanes, dim = keras.ops.shape(cache)
+    return keras.ops.reshape(cache, [batch, heads, time * lanes, dim])
+
+
+def _own_slots(lineage: tf.Tensor, position: int | tf.Tensor) -> tf.Tensor:
+    """Returns <bool>[batch, lanes, time * lanes], True where a target of a lane has an element."""
+    batch, lanes, time = keras.ops.shape(lineage)
+    own = lineage[..., None] == tf.range(lanes)  # [batch, lanes, time, lanes]
+    own &= (tf.range(time) <= position)[:, None]
+    return keras.ops.reshape(own, [batch, lanes, time * lanes])
+
+
+def _follow(cache: tf.Tensor, lineage: tf.Tensor | None) -> tf.Tensor:
+    """Returns each target's own memory, <float>[batch * lanes, heads, time, dim]."""
+    batch, heads, time, lanes, dim = keras.ops.shape(cache)
+    by_time = tf.transpose(cache, [0, 2, 3, 1, 4])  # [batch, time, lanes, heads, dim]
+    if lineage is not None:
+        by_time = tf.gather(by_time, tf.transpose(lineage, [0, 2, 1]), batch_dims=2)
+    own = tf.transpose(by_time, [0, 2, 3, 1, 4])  # [batch, lanes, heads, time, dim]
+    return keras.ops.reshape(own, [batch * lanes, heads, time, dim])

@@ -1,0 +1,205 @@
+"""Beam search: several targets of each source are written side by side, the best are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from attnzoo.info import END, PADDING, START
+from attnzoo.layers.decoding import (
+    MINUS_INFINITY,
+    Decoder,
+    Ensemble,
+    Translations,
+    length_limits,
+    writable,
+)
+
+LengthPenalty = Literal["wu", "power"]
+
+
+class Ranking(NamedTuple):
+    """How targets of different lengths are compared.
+
+        wu:    log p / ((5 + length) / 6)^alpha         power: log p / length^alpha
+
+    plus, where there is one, coverage * sum over source tokens of log min(1, attention it got): it takes from
+    targets that leave out a part of the source. A length counts END.
+
+    Attributes:
+        alpha: 0 for none, which favours short targets; 1 with "power" is the mean of a token.
+        penalty: "wu" or "power", which is that of Marian.
+        coverage: 0 for none.
+
+    Reference: Wu et al. 2016, section 7, https://arxiv.org/abs/1609.08144; power: Junczys-Dowmunt et al. 2018,
+        https://arxiv.org/abs/1804.00344
+    """
+
+    alpha: float = 0.6
+    penalty: LengthPenalty = "wu"
+    coverage: float = 0.0
+
+    def divisor(self, length: tf.Tensor) -> tf.Tensor:
+        """Returns what the log probability is divided by, <float32> of the shape of `length`."""
+        length = tf.cast(length, tf.float32)
+        return (length if self.penalty == "power" else (5.0 + length) / 6.0) ** self.alpha
+
+    def scores(self, log_probabilities: tf.Tensor, length: tf.Tensor, covered: tf.Tensor) -> tf.Tensor:
+        """Returns <float32>[batch, count].
+
+        Args:
+            log_probabilities: <float32>[batch, count].
+            length: <int32>, tokens with END; broadcasts against them.
+            covered: <float32>[batch, count, source], attention that each source token got; 1 at padding.
+        """
+        scores = log_probabilities / self.divisor(length)
+        if not self.coverage:
+            return scores
+        enough = tf.clip_by_value(covered, 1e-6, 1.0)
+        return scores + self.coverage * tf.reduce_sum(tf.math.log(enough), axis=-1)
+
+
+class _Alive(NamedTuple):
+    """Targets that go on, best first: each has a lane.
+
+    Attributes:
+        total: log probability <float32>[batch, beams].
+        tokens: <int32>[batch, beams, max_length].
+        lineage: <int32>[batch, beams, max_length], see `DecoderBlock.step`.
+        covered: <float32>[batch, beams, source].
+    """
+
+    total: tf.Tensor
+    tokens: tf.Tensor
+    lineage: tf.Tensor
+    covered: tf.Tensor
+
+
+class _Ended(NamedTuple):
+    """Targets that have ended, best first.
+
+    Attributes:
+        scores: <float32>[batch, beams], -inf where there is none yet.
+        total: log probability <float32>[batch, beams].
+        tokens: <int32>[batch, beams, max_length].
+        lineage: <int32>[batch, beams, max_length].
+    """
+
+    scores: tf.Tensor
+    total: tf.Tensor
+    tokens: tf.Tensor
+    lineage: tf.Tensor
+
+
+def _take(state, chosen: tf.Tensor):
+    """Returns the targets of a state at the indices `chosen` <int32>[batch, count]."""
+    return type(state)(*(tf.gather(tensor, chosen, batch_dims=1) for tensor in state))
+
+
+def beam_search(
+    models: Sequence[Decoder],
+    source: tf.Tensor,
+    max_length: int,
+    beams: int,
+    ranking: Ranking = Ranking(),
+    count: int = 1,
+) -> Translations:
+    """Searches for the targets with the highest score.
+
+    At each position every target is continued in every way, and the `beams` most likely that do not end go
+    on. A source is done when as many targets have ended as there are beams, or when none that goes on can
+    rank among the `count` best. Key and value of a position stay in the lane where they were computed; what
+    moves is the record of lanes, `lineage`.
+
+    Args:
+        models: one, or an ensemble.
+        source: <int32>[batch, source], 0 is padding.
+        max_length: most target tokens, END included.
+        beams: targets that are written side by side, 1 or more.
+        ranking: how targets are compared.
+        count: targets to return, 1 to `beams`.
+
+    Raises:
+        ValueError: `beams` below 1, or `count` not in 1 to `beams`.
+    """
+    if not 1 <= count <= beams:
+        raise ValueError(f"`count` must be 1 to `beams`. Received: count={count}, beams={beams}")
+    ensemble = Ensemble(models)
+    encoded, source_mask = ensemble.encode(source)
+    limits = length_limits(source_mask, max_length)[:, None]  # [batch, 1]
+    batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
+    lanes = tf.range(beams)
+
+    def unfinished(position, done, *_):
+        return tf.logical_and(position < max_length, tf.reduce_any(~done))
+
+    def advance(position, done, alive: _Alive, ended: _Ended, attention, caches):
+        at_position = tf.range(max_length) == position  # [max_length]
+        last = tf.reduce_sum(tf.where(tf.range(max_length) == position - 1, alive.tokens, 0), axis=-1)
+        token = tf.where(position == 0, START, last)  # [batch, beams]
+        lineage = tf.where(at_position, lanes[:, None], alive.lineage)
+        steps, caches, attended = ensemble.step(token, caches, position, lineage, source_mask)
+        attention = keras.ops.slice_update(attention, [position, 0, 0, 0], attended[None])
+        alive = alive._replace(lineage=lineage, covered=alive.covered + attended)
+
+        steps = writable(steps)
+        vocabulary = steps.shape[-1]
+        must_end = (position + 1 >= limits)[..., None]  # [batch, 1, 1]
+        steps = tf.where(must_end & (tf.range(vocabulary) != END), MINUS_INFINITY, steps)
+        flat = tf.reshape(alive.total[..., None] + steps, [batch, beams * vocabulary])
+        # Each target can end in one way, so among twice as many there are enough that go on.
+        total, index = tf.math.top_k(flat, 2 * beams)
+        parent, chosen = index // vocabulary, index % vocabulary  # [batch, 2 * beams]
+        candidates = _take(alive, parent)
+        candidates = candidates._replace(
+            total=total, tokens=tf.where(at_position, chosen[..., None], candidates.tokens)
+        )
+        ends = chosen == END
+
+        # Only what ends among the best counts: one that ends far behind them says nothing of when to stop.
+        may_end = ends & (tf.range(2 * beams) < beams) & ~done[:, None] & (total > MINUS_INFINITY)
+        scores = ranking.scores(total, position + 1, candidates.covered)
+        new = _Ended(tf.where(may_end, scores, MINUS_INFINITY), total, candidates.tokens, candidates.lineage)
+        both = _Ended(*(tf.concat(pair, axis=1) for pair in zip(ended, new, strict=True)))
+        ended = _take(both, tf.math.top_k(both.scores, beams).indices)
+
+        going_on = tf.where(ends, MINUS_INFINITY, total)
+        alive = _take(candidates._replace(total=going_on), tf.math.top_k(going_on, beams).indices)
+        done |= _is_done(alive, ended, limits, ranking, count)
+        return position + 1, done, alive, ended, attention, caches
+
+    def empty(shape, dtype):
+        return tf.zeros([batch, beams, *shape], dtype)
+
+    # At first all lanes hold the same target: one of them is enough.
+    total = tf.tile(tf.where(lanes == 0, 0.0, MINUS_INFINITY)[None], [batch, 1])
+    covered = tf.tile(tf.cast(~source_mask, tf.float32)[:, None], [1, beams, 1])
+    nothing = tf.fill([batch, beams], MINUS_INFINITY)
+    _, _, _, ended, attention, _ = tf.while_loop(
+        unfinished,
+        advance,
+        (
+            tf.constant(0),
+            tf.fill([batch], False),
+            _Alive(total, empty([max_length], tf.int32), empty([max_length], tf.int32), covered),
+            _Ended(nothing, nothing, empty([max_length], tf.int32), empty([max_length], tf.int32)),
+            tf.zeros([max_length, batch, beams, source_length]),
+            ensemble.start(encoded, beams, max_length),
+        ),
+    )
+    best = _Ended(*(tensor[:, :count] for tensor in ended))
+    in_lanes = tf.transpose(attention, [1, 0, 2, 3])  # [batch, max_length, beams, source]
+    alignment = tf.gather(in_lanes, tf.transpose(best.lineage, [0, 2, 1]), batch_dims=2)
+    alignment = tf.where(best.tokens[..., None] != PADDING, tf.transpose(alignment, [0, 2, 1, 3]), 0.0)
+    return Translations(best.tokens, best.total, best.scores, alignment)
+
+
+def _is_done(alive: _Alive, ended: _Ended, limits: tf.Tensor, ranking: Ranking, count: int) -> tf.Tensor:
+    """Returns <bool>[batch], see `beam_search`."""
+    enough = tf.reduce_all(ended.scores > MINUS_INFINITY, axis=1)
+    # A log probability only falls, and no divisor is above that of the greatest length.
+    best_future = tf.reduce_max(alive.total, axis=1) / ranking.divisor(limits[:, 0])
+    return enough | (best_future <= ended.scores[:, count - 1])

@@ -1,0 +1,202 @@
+"""Beam search against the best of all sequences, and against the model's own probabilities."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo.info import END, PADDING, START
+from attnzoo.layers.beam_search import Ranking, beam_search
+from attnzoo.layers.decoding import Sampler, write
+from attnzoo.layers.encoder_decoder import EncoderDecoder
+
+VOCABULARY = 7
+
+
+class Chain:
+    """Each token depends on the one before and on the position; takes the place of a model."""
+
+    def __init__(self, seed, length, sharpness=1.0):
+        table = np.random.default_rng(seed).normal(size=(length, VOCABULARY, VOCABULARY)) * sharpness
+        self.table = tf.nn.log_softmax(tf.constant(table, tf.float32))
+
+    def encode(self, source, training=None):
+        return tf.shape(source)[0], source != 0
+
+    def start(self, encoded, lanes, max_length):
+        return tf.zeros([encoded, lanes])
+
+    def step(self, tokens, caches, position, lineage, source_mask):
+        mask = tf.cast(source_mask, tf.float32)[:, None] + tf.zeros([1, tokens.shape[1], 1])
+        return tf.gather(self.table[position], tokens), caches, mask / tf.reduce_sum(mask, -1, keepdims=True)
+
+    def log_probability(self, tokens):
+        before = [START, *tokens[:-1]]
+        return sum(float(self.table[t, p, n]) for t, (p, n) in enumerate(zip(before, tokens, strict=True)))
+
+
+def all_sequences(length):
+    """Every sequence that ends with END, of at most `length` tokens."""
+    others = [token for token in range(VOCABULARY) if token not in (PADDING, START, END)]
+    for count in range(length):
+        for tokens in itertools.product(others, repeat=count):
+            yield [*tokens, END]
+
+
+def written(tokens):
+    ids = [int(token) for token in tokens]
+    return ids[: ids.index(END) + 1]
+
+
+@pytest.mark.parametrize(
+    "ranking", [Ranking(0.0), Ranking(0.6), Ranking(1.0, "power")], ids=["none", "wu", "power"]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_wide_beam_finds_the_best_of_all_sequences(ranking, seed):
+    length = 4
+    model = Chain(seed, length)
+
+    def score(tokens):
+        return model.log_probability(tokens) / float(ranking.divisor(tf.constant(len(tokens))))
+
+    best = sorted(all_sequences(length), key=score, reverse=True)[:3]
+    found = beam_search([model], tf.constant([[5]]), length, beams=300, ranking=ranking, count=3)
+    assert [written(tokens) for tokens in found.tokens[0]] == best
+    np.testing.assert_allclose(found.scores[0], [score(tokens) for tokens in best], rtol=1e-5)
+    np.testing.assert_allclose(
+        found.log_probabilities[0], [model.log_probability(tokens) for tokens in best], rtol=1e-5
+    )
+
+
+def test_one_beam_without_a_penalty_is_greedy():
+    for seed in range(5):
+        model = Chain(seed, 9, sharpness=3.0)
+        source = tf.constant([[4, 5, 6]])
+        greedy = written(write([model], source, 9).tokens[0, 0])
+        assert written(beam_search([model], source, 9, 1, Ranking(0.0)).tokens[0, 0]) == greedy
+
+
+def test_every_source_has_its_own_limit():
+    never = Chain(0, 40)
+    never.table = tf.where(tf.range(VOCABULARY) == END, -100.0, never.table)
+    source = tf.constant([[5, 0, 0], [5, 5, 5]])
+    for found in (beam_search([never], source, 40, 2), write([never], source, 40)):
+        assert [len(written(tokens[0])) for tokens in found.tokens] == [12, 16]
+
+
+def test_coverage_takes_from_targets_that_leave_out_a_part_of_the_source():
+    covered = tf.constant([[[1.0, 1.0], [1.5, 0.5]]])
+    scores = Ranking(0.0, coverage=2.0).scores(tf.constant([[-3.0, -2.0]]), tf.constant(2), covered)
+    np.testing.assert_allclose(scores, [[-3.0, -2.0 + 2.0 * np.log(0.5)]], rtol=1e-6)
+
+
+ATTENTIONS = [
+    {"name": "multi_head", "num_heads": 2},
+    {"name": "multi_head", "num_heads": 4, "num_key_value_heads": 2, "position": "rotary"},
+    {"name": "multi_head", "num_heads": 2, "position": "relative", "sink": True},
+    {"name": "local", "num_heads": 2, "window": 2},
+    "linear",
+    "additive",
+    "dot_product",
+    "sigmoid",
+]
+
+
+def transformer(attention, seed=3):
+    tf.keras.utils.set_random_seed(seed)
+    model = EncoderDecoder(
+        11,
+        13,
+        units=8,
+        num_encoder_layers=1,
+        num_decoder_layers=2,
+        feed_forward_units=16,
+        attention=attention if isinstance(attention, dict) else {"name": attention},
+        norm="post",
+    )
+    model({"source": tf.ones([1, 2], tf.int32), "target": tf.ones([1, 2], tf.int32)})
+    return model
+
+
+SOURCE = tf.constant([[5, 6, 7, 3, 0], [8, 3, 0, 0, 0], [9, 10, 4, 5, 3]])
+
+
+def forced(models, tokens):
+    """Log probabilities <float32>[batch] of the first target of each source, with all positions at once."""
+    tokens = tokens[:, 0]
+    inputs = {"source": SOURCE, "target": tf.concat([tf.fill([3, 1], START), tokens[:, :-1]], axis=1)}
+    probabilities = tf.reduce_mean([tf.nn.softmax(model(inputs)) for model in models], axis=0)
+    steps = tf.math.log(tf.gather(probabilities, tokens[..., None], batch_dims=2)[..., 0])
+    return tf.reduce_sum(tf.where(tokens == PADDING, 0.0, steps), axis=1)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS, ids=str)
+def test_probabilities_of_a_search_are_those_of_the_model(attention):
+    """Fails where a target sees keys of another one, of its past or its lane."""
+    models = [transformer(attention)]
+    found = beam_search(models, SOURCE, 9, beams=4, count=2)
+    np.testing.assert_allclose(found.log_probabilities[:, 0], forced(models, found.tokens), rtol=1e-4)
+    compiled = tf.function(lambda ids: beam_search(models, ids, 9, beams=4, count=2), jit_compile=True)(SOURCE)
+    np.testing.assert_array_equal(compiled.tokens, found.tokens)
+    np.testing.assert_allclose(compiled.alignment, found.alignment, atol=1e-5)
+    weights = tf.reduce_sum(found.alignment, axis=-1)[:, 0]
+    if attention not in ({"name": "multi_head", "num_heads": 2, "position": "relative", "sink": True},):
+        np.testing.assert_allclose(weights, tf.cast(found.tokens[:, 0] != PADDING, tf.float32), atol=1e-5)
+
+
+def test_alignment_of_a_search_is_that_of_forced_decoding():
+    model = transformer(ATTENTIONS[0])
+    found = beam_search([model], SOURCE, 9, beams=4)
+    row = found.tokens[:, 0]
+
+    def follow(log_probabilities, position):
+        return tf.maximum(row[:, position], 1)[:, None]
+
+    same = write([model], SOURCE, 9, select=follow)
+    ended = tf.cast(row != PADDING, tf.float32)[..., None]
+    np.testing.assert_allclose(found.alignment[:, 0], same.alignment[:, 0] * ended, atol=1e-5)
+
+
+def test_an_ensemble_writes_by_the_mean_of_the_probabilities():
+    models = [transformer(ATTENTIONS[0], seed) for seed in (3, 5)]
+    found = beam_search(models, SOURCE, 9, beams=4)
+    np.testing.assert_allclose(found.log_probabilities[:, 0], forced(models, found.tokens), rtol=1e-4)
+
+
+def test_a_wider_beam_finds_more_probable_targets_on_the_whole():
+    models = [Chain(seed, 12) for seed in range(20)]
+    totals = {
+        beams: sum(
+            float(beam_search([model], tf.constant([[5]]), 12, beams, Ranking(0.0)).scores[0, 0])
+            for model in models
+        )
+        for beams in (1, 4)
+    }
+    assert totals[4] > totals[1]
+
+
+def test_samples_follow_the_probabilities():
+    model, source = Chain(1, 1), tf.ones([1, 1], tf.int32)
+    model.table = tf.concat([model.table, model.table], axis=0)
+    log_probabilities = tf.tile(model.table[:1, :1], [1, 20_000, 1])
+    drawn = Sampler(7)(log_probabilities, tf.constant(0))
+    shares = np.bincount(drawn.numpy().ravel(), minlength=VOCABULARY) / 20_000
+    np.testing.assert_allclose(shares, np.exp(model.table[0, 0]), atol=0.015)
+    assert set(Sampler(7, top_k=1)(log_probabilities, tf.constant(0)).numpy().ravel()) == {
+        int(tf.argmax(model.table[0, 0]))
+    }
+    order = np.argsort(-model.table[0, 0].numpy())
+    nucleus = order[: 1 + np.searchsorted(np.cumsum(np.exp(model.table[0, 0].numpy()[order])), 0.6)]
+    assert set(Sampler(7, top_p=0.6)(log_probabilities, tf.constant(0)).numpy().ravel()) == set(nucleus)
+    again = write([model], source, 2, Sampler(3), count=5)
+    np.testing.assert_array_equal(write([model], source, 2, Sampler(3), count=5).tokens, again.tokens)
+
+
+def test_arguments_out_of_range_are_refused():
+    with pytest.raises(ValueError, match=r"count=3, beams=2"):
+        beam_search([Chain(0, 3)], SOURCE, 3, 2, count=3)
+    with pytest.raises(ValueError, match=r"models=\[\]"):
+        beam_search([], SOURCE, 3, 2)
+    with pytest.raises(ValueError, match=r"top_p=0"):
+        Sampler(1, top_p=0)
