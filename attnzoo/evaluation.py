@@ -43,7 +43,8 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
     task = tasks.load(trained.info.task)
     sizes = evaluation_sizes(trained.config)
     begin = time.monotonic()
-    evaluator = Evaluator(trained.model, task, trained.info, sizes, tf.distribute.get_strategy(), xla=False)
+    options, strategy = trained.config.eval, tf.distribute.get_strategy()
+    evaluator = Evaluator(trained.model, task, trained.info, sizes, options, strategy, xla=False)
     metrics: dict[str, Any] = {**evaluator.evaluate(examples), **evaluator.corpus_metrics(examples)}
     return {
         "run": str(folder),

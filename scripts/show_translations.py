@@ -34,7 +34,7 @@ def main() -> None:
     examples = data_examples.encode_split(split, trained.info)
     source = tokenizers.from_state(trained.info.tokenizers["source"])
     target = tokenizers.from_state(trained.info.tokenizers["target"])
-    predict = translation.predictor(trained.model, trained.info)
+    predict = translation.predictor([trained.model], trained.info, trained.config.eval)
     sizes = BatchSizes(arguments.count)
     for index, text, ids, attended in translation.translate(predict, examples, trained.info, sizes):
         print(f"\n{split.columns['source'][index]}  ->  {text}   (expected {split.columns['target'][index]})")

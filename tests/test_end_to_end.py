@@ -110,7 +110,7 @@ def test_e6_eval_equals_numpy_with_an_uneven_last_batch_on_one_replica_and_two(r
     sizes = pipeline.BatchSizes(4, None, replicas)
     assert len(examples) % 4 != 0
     task = tasks.load(trained.info.task)
-    evaluator = Evaluator(model, task, trained.info, sizes, strategy, xla=replicas == 1)
+    evaluator = Evaluator(model, task, trained.info, sizes, trained.config.eval, strategy, xla=replicas == 1)
     metrics = evaluator.evaluate(examples)
     for value, key in zip(
         expected, ("loss", "token_accuracy" if name == "translation" else "accuracy"), strict=True
@@ -123,7 +123,7 @@ def test_an_export_answers_raw_input_like_the_run(runs, name):
     folder = export(runs[name])
     trained = load_trained(runs[name])
     inputs = tf.constant(raw_inputs(trained, 5))
-    serving = tasks.load(trained.info.task).serving(trained.model, trained.info)
+    serving = tasks.load(trained.info.task).serving(trained.model, trained.info, trained.config.eval)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     (argument,) = signature.structured_input_signature[1]
     assert signature.structured_input_signature[1][argument].dtype == tf.string
@@ -142,14 +142,14 @@ def test_an_export_answers_raw_input_like_the_run(runs, name):
 )
 def test_a_served_classifier_takes_any_text(runs, text):
     trained = load_trained(runs["text"])
-    serving = tasks.load(trained.info.task).serving(trained.model, trained.info)
+    serving = tasks.load(trained.info.task).serving(trained.model, trained.info, trained.config.eval)
     answer = serving.classify(tf.constant([text.encode("utf-8"), b"\xff\xfe hello"]))
     assert np.isfinite(answer["probabilities"]).all()
 
 
 def test_a_served_translator_takes_empty_text(runs):
     trained = load_trained(runs["translation"])
-    serving = tasks.load(trained.info.task).serving(trained.model, trained.info)
+    serving = tasks.load(trained.info.task).serving(trained.model, trained.info, trained.config.eval)
     assert serving.translate(tf.constant(["", "abc"]))["translation"].shape == (2,)
 
 

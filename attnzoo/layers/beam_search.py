@@ -106,6 +106,7 @@ def beam_search(
     beams: int,
     ranking: Ranking = Ranking(),
     count: int = 1,
+    length_ratio: float = 2.0,
 ) -> Translations:
     """Searches for the targets with the highest score.
 
@@ -121,6 +122,7 @@ def beam_search(
         beams: targets that are written side by side, 1 or more.
         ranking: how targets are compared.
         count: targets to return, 1 to `beams`.
+        length_ratio: most target tokens for each token of the source, 10 aside.
 
     Raises:
         ValueError: `beams` below 1, or `count` not in 1 to `beams`.
@@ -129,7 +131,7 @@ def beam_search(
         raise ValueError(f"`count` must be 1 to `beams`. Received: count={count}, beams={beams}")
     ensemble = Ensemble(models)
     encoded, source_mask = ensemble.encode(source)
-    limits = length_limits(source_mask, max_length)[:, None]  # [batch, 1]
+    limits = length_limits(source_mask, max_length, length_ratio)[:, None]  # [batch, 1]
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
     lanes = tf.range(beams)
 

@@ -67,9 +67,7 @@ class Ensemble:
 
     def start(self, encoded: list[Any], lanes: int, max_length: int) -> list[Any]:
         """Makes the caches of every model."""
-        return [
-            model.start(own, lanes, max_length) for model, own in zip(self.models, encoded, strict=True)
-        ]
+        return [model.start(own, lanes, max_length) for model, own in zip(self.models, encoded, strict=True)]
 
     def step(self, tokens, caches, position, lineage, source_mask) -> tuple[tf.Tensor, list[Any], tf.Tensor]:
         """Returns log probabilities <float32>[batch, lanes, vocabulary], the new caches and the attention."""
@@ -78,7 +76,9 @@ class Ensemble:
             for model, own in zip(self.models, caches, strict=True)
         ]
         each = [tf.nn.log_softmax(tf.cast(logits, tf.float32)) for logits, _, _ in results]
-        joint = each[0] if len(each) == 1 else tf.reduce_logsumexp(each, axis=0) - tf.math.log(float(len(each)))
+        joint = (
+            each[0] if len(each) == 1 else tf.reduce_logsumexp(each, axis=0) - tf.math.log(float(len(each)))
+        )
         attended = tf.add_n([attended for _, _, attended in results]) / len(results)
         return joint, [cache for _, cache, _ in results], attended
 
@@ -89,10 +89,10 @@ def writable(log_probabilities: tf.Tensor) -> tf.Tensor:
     return tf.where((ids == PADDING) | (ids == START), MINUS_INFINITY, log_probabilities)
 
 
-def length_limits(source_mask: tf.Tensor, max_length: int) -> tf.Tensor:
-    """Returns the most tokens of each target, END included, <int32>[batch]: twice the source and 10 more."""
-    source_lengths = tf.reduce_sum(tf.cast(source_mask, tf.int32), axis=1)
-    return tf.minimum(max_length, 2 * source_lengths + 10)
+def length_limits(source_mask: tf.Tensor, max_length: int, ratio: float) -> tf.Tensor:
+    """Returns the most tokens of each target, END included, <int32>[batch]: source times ratio, and 10."""
+    source_lengths = tf.reduce_sum(tf.cast(source_mask, tf.float32), axis=1)
+    return tf.minimum(max_length, tf.cast(tf.math.ceil(ratio * source_lengths), tf.int32) + 10)
 
 
 def most_likely(log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
@@ -142,7 +142,12 @@ class Sampler:
 
 
 def write(
-    models: Sequence[Decoder], source: tf.Tensor, max_length: int, select: Select = most_likely, count: int = 1
+    models: Sequence[Decoder],
+    source: tf.Tensor,
+    max_length: int,
+    select: Select = most_likely,
+    count: int = 1,
+    length_ratio: float = 2.0,
 ) -> Translations:
     """Writes each target token by token, as `select` says, until all have ended.
 
@@ -152,6 +157,7 @@ def write(
         max_length: most target tokens, END included.
         select: chooses the next tokens.
         count: targets of each source; more than one make sense with a `Sampler`.
+        length_ratio: most target tokens for each token of the source, 10 aside.
 
     Returns:
         `count` targets of each source, in no order; their score is their log probability.
@@ -159,7 +165,7 @@ def write(
     ensemble = Ensemble(models)
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
     encoded, source_mask = ensemble.encode(source)
-    limits = length_limits(source_mask, max_length)[:, None]
+    limits = length_limits(source_mask, max_length, length_ratio)[:, None]
 
     def unfinished(position, token, finished, *_):
         return tf.logical_and(position < max_length, tf.reduce_any(~finished))

@@ -77,7 +77,9 @@ def _by_chunks(hidden, table, labels, weights, smoothing):
     places = tf.pad(order, [[0, chunks * chunk - rows]], constant_values=rows)  # `rows` is no row
     places = tf.reshape(places, [chunks, chunk])
     table = tf.cast(table, hidden.dtype)
-    hidden, labels, weights = (tf.pad(tensor, [[0, 1]] + [[0, 0]] * (len(tensor.shape) - 1)) for tensor in (hidden, labels, weights))
+    hidden, labels, weights = (
+        tf.pad(tensor, [[0, 1]] + [[0, 0]] * (len(tensor.shape) - 1)) for tensor in (hidden, labels, weights)
+    )
 
     def step(index, loss, right, of_hidden, of_table):
         place = places[index]  # [chunk]

@@ -6,10 +6,11 @@ A task module has:
     sums(model, inputs, targets, training, label_smoothing): metric -> <float32>[2], a numerator and a
         denominator. "loss" is one of them: it is what training minimises, divided by its denominator over the
         whole batch.
-    predictor(model, info): a compiled function from inputs to predictions, `predict` below.
-    corpus_metrics(predict, examples, info, sizes): metrics that need whole predictions, as texts.
+    predictor(models, info, options): a compiled function from inputs to predictions, `predict` below, of one
+        model or of several together; `options` is the eval section.
+    corpus_metrics(predict, examples, info, sizes, options): metrics that need whole predictions, as texts.
     rows(predict, examples, info, sizes, count): sample predictions for people, one dict a row.
-    serving(model, info): a `tf.Module` whose `signatures()` an export holds.
+    serving(model, info, options): a `tf.Module` whose `signatures()` an export holds.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
+from attnzoo.config.sections import EvalOptions
 from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
@@ -41,13 +42,21 @@ def sums(
     return {"loss": scoring.ratio(losses, weights), "accuracy": scoring.ratio(right, weights)}
 
 
-def predictor(model: keras.Model, info: DataInfo) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """Returns a compiled function from inputs to probabilities <float32>[batch, classes]."""
-    return tf.function(lambda inputs: tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float32)))
+def predictor(
+    models: Sequence[keras.Model], info: DataInfo, options: EvalOptions
+) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+    """Returns a compiled function from inputs to probabilities <float32>[batch, classes], their mean."""
+
+    @tf.function
+    def predict(inputs):
+        each = [tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float32)) for model in models]
+        return tf.add_n(each) / len(each)
+
+    return predict
 
 
 def corpus_metrics(
-    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, options: EvalOptions
 ) -> dict[str, float]:
     """Nothing: all metrics of classification are sums over examples."""
     return {}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from attnzoo.config.sections import EvalOptions
 from attnzoo.data import image as image_ops
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
@@ -55,6 +56,6 @@ class Serving(tf.Module):
         return {"serving_default": self.classify}
 
 
-def serving(model: keras.Model, info: DataInfo) -> Serving:
+def serving(model: keras.Model, info: DataInfo, options: EvalOptions) -> Serving:
     """Returns the module to export."""
     return Serving(model, info)

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from attnzoo.config.sections import EvalOptions
 from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
 from attnzoo.info import DataInfo
@@ -78,6 +79,7 @@ class Evaluator:
         task: a task module.
         info: what is known of the data.
         sizes: examples a batch.
+        options: the eval section.
         strategy: where the model's variables live.
         xla: whether the step is compiled with XLA.
 
@@ -91,12 +93,14 @@ class Evaluator:
         task: ModuleType,
         info: DataInfo,
         sizes: pipeline.BatchSizes,
+        options: EvalOptions,
         strategy: tf.distribute.Strategy,
         *,
         xla: bool,
     ) -> None:
         self.model, self.task, self.info, self.sizes, self.strategy = model, task, info, sizes, strategy
-        self.predict = task.predictor(model, info)
+        self.options = options
+        self.predict = task.predictor([model], info, options)
 
         @tf.function(jit_compile=xla)
         def replica_sums(inputs, targets):
@@ -128,7 +132,7 @@ class Evaluator:
 
     def corpus_metrics(self, examples: Examples) -> dict[str, float | str]:
         """Returns the metrics of the task that need whole predictions; signatures are texts."""
-        return self.task.corpus_metrics(self.predict, examples, self.info, self.sizes)
+        return self.task.corpus_metrics(self.predict, examples, self.info, self.sizes, self.options)
 
     def rows(self, examples: Examples, count: int) -> list[dict[str, str]]:
         """Returns sample predictions for people, one dict a row."""

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
-from sacrebleu.metrics import BLEU, CHRF
 
+from attnzoo.config.sections import EvalOptions
 from attnzoo.data import pipeline, tokenizers
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import END, PADDING, DataInfo
-from attnzoo.layers import decoding
+from attnzoo.layers.beam_search import Ranking, beam_search
+from attnzoo.layers.decoding import Decoder, Translations, write
 from attnzoo.layers.encoder_decoder import EncoderDecoder
 from attnzoo.layers.vocabulary_loss import vocabulary_loss
+from attnzoo.tasks import translation_scores
 
 MONITOR = "loss"
 HIGHER_IS_BETTER = False
 COUNTED = "tokens"
+
+Predict = Callable[[dict[str, tf.Tensor]], Translations]
 
 
 def sums(
@@ -51,54 +55,68 @@ def sums(
     return {"loss": tf.stack([loss, count]), "token_accuracy": tf.stack([right, count])}
 
 
-def predictor(
-    model: keras.Model, info: DataInfo
-) -> Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns a compiled function from inputs to what `decoding.greedy` gives: tokens and alignment."""
+def decode(
+    models: Sequence[Decoder], source: tf.Tensor, max_length: int, options: EvalOptions, count: int = 1
+) -> Translations:
+    """Translates <int32>[batch, source] as the options say: greedily or by beam search.
+
+    Args:
+        models: one, or an ensemble.
+        source: <int32>[batch, source], 0 is padding.
+        max_length: most target tokens.
+        options: the eval section.
+        count: translations of each source, at most `options.beams`.
+    """
+    if options.beams == 1:
+        return write(models, source, max_length, length_ratio=options.length_ratio)
+    ranking = Ranking(options.length_penalty, options.length_penalty_kind, options.coverage_penalty)
+    return beam_search(models, source, max_length, options.beams, ranking, count, options.length_ratio)
+
+
+def predictor(models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, count: int = 1) -> Predict:
+    """Returns a function, compiled with XLA, from inputs to what `decode` gives."""
     max_length = info.buckets[-1]["target"]
-    decode = tf.function(lambda source: decoding.greedy(model, source, max_length), jit_compile=True)
-    return lambda inputs: decode(inputs["source"])
+    compiled = tf.function(
+        lambda source: decode(models, source, max_length, options, count), jit_compile=True
+    )
+    return lambda inputs: compiled(inputs["source"])
 
 
 def translate(
-    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes
+    predict: Predict, examples: Examples, info: DataInfo, sizes: BatchSizes
 ) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
-    """Translates a split greedily.
+    """Translates a split.
 
     Yields:
-        index of the example, translation, its tokens <int32>[time] and where each token attended
+        index of the example, best translation, its tokens <int32>[time] and where each token attended
         <float32>[time, source].
     """
     tokenizer = tokenizers.from_state(info.tokenizers["target"])
     for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
         real = int(tf.math.count_nonzero(targets["weights"]))
-        tokens, alignment = predict(inputs)
-        texts = [text.decode("utf-8") for text in tokenizer.decode(tokens).numpy()[:real]]
+        found = predict(inputs)
+        tokens, alignment = found.tokens[:real, 0], found.alignment[:real, 0]
+        texts = [text.decode("utf-8") for text in tokenizer.decode(tokens).numpy()]
         indices = targets["indices"].numpy()[:real].tolist()
-        yield from zip(indices, texts, tokens.numpy()[:real], alignment.numpy()[:real], strict=True)
+        yield from zip(indices, texts, tokens.numpy(), alignment.numpy(), strict=True)
+
+
+def translations(predict: Predict, examples: Examples, info: DataInfo, sizes: BatchSizes) -> list[str]:
+    """Returns the best translation of every example, in the order of the split."""
+    by_index = {index: text for index, text, _, _ in translate(predict, examples, info, sizes)}
+    return [by_index[index] for index in range(len(examples))]
 
 
 def corpus_metrics(
-    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes
+    predict: Predict, examples: Examples, info: DataInfo, sizes: BatchSizes, options: EvalOptions
 ) -> dict[str, float | str]:
-    """BLEU and chrF (0 to 100, sacrebleu, with signatures) and the share of exact matches (0 to 1)."""
-    references = list(examples.raw.columns["target"])
-    by_index = {index: text for index, text, _, _ in translate(predict, examples, info, sizes)}
-    found = [by_index[index] for index in range(len(examples))]
-    bleu, chrf = BLEU(), CHRF()
-    return {
-        "exact_match": float(
-            np.mean([text == wanted for text, wanted in zip(found, references, strict=True)])
-        ),
-        "bleu": bleu.corpus_score(found, [references]).score,
-        "chrf": chrf.corpus_score(found, [references]).score,
-        "bleu_signature": str(bleu.get_signature()),
-        "chrf_signature": str(chrf.get_signature()),
-    }
+    """What `translation_scores.scores` gives of the translations of a split."""
+    found = translations(predict, examples, info, sizes)
+    return translation_scores.scores(found, list(examples.raw.columns["target"]), options)
 
 
 def rows(
-    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
+    predict: Predict, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
 ) -> list[dict[str, str]]:
     """Returns the first `count` sources with their reference and translation."""
     columns = examples.raw.columns
@@ -112,9 +130,9 @@ def rows(
 class Serving(tf.Module):
     """Raw strings in, translations out."""
 
-    def __init__(self, model: keras.Model, info: DataInfo) -> None:
+    def __init__(self, model: keras.Model, info: DataInfo, options: EvalOptions) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.options = model, options
         self.source = tokenizers.from_state(info.tokenizers["source"])
         self.target = tokenizers.from_state(info.tokenizers["target"])
         self.source_length = info.buckets[-1]["source"]
@@ -122,18 +140,46 @@ class Serving(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="source")])
     def translate(self, source):
-        """Translates `source` <string>[batch] greedily; longer texts than the longest bucket are cut."""
+        """Translates `source` <string>[batch]; longer texts than the longest bucket are cut.
+
+        Returns:
+            `translation` <string>[batch] and its `score` <float32>[batch], by which a search ranks.
+        """
+        found = self._decode(self._encode(source))
+        return {"translation": self.target.decode(found.tokens[:, 0]), "score": found.scores[:, 0]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="source")])
+    def align(self, source):
+        """Translates `source` <string>[batch] and says where each token of the translation attended.
+
+        Returns:
+            `translation` <string>[batch], the ids of `source_tokens` <int32>[batch, source] and
+            `target_tokens` <int32>[batch, target], each with END and then padding, and `alignment`
+            <float32>[batch, target, source].
+        """
+        ids = self._encode(source)
+        found = self._decode(ids)
+        tokens = found.tokens[:, 0]
+        return {
+            "translation": self.target.decode(tokens),
+            "source_tokens": ids,
+            "target_tokens": tokens,
+            "alignment": found.alignment[:, 0],
+        }
+
+    def _encode(self, source: tf.Tensor) -> tf.Tensor:
         ids = self.source.encode(source)
-        ids = tf.concat([ids, tf.fill([ids.nrows(), 1], END)], axis=1)
-        ids = ids[:, : self.source_length].to_tensor(0)
-        tokens, _ = decoding.greedy(self.model, ids, self.target_length)
-        return {"translation": self.target.decode(tokens)}
+        ids = tf.concat([ids[:, : self.source_length - 1], tf.fill([ids.nrows(), 1], END)], axis=1)
+        return ids.to_tensor(PADDING)
+
+    def _decode(self, ids: tf.Tensor) -> Translations:
+        return decode([self.model], ids, self.target_length, self.options)
 
     def signatures(self) -> dict:
         """Returns signature name -> function."""
-        return {"serving_default": self.translate}
+        return {"serving_default": self.translate, "alignment": self.align}
 
 
-def serving(model: keras.Model, info: DataInfo) -> Serving:
+def serving(model: keras.Model, info: DataInfo, options: EvalOptions) -> Serving:
     """Returns the module to export."""
-    return Serving(model, info)
+    return Serving(model, info, options)

@@ -97,7 +97,9 @@ def _train(
     stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average)
     if average is not None:
         average.set_weights(model.get_weights())
-    evaluator = Evaluator(average or model, task, info, evaluation_sizes(config), strategy, xla=xla)
+    evaluator = Evaluator(
+        average or model, task, info, evaluation_sizes(config), config.eval, strategy, xla=xla
+    )
     checkpoint.require_space(run, stepper, weights_kept(config))
     progress = checkpoint.restore(run, stepper) or checkpoint.Progress()
     _write_beginning(run, resolved, info)

@@ -174,7 +174,7 @@ def test_steps_of_a_decoder_equal_its_call(kind):
             column, caches = block.step(inputs[:, position][:, None], caches, position)
             return position + 1, tf.tensor_scatter_nd_update(outputs, [[position]], [column[:, 0]]), caches
 
-        start = 0, tf.zeros([TIME, BATCH, UNITS]), block.start(encoded, TIME)
+        start = 0, tf.zeros([TIME, BATCH, UNITS]), block.start(encoded, 1, TIME)
         return tf.while_loop(lambda position, *_: position < TIME, advance, start)[1]
 
     close(tf.transpose(decode(inputs, encoded), [1, 0, 2]), block(inputs, encoded))

@@ -137,7 +137,9 @@ def test_probabilities_of_a_search_are_those_of_the_model(attention):
     models = [transformer(attention)]
     found = beam_search(models, SOURCE, 9, beams=4, count=2)
     np.testing.assert_allclose(found.log_probabilities[:, 0], forced(models, found.tokens), rtol=1e-4)
-    compiled = tf.function(lambda ids: beam_search(models, ids, 9, beams=4, count=2), jit_compile=True)(SOURCE)
+    compiled = tf.function(lambda ids: beam_search(models, ids, 9, beams=4, count=2), jit_compile=True)(
+        SOURCE
+    )
     np.testing.assert_array_equal(compiled.tokens, found.tokens)
     np.testing.assert_allclose(compiled.alignment, found.alignment, atol=1e-5)
     weights = tf.reduce_sum(found.alignment, axis=-1)[:, 0]

@@ -35,11 +35,11 @@ def decode(block, inputs, encoded, mask, jit_compile):
     @tf.function(jit_compile=jit_compile)
     def run(inputs, encoded, mask):
         def advance(position, outputs, caches):
-            column, caches = block.step(inputs[:, position][:, None], caches, position, mask)
+            column, caches = block.step(inputs[:, position][:, None], caches, position, None, mask)
             return position + 1, tf.tensor_scatter_nd_update(outputs, [[position]], [column]), caches
 
         outputs = tf.zeros([TARGET, BATCH, 1, UNITS], block.compute_dtype)
-        caches = block.start(encoded, TARGET)
+        caches = block.start(encoded, 1, TARGET)
         return tf.while_loop(lambda position, *_: position < TARGET, advance, (0, outputs, caches))[1]
 
     return tf.transpose(run(inputs, encoded, mask)[:, :, 0], [1, 0, 2])  # [batch, target, units]
@@ -69,10 +69,10 @@ def test_step_gives_the_scores_of_the_call():
     inputs, encoded, mask = sequence(TARGET), sequence(SOURCE, 1), tf.sequence_mask([3, SOURCE], SOURCE)
     _, scores = block(inputs, encoded, source_mask=mask, return_attention_scores=True)
     assert scores.shape == (BATCH, 1, TARGET, SOURCE)
-    caches = block.start(encoded, TARGET)
+    caches = block.start(encoded, 1, TARGET)
     for position in range(2):
         column = inputs[:, position : position + 1]
-        _, caches, found = block.step(column, caches, position, mask, return_attention_scores=True)
+        _, caches, found = block.step(column, caches, position, None, mask, return_attention_scores=True)
         close(found[:, :, 0], scores[:, :, position])
 
 
@@ -162,6 +162,9 @@ def test_arguments_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"feed_forward_units=-1"):
         EncoderBlock(UNITS, "additive", -1)
     with pytest.raises(ValueError, match=r"no weights yet.*built=False"):
-        DecoderBlock(UNITS, "additive").start(sequence(SOURCE), TARGET)
+        DecoderBlock(UNITS, "additive").start(sequence(SOURCE), 1, TARGET)
+    rotary = {"name": "multi_head", "num_heads": 3, "position": "rotary"}
+    with pytest.raises(ValueError, match=r"must not mark positions then\. Received: lanes=2.*rotary"):
+        DecoderBlock(UNITS, "additive", rotary).start(sequence(SOURCE), 2, TARGET)
     with pytest.raises(pydantic.ValidationError, match="num_head"):
         EncoderBlock(UNITS, {"name": "multi_head", "num_head": 2})

@@ -135,11 +135,11 @@ def test_decoding_step_by_step_gives_the_logits_of_one_call():
     inputs = inputs_of(TRANSLATION)
     expected = model(inputs, training=False).numpy()
     encoded, mask = model.encode(tf.constant(inputs["source"]), training=False)
-    caches = model.start(encoded, 7)
+    caches = model.start(encoded, 1, 7)
     for position in range(7):
-        tokens = tf.constant(inputs["target"][:, position])
-        logits, caches, attended = model.step(tokens, caches, tf.constant(position), mask)
-        np.testing.assert_allclose(logits, expected[:, position], atol=1e-4)
+        tokens = tf.constant(inputs["target"][:, position, None])
+        logits, caches, attended = model.step(tokens, caches, tf.constant(position), None, mask)
+        np.testing.assert_allclose(logits[:, 0], expected[:, position], atol=1e-4)
         np.testing.assert_allclose(tf.reduce_sum(attended, axis=-1), 1.0, atol=1e-4)
 
 

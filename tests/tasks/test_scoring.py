@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.config.sections import TranslationOptions
+from attnzoo.config.sections import EvalOptions, TranslationOptions
 from attnzoo.data import examples as data_examples
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo, DataSplits, Split
+from attnzoo.layers.decoding import Translations
 from attnzoo.tasks import classification, image_classification, scoring, translation
 
 
@@ -72,7 +73,9 @@ def test_metrics_are_exact_over_uneven_last_batches(batch):
     inputs = keras.Input([3, 5, 1], name="image")
     model = keras.Model({"image": inputs}, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
     strategy = tf.distribute.get_strategy()
-    evaluator = scoring.Evaluator(model, image_classification, info, BatchSizes(batch), strategy, xla=False)
+    evaluator = scoring.Evaluator(
+        model, image_classification, info, BatchSizes(batch), EvalOptions(), strategy, xla=False
+    )
     found = evaluator.evaluate(examples)
     logits = model({"image": (examples.images / 255.0 - 0.5) / 0.3}).numpy().astype(np.float64)
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -117,10 +120,17 @@ def test_corpus_metrics_compare_translations_with_their_own_references():
         for number, row in enumerate(inputs["source"].numpy()):
             target = by_source.get(tuple(row[:2]), [])
             tokens[number, : len(target)] = target
-        return tf.constant(tokens), tf.zeros((len(tokens), 6, inputs["source"].shape[1]))
+        rows = len(tokens)
+        alignment = tf.zeros((rows, 1, 6, inputs["source"].shape[1]))
+        return Translations(tf.constant(tokens)[:, None], tf.zeros((rows, 1)), tf.zeros((rows, 1)), alignment)
 
-    metrics = translation.corpus_metrics(predict, test, info, BatchSizes(2))
+    metrics = translation.corpus_metrics(predict, test, info, BatchSizes(2), EvalOptions())
     assert metrics["exact_match"] == pytest.approx(2 / 3)
     assert 0 < metrics["bleu"] < 100
     assert "tok:13a" in metrics["bleu_signature"]
+    assert metrics["bleu_interval"] > 0
+    tokenized = EvalOptions(bleu_tokenizer="none", bleu_lowercase=True)
+    metrics = translation.corpus_metrics(predict, test, info, BatchSizes(2), tokenized)
+    assert "case:lc" in metrics["bleu_signature"]
+    assert "tok:none" in metrics["bleu_signature"]
     assert "nc:6" in metrics["chrf_signature"]

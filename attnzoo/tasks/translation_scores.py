@@ -1,0 +1,94 @@
+"""BLEU and chrF of whole translations, by sacrebleu, with their signatures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.significance import PairedTest
+
+from attnzoo.config.sections import EvalOptions
+
+RESAMPLES = 1000
+"""Bootstrap resamples of an interval or a comparison, from sacrebleu's own fixed seed."""
+
+
+def bleu(options: EvalOptions, references: Sequence[str] | None = None) -> BLEU:
+    """Returns the metric as the options want it."""
+    return BLEU(
+        tokenize=options.bleu_tokenizer,
+        lowercase=options.bleu_lowercase,
+        # sacrebleu warns of tokenized texts; here somebody has said that they are.
+        force=options.bleu_tokenizer == "none",
+        references=None if references is None else [references],
+    )
+
+
+def scores(found: Sequence[str], references: Sequence[str], options: EvalOptions) -> dict[str, float | str]:
+    """Scores translations against one reference each.
+
+    Returns:
+        `exact_match` (0 to 1), `bleu` and `chrf` (0 to 100), `bleu_interval` (half of the width of the 95 %
+        interval of resampled test sets; not for fewer than 2 examples), `bleu_signature`, `chrf_signature`.
+
+    Reference: Post 2018, https://arxiv.org/abs/1804.08771; interval: Koehn 2004,
+        https://aclanthology.org/W04-3250
+    """
+    metric, chrf = bleu(options), CHRF(lowercase=options.bleu_lowercase)
+    score = metric.corpus_score(found, [references])
+    signature = str(metric.get_signature())
+    results: dict[str, float | str] = {
+        "exact_match": float(np.mean([one == other for one, other in zip(found, references, strict=True)])),
+        "bleu": score.score,
+        "chrf": chrf.corpus_score(found, [references]).score,
+        "bleu_signature": signature,
+        "chrf_signature": str(chrf.get_signature()),
+    }
+    if len(found) > 1:
+        resampled = bleu(options).corpus_score(found, [references], n_bootstrap=RESAMPLES)
+        results["bleu_interval"] = resampled._ci
+    return results
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One system beside the first.
+
+    Attributes:
+        name: of the system.
+        bleu: 0 to 100.
+        interval: half of the width of the 95 % interval.
+        p_value: probability of so large a difference to the first system if there was none; None for the
+            first.
+    """
+
+    name: str
+    bleu: float
+    interval: float
+    p_value: float | None
+
+
+def compare(
+    systems: Sequence[tuple[str, Sequence[str]]], references: Sequence[str], options: EvalOptions
+) -> tuple[list[Comparison], str]:
+    """Compares the BLEU of systems with that of the first by paired bootstrap resampling.
+
+    Args:
+        systems: name and translations of each, two or more.
+        references: one for each translation.
+        options: tokenization and case.
+
+    Returns:
+        One comparison a system, and the signature.
+
+    Reference: Koehn 2004, https://aclanthology.org/W04-3250
+    """
+    metric = bleu(options, references)
+    test = PairedTest(list(systems), {"BLEU": metric}, None, test_type="bs", n_samples=RESAMPLES)
+    signatures, columns = test()
+    return [
+        Comparison(name, result.score, result.ci, result.p_value)
+        for name, result in zip(columns["System"], columns["BLEU"], strict=True)
+    ], str(next(iter(signatures.values())))
