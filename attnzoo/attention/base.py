@@ -73,8 +73,6 @@ class AttentionLayer(keras.layers.Layer):
     """Whether query and memory may come from different sequences."""
     supports_causal = True
     """Whether `causal` is allowed."""
-    needs_order = False
-    """Whether scores depend on where in the memory a key lies, so that its keys must lie in their order."""
     product_scale: float | None = None
     """Factor of query key^T, where that is what `logits` are."""
 
@@ -83,6 +81,11 @@ class AttentionLayer(keras.layers.Layer):
         self.supports_masking = True
         self.units = check_positive("units", units)
         self.dropout = check_rate(dropout)
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether scores depend on where in the memory a key lies, so that its keys must lie in order."""
+        return False
 
     @property
     def memory_dims(self) -> tuple[int, int, int]:

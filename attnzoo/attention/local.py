@@ -34,11 +34,14 @@ class LocalAttention(MultiHeadAttention):
     Reference: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150
     """
 
-    needs_order = True
-
     def __init__(self, units: int, num_heads: int = 4, window: int = 128, **kwargs: Any) -> None:
         super().__init__(units, num_heads, **kwargs)
         self.window = check_positive("window", window, least=0)
+
+    @property
+    def needs_order(self):
+        """True: a window is about distances."""
+        return True
 
     def kernel_terms(self, query_length, key_length, position):
         """Returns what limits and shapes the scores."""

@@ -114,7 +114,7 @@ class MultiHeadAttention(AttentionLayer):
 
     @property
     def needs_order(self):
-        """Whether the position of a query or the distance to a key matters."""
+        """Whether positions are marked."""
         return self.position != "none"
 
     def build_projections(self, query_shape, key_shape, value_shape):

@@ -34,8 +34,8 @@ class Ranking(NamedTuple):
         penalty: "wu" or "power", which is that of Marian.
         coverage: 0 for none.
 
-    Reference: Wu et al. 2016, section 7, https://arxiv.org/abs/1609.08144; power: Junczys-Dowmunt et al. 2018,
-        https://arxiv.org/abs/1804.00344
+    Reference: Wu et al. 2016, section 7, https://arxiv.org/abs/1609.08144; power: Junczys-Dowmunt et al.
+        2018, https://arxiv.org/abs/1804.00344
     """
 
     alpha: float = 0.6
@@ -60,6 +60,9 @@ class Ranking(NamedTuple):
             return scores
         enough = tf.clip_by_value(covered, 1e-6, 1.0)
         return scores + self.coverage * tf.reduce_sum(tf.math.log(enough), axis=-1)
+
+
+WU = Ranking()
 
 
 class _Alive(NamedTuple):
@@ -104,7 +107,7 @@ def beam_search(
     source: tf.Tensor,
     max_length: int,
     beams: int,
-    ranking: Ranking = Ranking(),
+    ranking: Ranking = WU,
     count: int = 1,
     length_ratio: float = 2.0,
 ) -> Translations:

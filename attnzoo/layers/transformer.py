@@ -285,7 +285,7 @@ class DecoderBlock(_Block):
         """
         if lanes > 1 and self.cross_attention.needs_order:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r}: lanes take the place of target positions in the attention "
+                f"{type(self).__name__} {self.name!r}: lanes stand in for target positions in the attention "
                 f"to the source, which must not mark positions then. Received: lanes={lanes}, "
                 f"cross_attention={self._arguments['cross_attention']}"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
@@ -88,7 +89,9 @@ def compare(
     metric = bleu(options, references)
     test = PairedTest(list(systems), {"BLEU": metric}, None, test_type="bs", n_samples=RESAMPLES)
     signatures, columns = test()
-    return [
+    results: list[Any] = columns["BLEU"]
+    compared = [
         Comparison(name, result.score, result.ci, result.p_value)
-        for name, result in zip(columns["System"], columns["BLEU"], strict=True)
-    ], str(next(iter(signatures.values())))
+        for (name, _), result in zip(systems, results, strict=True)
+    ]
+    return compared, str(next(iter(signatures.values())))
