@@ -20,7 +20,7 @@ DATES = "data:\n  name: dates\nmodel:\n  name: translation\ntrain:\n  epochs: 1\
 def run_probe(*arguments, folder=None):
     """Runs the command line in a process of its own that says at its end whether TensorFlow was imported."""
     command = [sys.executable, "-c", PROBE, *arguments]
-    environment = {"PYTHONPATH": str(Path(cli.__file__).parents[1]), "PATH": "", "COLUMNS": "200"}
+    environment = {"PYTHONPATH": str(Path(cli.__file__).parents[2]), "PATH": "", "COLUMNS": "200"}
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 
 

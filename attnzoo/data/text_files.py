@@ -7,6 +7,7 @@ import gzip
 import itertools
 import os
 import stat
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -103,6 +104,11 @@ def read_lines(path: str | Path, strict: bool = True) -> Iterator[tuple[int, str
         ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); a text file is expected.") from None
+
+
+def read_standard_input() -> Iterator[tuple[int, str]]:
+    """Yields what `read_lines` yields of a file."""
+    yield from _decoded_lines("standard input", sys.stdin.buffer, None, strict=True)
 
 
 def _decoded_lines(

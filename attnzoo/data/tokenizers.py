@@ -54,6 +54,23 @@ class Tokenizer(tf.Module):
         """Returns texts <string>[batch] of ids <int32>[batch, time]; a text ends before its first END."""
         raise NotImplementedError
 
+    def token(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns what each id stands for, <string> of the shape of `ids`."""
+        raise NotImplementedError
+
+    def pieces(self, ids: tf.Tensor) -> list[list[str]]:
+        """Returns what each id of ids <int32>[batch, time] stands for, for people; without padding."""
+        ids = tf.cast(ids, tf.int32)
+        names = {UNKNOWN: "(unknown)", START: "(start)", END: "(end)"}
+        return [
+            [
+                names.get(number) or token.decode("utf-8", "replace")
+                for number, token in zip(row, tokens, strict=True)
+                if number != PADDING
+            ]
+            for row, tokens in zip(ids.numpy().tolist(), self.token(ids).numpy(), strict=True)
+        ]
+
 
 class _TableTokenizer(Tokenizer):
     """A tokenizer whose ids come from a table of tokens.
@@ -92,6 +109,9 @@ class _TableTokenizer(Tokenizer):
         tokens = _written(ids)  # [batch, (time)]
         tokens = tokens.with_flat_values(self.tokens_by_id.lookup(tokens.flat_values))  # [batch, (time)]
         return tf.strings.reduce_join(tokens, axis=-1, separator=self.separator)  # [batch]
+
+    def token(self, ids: tf.Tensor) -> tf.Tensor:
+        return self.tokens_by_id.lookup(ids)
 
 
 class WordTokenizer(_TableTokenizer):
@@ -137,18 +157,22 @@ class SubwordTokenizer(Tokenizer):
         super().__init__(lowercase)
         import tensorflow_text
 
-        self.pieces = tensorflow_text.SentencepieceTokenizer(model, out_type=tf.int32)
-        self.vocabulary_size = int(self.pieces.vocab_size())
+        self.model = tensorflow_text.SentencepieceTokenizer(model, out_type=tf.int32)
+        self.vocabulary_size = int(self.model.vocab_size())
 
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of the pieces <int32>[batch, (time)]."""
-        return self.pieces.tokenize(_single_spaces(_clean(strings, self.lowercase)))  # [batch, (time)]
+        return self.model.tokenize(_single_spaces(_clean(strings, self.lowercase)))  # [batch, (time)]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the pieces joined to texts <string>[batch]."""
         pieces = _written(ids)  # [batch, (time)]
         known = tf.where(pieces.flat_values < self.vocabulary_size, pieces.flat_values, UNKNOWN)
-        return self.pieces.detokenize(pieces.with_flat_values(known))  # [batch]
+        return self.model.detokenize(pieces.with_flat_values(known))  # [batch]
+
+    def token(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the pieces; one that begins a word begins with U+2581."""
+        return self.model.id_to_string(ids)
 
 
 def build(kind: str, texts: Sequence[str], vocabulary_size: int, lowercase: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ A task module has:
         model or of several together; `options` is the eval section.
     corpus_metrics(predict, examples, info, sizes, options): metrics that need whole predictions, as texts.
     rows(predict, examples, info, sizes, count): sample predictions for people, one dict a row.
+    answerer(models, info, options, request): a function from texts to an answer each, for tasks about texts.
     serving(model, info, options): a `tf.Module` whose `signatures()` an export holds.
 """
 

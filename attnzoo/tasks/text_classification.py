@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,7 +13,8 @@ from attnzoo.data import tokenizers
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
-from attnzoo.tasks import classification
+from attnzoo.tasks import answers, classification
+from attnzoo.tasks.answers import Request
 from attnzoo.tasks.classification import COUNTED, HIGHER_IS_BETTER, MONITOR, corpus_metrics, predictor, sums
 
 __all__ = ["COUNTED", "HIGHER_IS_BETTER", "MONITOR", "corpus_metrics", "predictor", "rows", "serving", "sums"]
@@ -27,6 +29,35 @@ def rows(
     texts = examples.raw.columns["text"]
     found = classification.label_rows(predict, examples, info, sizes, count)
     return [{"text": texts[index][:SHOWN_CHARACTERS], **row} for index, row in found]
+
+
+def answerer(
+    models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, request: Request
+) -> Callable[[Sequence[str]], list[dict[str, Any]]]:
+    """Returns a function from texts to an answer each.
+
+    An answer has `label`, its `probability`, `probabilities` by label, and `cut`: whether the text was longer
+    than the longest bucket.
+    """
+    tokenizer = tokenizers.from_state(info.tokenizers["text"])
+    lengths = answers.lengths_of(info, "text")
+    run = predictor(models, info, options)
+
+    def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
+        rows = answers.encode(tokenizer, texts)
+        given: list[dict[str, Any]] = [{} for _ in texts]
+        for chosen, ids in answers.in_batches([row[: lengths[-1]] for row in rows], lengths):
+            for index, values in zip(chosen, run({"text": ids}).numpy(), strict=False):
+                best = int(values.argmax())
+                given[index] = {
+                    "label": info.labels[best],
+                    "probability": float(values[best]),
+                    "probabilities": dict(zip(info.labels, map(float, values), strict=True)),
+                    "cut": len(rows[index]) > lengths[-1],
+                }
+        return given
+
+    return answer
 
 
 class Serving(tf.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,15 +16,17 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import END, PADDING, DataInfo
 from attnzoo.layers.beam_search import Ranking, beam_search
-from attnzoo.layers.decoding import Decoder, Translations, write
+from attnzoo.layers.decoding import Decoder, Sampler, Translations, write
 from attnzoo.layers.encoder_decoder import EncoderDecoder
 from attnzoo.layers.vocabulary_loss import vocabulary_loss
-from attnzoo.tasks import translation_scores
+from attnzoo.tasks import answers, translation_scores
+from attnzoo.tasks.answers import Request
 
 MONITOR = "loss"
 HIGHER_IS_BETTER = False
 COUNTED = "tokens"
 
+Answer = dict[str, Any]
 Predict = Callable[[dict[str, tf.Tensor]], Translations]
 
 
@@ -125,6 +128,76 @@ def rows(
         {"source": columns["source"][index], "reference": columns["target"][index], "output": text}
         for index, text, _, _ in first
     ]
+
+
+def answerer(
+    models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, request: Request
+) -> Callable[[Sequence[str]], list[Answer]]:
+    """Returns a function from texts to an answer each.
+
+    An answer has `translation`, `score` (what a search ranks by) and `log_probability` (nats) of the best,
+    `translations` (all of them, with the same keys) if more than one is asked for, and `cut`: whether the
+    text was longer than the longest bucket. A text without a token has an empty translation.
+    """
+    source, target = (tokenizers.from_state(info.tokenizers[name]) for name in ("source", "target"))
+    lengths, max_length = answers.lengths_of(info, "source"), info.buckets[-1]["target"]
+
+    @tf.function(jit_compile=request.xla)
+    def run(ids, seed):
+        if not request.sample:
+            return decode(models, ids, max_length, options, request.count)
+        sampler = Sampler(seed, request.temperature, request.top_k, request.top_p)
+        return write(models, ids, max_length, sampler, request.count, options.length_ratio)
+
+    seeds = itertools.count(request.seed)
+
+    def answer(texts: Sequence[str]) -> list[Answer]:
+        rows = answers.encode(source, texts, [END])
+        given: list[Answer] = [{} for _ in texts]
+        most = lengths[-1]
+        cut = [np.concatenate([row[: most - 1], [END]]) if len(row) > most else row for row in rows]
+        for chosen, ids in answers.in_batches(cut, lengths):
+            found = run(ids, tf.constant(next(seeds) % 2**31))
+            ids = tf.reshape(found.tokens, [-1, max_length])
+            texts_found = [text.decode("utf-8") for text in target.decode(ids).numpy()]
+            values = zip(found.scores.numpy(), found.log_probabilities.numpy(), strict=True)
+            for place, (index, (scores, totals)) in enumerate(zip(chosen, values, strict=False)):
+                every = [
+                    {
+                        "translation": texts_found[place * request.count + number],
+                        "score": float(scores[number]),
+                        "log_probability": float(totals[number]),
+                    }
+                    for number in range(request.count)
+                    if np.isfinite(scores[number])
+                ]
+                if len(rows[index]) == 1:
+                    every = [{"translation": "", "score": 0.0, "log_probability": 0.0}]
+                given[index] = {**every[0], "cut": len(rows[index]) > most}
+                if request.count > 1:
+                    given[index]["translations"] = every
+        return given
+
+    return answer
+
+
+def log_probabilities(
+    model: EncoderDecoder, examples: Examples, info: DataInfo, sizes: BatchSizes
+) -> Iterator[tuple[int, float, int]]:
+    """Yields index, log probability of the target given the source (nats), and its tokens with END."""
+
+    @tf.function
+    def run(inputs, tokens):
+        steps = tf.nn.log_softmax(model(inputs, training=False))
+        steps = tf.gather(steps, tokens[..., None], batch_dims=2)[..., 0]  # [batch, target]
+        return tf.reduce_sum(tf.where(tokens == PADDING, 0.0, steps), axis=1)
+
+    for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
+        real = int(tf.math.count_nonzero(targets["weights"]))
+        totals = run(inputs, targets["tokens"]).numpy()[:real]
+        counts = tf.math.count_nonzero(targets["tokens"], axis=1).numpy()[:real]
+        indices = targets["indices"].numpy()[:real]
+        yield from zip(map(int, indices), map(float, totals), map(int, counts), strict=True)
 
 
 class Serving(tf.Module):

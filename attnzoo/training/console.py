@@ -97,5 +97,6 @@ def next_commands(folder: Path) -> str:
         "next:\n"
         f"  tensorboard --logdir {folder}    curves, samples, options\n"
         f"  attnzoo eval {folder}            metrics again, or of another --split\n"
+        f"  attnzoo predict {folder} FILE    answers to texts, one a line\n"
         f"  attnzoo export {folder}          a SavedModel that takes raw input"
     )

@@ -12,7 +12,7 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo, DataSplits, Split
 from attnzoo.layers.decoding import Translations
-from attnzoo.tasks import classification, image_classification, scoring, translation
+from attnzoo.tasks import classification, image_classification, scoring, translation, translation_scores
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
@@ -134,3 +134,26 @@ def test_corpus_metrics_compare_translations_with_their_own_references():
     assert "case:lc" in metrics["bleu_signature"]
     assert "tok:none" in metrics["bleu_signature"]
     assert "nc:6" in metrics["chrf_signature"]
+
+
+def test_a_clear_difference_is_significant_and_a_small_one_is_not():
+    generator = np.random.default_rng(3)
+    words = np.array([f"word{number}" for number in range(50)])
+    references = [" ".join(generator.choice(words, 12)) for _ in range(60)]
+
+    def damaged(share):
+        return [
+            " ".join("wrong" if generator.random() < share else word for word in text.split())
+            for text in references
+        ]
+
+    first = damaged(0.2)
+    close = [*first[:-1], references[-1]]
+    systems = [("first", first), ("worse", damaged(0.4)), ("close", close)]
+    found, signature = translation_scores.compare(systems, references, EvalOptions())
+    assert [one.name for one in found] == ["first", "worse", "close"]
+    assert found[0].p_value is None
+    assert found[1].bleu < found[0].bleu - found[0].interval
+    assert found[1].p_value < 0.01
+    assert found[2].p_value > 0.01
+    assert "tok:13a" in signature

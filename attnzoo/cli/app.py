@@ -16,11 +16,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from attnzoo import __version__
+from attnzoo.cli import answers
+from attnzoo.cli.common import RunFolder, Split, print_table, refuse, require_folder
 from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
-
-WIDTH_IN_PIPES = 160
-"""Columns of a table that is not printed to a terminal."""
 
 
 class Kind(str, enum.Enum):
@@ -30,14 +29,6 @@ class Kind(str, enum.Enum):
     DATASETS = "datasets"
     ATTENTION = "attention"
     CONFIGS = "configs"
-
-
-class Split(str, enum.Enum):
-    """Parts of a data set."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
 
 
 app = typer.Typer(
@@ -50,9 +41,9 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Check and show configs without training.")
 app.add_typer(config_app, name="config")
+app.add_typer(answers.app)
 
 ConfigFile = Annotated[Path, typer.Argument(help="Config file.", metavar="CONFIG", show_default=False)]
-RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -71,6 +62,9 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         app(prog_name="attnzoo")
+    except BrokenPipeError:  # who reads the output has seen enough, as `head` does
+        sys.stdout = None
+        sys.exit(0)
     except (UserError, DataWarning) as error:
         for line in str(error).splitlines():
             print(f"attnzoo: error: {line}", file=sys.stderr)
@@ -155,7 +149,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Measure a trained run on a split of its data."""
-    _require_folder(run)
+    require_folder(run)
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import evaluation
@@ -176,7 +170,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a trained run as a SavedModel that takes raw text or image bytes."""
-    _require_folder(run)
+    require_folder(run)
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo.export import export as export_run
@@ -192,7 +186,7 @@ def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.", show_d
     """List what a config can name, or the configs themselves."""
     from attnzoo import catalog
 
-    _print_table(["name", "what it is"], catalog.describe(kind.value))
+    print_table(["name", "what it is"], catalog.describe(kind.value))
 
 
 @config_app.command("check", epilog="Example:  attnzoo config check my.yaml --set train.epochs=3")
@@ -227,38 +221,15 @@ def _steps(text: str | None) -> tuple[int, int] | None:
     start, colon, stop = text.partition(":")
     digits_only = all(part.isascii() and part.isdigit() for part in (start, stop))
     if not (colon and digits_only and int(start) < int(stop)):
-        _refuse(f"--profile {text}: expected two steps START:STOP with START below STOP, such as 10:20")
+        refuse(f"--profile {text}: expected two steps START:STOP with START below STOP, such as 10:20")
     return int(start), int(stop)
-
-
-def _require_folder(run: Path) -> None:
-    if not run.is_dir():
-        _refuse(f"{run}: there is no such run folder, expected one that `attnzoo train` made")
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UserError(message)
 
 
 def _print_metrics(result: dict[str, Any]) -> None:
     rows = [(name, _format(value)) for name, value in result["metrics"].items()]
     print(f"{result['run']}: {result['split']}, {result['examples']} examples, {result['seconds']:.1f} s")
-    _print_table(["metric", "value"], rows)
+    print_table(["metric", "value"], rows)
 
 
 def _format(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _print_table(columns: list[str], rows: list[tuple[str, str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for index, column in enumerate(columns):
-        table.add_column(column, no_wrap=index == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(width=None if sys.stdout.isatty() else WIDTH_IN_PIPES).print(table)

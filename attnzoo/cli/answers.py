@@ -1,0 +1,220 @@
+"""The commands that ask a trained run: predict, score, attend, compare."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from attnzoo.cli.common import RunFolder, Split, print_table, require_folder
+from attnzoo.errors import UserError
+from attnzoo.startup import import_tensorflow
+
+FEW_TEXTS = 64
+"""Fewer texts to predict than these are answered before XLA had compiled anything."""
+SHOWN_TOKENS = 3
+SIGNIFICANT = 0.05
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example:  attnzoo predict runs/translate_dates dates.txt --beams 4 --json")
+def predict(
+    run: RunFolder,
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="Texts, one a line, or .gz; - is standard input.")
+    ] = "-",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a line, with scores or probabilities.")
+    ] = False,
+    beams: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Beams of the search. Default: as the run.", show_default=False),
+    ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, max=64, help="Translations of each text, best first, as JSON.")
+    ] = 1,
+    together_with: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with",
+            metavar="RUN",
+            help="Another run that answers together with the first; may be given more than once.",
+            show_default=False,
+        ),
+    ] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Draw translations, do not search.")] = False,
+    temperature: Annotated[float, typer.Option(min=0.01, max=100.0, help="Of the draw.")] = 1.0,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Draw among so many tokens.", show_default=False)
+    ] = None,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Draw among this share.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the draw.")] = 0,
+) -> None:
+    """Answer new texts: a translation or a label for each line, in order."""
+    folders = [run, *(together_with or [])]
+    for folder in folders:
+        require_folder(folder)
+    from attnzoo.data.text_files import read_lines, read_standard_input
+
+    lines = read_standard_input() if file == "-" else read_lines(file)
+    at_once = 1 if file == "-" and sys.stdin.isatty() else 1024
+    first, rest = _begin(lines, min(at_once, FEW_TEXTS))  # a wrong file is told before TensorFlow
+    with contextlib.redirect_stdout(sys.stderr):
+        import_tensorflow()
+        from attnzoo import prediction
+        from attnzoo.tasks.answers import Request
+
+    request = Request(count, sample, seed, temperature, top_k, top_p, xla=len(first) == FEW_TEXTS)
+    answers = prediction.predict(folders, itertools.chain(first, rest), request, beams, at_once)
+    cut = _print_answers(answers, as_json or count > 1)
+    if cut:
+        from attnzoo.training.console import warn
+
+        warn(
+            f"{len(cut)} text(s) are longer than the longest in training and were cut; "
+            f"the first in line {cut[0]}."
+        )
+
+
+def _begin(
+    lines: Iterator[tuple[int, str]], count: int
+) -> tuple[list[tuple[int, str]], Iterator[tuple[int, str]]]:
+    """Returns the first lines and an iterator over the others; a line that is bad is an error of the others.
+
+    Raises:
+        UserError: there is no good line before it.
+    """
+    first: list[tuple[int, str]] = []
+    try:
+        for line in itertools.islice(lines, count):
+            first.append(line)
+    except UserError as error:
+        if not first:
+            raise
+        return first, _fail(error)
+    return first, lines
+
+
+def _fail(error: UserError) -> Iterator[tuple[int, str]]:
+    raise error
+    yield
+
+
+def _print_answers(answers: Iterable[dict[str, Any]], as_json: bool) -> list[int]:
+    """Prints a line an answer; returns the numbers of the lines whose text was cut."""
+    cut = []
+    for number, answer in enumerate(answers, 1):
+        if answer["cut"]:
+            cut.append(number)
+        if as_json:
+            text = json.dumps(answer, ensure_ascii=False)
+        elif "translation" in answer:
+            text = " ".join(answer["translation"].splitlines())
+        else:
+            text = f"{answer['label']}\t{answer['probability']:.4f}"
+        print(text, flush=True)
+    return cut
+
+
+@app.command(epilog="Example:  attnzoo score runs/translate_dates dates.txt iso.txt")
+def score(
+    run: RunFolder,
+    source: Annotated[Path, typer.Argument(help="Texts, one a line.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="A translation of each.", show_default=False)],
+) -> None:
+    """Print the log probability (nats) and the tokens of each given translation, as JSON lines."""
+    require_folder(run)
+    with contextlib.redirect_stdout(sys.stderr):
+        import_tensorflow()
+        from attnzoo import prediction
+
+        found = list(prediction.score(run, source, target))
+    for answer in found:
+        print(json.dumps(answer))
+
+
+@app.command(epilog='Example:  attnzoo attend runs/translate_dates "Saturday, 3 May 1980"')
+def attend(
+    run: RunFolder,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Texts to translate. Default: the first of the test split.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the pictures. Default: attention/ in the run.", show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a text with all weights; no pictures.")
+    ] = False,
+    beams: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Beams of the search. Default: as the run.", show_default=False),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Examples where no text is given.")] = 5,
+) -> None:
+    """Show where each token of a translation attended: in words, as pictures and as JSON."""
+    require_folder(run)
+    with contextlib.redirect_stdout(sys.stderr):
+        import_tensorflow()
+        from attnzoo import explain
+
+        found = explain.align(run, texts or (), beams, count)
+    if as_json:
+        for alignment in found:
+            print(alignment.to_json())
+        return
+    folder = out or run / "attention"
+    for number, alignment in enumerate(found, 1):
+        path = folder / f"{number}.png"
+        explain.draw(alignment, path)
+        _print_alignment(alignment)
+        print(f"  {path}\n")
+
+
+def _print_alignment(alignment: Any) -> None:
+    """Prints a line a token of the translation, with the source tokens that it attended to most."""
+    print(f"{alignment.source}  ->  {alignment.translation}")
+    for token, row in zip(alignment.target_tokens, alignment.weights, strict=True):
+        most = row.argsort()[::-1][:SHOWN_TOKENS]
+        looked = "  ".join(f"{alignment.source_tokens[place]!r} {row[place]:.0%}" for place in most)
+        print(f"    {token!r:12} <- {looked}")
+
+
+@app.command(epilog="Example:  attnzoo compare runs/one runs/other")
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Two or more runs.", metavar="RUN...", show_default=False)
+    ],
+    split: Annotated[Split, typer.Option(help="Part of the data.")] = Split.TEST,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Say whether the BLEU of runs differs from that of the first by more than chance."""
+    for run in runs:
+        require_folder(run)
+    with contextlib.redirect_stdout(sys.stderr):
+        import_tensorflow()
+        from attnzoo import comparison
+
+        found, signature = comparison.compare(runs, split.value)
+    if as_json:
+        print(json.dumps({"signature": signature, "runs": [vars(one) for one in found]}))
+        return
+    rows = [
+        (
+            one.name,
+            f"{one.bleu:.2f} \u00b1 {one.interval:.2f}",
+            "" if one.p_value is None else f"{one.bleu - found[0].bleu:+.2f}",
+            "" if one.p_value is None else f"{one.p_value:.3f}" + (" *" if one.p_value < SIGNIFICANT else ""),
+        )
+        for one in found
+    ]
+    print_table(["run", "BLEU, 95 % interval", "to the first", "p"], rows)
+    print(f"{signature}; paired bootstrap; * is significant at {SIGNIFICANT:.0%}")

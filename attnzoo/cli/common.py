@@ -1,0 +1,53 @@
+"""What the commands share: arguments, refusals, tables."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from attnzoo.errors import UserError
+
+WIDTH_IN_PIPES = 160
+"""Columns of a table that is not printed to a terminal."""
+
+
+class Split(str, enum.Enum):
+    """Parts of a data set."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]
+
+
+def require_folder(run: Path) -> None:
+    """Refuses a run folder that is not there."""
+    if not run.is_dir():
+        refuse(f"{run}: there is no such run folder, expected one that `attnzoo train` made")
+
+
+def refuse(message: str) -> NoReturn:
+    """Ends the command with one line."""
+    raise UserError(message)
+
+
+def print_table(columns: list[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table; in pipes it is wide."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(width=None if sys.stdout.isatty() else WIDTH_IN_PIPES).print(table)

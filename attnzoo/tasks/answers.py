@@ -1,0 +1,71 @@
+"""What tasks share that answer texts: requests, and texts of any length in batches of few shapes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.data.tokenizers import Tokenizer
+from attnzoo.info import PADDING, DataInfo
+
+BATCH_SIZE = 32
+MOST_SHAPES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """How texts are to be answered.
+
+    Attributes:
+        count: answers for each text, where a task has more than one; best first.
+        sample: draw translations instead of searching for the best.
+        seed: of the draw.
+        temperature, top_k, top_p: see `layers.decoding.Sampler`.
+        xla: compile what runs often; it takes seconds for each shape.
+    """
+
+    count: int = 1
+    sample: bool = False
+    seed: int = 0
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    xla: bool = True
+
+
+def lengths_of(info: DataInfo, feature: str) -> list[int]:
+    """Returns the few lengths that texts are padded to, shortest first; the last is the longest bucket."""
+    lengths = sorted({bucket[feature] for bucket in info.buckets})
+    step = 1 + (len(lengths) - 1) // MOST_SHAPES
+    return lengths[(len(lengths) - 1) % step :: step]
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str], ends: Sequence[int] = ()) -> list[np.ndarray]:
+    """Returns the token ids <int32>[time] of each text, and behind them `ends`."""
+    encoded = tokenizer.encode(tf.constant([text.encode("utf-8") for text in texts], tf.string))
+    rows = np.split(encoded.flat_values.numpy(), np.cumsum(encoded.row_lengths().numpy())[:-1])
+    return [np.concatenate([row, np.asarray(ends, np.int32)]).astype(np.int32) for row in rows]
+
+
+def in_batches(
+    rows: Sequence[np.ndarray], lengths: Sequence[int], size: int = BATCH_SIZE
+) -> Iterator[tuple[list[int], tf.Tensor]]:
+    """Yields indices and <int32>[size, length] of rows of like lengths; rows that are missing are padding.
+
+    Args:
+        rows: token ids <int32>[time], none longer than the last of `lengths`.
+        lengths: what rows are padded to.
+        size: rows of every batch.
+    """
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        longest = len(rows[chosen[-1]])
+        length = next(length for length in lengths if length >= longest)
+        batch = np.full((size, length), PADDING, np.int32)
+        for place, index in enumerate(chosen):
+            batch[place, : len(rows[index])] = rows[index]
+        yield chosen, tf.constant(batch)
