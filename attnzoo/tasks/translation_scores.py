@@ -90,11 +90,10 @@ def compare(
     test = PairedTest(list(systems), {"BLEU": metric}, None, test_type="bs", n_samples=RESAMPLES)
     signatures, columns = test()
     results: list[Any] = columns["BLEU"]
-    compared = [
-        # The test takes a difference of 0 in every resample for a rare one.
-        Comparison(
-            name, result.score, result.ci, result.p_value if texts != systems[0][1] or not number else 1.0
-        )
-        for number, ((name, texts), result) in enumerate(zip(systems, results, strict=True))
-    ]
+    compared = []
+    for (name, texts), result in zip(systems, results, strict=True):
+        p_value = result.p_value
+        if p_value is not None and texts == systems[0][1]:
+            p_value = 1.0  # The test takes a difference of 0 in every resample for a rare one.
+        compared.append(Comparison(name, result.score, result.ci, p_value))
     return compared, str(next(iter(signatures.values())))
