@@ -10,7 +10,7 @@ import tensorflow as tf
 from attnzoo.attention import kernel, masks
 from attnzoo.attention.dropout import check_rate, drop, next_seed
 from attnzoo.attention.reference import allowed_pairs, attention_scores, masked_softmax
-from attnzoo.attention.terms import Segments, length, pair_of_segments
+from attnzoo.attention.terms import Segments, length, pair_of_segments, repeat_heads
 
 Position: TypeAlias = int | tf.Tensor
 """Place in a sequence, an integer or <int>[]."""
@@ -182,7 +182,7 @@ class AttentionLayer(keras.layers.Layer):
             )
             scores = masked_softmax(self.logits(projected, key), allowed)
         weights = tf.cast(scores if seed is None else drop(scores, rate, seed), value.dtype)
-        value = tf.repeat(value, weights.shape[1] // value.shape[1], axis=1)
+        value = repeat_heads(value, weights.shape[1])
         output = self.project_output(tf.einsum("bhqk,bhkd->bhqd", weights, value))  # [batch, query, units]
         return (output, scores) if return_attention_scores else output
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from attnzoo.attention import masks
 from attnzoo.attention.dropout import drop
-from attnzoo.attention.terms import Inputs, Options, length, prepare
+from attnzoo.attention.terms import Inputs, Options, length, prepare, repeat_heads
 
 
 def masked_softmax(scores: tf.Tensor, allowed: tf.Tensor | None = None) -> tf.Tensor:
@@ -82,7 +82,7 @@ def _scores(inputs: Inputs, options: Options, rows: tf.Tensor | None = None) -> 
         return tensor if rows is None or tensor is None else tf.gather(tensor, rows, axis=axis)
 
     query, key = tf.cast(chosen(inputs.query, 2), dtype), tf.cast(inputs.key, dtype)
-    key = tf.repeat(key, query.shape[1] // key.shape[1], axis=1)
+    key = repeat_heads(key, query.shape[1])
     logits = tf.einsum("bhqd,bhkd->bhqk", query, key) * options.scale  # [batch, heads, row, key]
     finite = None
     if inputs.bias is not None:
@@ -123,7 +123,7 @@ def compute(inputs: Inputs, options: Options) -> tuple[tf.Tensor, tf.Tensor]:
     if inputs.words is not None:
         weights = drop(weights, options.dropout, inputs.words)
     value = tf.cast(inputs.value, weights.dtype)
-    value = tf.repeat(value, inputs.query.shape[1] // value.shape[1], axis=1)
+    value = repeat_heads(value, inputs.query.shape[1])
     output = tf.cast(tf.einsum("bhqk,bhkd->bhqd", weights, value), inputs.value.dtype)
     if allowed is None:
         return output, tf.reduce_logsumexp(logits, axis=-1)

@@ -15,6 +15,13 @@ Segments: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
 """Numbers of packed sequences, <int>[batch, time], or one tensor for the queries and one for the keys."""
 
 
+def repeat_heads(tensor: tf.Tensor, heads: int) -> tf.Tensor:
+    """Returns <float>[batch, heads, ...] of [batch, key_heads, ...], each head as often as it is shared."""
+    shared = heads // tensor.shape[1]
+    # Not even once: the gradient of a repetition in a loop has no shape that XLA knows.
+    return tensor if shared == 1 else tf.repeat(tensor, shared, axis=1)
+
+
 class Options(NamedTuple):
     """What is known when the program is traced."""
 

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from attnzoo.layers.dropout import Dropout
-from attnzoo.layers.embedding import TokenEmbedding
 from attnzoo.layers.position import SinusoidalPosition
+from attnzoo.layers.sequence_to_sequence import SequenceToSequence
 from attnzoo.layers.transformer import DecoderBlock, EncoderBlock
 
 Caches = list[Any]
@@ -17,7 +17,7 @@ Caches = list[Any]
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class EncoderDecoder(keras.Model):
+class EncoderDecoder(SequenceToSequence):
     """Translates token ids into logits of the next target token.
 
     Args:
@@ -34,9 +34,7 @@ class EncoderDecoder(keras.Model):
         share_embeddings: one table for source and target (one vocabulary).
         tie_output: the target table also gives the output logits.
 
-    Reference:
-        Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; sharing of the three tables: Press & Wolf 2017,
-        https://arxiv.org/abs/1608.05859
+    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
     """
 
     def __init__(
@@ -56,16 +54,7 @@ class EncoderDecoder(keras.Model):
         tie_output: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if share_embeddings and source_vocabulary != target_vocabulary:
-            raise ValueError(
-                "share_embeddings needs one vocabulary for source and target; received "
-                f"{source_vocabulary} and {target_vocabulary} token ids. Set data.shared_vocabulary: true."
-            )
-        self.options = {
-            "source_vocabulary": source_vocabulary,
-            "target_vocabulary": target_vocabulary,
-            "units": units,
+        options: dict[str, Any] = {
             "num_encoder_layers": num_encoder_layers,
             "num_decoder_layers": num_decoder_layers,
             "feed_forward_units": feed_forward_units,
@@ -73,9 +62,17 @@ class EncoderDecoder(keras.Model):
             "dropout": dropout,
             "feed_forward_dropout": feed_forward_dropout,
             "norm": norm,
-            "share_embeddings": share_embeddings,
-            "tie_output": tie_output,
         }
+        super().__init__(
+            options,
+            source_vocabulary,
+            target_vocabulary,
+            units,
+            scale=True,
+            share_embeddings=share_embeddings,
+            tie_output=tie_output,
+            **kwargs,
+        )
         block: dict[str, Any] = {
             "units": units,
             "attention": attention,
@@ -84,55 +81,15 @@ class EncoderDecoder(keras.Model):
             "feed_forward_dropout": feed_forward_dropout,
             "norm": norm,
         }
-        self.source_embedding = TokenEmbedding(source_vocabulary, units, scale=True, name="source_embedding")
-        self.target_embedding = (
-            self.source_embedding
-            if share_embeddings
-            else TokenEmbedding(target_vocabulary, units, scale=True, name="target_embedding")
-        )
         self.position = SinusoidalPosition(name="position")
         self.dropout = Dropout(dropout, name="dropout")
         self.encoder = [EncoderBlock(**block, name=f"encoder_{i}") for i in range(num_encoder_layers)]
         self.decoder = [DecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)]
         self.encoder_norm = keras.layers.LayerNormalization(name="encoder_norm") if norm == "pre" else None
         self.decoder_norm = keras.layers.LayerNormalization(name="decoder_norm") if norm == "pre" else None
-        self.output_layer = (
-            None if tie_output else keras.layers.Dense(target_vocabulary, dtype="float32", name="output")
-        )
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None):
-        """Gives the logits of every target position.
-
-        Args:
-            inputs: `source` <int32>[batch, source] and `target` <int32>[batch, target], which begins with
-                START; 0 is padding.
-            training: whether dropout is on.
-
-        Returns:
-            <float32>[batch, target, target_vocabulary].
-        """
-        return self._logits(self._decode(inputs, training))
-
-    def hidden_and_table(self, inputs: dict[str, Any], training: bool | None = None):
-        """Gives the two factors of the logits, for a loss that does not need them all at once.
-
-        Args:
-            inputs: those of the call.
-            training: whether dropout is on.
-
-        Returns:
-            Hidden <float>[batch, target, width] and table <float32>[target_vocabulary, width]: the logits
-            are their products. A bias of the output is one more column, that of `hidden` being 1.
-        """
-        hidden = self._decode(inputs, training)
-        if self.output_layer is None:
-            return hidden, tf.convert_to_tensor(self.target_embedding.embeddings)
-        kernel, bias = (tf.convert_to_tensor(weight) for weight in self.output_layer.weights)
-        ones = tf.ones_like(hidden[..., :1])
-        return tf.concat([hidden, ones], -1), tf.concat([tf.transpose(kernel), bias[:, None]], axis=1)
-
-    def _decode(self, inputs: dict[str, Any], training: bool | None):
-        """Returns what the output projection sees of every target position."""
+    def decode_all(self, inputs: dict[str, Any], training: bool | None):
+        """Returns what the output projection sees of every target position, <float>[batch, target, units]."""
         encoded, source_mask = self.encode(inputs["source"], training=training)
         hidden = self.dropout(self.position(self.target_embedding(inputs["target"])), training=training)
         for block in self.decoder:
@@ -180,13 +137,4 @@ class EncoderDecoder(keras.Model):
             )
             new_caches.append(cache)
         hidden = hidden if self.decoder_norm is None else self.decoder_norm(hidden)
-        return self._logits(hidden), new_caches, tf.reduce_mean(scores, axis=1)
-
-    def _logits(self, hidden):
-        return (
-            self.target_embedding.logits(hidden) if self.output_layer is None else self.output_layer(hidden)
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return {**super().get_config(), **self.options}
+        return self.logits(hidden), new_caches, tf.reduce_mean(scores, axis=1)

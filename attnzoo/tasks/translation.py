@@ -17,7 +17,7 @@ from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import END, PADDING, DataInfo
 from attnzoo.layers.beam_search import Ranking, beam_search
 from attnzoo.layers.decoding import Decoder, Sampler, Translations, write
-from attnzoo.layers.encoder_decoder import EncoderDecoder
+from attnzoo.layers.sequence_to_sequence import SequenceToSequence
 from attnzoo.layers.vocabulary_loss import vocabulary_loss
 from attnzoo.tasks import answers, translation_scores
 from attnzoo.tasks.answers import Request
@@ -31,7 +31,7 @@ Predict = Callable[[dict[str, tf.Tensor]], Translations]
 
 
 def sums(
-    model: EncoderDecoder,
+    model: SequenceToSequence,
     inputs: dict[str, tf.Tensor],
     targets: dict[str, tf.Tensor],
     training: bool,
@@ -182,7 +182,7 @@ def answerer(
 
 
 def log_probabilities(
-    model: EncoderDecoder, examples: Examples, info: DataInfo, sizes: BatchSizes
+    model: SequenceToSequence, examples: Examples, info: DataInfo, sizes: BatchSizes
 ) -> Iterator[tuple[int, float, int]]:
     """Yields index, log probability of the target given the source (nats), and its tokens with END."""
 

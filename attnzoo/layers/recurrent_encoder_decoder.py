@@ -1,0 +1,212 @@
+"""The recurrent encoder-decoder with attention."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from attnzoo import attention as attention_layers
+from attnzoo.attention.base import Memory
+from attnzoo.attention.options import across
+from attnzoo.layers.dropout import Dropout
+from attnzoo.layers.sequence_to_sequence import SequenceToSequence
+
+Cell = Literal["gru", "lstm"]
+CELLS = {
+    "gru": (keras.layers.GRUCell, keras.layers.GRU, 1),
+    "lstm": (keras.layers.LSTMCell, keras.layers.LSTM, 2),
+}
+"""Cell, layer and number of state vectors."""
+
+
+class Encoded(NamedTuple):
+    """What the encoder makes of a source.
+
+    Attributes:
+        memory: key and value of the attention, each <float>[batch, heads, source, dim].
+        states: first state vectors of the decoder, each <float>[batch, units].
+    """
+
+    memory: Memory
+    states: list[tf.Tensor]
+
+
+class RecurrentCaches(NamedTuple):
+    """What the decoder keeps between two steps.
+
+    Attributes:
+        states: state vectors of its layers, each <float>[batch, lanes, units].
+        fed: the attentional vector of the step before, <float>[batch, lanes, units].
+        memory: that of `Encoded`.
+    """
+
+    states: list[tf.Tensor]
+    fed: tf.Tensor
+    memory: Memory
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class RecurrentEncoderDecoder(SequenceToSequence):
+    """Translates token ids into logits of the next target token, one position after another.
+
+        s_t = cell([embedding of y_{t-1}; h_{t-1}], s_{t-1})      c_t = attention(s_t, encoded source)
+        h_t = tanh(W [c_t; s_t])                                  logits of y_t = E h_t
+
+    The encoder reads the source in both directions. The first state of the decoder is tanh(V mean of the
+    encoded source).
+
+    Args:
+        source_vocabulary: number of source token ids.
+        target_vocabulary: number of target token ids.
+        units: model width, even.
+        num_encoder_layers: bidirectional layers that read the source.
+        num_decoder_layers: layers that write the target.
+        attention: options of the attention, as a dict with `name`: "additive" is Bahdanau's, "dot_product"
+            Luong's.
+        cell: "gru" or "lstm".
+        input_feeding: whether h_{t-1} enters the cell; without it only y_{t-1} does.
+        dropout: share of embeddings, of encoder outputs and of h dropped, 0 to 1.
+        share_embeddings: one table for source and target (one vocabulary).
+        tie_output: the target table also gives the output logits.
+        **kwargs: arguments of `keras.Model`.
+
+    Raises:
+        ValueError: `units` is odd; a shared table of two vocabularies.
+
+    Reference: Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473; input feeding: Luong et al. 2015,
+        https://arxiv.org/abs/1508.04025
+    """
+
+    def __init__(
+        self,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        *,
+        units: int,
+        num_encoder_layers: int,
+        num_decoder_layers: int,
+        attention: dict[str, Any],
+        cell: Cell = "gru",
+        input_feeding: bool = True,
+        dropout: float = 0.0,
+        share_embeddings: bool = False,
+        tie_output: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        if units % 2:
+            raise ValueError(
+                f"`units` must be even: half of them for each direction. Received: units={units}"
+            )
+        options: dict[str, Any] = {
+            "num_encoder_layers": num_encoder_layers,
+            "num_decoder_layers": num_decoder_layers,
+            "attention": attention,
+            "cell": cell,
+            "input_feeding": input_feeding,
+            "dropout": dropout,
+        }
+        super().__init__(
+            options,
+            source_vocabulary,
+            target_vocabulary,
+            units,
+            scale=True,
+            share_embeddings=share_embeddings,
+            tie_output=tie_output,
+            **kwargs,
+        )
+        self.units, self.input_feeding = units, input_feeding
+        cell_class, layer_class, num_states = CELLS[cell]
+        self.dropout = Dropout(dropout, name="dropout")
+        self.encoder = [
+            keras.layers.Bidirectional(
+                layer_class(units // 2, return_sequences=True, name="recurrent"), name=f"encoder_{number}"
+            )
+            for number in range(num_encoder_layers)
+        ]
+        self.first_states = keras.layers.Dense(
+            num_decoder_layers * num_states * units, activation="tanh", name="first_states"
+        )
+        self.decoder = [cell_class(units, name=f"decoder_{number}") for number in range(num_decoder_layers)]
+        self.num_states = num_states
+        self.attention = attention_layers.build(across(attention), units, name="attention")
+        self.combine = keras.layers.Dense(units, activation="tanh", name="combine")
+
+    def decode_all(self, inputs: dict[str, Any], training: bool | None):
+        """Returns h of every target position, <float>[batch, target, units]."""
+        encoded, source_mask = self.encode(inputs["source"], training=training)
+        embedded = self.dropout(self.target_embedding(inputs["target"]), training=training)
+        by_time = tf.transpose(embedded, [1, 0, 2])[:, :, None]  # [target, batch, 1, units]
+        time = keras.ops.shape(by_time)[0]
+        caches = self.start(encoded, 1, time)
+
+        def advance(position, states, fed, outputs):
+            now = RecurrentCaches(states, fed, caches.memory)
+            after, _ = self._advance(by_time[position], now, source_mask, training)
+            return position + 1, after.states, after.fed, outputs.write(position, after.fed[:, 0])
+
+        outputs = tf.TensorArray(embedded.dtype, time, element_shape=embedded[:, 0].shape)
+        *_, outputs = tf.while_loop(
+            lambda position, *_: position < time,
+            advance,
+            (tf.constant(0), caches.states, caches.fed, outputs),
+            maximum_iterations=time,
+        )
+        return self.dropout(tf.transpose(outputs.stack(), [1, 0, 2]), training=training)
+
+    def encode(self, source, training: bool | None = None):
+        """Reads <int32>[batch, source].
+
+        Returns:
+            An `Encoded` and the mask <bool>[batch, source], True where there is a token.
+        """
+        source_mask = self.source_embedding.padding_mask(source)
+        hidden = self.dropout(self.source_embedding(source), training=training)
+        for layer in self.encoder:
+            hidden = self.dropout(layer(hidden, mask=source_mask), training=training)
+        weights = tf.cast(source_mask, hidden.dtype)[..., None]
+        mean = tf.math.divide_no_nan(tf.reduce_sum(hidden * weights, 1), tf.reduce_sum(weights, 1))
+        states = tf.split(self.first_states(mean), len(self.decoder) * self.num_states, axis=-1)
+        return Encoded(self.attention.project_memory(hidden, hidden), states), source_mask
+
+    def start(self, encoded: Encoded, lanes: int, max_length: int) -> RecurrentCaches:
+        """Returns the caches for writing `lanes` targets for each source."""
+        states = [tf.repeat(state[:, None], lanes, axis=1) for state in encoded.states]
+        return RecurrentCaches(states, tf.zeros_like(states[0]), encoded.memory)
+
+    def step(self, tokens, caches: RecurrentCaches, position, lineage, source_mask):
+        """Decodes one position of every lane; arguments and results are those of `EncoderDecoder.step`."""
+        if lineage is not None:
+            lanes = tf.gather(lineage, tf.maximum(position - 1, 0), axis=2)  # where the step before was
+            caches = caches._replace(
+                states=[tf.gather(state, lanes, batch_dims=1) for state in caches.states],
+                fed=tf.gather(caches.fed, lanes, batch_dims=1),
+            )
+        caches, scores = self._advance(self.target_embedding(tokens), caches, source_mask, False, True)
+        return self.logits(caches.fed), caches, tf.reduce_mean(scores, axis=1)
+
+    def _advance(self, embedded, caches: RecurrentCaches, source_mask, training, with_scores: bool = False):
+        """Returns the caches of the next step, and the scores <float32>[batch, heads, lanes, source]."""
+        hidden = tf.concat([embedded, caches.fed], axis=-1) if self.input_feeding else embedded
+        batch, lanes, width = keras.ops.shape(hidden)
+        hidden = keras.ops.reshape(hidden, [batch * lanes, width])
+        states = [keras.ops.reshape(state, [batch * lanes, self.units]) for state in caches.states]
+        new_states: list[tf.Tensor] = []
+        for number, cell in enumerate(self.decoder):
+            own = states[number * self.num_states : (number + 1) * self.num_states]
+            hidden, new = cell(hidden, own)
+            new_states += new if isinstance(new, (list, tuple)) else [new]
+        hidden = keras.ops.reshape(hidden, [batch, lanes, self.units])
+        context = self.attention.attend(
+            hidden,
+            caches.memory,
+            padding_mask=source_mask,
+            training=training,
+            return_attention_scores=with_scores,
+        )
+        context, scores = context if with_scores else (context, None)
+        fed = self.combine(tf.concat([context, hidden], axis=-1))
+        new_states = [keras.ops.reshape(state, [batch, lanes, self.units]) for state in new_states]
+        return RecurrentCaches(new_states, fed, caches.memory), scores

@@ -1,0 +1,113 @@
+"""What translation models share: embeddings, output projection and the factors of the logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from attnzoo.layers.embedding import TokenEmbedding
+
+
+class SequenceToSequence(keras.Model):
+    """Base of the models that translate token ids into logits of the next target token.
+
+    A subclass gives `decode_all`, and for writing `encode`, `start` and `step`; see `EncoderDecoder`.
+
+    Args:
+        options: the subclass's arguments, for `get_config`.
+        source_vocabulary: number of source token ids.
+        target_vocabulary: number of target token ids.
+        units: model width.
+        scale: whether embeddings are multiplied by sqrt(units).
+        share_embeddings: one table for source and target (one vocabulary).
+        tie_output: the target table also gives the output logits.
+        **kwargs: arguments of `keras.Model`.
+
+    Raises:
+        ValueError: a shared table of two vocabularies.
+
+    Reference: sharing of the three tables: Press & Wolf 2017, https://arxiv.org/abs/1608.05859
+    """
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        source_vocabulary: int,
+        target_vocabulary: int,
+        units: int,
+        *,
+        scale: bool,
+        share_embeddings: bool,
+        tie_output: bool,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if share_embeddings and source_vocabulary != target_vocabulary:
+            raise ValueError(
+                "share_embeddings needs one vocabulary for source and target; received "
+                f"{source_vocabulary} and {target_vocabulary} token ids. Set data.shared_vocabulary: true."
+            )
+        self.options = {
+            **options,
+            "source_vocabulary": source_vocabulary,
+            "target_vocabulary": target_vocabulary,
+            "units": units,
+            "share_embeddings": share_embeddings,
+            "tie_output": tie_output,
+        }
+        self.source_embedding = TokenEmbedding(source_vocabulary, units, scale, name="source_embedding")
+        self.target_embedding = (
+            self.source_embedding
+            if share_embeddings
+            else TokenEmbedding(target_vocabulary, units, scale, name="target_embedding")
+        )
+        self.output_layer = (
+            None if tie_output else keras.layers.Dense(target_vocabulary, dtype="float32", name="output")
+        )
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None):
+        """Gives the logits of every target position.
+
+        Args:
+            inputs: `source` <int32>[batch, source] and `target` <int32>[batch, target], which begins with
+                START; 0 is padding.
+            training: whether dropout is on.
+
+        Returns:
+            <float32>[batch, target, target_vocabulary].
+        """
+        return self.logits(self.decode_all(inputs, training))
+
+    def hidden_and_table(self, inputs: dict[str, Any], training: bool | None = None):
+        """Gives the two factors of the logits, for a loss that does not need them all at once.
+
+        Args:
+            inputs: those of the call.
+            training: whether dropout is on.
+
+        Returns:
+            Hidden <float>[batch, target, width] and table <float32>[target_vocabulary, width]: the logits
+            are their products. A bias of the output is one more column, that of `hidden` being 1.
+        """
+        hidden = self.decode_all(inputs, training)
+        if self.output_layer is None:
+            return hidden, tf.convert_to_tensor(self.target_embedding.embeddings)
+        kernel, bias = (tf.convert_to_tensor(weight) for weight in self.output_layer.weights)
+        ones = tf.ones_like(hidden[..., :1])
+        return tf.concat([hidden, ones], -1), tf.concat([tf.transpose(kernel), bias[:, None]], axis=1)
+
+    def decode_all(self, inputs: dict[str, Any], training: bool | None):
+        """Returns what the output projection sees of every target position, <float>[batch, target, units]."""
+        raise NotImplementedError
+
+    def logits(self, hidden):
+        """Returns <float32>[batch, time, target_vocabulary] of <float>[batch, time, units]."""
+        return (
+            self.target_embedding.logits(hidden) if self.output_layer is None else self.output_layer(hidden)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), **self.options}

@@ -1,0 +1,78 @@
+"""The recurrent encoder-decoder: steps equal the call, in any lane, and it learns."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo.info import PADDING, START
+from attnzoo.layers.beam_search import beam_search
+from attnzoo.layers.recurrent_encoder_decoder import RecurrentEncoderDecoder
+
+SOURCE = tf.constant([[5, 6, 7, 3, 0], [8, 3, 0, 0, 0], [9, 10, 4, 5, 3]])
+TARGET = tf.constant([[2, 4, 5, 6], [2, 7, 8, 0], [2, 11, 12, 4]])
+
+
+def built(attention="additive", seed=3, **options):
+    keras.utils.set_random_seed(seed)
+    model = RecurrentEncoderDecoder(
+        11, 13, units=8, num_encoder_layers=1, num_decoder_layers=2, attention={"name": attention}, **options
+    )
+    model({"source": SOURCE, "target": TARGET})
+    return model
+
+
+@pytest.mark.parametrize("input_feeding", [True, False])
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("attention", ["additive", "dot_product", "multi_head"])
+def test_steps_equal_the_call(attention, cell, input_feeding):
+    model = built(attention, cell=cell, input_feeding=input_feeding)
+    expected = model({"source": SOURCE, "target": TARGET})
+    encoded, mask = model.encode(SOURCE)
+    caches = model.start(encoded, 1, 4)
+    for position in range(4):
+        logits, caches, attended = model.step(TARGET[:, position, None], caches, position, None, mask)
+        np.testing.assert_allclose(logits[:, 0], expected[:, position], atol=1e-5)
+        np.testing.assert_allclose(tf.reduce_sum(attended, -1), 1.0, atol=1e-5)
+
+
+def test_the_compiled_call_is_the_same():
+    model = built()
+    inputs = {"source": SOURCE, "target": TARGET}
+    np.testing.assert_allclose(tf.function(model, jit_compile=True)(inputs), model(inputs), atol=1e-5)
+
+
+def test_padding_of_the_source_changes_nothing():
+    model = built()
+    longer = tf.pad(SOURCE, [[0, 0], [0, 3]])
+    expected = model({"source": SOURCE, "target": TARGET})
+    np.testing.assert_allclose(model({"source": longer, "target": TARGET}), expected, atol=1e-5)
+
+
+def test_a_search_follows_its_targets_through_the_lanes():
+    model = built(cell="lstm")
+    found = beam_search([model], SOURCE, 9, beams=4)
+    tokens = found.tokens[:, 0]
+    target = tf.concat([tf.fill([3, 1], START), tokens[:, :-1]], axis=1)
+    steps = tf.nn.log_softmax(model({"source": SOURCE, "target": target}))
+    steps = tf.gather(steps, tokens[..., None], batch_dims=2)[..., 0]
+    total = tf.reduce_sum(tf.where(tokens == PADDING, 0.0, steps), axis=1)
+    np.testing.assert_allclose(found.log_probabilities[:, 0], total, rtol=1e-4)
+
+
+def test_it_learns_to_copy():
+    model = built(seed=1, tie_output=False)
+    generator = np.random.default_rng(0)
+    source = generator.integers(4, 11, (64, 3)).astype(np.int32)
+    inputs = {"source": source, "target": np.concatenate([np.full((64, 1), START), source[:, :-1]], 1)}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.02), loss, jit_compile=True)
+    history = model.fit(inputs, source, batch_size=64, epochs=60, verbose=0).history["loss"]
+    assert history[-1] < 0.5 * history[0]
+
+
+def test_odd_units_are_refused():
+    with pytest.raises(ValueError, match="units=7"):
+        RecurrentEncoderDecoder(
+            5, 5, units=7, num_encoder_layers=1, num_decoder_layers=1, attention={"name": "additive"}
+        )
