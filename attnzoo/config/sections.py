@@ -126,6 +126,10 @@ class TrainOptions(Section):
         None, description="Gradients with a larger global norm are scaled down to it."
     )
     label_smoothing: Rate = Field(0.0, description="Probability spread over all classes, 0 to 1.")
+    init_from: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Finished run whose vocabulary, and weights where they fit, the training starts with.",
+    )
     ema: Rate = Field(
         0.0, description="Decay of the moving average of weights, 0 = off; evaluated instead of the weights."
     )
@@ -149,12 +153,13 @@ class EvalOptions(Section):
     every: PositiveInt | None = Field(
         None, description="Optimizer steps between two evaluations. Default: every epoch."
     )
-    weights: Literal["best", "last", "average"] = Field(
+    weights: Literal["best", "last", "average", "average_best"] = Field(
         "best",
-        description="Weights of the finished run: best on validation, last, or the mean of the last ones.",
+        description="Weights of the finished run: best on validation, last, or the mean of the last or of "
+        "the best ones.",
     )
     average: PositiveInt = Field(
-        5, description="Number of evaluations whose weights are averaged (weights: average)."
+        5, description="Number of evaluations whose weights are averaged (average, average_best)."
     )
     batch_size: PositiveInt | None = Field(None, description="Examples a batch. Default: as in training.")
     decode: Literal["final", "every"] = Field(

@@ -8,12 +8,14 @@ import itertools
 import math
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from attnzoo.config.sections import DataOptions, FileOptions, ImageOptions, TextOptions
 from attnzoo.data import image as image_ops
 from attnzoo.data import overlap, tokenizers
+from attnzoo.errors import UserError
 from attnzoo.info import (
     END,
     IMAGE_CLASSIFICATION,
@@ -86,7 +88,12 @@ def carve_validation(splits: DataSplits, fraction: float, seed: int) -> DataSpli
     )
 
 
-def learn(splits: DataSplits, options: DataOptions, task: str) -> tuple[DataInfo, dict[str, Examples]]:
+def learn(
+    splits: DataSplits,
+    options: DataOptions,
+    task: str,
+    learned: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[DataInfo, dict[str, Examples]]:
     """Learns vocabularies, buckets and pixel statistics from train, and encodes every split.
 
     Every image is decoded once where that takes no minutes: a damaged one is told now, not after hours. Warns
@@ -96,6 +103,7 @@ def learn(splits: DataSplits, options: DataOptions, task: str) -> tuple[DataInfo
         splits: raw examples; validation is there.
         options: the data section of the config.
         task: a task name of `attnzoo.info`.
+        learned: states of tokenizers to take instead of learning them, by text feature.
 
     Returns:
         What the model has to know, and the encoded split of every name.
@@ -110,7 +118,7 @@ def learn(splits: DataSplits, options: DataOptions, task: str) -> tuple[DataInfo
     if task == IMAGE_CLASSIFICATION:
         info = _learn_images(info, splits, options)
     else:
-        info = _learn_vocabularies(info, splits.train, options)
+        info = _learn_vocabularies(info, splits.train, options, learned)
     texts = {name: encode_texts(split, info) for name, split in named.items()}
     if isinstance(options, TextOptions) and task != IMAGE_CLASSIFICATION:
         buckets = make_buckets(texts["train"], options.num_buckets, options.max_length)
@@ -151,7 +159,9 @@ def _learn_images(info: DataInfo, splits: DataSplits, options: DataOptions) -> D
     return dataclasses.replace(info, image_shape=shape, image_mean=mean, image_std=std)
 
 
-def _learn_vocabularies(info: DataInfo, train: Split, options: DataOptions) -> DataInfo:
+def _learn_vocabularies(
+    info: DataInfo, train: Split, options: DataOptions, learned: Mapping[str, Mapping[str, Any]] | None
+) -> DataInfo:
     if not isinstance(options, TextOptions):
         raise ValueError(
             f"Data set '{options.name}' has no text options; expected a subclass of TextOptions."
@@ -162,7 +172,14 @@ def _learn_vocabularies(info: DataInfo, train: Split, options: DataOptions) -> D
         texts = [text for name in columns for text in train.columns[name]]
         return tokenizers.build(options.tokenizer, texts, options.vocabulary_size, options.lowercase)
 
-    if getattr(options, "shared_vocabulary", False):
+    if learned is not None:
+        if sorted(learned) != sorted(features):
+            raise UserError(
+                f"train.init_from: a run with texts {', '.join(learned) or 'none'}; this data has "
+                f"{', '.join(features)}. Name a run of the same task."
+            )
+        states = {name: dict(learned[name]) for name in features}
+    elif getattr(options, "shared_vocabulary", False):
         states = dict.fromkeys(features, build(features))
     else:
         states = {name: build((name,)) for name in features}

@@ -15,8 +15,12 @@ from attnzoo.layers.decoding import (
     Ensemble,
     Translations,
     length_limits,
+    longest,
     writable,
 )
+
+MOST_IN_GROUP = 128
+"""Most classes of which only the greatest is looked at first."""
 
 LengthPenalty = Literal["wu", "power"]
 
@@ -132,6 +136,7 @@ def beam_search(
     """
     if not 1 <= count <= beams:
         raise ValueError(f"`count` must be 1 to `beams`. Received: count={count}, beams={beams}")
+    max_length = longest(source, max_length, length_ratio)
     ensemble = Ensemble(models)
     encoded, source_mask = ensemble.encode(source)
     limits = length_limits(source_mask, max_length, length_ratio)[:, None]  # [batch, 1]
@@ -154,9 +159,8 @@ def beam_search(
         vocabulary = steps.shape[-1]
         must_end = (position + 1 >= limits)[..., None]  # [batch, 1, 1]
         steps = tf.where(must_end & (tf.range(vocabulary) != END), MINUS_INFINITY, steps)
-        flat = tf.reshape(alive.total[..., None] + steps, [batch, beams * vocabulary])
         # Each target can end in one way, so among twice as many there are enough that go on.
-        total, index = tf.math.top_k(flat, 2 * beams)
+        total, index = _highest(alive.total[..., None] + steps, 2 * beams)
         parent, chosen = index // vocabulary, index % vocabulary  # [batch, 2 * beams]
         candidates = _take(alive, parent)
         candidates = candidates._replace(
@@ -200,6 +204,25 @@ def beam_search(
     alignment = tf.gather(in_lanes, tf.transpose(best.lineage, [0, 2, 1]), batch_dims=2)
     alignment = tf.where(best.tokens[..., None] != PADDING, tf.transpose(alignment, [0, 2, 1, 3]), 0.0)
     return Translations(best.tokens, best.total, best.scores, alignment)
+
+
+def _highest(totals: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the `count` greatest of <float32>[batch, beams, vocabulary], greatest first, and their indices.
+
+    They lie in the `count` groups of classes with the greatest maxima: only these are sorted.
+
+    Returns:
+        <float32>[batch, count], and <int32>[batch, count] into [beams * vocabulary].
+    """
+    batch, beams, vocabulary = tf.shape(totals)[0], totals.shape[1], totals.shape[2]
+    size = max(size for size in range(1, MOST_IN_GROUP + 1) if vocabulary % size == 0)
+    groups = vocabulary // size
+    grouped = tf.reshape(totals, [batch, beams * groups, size])
+    chosen = tf.math.top_k(tf.reduce_max(grouped, axis=-1), min(count, beams * groups)).indices
+    few = tf.gather(grouped, chosen, batch_dims=1)  # [batch, at most count, size]
+    values, places = tf.math.top_k(tf.reshape(few, [batch, chosen.shape[1] * size]), count)
+    group = tf.gather(chosen, places // size, batch_dims=1)  # of all beams
+    return values, group * size + places % size
 
 
 def _is_done(alive: _Alive, ended: _Ended, limits: tf.Tensor, ranking: Ranking, count: int) -> tf.Tensor:

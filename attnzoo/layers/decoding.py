@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -95,6 +96,12 @@ def length_limits(source_mask: tf.Tensor, max_length: int, ratio: float) -> tf.T
     return tf.minimum(max_length, tf.cast(tf.math.ceil(ratio * source_lengths), tf.int32) + 10)
 
 
+def longest(source: tf.Tensor, max_length: int, ratio: float) -> int:
+    """Returns the length that targets are written with: no longer than a source of this width allows."""
+    width = source.shape[1]
+    return max_length if width is None else min(max_length, math.ceil(ratio * width) + 10)
+
+
 def most_likely(log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
     """Selects greedily."""
     return tf.argmax(log_probabilities, axis=-1, output_type=tf.int32)
@@ -162,6 +169,7 @@ def write(
     Returns:
         `count` targets of each source, in no order; their score is their log probability.
     """
+    max_length = longest(source, max_length, length_ratio)
     ensemble = Ensemble(models)
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
     encoded, source_mask = ensemble.encode(source)

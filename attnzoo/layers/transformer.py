@@ -153,7 +153,8 @@ class DecoderCaches(NamedTuple):
 
     Attributes:
         self_memory: key and value of the positions so far, each
-            <float>[batch, heads, max_length, lanes, dim]: nothing in it ever moves.
+            <float>[batch, heads, max_length * lanes, dim], the lanes of one position side by side: nothing in
+            it ever moves.
         cross_memory: key and value of the source, each <float>[batch, heads, source, dim].
     """
 
@@ -296,8 +297,8 @@ class DecoderBlock(_Block):
             )
         heads, key_dim, value_dim = self.attention.memory_dims
         batch = keras.ops.shape(encoded)[0]
-        key = tf.zeros([batch, heads, max_length, lanes, key_dim], self.compute_dtype)
-        value = tf.zeros([batch, heads, max_length, lanes, value_dim], self.compute_dtype)
+        key = tf.zeros([batch, heads, max_length * lanes, key_dim], self.compute_dtype)
+        value = tf.zeros([batch, heads, max_length * lanes, value_dim], self.compute_dtype)
         return DecoderCaches((key, value), self.cross_attention.project_memory(encoded, encoded))
 
     def step(
@@ -328,18 +329,17 @@ class DecoderBlock(_Block):
         batch, lanes, units = keras.ops.shape(query)
         rows = keras.ops.reshape(query, [batch * lanes, 1, units])
         memory = tuple(
-            _write_position(cache, new, position)
+            _write_position(cache, new, position, lanes)
             for cache, new in zip(
                 caches.self_memory, self.attention.project_memory(rows, rows, position), strict=True
             )
         )
         if lineage is None or self.attention.needs_order:
-            memory_of_rows = tuple(_follow(cache, lineage) for cache in memory)
+            memory_of_rows = tuple(_follow(cache, lineage, lanes) for cache in memory)
             outputs = self.attention.attend(rows, memory_of_rows, causal=True, position=position)
             outputs = keras.ops.reshape(outputs, [batch, lanes, units])
         else:
-            slots = tuple(_join_slots(cache) for cache in memory)
-            outputs = self.attention.attend(query, slots, pair_mask=_own_slots(lineage, position))
+            outputs = self.attention.attend(query, memory, pair_mask=_own_slots(lineage, position))
         hidden = self.attention_connection.leave(inputs, outputs, False)
         outputs, scores = self._after_self_attention(
             hidden, caches.cross_memory, source_mask, False, return_attention_scores, position
@@ -348,17 +348,11 @@ class DecoderBlock(_Block):
         return (outputs, caches, scores) if return_attention_scores else (outputs, caches)
 
 
-def _write_position(cache: tf.Tensor, new: tf.Tensor, position: int | tf.Tensor) -> tf.Tensor:
-    """Writes <float>[batch * lanes, heads, 1, dim] into <float>[batch, heads, time, lanes, dim]."""
-    batch, heads, _, lanes, dim = keras.ops.shape(cache)
-    new = keras.ops.reshape(tf.cast(new, cache.dtype), [batch, lanes, heads, 1, dim])
-    return keras.ops.slice_update(cache, [0, 0, position, 0, 0], tf.transpose(new, [0, 2, 3, 1, 4]))
-
-
-def _join_slots(cache: tf.Tensor) -> tf.Tensor:
-    """Returns <float>[batch, heads, time * lanes, dim] of <float>[batch, heads, time, lanes, dim]."""
-    batch, heads, time, lanes, dim = keras.ops.shape(cache)
-    return keras.ops.reshape(cache, [batch, heads, time * lanes, dim])
+def _write_position(cache: tf.Tensor, new: tf.Tensor, position: int | tf.Tensor, lanes: int) -> tf.Tensor:
+    """Writes <float>[batch * lanes, heads, 1, dim] into <float>[batch, heads, time * lanes, dim]."""
+    batch, heads, _, dim = keras.ops.shape(cache)
+    new = keras.ops.reshape(tf.cast(new, cache.dtype), [batch, lanes, heads, dim])
+    return keras.ops.slice_update(cache, [0, 0, position * lanes, 0], tf.transpose(new, [0, 2, 1, 3]))
 
 
 def _own_slots(lineage: tf.Tensor, position: int | tf.Tensor) -> tf.Tensor:
@@ -369,10 +363,12 @@ def _own_slots(lineage: tf.Tensor, position: int | tf.Tensor) -> tf.Tensor:
     return keras.ops.reshape(own, [batch, lanes, time * lanes])
 
 
-def _follow(cache: tf.Tensor, lineage: tf.Tensor | None) -> tf.Tensor:
+def _follow(cache: tf.Tensor, lineage: tf.Tensor | None, lanes: int) -> tf.Tensor:
     """Returns each target's own memory, <float>[batch * lanes, heads, time, dim]."""
-    batch, heads, time, lanes, dim = keras.ops.shape(cache)
-    by_time = tf.transpose(cache, [0, 2, 3, 1, 4])  # [batch, time, lanes, heads, dim]
+    batch, heads, slots, dim = keras.ops.shape(cache)
+    time = slots // lanes
+    by_time = keras.ops.reshape(cache, [batch, heads, time, lanes, dim])
+    by_time = tf.transpose(by_time, [0, 2, 3, 1, 4])  # [batch, time, lanes, heads, dim]
     if lineage is not None:
         by_time = tf.gather(by_time, tf.transpose(lineage, [0, 2, 1]), batch_dims=2)
     own = tf.transpose(by_time, [0, 2, 3, 1, 4])  # [batch, lanes, heads, time, dim]

@@ -80,7 +80,7 @@ def predictor(models: Sequence[keras.Model], info: DataInfo, options: EvalOption
     """Returns a function, compiled with XLA, from inputs to what `decode` gives."""
     max_length = info.buckets[-1]["target"]
     compiled = tf.function(
-        lambda source: decode(models, source, max_length, options, count), jit_compile=True
+        lambda source: decode(models, source, max_length, options, count), jit_compile=True, autograph=False
     )
     return lambda inputs: compiled(inputs["source"])
 
@@ -142,7 +142,7 @@ def answerer(
     source, target = (tokenizers.from_state(info.tokenizers[name]) for name in ("source", "target"))
     lengths, max_length = answers.lengths_of(info, "source"), info.buckets[-1]["target"]
 
-    @tf.function(jit_compile=request.xla)
+    @tf.function(jit_compile=request.xla, autograph=False)
     def run(ids, seed):
         if not request.sample:
             return decode(models, ids, max_length, options, request.count)
@@ -158,7 +158,7 @@ def answerer(
         cut = [np.concatenate([row[: most - 1], [END]]) if len(row) > most else row for row in rows]
         for chosen, ids in answers.in_batches(cut, lengths):
             found = run(ids, tf.constant(next(seeds) % 2**31))
-            ids = tf.reshape(found.tokens, [-1, max_length])
+            ids = tf.reshape(found.tokens, [-1, found.tokens.shape[-1]])
             texts_found = [text.decode("utf-8") for text in target.decode(ids).numpy()]
             values = zip(found.scores.numpy(), found.log_probabilities.numpy(), strict=True)
             for place, (index, (scores, totals)) in enumerate(zip(chosen, values, strict=False)):

@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import keras
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from attnzoo.config.sections import EvalOptions
 from attnzoo.errors import DIVERGED_ADVICE, EXIT_DAMAGED, Diverged, UserError
 from attnzoo.run_dir import RunDir
 from attnzoo.tensors import (
+    STATE,
     assign,
     by_name,
     bytes_of,
     mebibytes,
+    read_json,
     read_tensors,
     size_limit,
     values_of,
@@ -218,37 +222,88 @@ def recover(run: RunDir, stepper: Stepper) -> Progress:
     return progress
 
 
-def keep_weights(run: RunDir, best_step: int, last: int) -> None:
-    """Removes evaluated weights, all but the best and the `last` newest."""
-    kept = {best_step, *run.evaluated_steps()[-last:]}
-    for step in run.evaluated_steps():
+def chosen_steps(run: RunDir, task: ModuleType, best_step: int, options: EvalOptions) -> list[int]:
+    """Returns the evaluations whose weights make the finished run, as `eval.weights` says, as they stand now.
+
+    Args:
+        run: the run folder.
+        task: says which metric selects, and its direction.
+        best_step: the best evaluation, 0 if there is none yet.
+        options: the eval section.
+    """
+    evaluated = run.evaluated_steps()
+    if options.weights == "average":
+        return evaluated[-options.average :]
+    if options.weights == "average_best":
+        values = {step: _monitored(run, task, step) for step in evaluated}
+        ranked = sorted(evaluated, key=lambda step: (values[step], step), reverse=task.HIGHER_IS_BETTER)
+        return sorted(ranked[: options.average])
+    return [best_step] if options.weights == "best" and best_step else evaluated[-1:]
+
+
+def _monitored(run: RunDir, task: ModuleType, step: int) -> float:
+    """Returns the metric that selects, as it was when the weights of a step were evaluated."""
+    path = run.weights(step) / STATE
+    try:
+        return float(read_json(path)["metrics"][task.MONITOR])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: damaged: not what a run writes.", EXIT_DAMAGED) from None
+
+
+def keep_weights(run: RunDir, kept: Collection[int]) -> None:
+    """Removes the weights of all evaluations but those of the steps `kept` and of the newest."""
+    for step in run.evaluated_steps()[:-1]:
         if step not in kept:
             shutil.rmtree(run.weights(step), ignore_errors=True)
 
 
-def choose_final(run: RunDir, model: keras.Model, progress: Progress, choice: str, average: int) -> str:
-    """Gives `model` the weights of the finished run.
+def give_mean(run: RunDir, model: keras.Model, steps: Sequence[int]) -> str:
+    """Gives `model` the mean of the weights of evaluations.
 
     Args:
         run: the run folder.
         model: receives the weights.
-        progress: tells which evaluation was best.
-        choice: "best", "last" or "average" (the mean over the last `average` evaluations).
-        average: see above.
+        steps: of the evaluations, one or more.
 
     Returns:
         A phrase that says which they are.
     """
-    evaluated = run.evaluated_steps()
-    if choice == "average":
-        chosen = evaluated[-average:]
-    else:
-        chosen = [progress.best_step if choice == "best" and progress.best_step else evaluated[-1]]
     total: dict[str, Any] = {}
-    for step in chosen:
+    for step in steps:
         values, _ = read_tensors(run.weights(step), size_limit(model.weights))
         for name, value in values.items():
             total[name] = total[name] + value.astype("float64") if name in total else value.astype("float64")
-    mean = {name: (value / len(chosen)).astype(values[name].dtype) for name, value in total.items()}
-    assign(by_name(model.weights, "model"), mean, run.weights(chosen[-1]))
-    return f"average of steps {', '.join(map(str, chosen))}" if len(chosen) > 1 else f"step {chosen[0]}"
+    mean = {name: (value / len(steps)).astype(values[name].dtype) for name, value in total.items()}
+    assign(by_name(model.weights, "model"), mean, run.weights(steps[-1]))
+    return f"average of steps {', '.join(map(str, steps))}" if len(steps) > 1 else f"step {steps[0]}"
+
+
+def start_from(run: RunDir, model: keras.Model) -> tuple[int, list[str]]:
+    """Gives `model` the weights of a finished run where names and shapes agree; the others stay.
+
+    Args:
+        run: the run that they come from.
+        model: of any kind.
+
+    Returns:
+        How many tensors were taken, and the names of those that were not.
+
+    Raises:
+        UserError: the run has no final weights, or none fits (2); they are damaged (4).
+    """
+    if not run.final.is_dir():
+        raise UserError(f"train.init_from: {run.path}: not a finished run; train it to its end first.")
+    run.refuse_links()
+    limit = max(size_limit(model.weights), 4 << 30)
+    values, _ = read_tensors(run.final, limit)
+    named = by_name(model.trainable_weights, "model")
+    fitting = {
+        name: variable
+        for name, variable in named.items()
+        if name in values and values[name].shape == tuple(variable.shape)
+    }
+    if not fitting:
+        raise UserError(f"train.init_from: {run.path}: not one of its weights fits this model; compare both.")
+    for name, variable in fitting.items():
+        variable.assign(values[name])
+    return len(fitting), sorted(named.keys() - fitting.keys())

@@ -129,7 +129,9 @@ class Trainer:
         self._fold()
         self.progress.log_sizes = self.records.flush()
         checkpoint.save(self.run, self.stepper, self.progress)
-        checkpoint.keep_weights(self.run, self.progress.best_step, weights_kept(self.config))
+        best = self.progress.best_step
+        kept = checkpoint.chosen_steps(self.run, self.task, best, self.config.eval)
+        checkpoint.keep_weights(self.run, {best, *kept})
 
     def _raise_if_stopped(self) -> None:
         if self.stop_requested:
@@ -257,8 +259,8 @@ class Trainer:
 
 
 def weights_kept(config: RunConfig) -> int:
-    """Returns the number of newest evaluations whose weights are kept, besides the best."""
-    return config.eval.average if config.eval.weights == "average" else 1
+    """Returns the number of evaluations whose weights are kept, besides the best and the newest."""
+    return config.eval.average if config.eval.weights.startswith("average") else 1
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from attnzoo import catalog, tasks
@@ -95,6 +96,8 @@ def _train(
     with strategy.scope():
         optimizer = optimizers.build(config.train)
     stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average)
+    if config.train.init_from and not run.config.is_file():
+        _warm_start(RunDir(Path(config.train.init_from)), model)
     if average is not None:
         average.set_weights(model.get_weights())
     evaluator = Evaluator(
@@ -123,6 +126,13 @@ def _train(
             )
 
 
+def _warm_start(origin: RunDir, model: keras.Model) -> None:
+    taken, fresh = checkpoint.start_from(origin, model)
+    say(f"weights  {taken} tensors from {origin.path}" + (f", {len(fresh)} start anew" if fresh else ""))
+    for name in fresh[:5]:
+        say(f"         anew: {name.removeprefix('model/')}")
+
+
 def _train_and_finish(
     trainer: Trainer, resolved: ResolvedConfig, profile: tuple[int, int] | None, xla: bool
 ) -> None:
@@ -145,7 +155,10 @@ def _load_data(
         info = changes.of_data(run, splits, task, allowed)
         named = splits.named()
         return info, {name: data_examples.encode_split(split, info) for name, split in named.items()}
-    return data_examples.learn(splits, config.data, task)
+    learned = None
+    if config.train.init_from:
+        learned = DataInfo.read(RunDir(Path(config.train.init_from)).info).tokenizers
+    return data_examples.learn(splits, config.data, task, learned)
 
 
 def _write_beginning(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> None:
@@ -204,9 +217,8 @@ def _data_details(info: DataInfo) -> str:
 
 def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> None:
     run, config, progress = trainer.run, trainer.config, trainer.progress
-    chosen = checkpoint.choose_final(
-        run, trainer.evaluator.model, progress, config.eval.weights, config.eval.average
-    )
+    steps = checkpoint.chosen_steps(run, trainer.task, progress.best_step, config.eval)
+    chosen = checkpoint.give_mean(run, trainer.evaluator.model, steps)
     split = "test" if "test" in trainer.examples else "validation"
     begin = time.monotonic()
     metrics: dict = dict(trainer.evaluator.evaluate(trainer.examples[split]))

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.info import END, PADDING, START
+from attnzoo.layers import beam_search as beam_search_module
 from attnzoo.layers.beam_search import Ranking, beam_search
 from attnzoo.layers.decoding import Sampler, write
 from attnzoo.layers.encoder_decoder import EncoderDecoder
@@ -202,3 +203,12 @@ def test_arguments_out_of_range_are_refused():
         beam_search([], SOURCE, 3, 2)
     with pytest.raises(ValueError, match=r"top_p=0"):
         Sampler(1, top_p=0)
+
+
+@pytest.mark.parametrize("vocabulary", [5, 64, 130, 1000])
+def test_the_highest_are_found_in_groups(vocabulary):
+    totals = tf.constant(np.random.default_rng(1).normal(size=(3, 4, vocabulary)), tf.float32)
+    values, indices = beam_search_module._highest(totals, 8)
+    expected = tf.math.top_k(tf.reshape(totals, [3, -1]), 8)
+    np.testing.assert_array_equal(values, expected.values)
+    np.testing.assert_array_equal(indices, expected.indices)

@@ -1,0 +1,71 @@
+"""Starting from another run, and the weights that a finished run takes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from attnzoo.errors import UserError
+from attnzoo.run_dir import RunDir, load_trained
+from attnzoo.tasks import translation
+from attnzoo.tensors import read_tensors
+from attnzoo.training import checkpoint
+from attnzoo.training.run import train
+from tests import recipes
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parent")
+    overrides = ("train.xla=false", "train.epochs=6", "eval.weights=average_best", "eval.average=2")
+    train(recipes.translation_config(folder, *overrides), folder / "run")
+    return folder / "run"
+
+
+def test_average_best_is_the_mean_of_the_best_evaluations(parent):
+    lines = [json.loads(line) for line in (parent / "metrics.jsonl").read_text().splitlines()]
+    losses = {line["step"]: line["loss"] for line in lines if line["split"] == "validation"}
+    best = sorted(sorted(losses, key=losses.get)[:2])
+    assert json.loads((parent / "result.json").read_text())["weights"] == (
+        f"average of steps {best[0]}, {best[1]}"
+    )
+    run = RunDir(parent)
+    assert checkpoint.chosen_steps(run, translation, best[0], load_trained(parent).config.eval) == best
+    limit = 1 << 30
+    each = [read_tensors(run.weights(step), limit)[0] for step in best]
+    for name, value in read_tensors(run.final, limit)[0].items():
+        np.testing.assert_allclose(value, (each[0][name] + each[1][name]) / 2, atol=1e-6)
+
+
+def test_a_run_starts_with_weights_and_vocabulary_of_another(parent, tmp_path, capsys):
+    overrides = ("train.xla=false", "train.steps=1", "train.learning_rate=1e-9", f"train.init_from={parent}")
+    train(recipes.translation_config(tmp_path, *overrides), tmp_path / "run")
+    assert "tensors from" in capsys.readouterr().out
+    old, new = load_trained(parent), load_trained(tmp_path / "run")
+    assert new.info.tokenizers == old.info.tokenizers
+    for one, other in zip(old.model.get_weights(), new.model.get_weights(), strict=True):
+        if one.dtype == np.float32:
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_what_does_not_fit_starts_anew_and_is_named(parent, tmp_path, capsys):
+    overrides = ("train.xla=false", "train.steps=1", "model.feed_forward_units=24")
+    train(recipes.translation_config(tmp_path, *overrides, f"train.init_from={parent}"), tmp_path / "run")
+    out = capsys.readouterr().out
+    assert "start anew" in out
+    assert "feed_forward" in out
+
+
+@pytest.mark.parametrize("what", ["missing", "other task", "no fit"])
+def test_a_run_that_cannot_be_started_from_is_one_line(parent, tmp_path, what):
+    config, origin, expected = recipes.translation_config, parent, "not one of its weights fits"
+    overrides = ["train.xla=false", "train.steps=1"]
+    if what == "missing":
+        origin, expected = tmp_path / "nothing", "not found; is this a run folder"
+    elif what == "other task":
+        config, expected = recipes.text_config, "Name a run of the same task"
+    else:
+        overrides += ["model.units=8", "model.num_encoder_layers=2", "model.feed_forward_units=4"]
+    with pytest.raises(UserError, match=expected):
+        train(config(tmp_path, *overrides, f"train.init_from={origin}"), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
