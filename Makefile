@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEMO := translate_dates
 
-.PHONY: help setup demo test test-slow check bench-attention clean
+.PHONY: help setup demo test test-slow check bench-decode bench-attention clean
 
 help: ## Show this list
 	@echo "attnzoo: attention models from a YAML file. Start with: make demo"
@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml
 demo: setup ## Train a small translator of dates, measure it and show what it writes
 	$(BIN)/attnzoo train configs/$(DEMO).yaml
 	$(BIN)/attnzoo eval runs/$(DEMO)
-	$(BIN)/python scripts/show_translations.py runs/$(DEMO)
+	$(BIN)/attnzoo attend runs/$(DEMO) --count 4
 
 test: setup ## Run the fast tests
 	$(PYTEST)
@@ -43,6 +43,9 @@ check: setup ## Check style and types and run the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST)
+
+bench-decode: setup ## Time translations of RUN, beside CTranslate2 in the Python CTRANSLATE2_PYTHON
+	$(BIN)/python scripts/bench_decode.py $(RUN) $(if $(CTRANSLATE2_PYTHON),--ctranslate2-python $(CTRANSLATE2_PYTHON)) $(OPTIONS)
 
 bench-attention: setup ## Time attention beside Keras, and PyTorch and JAX in the Pythons TORCH_PYTHON and JAX_PYTHON
 	$(BIN)/python scripts/bench_attention.py $(OPTIONS)
