@@ -10,7 +10,7 @@ import numpy as np
 from attnzoo.data import examples as data_examples
 from attnzoo.errors import UserError
 from attnzoo.info import TRANSLATION
-from attnzoo.run_dir import evaluation_sizes, load_splits, load_trained
+from attnzoo.run_dir import MANY, evaluation_sizes, load_splits, load_trained
 from attnzoo.tasks import translation, translation_scores
 from attnzoo.tasks.translation_scores import Comparison
 
@@ -48,7 +48,9 @@ def compare(folders: Sequence[Path], split: str = "test") -> tuple[list[Comparis
         elif not np.array_equal(references, wanted):
             raise UserError(f"{folder}: its {split} split is another one than that of {folders[0]}.")
         examples = data_examples.encode_split(named[split], trained.info)
-        predict = translation.predictor([trained.model], trained.info, trained.config.eval)
+        predict = translation.predictor(
+            [trained.model], trained.info, trained.config.eval, len(wanted) >= MANY
+        )
         sizes = evaluation_sizes(trained.config)
         found = translation.translations(predict, examples, trained.info, sizes)
         systems.append((str(folder), found))

@@ -12,7 +12,7 @@ from attnzoo import tasks
 from attnzoo.data import examples as data_examples
 from attnzoo.data.text_files import listed
 from attnzoo.errors import UserError
-from attnzoo.run_dir import evaluation_sizes, load_splits, load_trained
+from attnzoo.run_dir import MANY, evaluation_sizes, load_splits, load_trained
 from attnzoo.tasks.scoring import Evaluator
 
 
@@ -44,7 +44,9 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
     sizes = evaluation_sizes(trained.config)
     begin = time.monotonic()
     options, strategy = trained.config.eval, tf.distribute.get_strategy()
-    evaluator = Evaluator(trained.model, task, trained.info, sizes, options, strategy, xla=False)
+    evaluator = Evaluator(
+        trained.model, task, trained.info, sizes, options, strategy, xla=len(examples) >= MANY
+    )
     metrics: dict[str, Any] = {**evaluator.evaluate(examples), **evaluator.corpus_metrics(examples)}
     return {
         "run": str(folder),

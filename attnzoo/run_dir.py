@@ -34,6 +34,9 @@ from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.info import DataInfo, DataSplits
 from attnzoo.tensors import assign, by_name, disk_errors, mebibytes, read_tensors, size_limit
 
+MANY = 1000
+"""From so many examples on, one pass over them is worth the seconds that XLA compiles."""
+
 
 @contextlib.contextmanager
 def write_errors(path: Path) -> Iterator[None]:

@@ -33,6 +33,7 @@ class Dropout(keras.layers.Layer):
 
     def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.rate = check_rate(rate)
 
     def build(self, inputs_shape):

@@ -6,8 +6,8 @@ A task module has:
     sums(model, inputs, targets, training, label_smoothing): metric -> <float32>[2], a numerator and a
         denominator. "loss" is one of them: it is what training minimises, divided by its denominator over the
         whole batch.
-    predictor(models, info, options): a compiled function from inputs to predictions, `predict` below, of one
-        model or of several together; `options` is the eval section.
+    predictor(models, info, options, xla): a function from inputs to predictions, `predict` below, of one
+        model or of several together; `options` is the eval section, `xla` whether long loops are compiled.
     corpus_metrics(predict, examples, info, sizes, options): metrics that need whole predictions, as texts.
     rows(predict, examples, info, sizes, count): sample predictions for people, one dict a row.
     answerer(models, info, options, request): a function from texts to an answer each, for tasks about texts.

@@ -43,7 +43,7 @@ def sums(
 
 
 def predictor(
-    models: Sequence[keras.Model], info: DataInfo, options: EvalOptions
+    models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, xla: bool
 ) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
     """Returns a compiled function from inputs to probabilities <float32>[batch, classes], their mean."""
 

@@ -81,7 +81,7 @@ class Evaluator:
         sizes: examples a batch.
         options: the eval section.
         strategy: where the model's variables live.
-        xla: whether the step is compiled with XLA.
+        xla: whether steps are compiled with XLA.
 
     Attributes:
         model: the model.
@@ -100,7 +100,7 @@ class Evaluator:
     ) -> None:
         self.model, self.task, self.info, self.sizes, self.strategy = model, task, info, sizes, strategy
         self.options = options
-        self.predict = task.predictor([model], info, options)
+        self.predict = task.predictor([model], info, options, xla)
 
         @tf.function(jit_compile=xla)
         def replica_sums(inputs, targets):

@@ -76,11 +76,11 @@ def decode(
     return beam_search(models, source, max_length, options.beams, ranking, count, options.length_ratio)
 
 
-def predictor(models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, count: int = 1) -> Predict:
-    """Returns a function, compiled with XLA, from inputs to what `decode` gives."""
+def predictor(models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, xla: bool) -> Predict:
+    """Returns a function from inputs to what `decode` gives, one translation each."""
     max_length = info.buckets[-1]["target"]
     compiled = tf.function(
-        lambda source: decode(models, source, max_length, options, count), jit_compile=True, autograph=False
+        lambda source: decode(models, source, max_length, options), jit_compile=xla, autograph=False
     )
     return lambda inputs: compiled(inputs["source"])
 

@@ -179,7 +179,7 @@ def test_encoding_in_chunks_equals_encoding_at_once(monkeypatch):
 def test_subwords_have_the_special_ids_and_at_most_the_size_asked_for():
     tokenizer = make("subwords", TEXTS, 100_000)
     assert 50 < tokenizer.vocabulary_size < 500
-    names = [tokenizer.pieces.id_to_string(number).numpy().decode() for number in range(4)]
+    names = [tokenizer.token(number).numpy().decode() for number in range(4)]
     assert names == ["<pad>", "<unk>", "<s>", "</s>"]
     assert encode(tokenizer, "Ω")[0][-1] == UNKNOWN
 

@@ -138,14 +138,20 @@ def test_probabilities_of_a_search_are_those_of_the_model(attention):
     models = [transformer(attention)]
     found = beam_search(models, SOURCE, 9, beams=4, count=2)
     np.testing.assert_allclose(found.log_probabilities[:, 0], forced(models, found.tokens), rtol=1e-4)
+    weights = tf.reduce_sum(found.alignment, axis=-1)[:, 0]
+    if attention not in ({"name": "multi_head", "num_heads": 2, "position": "relative", "sink": True},):
+        np.testing.assert_allclose(weights, tf.cast(found.tokens[:, 0] != PADDING, tf.float32), atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS[:2], ids=str)
+def test_a_compiled_search_is_the_same(attention):
+    models = [transformer(attention)]
+    found = beam_search(models, SOURCE, 9, beams=4, count=2)
     compiled = tf.function(lambda ids: beam_search(models, ids, 9, beams=4, count=2), jit_compile=True)(
         SOURCE
     )
     np.testing.assert_array_equal(compiled.tokens, found.tokens)
     np.testing.assert_allclose(compiled.alignment, found.alignment, atol=1e-5)
-    weights = tf.reduce_sum(found.alignment, axis=-1)[:, 0]
-    if attention not in ({"name": "multi_head", "num_heads": 2, "position": "relative", "sink": True},):
-        np.testing.assert_allclose(weights, tf.cast(found.tokens[:, 0] != PADDING, tf.float32), atol=1e-5)
 
 
 def test_alignment_of_a_search_is_that_of_forced_decoding():
