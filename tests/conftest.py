@@ -17,6 +17,35 @@ tf.config.set_logical_device_configuration(
 ROOT = Path(__file__).parent.parent
 
 
+class FinishedRuns:
+    """A finished run of each task, trained when it is first asked for; tests leave them as they are."""
+
+    CONFIGS = ("text", "image", "translation")
+
+    def __init__(self, make_folder) -> None:
+        self._make_folder, self._folders = make_folder, {}
+
+    def __getitem__(self, name: str) -> Path:
+        if name not in self._folders:
+            from attnzoo.training.run import train
+            from tests import recipes
+
+            folder = self._make_folder(name)
+            # Compiling takes most of the time; one task stands for all.
+            overrides = {"text": (), "image": ("train.xla=false",)}
+            overrides["translation"] = ("train.xla=false", "train.epochs=4")
+            config = getattr(recipes, f"{name}_config")(folder, *overrides[name])
+            train(config, folder / "run")
+            self._folders[name] = folder / "run"
+        return self._folders[name]
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory) -> FinishedRuns:
+    """Finished runs by task."""
+    return FinishedRuns(tmp_path_factory.mktemp)
+
+
 @pytest.fixture
 def root() -> Path:
     """The folder that holds the package, configs/ and tests/."""

@@ -27,19 +27,6 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A finished run of every task."""
-    folders = {}
-    for name, config in CONFIGS.items():
-        folder = tmp_path_factory.mktemp(name)
-        # Compiling takes most of the time; one task stands for all.
-        overrides = () if name == "text" else ("train.xla=false",)
-        train(config(folder, *overrides), folder / "run")
-        folders[name] = folder / "run"
-    return folders
-
-
 def lines_of(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
@@ -118,7 +105,7 @@ def test_e6_eval_equals_numpy_with_an_uneven_last_batch_on_one_replica_and_two(r
         assert metrics[key] == pytest.approx(value, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["text", "image", pytest.param("translation", marks=pytest.mark.slow)])
 def test_an_export_answers_raw_input_like_the_run(runs, name):
     folder = export(runs[name])
     trained = load_trained(runs[name])

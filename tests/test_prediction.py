@@ -15,26 +15,21 @@ from attnzoo.errors import UserError
 from attnzoo.export import export
 from attnzoo.run_dir import load_splits, load_trained
 from attnzoo.tasks.answers import Request
-from attnzoo.training.run import train
-from tests import commands, recipes
+from tests import commands
 
 LINES = [(1, "abc\n"), (2, "\n"), (3, "ca\r\n"), (4, "b" * 50 + "\n"), (5, "no such letters")]
 QUICK = Request(xla=False)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@pytest.fixture(scope="session")
+def run(runs):
     """A run of a translator that turns words around."""
-    folder = tmp_path_factory.mktemp("translation")
-    train(recipes.translation_config(folder, "train.xla=false", "train.epochs=4"), folder / "run")
-    return folder / "run"
+    return runs["translation"]
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("text")
-    train(recipes.text_config(folder, "train.xla=false"), folder / "run")
-    return folder / "run"
+@pytest.fixture(scope="session")
+def classifier(runs):
+    return runs["text"]
 
 
 def test_every_line_has_its_answer_in_order(run):
