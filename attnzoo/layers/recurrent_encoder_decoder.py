@@ -134,6 +134,24 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         self.attention = attention_layers.build(across(attention), units, name="attention")
         self.combine = keras.layers.Dense(units, activation="tanh", name="combine")
 
+    def build(self, inputs_shape=None):
+        """Builds the sublayers."""
+        units = self.units
+        for layer in (self.source_embedding, self.target_embedding):
+            if not layer.built:
+                layer.build((None, None))
+        self.dropout.build((None, None, units))
+        for layer in self.encoder:
+            layer.build((None, None, units))
+        self.first_states.build((None, units))
+        for number, cell in enumerate(self.decoder):
+            cell.build((None, 2 * units if self.input_feeding and number == 0 else units))
+        self.attention.build((None, None, units))
+        self.combine.build((None, None, 2 * units))
+        if self.output_layer is not None:
+            self.output_layer.build((None, None, units))
+        self.built = True
+
     def decode_all(self, inputs: dict[str, Any], training: bool | None):
         """Returns h of every target position, <float>[batch, target, units]."""
         encoded, source_mask = self.encode(inputs["source"], training=training)

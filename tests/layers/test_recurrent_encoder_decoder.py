@@ -25,6 +25,7 @@ def built(attention="additive", seed=3, **options):
 @pytest.mark.parametrize("input_feeding", [True, False])
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 @pytest.mark.parametrize("attention", ["additive", "dot_product", "multi_head"])
+@pytest.mark.filterwarnings("error:.*build.*was called:UserWarning")
 def test_steps_equal_the_call(attention, cell, input_feeding):
     model = built(attention, cell=cell, input_feeding=input_feeding)
     expected = model({"source": SOURCE, "target": TARGET})
@@ -69,6 +70,12 @@ def test_it_learns_to_copy():
     model.compile(keras.optimizers.Adam(0.02), loss, jit_compile=True)
     history = model.fit(inputs, source, batch_size=64, epochs=60, verbose=0).history["loss"]
     assert history[-1] < 0.5 * history[0]
+
+
+def test_weights_have_paths_of_their_own():
+    paths = [weight.path for weight in built("multi_head", tie_output=False, cell="lstm").weights]
+    assert len(set(paths)) == len(paths)
+    assert any("encoder_0/forward" in path for path in paths)
 
 
 def test_odd_units_are_refused():
