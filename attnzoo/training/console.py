@@ -91,12 +91,18 @@ def metrics_text(metrics: Mapping[str, float | str]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if not isinstance(value, str))
 
 
-def next_commands(folder: Path) -> str:
-    """Returns what to do with a finished run, for people."""
-    return (
-        "next:\n"
-        f"  tensorboard --logdir {folder}    curves, samples, options\n"
-        f"  attnzoo eval {folder}            metrics again, or of another --split\n"
-        f"  attnzoo predict {folder} FILE    answers to texts, one a line\n"
-        f"  attnzoo export {folder}          a SavedModel that takes raw input"
-    )
+def next_commands(folder: Path, texts: bool) -> str:
+    """Returns what to do with a finished run, for people.
+
+    Args:
+        folder: of the run.
+        texts: whether it answers texts.
+    """
+    commands = [
+        (f"tensorboard --logdir {folder}", "curves, samples, options"),
+        (f"attnzoo eval {folder}", "metrics again, or of another --split"),
+        (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
+    ]
+    if texts:
+        commands.insert(2, (f"attnzoo predict {folder} FILE", "answers to texts, one a line"))
+    return "\n".join(["next:", *(f"  {command:32} {what}" for command, what in commands)])

@@ -15,7 +15,7 @@ from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.examples import Examples
 from attnzoo.errors import EXIT_DAMAGED, Diverged, UserError
-from attnzoo.info import DataInfo
+from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
 from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
 from attnzoo.tasks.scoring import Evaluator
 from attnzoo.tensors import (
@@ -65,9 +65,13 @@ def train(
             result = _metrics_of(run)
             say(f"{folder}: finished already")
             say(result)
-            say(next_commands(folder))
+            say(next_commands(folder, _answers_texts(resolved.config)))
             return
         _train(run, resolved, profile, allowed, changed)
+
+
+def _answers_texts(config: RunConfig) -> bool:
+    return catalog.load("models", config.model.name).TASK != IMAGE_CLASSIFICATION
 
 
 def _metrics_of(run: RunDir) -> str:
@@ -245,4 +249,4 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     for name, value in metrics.items():
         if isinstance(value, str):
             display.line(f"  {name} {value}")
-    display.line(next_commands(run.path))
+    display.line(next_commands(run.path, _answers_texts(config)))
