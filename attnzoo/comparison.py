@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from attnzoo.config.sections import EvalOptions
 from attnzoo.data import examples as data_examples
 from attnzoo.errors import UserError
 from attnzoo.info import TRANSLATION
-from attnzoo.run_dir import MANY, evaluation_sizes, load_splits, load_trained
+from attnzoo.run_dir import MANY, evaluation_sizes, load_splits, load_trained, split_of
 from attnzoo.tasks import translation, translation_scores
 from attnzoo.tasks.translation_scores import Comparison
 
@@ -33,27 +32,20 @@ def compare(folders: Sequence[Path], split: str = "test") -> tuple[list[Comparis
     """
     if len(folders) < 2:
         raise UserError(f"{folders[0]}: one run has nothing to be compared with; name two or more.")
-    references: np.ndarray | None = None
-    systems, options = [], None
+    systems: list[tuple[str, list[str]]] = []
+    references: list[list[str]] = []
+    options: list[EvalOptions] = []
     for folder in folders:
         trained = load_trained(folder)
-        if trained.info.task != TRANSLATION:
-            raise UserError(f"{folder}: a run of {trained.info.task}; only translations can be compared.")
-        named = load_splits(trained.config).named()
-        if split not in named:
-            raise UserError(f"{folder}: the data has no split '{split}'; it has {', '.join(named)}.")
-        wanted = named[split].columns["target"]
-        if references is None:
-            references, options = wanted, trained.config.eval
-        elif not np.array_equal(references, wanted):
+        info, own = trained.info, trained.config.eval
+        if info.task != TRANSLATION:
+            raise UserError(f"{folder}: a run of {info.task}; only translations can be compared.")
+        examples = data_examples.encode_split(split_of(load_splits(trained.config), split, folder), info)
+        references.append(list(examples.raw.columns["target"]))
+        options.append(own)
+        if references[-1] != references[0]:
             raise UserError(f"{folder}: its {split} split is another one than that of {folders[0]}.")
-        examples = data_examples.encode_split(named[split], trained.info)
-        predict = translation.predictor(
-            [trained.model], trained.info, trained.config.eval, len(wanted) >= MANY
-        )
+        predict = translation.predictor([trained.model], info, own, xla=len(examples) >= MANY)
         sizes = evaluation_sizes(trained.config)
-        found = translation.translations(predict, examples, trained.info, sizes)
-        systems.append((str(folder), found))
-    assert references is not None
-    assert options is not None
-    return translation_scores.compare(systems, list(references), options)
+        systems.append((str(folder), translation.translations(predict, examples, info, sizes)))
+    return translation_scores.compare(systems, references[0], options[0])

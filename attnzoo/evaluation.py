@@ -12,7 +12,7 @@ from attnzoo import tasks
 from attnzoo.data import examples as data_examples
 from attnzoo.data.text_files import listed
 from attnzoo.errors import UserError
-from attnzoo.run_dir import MANY, evaluation_sizes, load_splits, load_trained
+from attnzoo.run_dir import MANY, evaluation_sizes, load_splits, load_trained, split_of
 from attnzoo.tasks.scoring import Evaluator
 
 
@@ -31,15 +31,13 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
     """
     trained = load_trained(folder)
     splits = load_splits(trained.config)
-    named = splits.named()
-    if split not in named:
-        raise UserError(f"{folder}: the data has no split '{split}'; it has {', '.join(named)}.")
+    chosen = split_of(splits, split, folder)
     if splits.labels != trained.info.labels:
         raise UserError(
             f"{folder}: the data has other classes ({listed(splits.labels)}) than in training "
             f"({listed(trained.info.labels)}); take the data back or train again."
         )
-    examples = data_examples.encode_split(named[split], trained.info)
+    examples = data_examples.encode_split(chosen, trained.info)
     task = tasks.load(trained.info.task)
     sizes = evaluation_sizes(trained.config)
     begin = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from attnzoo.tasks.answers import Request
 
 TEXTS_AT_ONCE = 1024
 """Texts that are read before the first is answered: those of like lengths share a batch."""
+MANY_TEXTS = 64
+"""Fewer than these are answered before XLA had compiled anything."""
 
 
 def predict(
@@ -53,8 +56,12 @@ def predict(
             f"--count {request.count}: a search with {options.beams} beam(s) gives at most as many "
             f"translations; add --beams {request.count}, or --sample."
         )
-    answer = task.answerer([run.model for run in trained], info, options, request)
+    answer = None
     for chunk in _chunks(lines, at_once):
+        if answer is None:
+            if request.xla is None:
+                request = dataclasses.replace(request, xla=len(chunk) >= MANY_TEXTS)
+            answer = task.answerer([run.model for run in trained], info, options, request)
         yield from answer(chunk)
 
 

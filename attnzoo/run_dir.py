@@ -31,7 +31,7 @@ from attnzoo.config import RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.errors import EXIT_DAMAGED, UserError
-from attnzoo.info import DataInfo, DataSplits
+from attnzoo.info import DataInfo, DataSplits, Split
 from attnzoo.tensors import assign, by_name, disk_errors, mebibytes, read_tensors, size_limit
 
 MANY = 1000
@@ -148,6 +148,18 @@ def load_splits(config: RunConfig) -> DataSplits:
     task = catalog.load("models", config.model.name).TASK
     splits = catalog.load("datasets", config.data.name).load(config.data, task, config.seed)
     return data_examples.carve_validation(splits, config.data.validation_fraction, config.seed)
+
+
+def split_of(splits: DataSplits, name: str, folder: Path) -> Split:
+    """Returns a split by its name.
+
+    Raises:
+        UserError: the data of the run in `folder` has no such split.
+    """
+    named = splits.named()
+    if name not in named:
+        raise UserError(f"{folder}: the data has no split '{name}'; it has {', '.join(named)}.")
+    return named[name]
 
 
 def build_model(

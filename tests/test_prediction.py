@@ -44,7 +44,7 @@ def test_every_line_has_its_answer_in_order(run):
 
 def test_compiled_answers_are_the_same(run):
     plain = list(prediction.predict([run], LINES[:3], QUICK, beams=2))
-    compiled = list(prediction.predict([run], LINES[:3], Request(), beams=2))
+    compiled = list(prediction.predict([run], LINES[:3], Request(xla=True), beams=2))
     assert [answer["translation"] for answer in compiled] == [answer["translation"] for answer in plain]
 
 
@@ -58,10 +58,13 @@ def test_several_answers_come_best_first(run):
 
 def test_samples_follow_their_seed(run):
     def drawn(seed):
+        """Best first, though draws come in no order."""
         request = Request(count=4, sample=True, seed=seed, xla=False)
-        return [
-            one["translation"] for one in next(prediction.predict([run], LINES[:1], request))["translations"]
-        ]
+        (answer,) = prediction.predict([run], LINES[:1], request)
+        scores = [one["score"] for one in answer["translations"]]
+        assert scores == sorted(scores, reverse=True)
+        assert answer["score"] == scores[0]
+        return [one["translation"] for one in answer["translations"]]
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
@@ -159,6 +162,9 @@ def test_the_commands_print_lines_and_name_what_is_wrong(run, tmp_path):
     assert (ended.code, ended.out) == (2, "")
     ended = commands.run("predict", run, "bad.txt", "--count", "3", folder=tmp_path)
     assert "--count 3: a search with 1 beam(s)" in ended.err
+    ended = commands.run("predict", run, "bad.txt", "--top-k", "3", folder=tmp_path)
+    assert ended.code == 2
+    assert ended.err.endswith("are about draws: add --sample\n")
     ended = commands.run("attend", run, "abc", "--out", "pictures", folder=tmp_path)
     assert ended.code == 0
     assert "abc  ->  " in ended.out

@@ -6,22 +6,24 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from attnzoo.cli.common import RunFolder, Split, print_table, require_folder
-from attnzoo.errors import UserError
+from attnzoo.cli.common import RunFolder, Split, print_table, refuse, require_folder
 from attnzoo.startup import import_tensorflow
 
-FEW_TEXTS = 64
-"""Fewer texts to predict than these are answered before XLA had compiled anything."""
 SHOWN_TOKENS = 3
 SIGNIFICANT = 0.05
 
 app = typer.Typer()
+
+Beams = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Beams of the search. Default: as the run.", show_default=False),
+]
 
 
 @app.command(epilog="Example:  attnzoo predict runs/translate_dates dates.txt --beams 4 --json")
@@ -33,10 +35,7 @@ def predict(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a line, with scores or probabilities.")
     ] = False,
-    beams: Annotated[
-        int | None,
-        typer.Option(min=1, max=64, help="Beams of the search. Default: as the run.", show_default=False),
-    ] = None,
+    beams: Beams = None,
     count: Annotated[
         int, typer.Option(min=1, max=64, help="Translations of each text, best first, as JSON.")
     ] = 1,
@@ -61,18 +60,20 @@ def predict(
     folders = [run, *(together_with or [])]
     for folder in folders:
         require_folder(folder)
+    if not sample and (temperature, top_k, top_p, seed) != (1.0, None, 1.0, 0):
+        refuse("--temperature, --top-k, --top-p and --seed are about draws: add --sample")
     from attnzoo.data.text_files import read_lines, read_standard_input
 
     lines = read_standard_input() if file == "-" else read_lines(file)
-    at_once = 1 if file == "-" and sys.stdin.isatty() else 1024
-    first, rest = _begin(lines, min(at_once, FEW_TEXTS))  # a wrong file is told before TensorFlow
+    first = list(itertools.islice(lines, 1))  # a wrong file is told before TensorFlow is there
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import prediction
         from attnzoo.tasks.answers import Request
 
-    request = Request(count, sample, seed, temperature, top_k, top_p, xla=len(first) == FEW_TEXTS)
-    answers = prediction.predict(folders, itertools.chain(first, rest), request, beams, at_once)
+    at_once = 1 if file == "-" and sys.stdin.isatty() else prediction.TEXTS_AT_ONCE
+    request = Request(count, sample, seed, temperature, top_k, top_p)
+    answers = prediction.predict(folders, itertools.chain(first, lines), request, beams, at_once)
     cut = _print_answers(answers, as_json or count > 1)
     if cut:
         from attnzoo.training.console import warn
@@ -81,30 +82,6 @@ def predict(
             f"{len(cut)} text(s) are longer than the longest in training and were cut; "
             f"the first in line {cut[0]}."
         )
-
-
-def _begin(
-    lines: Iterator[tuple[int, str]], count: int
-) -> tuple[list[tuple[int, str]], Iterator[tuple[int, str]]]:
-    """Returns the first lines and an iterator over the others; a line that is bad is an error of the others.
-
-    Raises:
-        UserError: there is no good line before it.
-    """
-    first: list[tuple[int, str]] = []
-    try:
-        for line in itertools.islice(lines, count):
-            first.append(line)
-    except UserError as error:
-        if not first:
-            raise
-        return first, _fail(error)
-    return first, lines
-
-
-def _fail(error: UserError) -> Iterator[tuple[int, str]]:
-    raise error
-    yield
 
 
 def _print_answers(answers: Iterable[dict[str, Any]], as_json: bool) -> list[int]:
@@ -154,10 +131,7 @@ def attend(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a text with all weights; no pictures.")
     ] = False,
-    beams: Annotated[
-        int | None,
-        typer.Option(min=1, max=64, help="Beams of the search. Default: as the run.", show_default=False),
-    ] = None,
+    beams: Beams = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="Examples where no text is given.")] = 5,
 ) -> None:
     """Show where each token of a translation attended: in words, as pictures and as JSON."""

@@ -22,8 +22,8 @@ Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 fill up the last batch) and `indices` <int32>[batch] of the examples in their split."""
 
 
-EVALUATION_BUCKETS = 4
-"""Most buckets that an evaluation uses."""
+MOST_SHAPES = 4
+"""Most buckets that one pass over texts uses: compiling more programs takes longer than they save."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,21 +69,21 @@ def plan_epoch(
         examples: the encoded split.
         info: gives the buckets.
         sizes: examples a batch.
-        order: (seed, epoch) of a shuffled epoch; None for an evaluation: the order of the files, and fewer
-            buckets, as compiling more programs takes longer than they save.
+        order: (seed, epoch) of a shuffled epoch; None for an evaluation: the order of the files, and
+            few buckets.
     """
     indices = np.arange(len(examples), dtype=np.int32)
     generator = None if order is None else np.random.default_rng(np.random.SeedSequence(order))
     if generator is not None:
         indices = generator.permutation(indices)
     assigned = examples.buckets[indices]
-    last = max(0, len(info.buckets) - 1)
-    step = 1 if generator is not None else 1 + last // EVALUATION_BUCKETS
+    count = max(1, len(info.buckets))
+    used = few_of(count) if generator is None else range(count)
     batches, left = [], indices[:0]
-    for bucket in range(last % step, last + 1, step):
-        members = np.concatenate([left, indices[(assigned > bucket - step) & (assigned <= bucket)]])
+    for bucket in used:
+        members = np.concatenate([left, indices[(assigned > bucket - used.step) & (assigned <= bucket)]])
         size = sizes.of(info.buckets[bucket] if info.buckets else {})
-        full = len(members) if bucket == last else len(members) // size * size
+        full = len(members) if bucket == used[-1] else len(members) // size * size
         for start in range(0, full, size):
             chosen = members[start : min(start + size, full)]
             batches.append(PlannedBatch(np.resize(chosen, size), len(chosen), bucket))
@@ -91,6 +91,13 @@ def plan_epoch(
     if generator is not None:
         batches = [batches[position] for position in generator.permutation(len(batches))]
     return batches
+
+
+def few_of(count: int) -> range:
+    """Returns the numbers of the buckets that one pass uses, evenly spread; the last is always among them."""
+    last = count - 1
+    step = 1 + last // MOST_SHAPES
+    return range(last % step, count, step)
 
 
 def training_plans(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -66,6 +67,21 @@ class SequenceToSequence(keras.Model):
         self.output_layer = (
             None if tie_output else keras.layers.Dense(target_vocabulary, dtype="float32", name="output")
         )
+
+    @classmethod
+    def built_for(cls, vocabulary_sizes: Mapping[str, int], name: str, **options: Any) -> SequenceToSequence:
+        """Returns a model with its variables made.
+
+        Args:
+            vocabulary_sizes: token ids of `source` and `target`.
+            name: of the model.
+            **options: the other arguments of the class.
+        """
+        make: Callable[..., SequenceToSequence] = cls  # a subclass, whose arguments these are
+        model = make(vocabulary_sizes["source"], vocabulary_sizes["target"], **options, name=name)
+        tokens = keras.ops.ones((1, 2), "int32")
+        model({"source": tokens, "target": tokens})
+        return model
 
     def call(self, inputs: dict[str, Any], training: bool | None = None):
         """Gives the logits of every target position.

@@ -46,13 +46,6 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     Returns:
         A model with logits <float32>[batch, target, vocabulary], its variables made.
     """
-    import keras
-
     from attnzoo.layers.encoder_decoder import EncoderDecoder
 
-    options = config.model_dump(exclude={"name"})
-    sizes = info.vocabulary_sizes
-    model = EncoderDecoder(sizes["source"], sizes["target"], **options, name=config.name)
-    tokens = keras.ops.ones((1, 2), "int32")
-    model({"source": tokens, "target": tokens})
-    return model
+    return EncoderDecoder.built_for(info.vocabulary_sizes, config.name, **config.model_dump(exclude={"name"}))

@@ -45,13 +45,8 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     Returns:
         A model with logits <float32>[batch, target, vocabulary], its variables made.
     """
-    import keras
-
     from attnzoo.layers.recurrent_encoder_decoder import RecurrentEncoderDecoder
 
-    options = config.model_dump(exclude={"name"})
-    sizes = info.vocabulary_sizes
-    model = RecurrentEncoderDecoder(sizes["source"], sizes["target"], **options, name=config.name)
-    tokens = keras.ops.ones((1, 2), "int32")
-    model({"source": tokens, "target": tokens})
-    return model
+    return RecurrentEncoderDecoder.built_for(
+        info.vocabulary_sizes, config.name, **config.model_dump(exclude={"name"})
+    )

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from attnzoo.data import pipeline
 from attnzoo.data.tokenizers import Tokenizer
 from attnzoo.info import PADDING, DataInfo
 
 BATCH_SIZE = 32
-MOST_SHAPES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Request:
         sample: draw translations instead of searching for the best.
         seed: of the draw.
         temperature, top_k, top_p: see `layers.decoding.Sampler`.
-        xla: compile what runs often; it takes seconds for each shape.
+        xla: compile what runs often, which takes seconds for each shape; None: where there are many texts.
     """
 
     count: int = 1
@@ -33,14 +33,13 @@ class Request:
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float = 1.0
-    xla: bool = True
+    xla: bool | None = None
 
 
 def lengths_of(info: DataInfo, feature: str) -> list[int]:
     """Returns the few lengths that texts are padded to, shortest first; the last is the longest bucket."""
     lengths = sorted({bucket[feature] for bucket in info.buckets})
-    step = 1 + (len(lengths) - 1) // MOST_SHAPES
-    return lengths[(len(lengths) - 1) % step :: step]
+    return [lengths[number] for number in pipeline.few_of(len(lengths))]
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], ends: Sequence[int] = ()) -> list[np.ndarray]:

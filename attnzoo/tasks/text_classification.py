@@ -41,7 +41,7 @@ def answerer(
     """
     tokenizer = tokenizers.from_state(info.tokenizers["text"])
     lengths = answers.lengths_of(info, "text")
-    run = predictor(models, info, options, request.xla)
+    run = predictor(models, info, options, bool(request.xla))
 
     def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
         rows = answers.encode(tokenizer, texts)

@@ -171,6 +171,7 @@ def answerer(
                     for number in range(request.count)
                     if np.isfinite(scores[number])
                 ]
+                every.sort(key=lambda one: one["score"], reverse=True)  # draws come in no order
                 if len(rows[index]) == 1:
                     every = [{"translation": "", "score": 0.0, "log_probability": 0.0}]
                 given[index] = {**every[0], "cut": len(rows[index]) > most}
