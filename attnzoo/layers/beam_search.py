@@ -18,6 +18,7 @@ from attnzoo.layers.decoding import (
     longest,
     writable,
 )
+from attnzoo.layers.decoding_loop import State, repeat, stages
 
 MOST_IN_GROUP = 128
 """Most classes of which only the greatest is looked at first."""
@@ -85,6 +86,18 @@ class _Alive(NamedTuple):
     covered: tf.Tensor
 
 
+class _Source(NamedTuple):
+    """What a search knows of the sources.
+
+    Attributes:
+        mask: <bool>[batch, source].
+        limits: most tokens of a target <int32>[batch, 1].
+    """
+
+    mask: tf.Tensor
+    limits: tf.Tensor
+
+
 class _Ended(NamedTuple):
     """Targets that have ended, best first.
 
@@ -139,20 +152,18 @@ def beam_search(
     max_length = longest(source, max_length, length_ratio)
     ensemble = Ensemble(models)
     encoded, source_mask = ensemble.encode(source)
-    limits = length_limits(source_mask, max_length, length_ratio)[:, None]  # [batch, 1]
+    limits = length_limits(source_mask, max_length, length_ratio)[:, None]
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
     lanes = tf.range(beams)
 
-    def unfinished(position, done, *_):
-        return tf.logical_and(position < max_length, tf.reduce_any(~done))
-
-    def advance(position, done, alive: _Alive, ended: _Ended, attention, caches):
+    def advance(position: tf.Tensor, state: State) -> State:
+        (ended, attention), (alive, (source_mask, limits)) = state.results, state.going_on
         at_position = tf.range(max_length) == position  # [max_length]
         last = tf.reduce_sum(tf.where(tf.range(max_length) == position - 1, alive.tokens, 0), axis=-1)
         token = tf.where(position == 0, START, last)  # [batch, beams]
         lineage = tf.where(at_position, lanes[:, None], alive.lineage)
-        steps, caches, attended = ensemble.step(token, caches, position, lineage, source_mask)
-        attention = keras.ops.slice_update(attention, [position, 0, 0, 0], attended[None])
+        steps, caches, attended = ensemble.step(token, state.caches, position, lineage, source_mask)
+        attention = keras.ops.slice_update(attention, [0, position, 0, 0], attended[:, None])
         alive = alive._replace(lineage=lineage, covered=alive.covered + attended)
 
         steps = writable(steps)
@@ -169,7 +180,7 @@ def beam_search(
         ends = chosen == END
 
         # Only what ends among the best counts: one that ends far behind them says nothing of when to stop.
-        may_end = ends & (tf.range(2 * beams) < beams) & ~done[:, None] & (total > MINUS_INFINITY)
+        may_end = ends & (tf.range(2 * beams) < beams) & ~state.done[:, None] & (total > MINUS_INFINITY)
         scores = ranking.scores(total, position + 1, candidates.covered)
         new = _Ended(tf.where(may_end, scores, MINUS_INFINITY), total, candidates.tokens, candidates.lineage)
         both = _Ended(*(tf.concat(pair, axis=1) for pair in zip(ended, new, strict=True)))
@@ -177,31 +188,29 @@ def beam_search(
 
         going_on = tf.where(ends, MINUS_INFINITY, total)
         alive = _take(candidates._replace(total=going_on), tf.math.top_k(going_on, beams).indices)
-        done |= _is_done(alive, ended, limits, ranking, count)
-        return position + 1, done, alive, ended, attention, caches
-
-    def empty(shape, dtype):
-        return tf.zeros([batch, beams, *shape], dtype)
+        done = state.done | _is_done(alive, ended, limits, ranking, count)
+        return State(done, (ended, attention), (alive, _Source(source_mask, limits)), caches)
 
     # At first all lanes hold the same target: one of them is enough.
     total = tf.tile(tf.where(lanes == 0, 0.0, MINUS_INFINITY)[None], [batch, 1])
     covered = tf.tile(tf.cast(~source_mask, tf.float32)[:, None], [1, beams, 1])
     nothing = tf.fill([batch, beams], MINUS_INFINITY)
-    _, _, _, ended, attention, _ = tf.while_loop(
-        unfinished,
-        advance,
+    no_tokens = tf.zeros([batch, beams, max_length], tf.int32)
+    plan = stages(source.shape[0], source.shape[1], max_length)
+    start = State(
+        tf.fill([batch], False),
         (
-            tf.constant(0),
-            tf.fill([batch], False),
-            _Alive(total, empty([max_length], tf.int32), empty([max_length], tf.int32), covered),
-            _Ended(nothing, nothing, empty([max_length], tf.int32), empty([max_length], tf.int32)),
-            tf.zeros([max_length, batch, beams, source_length]),
-            ensemble.start(encoded, beams, max_length),
+            _Ended(nothing, nothing, no_tokens, no_tokens),
+            tf.zeros([batch, max_length, beams, source_length]),
         ),
+        (_Alive(total, no_tokens, no_tokens, covered), _Source(source_mask, limits)),
+        ensemble.start(encoded, beams, plan[0].length),
+    )
+    ended, attention = repeat(
+        advance, start, plan, lambda caches, length: ensemble.grow(caches, beams, length)
     )
     best = _Ended(*(tensor[:, :count] for tensor in ended))
-    in_lanes = tf.transpose(attention, [1, 0, 2, 3])  # [batch, max_length, beams, source]
-    alignment = tf.gather(in_lanes, tf.transpose(best.lineage, [0, 2, 1]), batch_dims=2)
+    alignment = tf.gather(attention, tf.transpose(best.lineage, [0, 2, 1]), batch_dims=2)
     alignment = tf.where(best.tokens[..., None] != PADDING, tf.transpose(alignment, [0, 2, 1, 3]), 0.0)
     return Translations(best.tokens, best.total, best.scores, alignment)
 

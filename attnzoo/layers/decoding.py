@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from attnzoo.info import END, PADDING, START
+from attnzoo.layers.decoding_loop import State, repeat, stages
 
 Select = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From log probabilities <float32>[batch, lanes, vocabulary] and a position <int32>[] to the next tokens
@@ -25,6 +26,9 @@ class Decoder(Protocol):
 
     def start(self, encoded: Any, lanes: int, max_length: int) -> Any:
         """Makes the caches."""
+
+    def grow(self, caches: Any, lanes: int, max_length: int) -> Any:
+        """Makes room in the caches."""
 
     def step(self, tokens, caches, position, lineage, source_mask) -> tuple[tf.Tensor, Any, tf.Tensor]:
         """Decodes one position of every lane."""
@@ -69,6 +73,10 @@ class Ensemble:
     def start(self, encoded: list[Any], lanes: int, max_length: int) -> list[Any]:
         """Makes the caches of every model."""
         return [model.start(own, lanes, max_length) for model, own in zip(self.models, encoded, strict=True)]
+
+    def grow(self, caches: list[Any], lanes: int, max_length: int) -> list[Any]:
+        """Makes room in the caches of every model."""
+        return [model.grow(own, lanes, max_length) for model, own in zip(self.models, caches, strict=True)]
 
     def step(self, tokens, caches, position, lineage, source_mask) -> tuple[tf.Tensor, list[Any], tf.Tensor]:
         """Returns log probabilities <float32>[batch, lanes, vocabulary], the new caches and the attention."""
@@ -175,32 +183,32 @@ def write(
     encoded, source_mask = ensemble.encode(source)
     limits = length_limits(source_mask, max_length, length_ratio)[:, None]
 
-    def unfinished(position, token, finished, *_):
-        return tf.logical_and(position < max_length, tf.reduce_any(~finished))
-
-    def advance(position, token, finished, total, tokens, alignment, caches):
-        log_probabilities, caches, attended = ensemble.step(token, caches, position, None, source_mask)
+    def advance(position: tf.Tensor, state: State) -> State:
+        (total, tokens, alignment), (token, source_mask, limits) = state.results, state.going_on
+        finished = (token == END) | (token == PADDING)
+        log_probabilities, caches, attended = ensemble.step(token, state.caches, position, None, source_mask)
         token = tf.where(position + 1 >= limits, END, select(writable(log_probabilities), position))
         gained = tf.gather(log_probabilities, token[..., None], batch_dims=2)[..., 0]
-        total += tf.where(finished, 0.0, gained)
         token = tf.where(finished, PADDING, token)
+        total += tf.where(finished, 0.0, gained)
         attended = tf.where(finished[..., None], 0.0, attended)
         at_position = tf.range(max_length) == position  # [max_length]
         tokens = tf.where(at_position, token[..., None], tokens)
         alignment = tf.where(at_position[:, None], attended[..., None, :], alignment)
-        return position + 1, token, finished | (token == END), total, tokens, alignment, caches
+        done = tf.reduce_all(finished | (token == END), axis=1)
+        return State(done, (total, tokens, alignment), (token, source_mask, limits), caches)
 
-    _, _, _, total, tokens, alignment, _ = tf.while_loop(
-        unfinished,
-        advance,
-        (
-            tf.constant(0),
-            tf.fill([batch, count], START),
-            tf.fill([batch, count], False),
-            tf.zeros([batch, count]),
-            tf.zeros([batch, count, max_length], tf.int32),
-            tf.zeros([batch, count, max_length, source_length], tf.float32),
-            ensemble.start(encoded, count, max_length),
-        ),
+    plan = stages(source.shape[0], source.shape[1], max_length)
+    total = tf.zeros([batch, count])
+    tokens = tf.zeros([batch, count, max_length], tf.int32)
+    alignment = tf.zeros([batch, count, max_length, source_length])
+    start = State(
+        tf.fill([batch], False),
+        (total, tokens, alignment),
+        (tf.fill([batch, count], START), source_mask, limits),
+        ensemble.start(encoded, count, plan[0].length),
+    )
+    total, tokens, alignment = repeat(
+        advance, start, plan, lambda caches, length: ensemble.grow(caches, count, length)
     )
     return Translations(tokens, total, total, alignment)

@@ -112,6 +112,12 @@ class EncoderDecoder(SequenceToSequence):
         """Returns the caches for writing `lanes` targets of at most `max_length` tokens for each source."""
         return [block.start(encoded, lanes, max_length) for block in self.decoder]
 
+    def grow(self, caches: Caches, lanes: int, max_length: int) -> Caches:
+        """Returns the caches with room for `max_length` tokens."""
+        return [
+            block.grow(cache, lanes, max_length) for block, cache in zip(self.decoder, caches, strict=True)
+        ]
+
     def step(self, tokens, caches: Caches, position, lineage, source_mask):
         """Decodes one position of every lane.
 

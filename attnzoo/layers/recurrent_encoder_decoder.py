@@ -194,6 +194,10 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         states = [tf.repeat(state[:, None], lanes, axis=1) for state in encoded.states]
         return RecurrentCaches(states, tf.zeros_like(states[0]), encoded.memory)
 
+    def grow(self, caches: RecurrentCaches, lanes: int, max_length: int) -> RecurrentCaches:
+        """Returns the caches, which have the same size at every length."""
+        return caches
+
     def step(self, tokens, caches: RecurrentCaches, position, lineage, source_mask):
         """Decodes one position of every lane; arguments and results are those of `EncoderDecoder.step`."""
         if lineage is not None:

@@ -301,6 +301,15 @@ class DecoderBlock(_Block):
         value = tf.zeros([batch, heads, max_length * lanes, value_dim], self.compute_dtype)
         return DecoderCaches((key, value), self.cross_attention.project_memory(encoded, encoded))
 
+    def grow(self, caches: DecoderCaches, lanes: int, max_length: int) -> DecoderCaches:
+        """Returns the caches with room for `max_length` target positions, not fewer than they have."""
+        slots = max_length * lanes
+        key, value = (
+            tf.pad(cache, [[0, 0], [0, 0], [0, slots - cache.shape[2]], [0, 0]])
+            for cache in caches.self_memory
+        )
+        return caches._replace(self_memory=(key, value))
+
     def step(
         self,
         inputs: tf.Tensor,
@@ -316,8 +325,9 @@ class DecoderBlock(_Block):
             inputs: <float>[batch, lanes, units], the elements at `position`.
             caches: what `start` or the step before returned.
             position: integer or <int>[], 0 to max_length - 1, one more at each step.
-            lineage: <int32>[batch, lanes, max_length], the lane in which the target that is now in a lane had
-                its element at each position up to `position`; None where targets never change lanes.
+            lineage: <int32>[batch, lanes, time], the lane in which the target that is now in a lane had its
+                element at each position up to `position`; `time` is not below the length of the caches.
+                None where targets never change lanes.
             source_mask: <bool>[batch, source], True = may attend.
             return_attention_scores: also return the scores of the attention to the source.
 
@@ -327,6 +337,8 @@ class DecoderBlock(_Block):
         """
         query = self.attention_connection.enter(inputs)
         batch, lanes, units = keras.ops.shape(query)
+        if lineage is not None:
+            lineage = lineage[..., : caches.self_memory[0].shape[2] // lanes]
         rows = keras.ops.reshape(query, [batch * lanes, 1, units])
         memory = tuple(
             _write_position(cache, new, position, lanes)

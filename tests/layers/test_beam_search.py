@@ -28,6 +28,9 @@ class Chain:
     def start(self, encoded, lanes, max_length):
         return tf.zeros([encoded, lanes])
 
+    def grow(self, caches, lanes, max_length):
+        return caches
+
     def step(self, tokens, caches, position, lineage, source_mask):
         mask = tf.cast(source_mask, tf.float32)[:, None] + tf.zeros([1, tokens.shape[1], 1])
         return tf.gather(self.table[position], tokens), caches, mask / tf.reduce_sum(mask, -1, keepdims=True)

@@ -15,6 +15,9 @@ class Counter:
         self.wanted = encoded[:, None]
         return tf.zeros_like(self.wanted)
 
+    def grow(self, caches, lanes, max_length):
+        return caches
+
     def step(self, tokens, caches, position, lineage, source_mask):
         token = tf.where(caches >= self.wanted, END, 5 + caches)  # [batch, 1]
         mask = tf.cast(source_mask, tf.float32)[:, None]
