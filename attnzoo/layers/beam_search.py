@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from attnzoo.info import END, PADDING, START
+from attnzoo.layers import decoding_loop
 from attnzoo.layers.decoding import (
     MINUS_INFINITY,
     Decoder,
@@ -18,7 +19,6 @@ from attnzoo.layers.decoding import (
     longest,
     writable,
 )
-from attnzoo.layers.decoding_loop import State, repeat, stages
 
 MOST_IN_GROUP = 128
 """Most classes of which only the greatest is looked at first."""
@@ -156,7 +156,7 @@ def beam_search(
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
     lanes = tf.range(beams)
 
-    def advance(position: tf.Tensor, state: State) -> State:
+    def advance(position: tf.Tensor, state: decoding_loop.State) -> decoding_loop.State:
         (ended, attention), (alive, (source_mask, limits)) = state.results, state.going_on
         at_position = tf.range(max_length) == position  # [max_length]
         last = tf.reduce_sum(tf.where(tf.range(max_length) == position - 1, alive.tokens, 0), axis=-1)
@@ -189,24 +189,24 @@ def beam_search(
         going_on = tf.where(ends, MINUS_INFINITY, total)
         alive = _take(candidates._replace(total=going_on), tf.math.top_k(going_on, beams).indices)
         done = state.done | _is_done(alive, ended, limits, ranking, count)
-        return State(done, (ended, attention), (alive, _Source(source_mask, limits)), caches)
+        return decoding_loop.State(done, (ended, attention), (alive, _Source(source_mask, limits)), caches)
 
     # At first all lanes hold the same target: one of them is enough.
     total = tf.tile(tf.where(lanes == 0, 0.0, MINUS_INFINITY)[None], [batch, 1])
     covered = tf.tile(tf.cast(~source_mask, tf.float32)[:, None], [1, beams, 1])
     nothing = tf.fill([batch, beams], MINUS_INFINITY)
     no_tokens = tf.zeros([batch, beams, max_length], tf.int32)
-    plan = stages(source.shape[0], source.shape[1], max_length)
-    start = State(
+    plan = decoding_loop.plan(source, max_length)
+    start = decoding_loop.State(
         tf.fill([batch], False),
         (
             _Ended(nothing, nothing, no_tokens, no_tokens),
             tf.zeros([batch, max_length, beams, source_length]),
         ),
         (_Alive(total, no_tokens, no_tokens, covered), _Source(source_mask, limits)),
-        ensemble.start(encoded, beams, plan[0].length),
+        ensemble.start(encoded, beams, plan.short),
     )
-    ended, attention = repeat(
+    ended, attention = decoding_loop.repeat(
         advance, start, plan, lambda caches, length: ensemble.grow(caches, beams, length)
     )
     best = _Ended(*(tensor[:, :count] for tensor in ended))

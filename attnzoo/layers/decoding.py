@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from attnzoo.info import END, PADDING, START
-from attnzoo.layers.decoding_loop import State, repeat, stages
+from attnzoo.layers import decoding_loop
 
 Select = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From log probabilities <float32>[batch, lanes, vocabulary] and a position <int32>[] to the next tokens
@@ -183,7 +183,7 @@ def write(
     encoded, source_mask = ensemble.encode(source)
     limits = length_limits(source_mask, max_length, length_ratio)[:, None]
 
-    def advance(position: tf.Tensor, state: State) -> State:
+    def advance(position: tf.Tensor, state: decoding_loop.State) -> decoding_loop.State:
         (total, tokens, alignment), (token, source_mask, limits) = state.results, state.going_on
         finished = (token == END) | (token == PADDING)
         log_probabilities, caches, attended = ensemble.step(token, state.caches, position, None, source_mask)
@@ -196,19 +196,19 @@ def write(
         tokens = tf.where(at_position, token[..., None], tokens)
         alignment = tf.where(at_position[:, None], attended[..., None, :], alignment)
         done = tf.reduce_all(finished | (token == END), axis=1)
-        return State(done, (total, tokens, alignment), (token, source_mask, limits), caches)
+        return decoding_loop.State(done, (total, tokens, alignment), (token, source_mask, limits), caches)
 
-    plan = stages(source.shape[0], source.shape[1], max_length)
+    plan = decoding_loop.plan(source, max_length)
     total = tf.zeros([batch, count])
     tokens = tf.zeros([batch, count, max_length], tf.int32)
     alignment = tf.zeros([batch, count, max_length, source_length])
-    start = State(
+    start = decoding_loop.State(
         tf.fill([batch], False),
         (total, tokens, alignment),
         (tf.fill([batch, count], START), source_mask, limits),
-        ensemble.start(encoded, count, plan[0].length),
+        ensemble.start(encoded, count, plan.short),
     )
-    total, tokens, alignment = repeat(
+    total, tokens, alignment = decoding_loop.repeat(
         advance, start, plan, lambda caches, length: ensemble.grow(caches, count, length)
     )
     return Translations(tokens, total, total, alignment)

@@ -1,15 +1,14 @@
-"""The loop of every decoding: what is done leaves the batch, and caches grow with the targets."""
+"""The loop of every decoding: first a whole batch with short caches, then what is left with long ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 FEWEST_ROWS = 8
-"""Batches are not made smaller than this."""
-MOST_HALVINGS = 2
+"""Batches are not split into smaller ones."""
 
 
 class State(NamedTuple):
@@ -28,39 +27,31 @@ class State(NamedTuple):
     caches: Any
 
 
-class Stage(NamedTuple):
-    """A part of the loop with shapes of its own: it ends with its length, or when the next has enough rows.
+class Plan(NamedTuple):
+    """Sizes of the two parts of the loop: most targets are as long as their source, and few are far longer.
 
     Attributes:
-        rows: of the batch; None as many as there are.
-        length: positions that the caches have room for.
+        short: positions of the first part.
+        long: positions of the second part.
+        rows: of a batch in the second part; None for all at once.
     """
 
+    short: int
+    long: int
     rows: int | None
-    length: int
 
 
-def stages(rows: int | None, source_length: int | None, max_length: int) -> list[Stage]:
-    """Returns the stages for a batch: targets are mostly as long as their source, and few are far longer.
-
-    Args:
-        rows: of the batch, None if only known later.
-        source_length: None if only known later.
-        max_length: most target tokens.
-    """
-    plan = [Stage(rows, max_length)]
-    if source_length is not None and source_length < max_length:
-        plan.insert(0, Stage(rows, source_length))
-    if rows is not None:
-        halves = [rows >> count for count in range(1, MOST_HALVINGS + 1)]
-        plan += [Stage(half, max_length) for half in halves if half >= FEWEST_ROWS]
-    return plan
+def plan(source: tf.Tensor, max_length: int) -> Plan:
+    """Returns the plan for <int32>[batch, source]; sizes that are not known yet are not split."""
+    batch, width = source.shape
+    rows = None if batch is None or batch % 2 or batch // 2 < FEWEST_ROWS else batch // 2
+    return Plan(max_length if width is None else min(width, max_length), max_length, rows)
 
 
 def repeat(
     advance: Callable[[tf.Tensor, State], State],
     state: State,
-    plan: Sequence[Stage],
+    plan: Plan,
     grow: Callable[[Any, int], Any],
 ) -> Any:
     """Repeats `advance` until every row is done.
@@ -68,39 +59,42 @@ def repeat(
     Args:
         advance: from a position <int32>[] and a state to the next state.
         state: the first.
-        plan: the stages; caches have the length of the first.
+        plan: the sizes; the caches are short ones.
         grow: makes room in caches for so many positions.
 
     Returns:
         The results of all rows.
     """
-    position, results = tf.constant(0), state.results
-    rows = tf.range(tf.shape(state.done)[0])  # of those that are still in the batch, their place in it at first
-    for stage, following in zip(plan, [*plan[1:], None], strict=True):
-        enough = 0 if following is None or following.rows == stage.rows else following.rows
+    position, state = _until(advance, tf.constant(0), state, plan.short, plan.rows or 0)
+    if plan.rows is None:
+        if plan.long > plan.short:
+            state = state._replace(caches=grow(state.caches, plan.long))
+            _, state = _until(advance, position, state, plan.long, 0)
+        return state.results
+    order = tf.argsort(tf.cast(state.done, tf.int32), stable=True)  # what is left comes first
+    left = tf.math.count_nonzero(~state.done, dtype=tf.int32)
 
-        def unfinished(position, state, stage=stage, enough=enough):
-            left = tf.math.count_nonzero(~state.done, dtype=tf.int32)
-            return (position < stage.length) & (left > enough)
-
-        position, state = tf.while_loop(
-            unfinished, lambda position, state: (position + 1, advance(position, state)), (position, state)
+    def advance_some(first: tf.Tensor, results: Any) -> tuple[tf.Tensor, Any]:
+        rows = tf.slice(order, [first], [plan.rows])
+        some: State = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), state)
+        some = some._replace(caches=grow(some.caches, plan.long))
+        _, some = _until(advance, position, some, plan.long, 0)
+        return first + plan.rows, tf.nest.map_structure(
+            lambda every, own: tf.tensor_scatter_nd_update(every, rows[:, None], own), results, some.results
         )
-        if following is None or following.rows != stage.rows:
-            results = _put(results, rows, state.results)
-        if following is None:
-            break
-        if following.rows != stage.rows:
-            left = tf.argsort(tf.cast(state.done, tf.int32), stable=True)[: following.rows]
-            rows = tf.gather(rows, left)
-            state = tf.nest.map_structure(lambda tensor, left=left: tf.gather(tensor, left), state)
-        if following.length != stage.length:
-            state = state._replace(caches=grow(state.caches, following.length))
+
+    _, results = tf.while_loop(lambda first, _: first < left, advance_some, (tf.constant(0), state.results))
     return results
 
 
-def _put(results: Any, rows: tf.Tensor, new: Any) -> Any:
-    """Returns the results with those of some rows replaced."""
-    return tf.nest.map_structure(
-        lambda whole, part: tf.tensor_scatter_nd_update(whole, rows[:, None], part), results, new
+def _until(
+    advance: Callable[[tf.Tensor, State], State], position: tf.Tensor, state: State, length: int, few: int
+) -> tuple[tf.Tensor, State]:
+    """Repeats `advance` up to a length, or until only a few rows are left."""
+
+    def unfinished(position, state):
+        return (position < length) & (tf.math.count_nonzero(~state.done, dtype=tf.int32) > few)
+
+    return tf.while_loop(
+        unfinished, lambda position, state: (position + 1, advance(position, state)), (position, state)
     )

@@ -157,6 +157,23 @@ def test_a_compiled_search_is_the_same(attention):
     np.testing.assert_allclose(compiled.alignment, found.alignment, atol=1e-5)
 
 
+@pytest.mark.parametrize(("search", "seed"), [(beam_search, 14), (write, 17)], ids=["beams", "greedy"])
+def test_rows_of_a_large_batch_are_written_as_alone(search, seed):
+    """The loop has parts: some rows end in the first, the others go on in two smaller batches."""
+    models = [transformer(ATTENTIONS[0], seed)]
+    source = np.random.default_rng(0).integers(5, 11, (24, 4)).astype(np.int32)
+    source[::3, 2:] = PADDING
+    options = {"beams": 3, "count": 2} if search is beam_search else {}
+    found = search(models, tf.constant(source), 30, **options)
+    lengths = np.count_nonzero(found.tokens[:, 0], axis=1)
+    assert len(source) // 2 < np.count_nonzero(lengths > source.shape[1]) < len(source)
+    for number, row in enumerate(source):
+        alone = search(models, tf.constant(row[None]), 30, **options)
+        np.testing.assert_array_equal(found.tokens[number], alone.tokens[0])
+        np.testing.assert_allclose(found.scores[number], alone.scores[0], rtol=1e-4)
+        np.testing.assert_allclose(found.alignment[number], alone.alignment[0], atol=1e-5)
+
+
 def test_alignment_of_a_search_is_that_of_forced_decoding():
     model = transformer(ATTENTIONS[0])
     found = beam_search([model], SOURCE, 9, beams=4)
