@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Tokenization = Literal["words", "characters", "subwords", "bpe"]
 
 
 class Section(BaseModel):
@@ -43,8 +44,10 @@ class FileOptions(DataOptions):
 class TextOptions(DataOptions):
     """Options of data with text in it."""
 
-    tokenizer: Literal["words", "characters", "subwords"] = Field(
-        "words", description="What a token is. Subwords are learned from the training texts (SentencePiece)."
+    tokenizer: Tokenization = Field(
+        "words",
+        description="What a token is. Pieces of words are learned from the training texts by SentencePiece: "
+        "subwords by its unigram model, bpe by byte-pair merges.",
     )
     lowercase: bool = Field(True, description="Lowercase texts before they are split into tokens.")
     vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = Field(

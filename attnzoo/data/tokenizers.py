@@ -21,7 +21,10 @@ from attnzoo.info import END, PADDING, START, UNKNOWN
 
 NUM_SPECIAL = 4
 
-KINDS = ("words", "characters", "subwords")
+MODEL_TYPES = {"subwords": "unigram", "bpe": "bpe"}
+"""Names of what SentencePiece learns; the model itself says what it is."""
+KINDS = ("words", "characters", *MODEL_TYPES)
+STATES = ("words", "characters", "subwords")
 TEXTS_PER_CHUNK = 1024
 MAX_SENTENCEPIECE_BYTES = 8 << 20
 
@@ -140,7 +143,7 @@ class CharacterTokenizer(_TableTokenizer):
 
 
 class SubwordTokenizer(Tokenizer):
-    """Pieces of words from a SentencePiece unigram model.
+    """Pieces of words from a SentencePiece model.
 
     White space and control characters become single spaces; nothing else is normalised, so that decoding
     gives the text back exactly. A SavedModel with it needs `import tensorflow_text` where it is loaded.
@@ -149,8 +152,8 @@ class SubwordTokenizer(Tokenizer):
         model: serialised SentencePiece model.
         lowercase: whether texts are lowercased first.
 
-    Reference:
-        Kudo, "Subword Regularization", https://arxiv.org/abs/1804.10959
+    Reference: unigram: Kudo 2018, https://arxiv.org/abs/1804.10959; bpe: Sennrich et al. 2016,
+        https://arxiv.org/abs/1508.07909
     """
 
     def __init__(self, model: bytes, lowercase: bool) -> None:
@@ -179,7 +182,7 @@ def build(kind: str, texts: Sequence[str], vocabulary_size: int, lowercase: bool
     """Learns a vocabulary. The order of the texts does not matter.
 
     Args:
-        kind: "words" or "characters" (the most frequent ones, ties by code point), or "subwords".
+        kind: "words" or "characters" (the most frequent ones, ties by code point), "subwords" or "bpe".
         texts: training texts; a list or <object>[examples] of str.
         vocabulary_size: most token ids, the 4 special ones included. Subwords get fewer where the texts do
             not give that many.
@@ -198,9 +201,9 @@ def build(kind: str, texts: Sequence[str], vocabulary_size: int, lowercase: bool
         raise ValueError(
             f"vocabulary_size must be more than the {NUM_SPECIAL} special tokens; got {vocabulary_size}."
         )
-    if kind == "subwords":
-        model = _train_sentencepiece(texts, vocabulary_size, lowercase)
-        return {"kind": kind, "lowercase": lowercase, "model": base64.b64encode(model).decode("ascii")}
+    if kind in MODEL_TYPES:
+        model = _train_sentencepiece(texts, kind, vocabulary_size, lowercase)
+        return {"kind": "subwords", "lowercase": lowercase, "model": base64.b64encode(model).decode("ascii")}
     counts: collections.Counter[bytes] = collections.Counter()
     for chunk in _chunks(texts):
         tokens = _TABLE_TOKENIZERS[kind].split(_clean(chunk, lowercase))  # [chunk, (time)]
@@ -221,9 +224,9 @@ def from_state(state: Mapping[str, Any]) -> Tokenizer:
     """
     kind = state.get("kind")
     missing = [key for key in ("lowercase", "model" if kind == "subwords" else "tokens") if key not in state]
-    if kind not in KINDS or missing:
+    if kind not in STATES or missing:
         raise ValueError(
-            f"Not the state of a tokenizer: kind {kind!r} (expected one of {', '.join(KINDS)}), missing "
+            f"Not the state of a tokenizer: kind {kind!r} (expected one of {', '.join(STATES)}), missing "
             f"{missing}."
         )
     # Tables must not live in the graph of the first caller.
@@ -278,8 +281,8 @@ def _chunks(texts: Sequence[str]) -> Iterator[tf.Tensor]:
         )
 
 
-def _train_sentencepiece(texts: Sequence[str], vocabulary_size: int, lowercase: bool) -> bytes:
-    """Returns a serialised unigram model.
+def _train_sentencepiece(texts: Sequence[str], kind: str, vocabulary_size: int, lowercase: bool) -> bytes:
+    """Returns a serialised model.
 
     Learning takes memory and time in proportion to the texts, so that it uses about 8 MiB of texts at most,
     spread evenly over the sorted different ones.
@@ -293,7 +296,7 @@ def _train_sentencepiece(texts: Sequence[str], vocabulary_size: int, lowercase: 
     sentences = sorted(text.strip().decode("utf-8") for text in unique if text.strip())
     if not sentences:
         raise UserError(
-            f"The training texts hold not one token ({len(texts)} texts, kind 'subwords'); check the data."
+            f"The training texts hold not one token ({len(texts)} texts, kind {kind!r}); check the data."
         )
     stride = -(-sum(len(text) for text in unique) // MAX_SENTENCEPIECE_BYTES)
     written = io.BytesIO()
@@ -306,7 +309,7 @@ def _train_sentencepiece(texts: Sequence[str], vocabulary_size: int, lowercase: 
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=iter(sentences[::stride]),
                 model_writer=written,
-                model_type="unigram",
+                model_type=MODEL_TYPES[kind],
                 vocab_size=vocabulary_size,
                 hard_vocab_limit=False,
                 character_coverage=1.0,

@@ -47,7 +47,7 @@ def predictor(
 ) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
     """Returns a compiled function from inputs to probabilities <float32>[batch, classes], their mean."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def predict(inputs):
         each = [tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float32)) for model in models]
         return tf.add_n(each) / len(each)

@@ -102,11 +102,11 @@ class Evaluator:
         self.options = options
         self.predict = task.predictor([model], info, options, xla)
 
-        @tf.function(jit_compile=xla)
+        @tf.function(jit_compile=xla, autograph=False)
         def replica_sums(inputs, targets):
             return task.sums(model, inputs, targets, training=False, label_smoothing=0.0)
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(inputs, targets):
             sums = strategy.run(replica_sums, args=(inputs, targets))
             return {name: strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}

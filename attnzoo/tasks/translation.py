@@ -187,7 +187,7 @@ def log_probabilities(
 ) -> Iterator[tuple[int, float, int]]:
     """Yields index, log probability of the target given the source (nats), and its tokens with END."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def run(inputs, tokens):
         steps = tf.nn.log_softmax(model(inputs, training=False))
         steps = tf.gather(steps, tokens[..., None], batch_dims=2)[..., 0]  # [batch, target]

@@ -56,10 +56,12 @@ class Stepper:
                     keras.Variable(FIRST_LOSS_SCALE, trainable=False, dtype="float32", name="loss_scale"),
                     keras.Variable(0.0, trainable=False, dtype="float32", name="finite_steps"),
                 ]
-        self._compiled_gradients = tf.function(self._replica_gradients, jit_compile=xla)
+        self._compiled_gradients = tf.function(self._replica_gradients, jit_compile=xla, autograph=False)
         one_device = strategy.num_replicas_in_sync == 1
-        self._compiled_update = tf.function(self._update, jit_compile=xla) if one_device else self._update
-        self._compiled_step = tf.function(self._step)
+        self._compiled_update = (
+            tf.function(self._update, jit_compile=xla, autograph=False) if one_device else self._update
+        )
+        self._compiled_step = tf.function(self._step, autograph=False)
 
     def step(self, batches: list[Batch], learning_rate: float) -> dict[str, tf.Tensor]:
         """Takes one optimizer step over `batches`.

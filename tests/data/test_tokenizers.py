@@ -118,9 +118,21 @@ def test_characters_give_back_every_text_over_their_vocabulary(text):
 @given(st.lists(st.sampled_from(["the", "cat", "doesn't", "猫は", "mat", ".", "χαλί", "座る。"]), max_size=7))
 def test_subwords_give_back_every_text_over_their_characters(words):
     text = " ".join(words)
-    assert decode(subwords(), encode(subwords(), text)[0] or [PADDING]) == [text]
     spaced = "\u3000\n".join(words) + " \t"
-    assert encode(subwords(), spaced) == encode(subwords(), text)
+    for tokenizer in (subwords(), subwords("bpe")):
+        assert decode(tokenizer, encode(tokenizer, text)[0] or [PADDING]) == [text]
+        assert encode(tokenizer, spaced) == encode(tokenizer, text)
+
+
+@pytest.mark.parametrize("kind", ["subwords", "bpe"])
+def test_learning_subwords_twice_in_any_order_gives_the_same_pieces(kind):
+    first = tokenizers.build(kind, TEXTS, 120, True)
+    assert tokenizers.build(kind, TEXTS[::-1], 120, True) == first
+
+
+def test_byte_pair_merges_begin_with_the_most_frequent_pair():
+    tokenizer = make("bpe", ["ab ab ab ab abc"], 13)
+    assert encode(tokenizer, "ab") == [[tokenizer.token(tf.range(13)).numpy().tolist().index("▁ab".encode())]]
 
 
 @settings(max_examples=25, deadline=None)
@@ -141,9 +153,9 @@ CHARACTERS = make("characters", [LETTERS], lowercase=False)
 
 
 @functools.cache
-def subwords():
+def subwords(kind="subwords"):
     # Not while tests are collected: Keras's `clear_session` in a test before would take its resource away.
-    return make("subwords")
+    return make(kind)
 
 
 def test_a_saved_model_holds_its_tokenizer(any_tokenizer, tmp_path):
@@ -176,8 +188,9 @@ def test_encoding_in_chunks_equals_encoding_at_once(monkeypatch):
     assert ids.shape == lengths.shape == (0,)
 
 
-def test_subwords_have_the_special_ids_and_at_most_the_size_asked_for():
-    tokenizer = make("subwords", TEXTS, 100_000)
+@pytest.mark.parametrize("kind", ["subwords", "bpe"])
+def test_subwords_have_the_special_ids_and_at_most_the_size_asked_for(kind):
+    tokenizer = make(kind, TEXTS, 100_000)
     assert 50 < tokenizer.vocabulary_size < 500
     names = [tokenizer.token(number).numpy().decode() for number in range(4)]
     assert names == ["<pad>", "<unk>", "<s>", "</s>"]

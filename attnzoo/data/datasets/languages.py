@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from attnzoo.config.sections import TextOptions
+from attnzoo.config.sections import TextOptions, Tokenization
 from attnzoo.data.text_files import object_array
 from attnzoo.info import TEXT_CLASSIFICATION, DataSplits, Split
 
@@ -29,9 +29,7 @@ class Config(TextOptions):
     name: Literal["languages"] = Field(
         description="Lists of names in 24 languages, label = language; no download."
     )
-    tokenizer: Literal["words", "characters", "subwords"] = Field(
-        "characters", description="What a token is."
-    )
+    tokenizer: Tokenization = Field("characters", description="What a token is.")
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
         128, description="Longest text, in tokens; the rest of a longer one is cut and its share reported."
     )
