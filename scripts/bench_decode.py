@@ -99,6 +99,8 @@ def write_model(trained: TrainedRun, folder: Path) -> None:
     model = trained.model
     if not isinstance(model, EncoderDecoder) or model.options["attention"]["name"] != "multi_head":
         raise SystemExit("bench_decode: only the Transformer with multi-head attention has a peer")
+    if model.position is None or model.options["attention"]["position"] != "none":
+        raise SystemExit("bench_decode: only sinusoidal positions have a peer")
     values = {weight.path.partition("/")[2]: weight.numpy() for weight in model.weights}
     values["positions"] = model.position(tf.zeros([1, 512, model.options["units"]])).numpy()[0]
     np.savez(folder / "weights.npz", **values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,7 @@ from attnzoo.layers.position import SinusoidalPosition
 from attnzoo.layers.sequence_to_sequence import SequenceToSequence
 from attnzoo.layers.transformer import DecoderBlock, EncoderBlock
 
+Position = Literal["sinusoidal", "none"]
 Caches = list[Any]
 """One entry a decoder block: projected source memory, and target memory up to the current position."""
 
@@ -28,6 +29,7 @@ class EncoderDecoder(SequenceToSequence):
         num_decoder_layers: blocks that write the target.
         feed_forward_units: width inside the feed-forward parts.
         attention: options of the attention layers, as a dict with `name`.
+        position: what is added to the embeddings, "sinusoidal" or "none".
         dropout: share of activations dropped, 0 to 1.
         feed_forward_dropout: share dropped inside the feed-forward parts; None for that of `dropout`.
         norm: "pre" or "post".
@@ -47,6 +49,7 @@ class EncoderDecoder(SequenceToSequence):
         num_decoder_layers: int,
         feed_forward_units: int,
         attention: dict[str, Any],
+        position: Position = "sinusoidal",
         dropout: float = 0.0,
         feed_forward_dropout: float | None = None,
         norm: str = "pre",
@@ -59,6 +62,7 @@ class EncoderDecoder(SequenceToSequence):
             "num_decoder_layers": num_decoder_layers,
             "feed_forward_units": feed_forward_units,
             "attention": attention,
+            "position": position,
             "dropout": dropout,
             "feed_forward_dropout": feed_forward_dropout,
             "norm": norm,
@@ -81,7 +85,7 @@ class EncoderDecoder(SequenceToSequence):
             "feed_forward_dropout": feed_forward_dropout,
             "norm": norm,
         }
-        self.position = SinusoidalPosition(name="position")
+        self.position = SinusoidalPosition(name="position") if position == "sinusoidal" else None
         self.dropout = Dropout(dropout, name="dropout")
         self.encoder = [EncoderBlock(**block, name=f"encoder_{i}") for i in range(num_encoder_layers)]
         self.decoder = [DecoderBlock(**block, name=f"decoder_{i}") for i in range(num_decoder_layers)]
@@ -91,7 +95,8 @@ class EncoderDecoder(SequenceToSequence):
     def decode_all(self, inputs: dict[str, Any], training: bool | None):
         """Returns what the output projection sees of every target position, <float>[batch, target, units]."""
         encoded, source_mask = self.encode(inputs["source"], training=training)
-        hidden = self.dropout(self.position(self.target_embedding(inputs["target"])), training=training)
+        embedded = self.target_embedding(inputs["target"])
+        hidden = self.dropout(self._place(embedded), training=training)
         for block in self.decoder:
             hidden = block(hidden, encoded, source_mask=source_mask, training=training)
         return hidden if self.decoder_norm is None else self.decoder_norm(hidden)
@@ -103,10 +108,14 @@ class EncoderDecoder(SequenceToSequence):
             <float>[batch, source, units] and the mask <bool>[batch, source], True where there is a token.
         """
         source_mask = self.source_embedding.padding_mask(source)
-        hidden = self.dropout(self.position(self.source_embedding(source)), training=training)
+        hidden = self.dropout(self._place(self.source_embedding(source)), training=training)
         for block in self.encoder:
             hidden = block(hidden, padding_mask=source_mask, training=training)
         return hidden if self.encoder_norm is None else self.encoder_norm(hidden), source_mask
+
+    def _place(self, embedded, offset=0):
+        """Returns <float>[batch, time, units] with positions from `offset` on."""
+        return embedded if self.position is None else self.position(embedded, offset=offset)
 
     def start(self, encoded, lanes: int, max_length: int) -> Caches:
         """Returns the caches for writing `lanes` targets of at most `max_length` tokens for each source."""
@@ -135,7 +144,7 @@ class EncoderDecoder(SequenceToSequence):
         embedded = self.target_embedding(tokens)  # [batch, lanes, units]
         batch, lanes, units = keras.ops.shape(embedded)
         rows = keras.ops.reshape(embedded, [batch * lanes, 1, units])
-        hidden = keras.ops.reshape(self.position(rows, offset=position), [batch, lanes, units])
+        hidden = keras.ops.reshape(self._place(rows, position), [batch, lanes, units])
         new_caches, scores = [], None
         for block, cache in zip(self.decoder, caches, strict=True):
             hidden, cache, scores = block.step(

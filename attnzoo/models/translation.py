@@ -25,6 +25,9 @@ class Config(Section):
     num_decoder_layers: PositiveInt = Field(2, description="Blocks that write the target.")
     feed_forward_units: PositiveInt = Field(512, description="Width inside the feed-forward parts.")
     attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of all blocks.")
+    position: Literal["sinusoidal", "none"] = Field(
+        "sinusoidal", description="What is added to the embeddings; none where the attention marks positions."
+    )
     dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
     feed_forward_dropout: Rate | None = Field(
         None, description="The same inside the feed-forward parts. Default: that of dropout."

@@ -117,6 +117,7 @@ def transformer(attention, seed=3):
         num_decoder_layers=2,
         feed_forward_units=16,
         attention=attention if isinstance(attention, dict) else {"name": attention},
+        position="none" if "position" in attention else "sinusoidal",
         norm="post",
     )
     model({"source": tf.ones([1, 2], tf.int32), "target": tf.ones([1, 2], tf.int32)})
