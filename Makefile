@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEMO := translate_dates
 
-.PHONY: help setup demo test test-slow check bench-decode bench-attention clean
+.PHONY: help setup demo test test-slow check bench-decode bench-training bench-attention clean
 
 help: ## Show this list
 	@echo "attnzoo: attention models from a YAML file. Start with: make demo"
@@ -46,6 +46,9 @@ check: setup ## Check style and types and run the fast tests
 
 bench-decode: setup ## Time translations of RUN, beside CTranslate2 in the Python CTRANSLATE2_PYTHON
 	$(BIN)/python scripts/bench_decode.py $(RUN) $(if $(CTRANSLATE2_PYTHON),--ctranslate2-python $(CTRANSLATE2_PYTHON)) $(OPTIONS)
+
+bench-training: setup ## Time training of CONFIG beside OpenNMT-tf in the Python OPENNMT_PYTHON
+	$(BIN)/python scripts/bench_training.py $(CONFIG) --opennmt-python $(OPENNMT_PYTHON) $(OPTIONS)
 
 bench-attention: setup ## Time attention beside Keras, and PyTorch and JAX in the Pythons TORCH_PYTHON and JAX_PYTHON
 	$(BIN)/python scripts/bench_attention.py $(OPTIONS)
