@@ -82,6 +82,49 @@ def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_fol
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("new.csv", "text\none\n", (), "new.csv:1: no column 'body'; the header has: text."),
+        ("new.tsv", 'body\n"', (), 'new.tsv:2: the quote (") opened in this record is never closed.'),
+        ("new.jsonl", '{"body": 7}\n', (), "new.jsonl:1: 'body' must be a string; got 7."),
+        (
+            "new.jsonl",
+            '{"body": "a", "id": 0.5}\n',
+            (),
+            "new.jsonl:1: 'id' must be a string or a whole number;",
+        ),
+        ("new.jsonl", '{"body": "a", "id": "\\ud800"}', (), "new.jsonl:1: half a surrogate pair in the id;"),
+        (
+            "new.jsonl",
+            '{"body": "a"}\n',
+            ("--column", "bdy"),
+            "new.jsonl:1: no key 'bdy' (did you mean 'body'?)",
+        ),
+        ("new.txt", "text\n", ("--format", "jsonl"), "new.txt:1: not one JSON object: Expecting value"),
+        ("new.txt", "a\0\n", (), "new.txt:1: NUL byte at byte 1 of the file"),
+        ("new.txt", "a" * (1 << 20) + "b\n", (), "new.txt:1: longer than 1,048,576 characters; split it."),
+        (
+            "new.txt",
+            "text\n",
+            ("--column", "a"),
+            "--column a: plain lines have no columns; add --format csv,",
+        ),
+    ],
+)
+def test_predict_tells_what_is_wrong_with_the_first_text_before_tensorflow_is_there(
+    empty_folder, name, content, options, message
+):
+    (empty_folder / "run").mkdir()
+    config = "data: {name: csv, train: x.csv, text: body}\nmodel: {name: text_classifier}\n"
+    (empty_folder / "run" / "config.yaml").write_text(config)
+    (empty_folder / name).write_text(content)
+    done = run_probe("predict", "run", name, *options, folder=empty_folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"attnzoo: error: {message}")
+    assert done.stderr.splitlines()[1:] == ["HEAVY []"]
+
+
 def test_the_package_can_be_run_as_a_module():
     done = subprocess.run([sys.executable, "-m", "attnzoo", "--version"], capture_output=True, text=True)
     assert done.stdout == f"attnzoo {__version__}\n"
