@@ -170,7 +170,9 @@ def _learn_vocabularies(
 
     def build(columns: tuple[str, ...]) -> dict:
         texts = [text for name in columns for text in train.columns[name]]
-        return tokenizers.build(options.tokenizer, texts, options.vocabulary_size, options.lowercase)
+        return tokenizers.build(
+            options.tokenizer, texts, options.vocabulary_size, options.lowercase, options.clean
+        )
 
     if learned is not None:
         if sorted(learned) != sorted(features):
