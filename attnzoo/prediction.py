@@ -87,7 +87,9 @@ def _chunks(records: Iterable[TextRecord], size: int) -> Iterator[list[TextRecor
 
 
 def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
-    """Yields `log_probability` (nats) and `tokens` (with END) of each target, given its source.
+    """Yields `log_probability` (nats) and `tokens` (with END) of each target, given its source, and `cut`.
+
+    `cut` says whether the source or the target is longer than the longest bucket; only its beginning counts.
 
     Args:
         folder: a run of a translation model.
@@ -105,8 +107,9 @@ def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
     split = pairs.load(config, TRANSLATION, 0).train
     examples = data_examples.encode_split(split, trained.info)
     task, sizes = tasks.load(TRANSLATION), evaluation_sizes(trained.config)
+    cut = data_examples.cut_examples(examples.texts, trained.info.buckets[-1])
     found = {
-        index: {"log_probability": total, "tokens": count}
+        index: {"log_probability": total, "tokens": count, "cut": bool(cut[index])}
         for index, total, count in task.log_probabilities(trained.model, examples, trained.info, sizes)
     }
     yield from (found[index] for index in range(len(examples)))

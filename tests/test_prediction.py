@@ -1,6 +1,7 @@
 """What people ask a trained run: predict, score, attend, compare."""
 
 import gzip
+import itertools
 import json
 import math
 import shutil
@@ -15,10 +16,12 @@ import tensorflow as tf
 from attnzoo import comparison, explain, prediction, tasks
 from attnzoo.data.text_records import TextRecord
 from attnzoo.errors import UserError
+from attnzoo.evaluation import evaluate
 from attnzoo.export import export
 from attnzoo.run_dir import load_splits, load_trained
 from attnzoo.tasks.answers import Request
-from tests import commands
+from attnzoo.training.run import train
+from tests import commands, recipes
 
 TEXTS = [TextRecord(text) for text in ("abc", "", "ca", "b" * 50, "no such letters")]
 QUICK = Request(xla=False)
@@ -99,15 +102,16 @@ def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
     answers = list(prediction.predict([run], map(TextRecord, sources), QUICK))
     targets = [answer["translation"] for answer in answers]
     assert all(targets)
-    for name, texts in (("source", sources), ("target", targets)):
+    for name, texts in (("source", [*sources, "b" * 50]), ("target", [*targets, "b"])):
         (tmp_path / name).write_text("\n".join(texts) + "\n")
-    found = list(prediction.score(run, tmp_path / "source", tmp_path / "target"))
+    *found, long = prediction.score(run, tmp_path / "source", tmp_path / "target")
+    assert [one["cut"] for one in (*found, long)] == [False, False, False, True]
     assert [one["log_probability"] for one in found] == pytest.approx(
         [answer["log_probability"] for answer in answers], abs=1e-3
     )
     assert [one["tokens"] for one in found] == [len(text) + 1 for text in targets]
     (tmp_path / "target").write_text("one\n")
-    with pytest.raises(UserError, match=r"has 3 lines and .* has 1; line n of one must be the translation"):
+    with pytest.raises(UserError, match=r"has 4 lines and .* has 1; line n of one must be the translation"):
         list(prediction.score(run, tmp_path / "source", tmp_path / "target"))
 
 
@@ -173,16 +177,47 @@ def test_tables_and_json_lines_are_answered_like_lines_with_their_ids(classifier
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
 
 
+def test_bytes_of_texts_that_are_cleaned_train_answer_and_serve_alike(tmp_path, capsys):
+    steps = "data.clean=[html, unicode, whitespace]"
+    config = recipes.text_config(
+        tmp_path, steps, "data.tokenizer=bytes", "data.max_length=11", "train.epochs=1", "train.xla=false"
+    )
+    train(config, tmp_path / "run")
+    info = json.loads((tmp_path / "run" / "info.json").read_text())
+    assert info["tokenizers"]["text"] == {
+        "kind": "bytes",
+        "lowercase": True,
+        "clean": ["html", "unicode", "whitespace"],
+    }
+    assert f"tokens cut: train {info['cut_share']['train']:.2%}, " in capsys.readouterr().out
+    result = evaluate(tmp_path / "run")
+    assert result["cut_share"] == info["cut_share"]["test"]
+    lengths = [len(text) for text in load_splits(config.config).test.columns["text"]]
+    assert result["cut_share"] == pytest.approx(sum(max(0, n - 11) for n in lengths) / sum(lengths))
+    texts = ["guten morgen", "Guten<br />\u3000ｍorgen", "thank you", "thank&nbsp;you"]
+    first, second, third, fourth = prediction.predict([tmp_path / "run"], map(TextRecord, texts), QUICK)
+    assert first == second
+    assert third == fourth
+    served = tf.saved_model.load(str(export(tmp_path / "run"))).signatures["serving_default"]
+    labels = info["labels"]
+    for answer, row in zip(
+        (first, second, third, fourth), served(tf.constant(texts))["probabilities"], strict=True
+    ):
+        np.testing.assert_allclose([answer["probabilities"][name] for name in labels], row, atol=1e-5)
+    described = json.loads((tmp_path / "run" / "export" / "export.json").read_text())
+    assert described["needs_tensorflow_text"] is True
+
+
 def test_texts_are_streamed_from_records_without_end(classifier):
     """Only as many records are read as are answered, and they are forgotten then."""
-    seen = weakref.WeakSet()
+    seen, numbers = weakref.WeakSet(), itertools.count()
 
     class Watched(str):
         __slots__ = ("__weakref__",)
 
     def endless():
         while True:
-            text = Watched(f"guten morgen {len(seen)}")
+            text = Watched(f"guten morgen {next(numbers)}")
             seen.add(text)
             yield TextRecord(text)
 

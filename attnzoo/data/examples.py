@@ -271,6 +271,11 @@ def cut_share(texts: Mapping[str, Ragged], longest: Lengths) -> float:
     return lost / max(1, total)
 
 
+def cut_examples(texts: Mapping[str, Ragged], longest: Lengths) -> np.ndarray:
+    """Returns <bool>[examples]: whether a text of an example is longer than the longest bucket."""
+    return np.any([ids.lengths > longest[name] for name, ids in texts.items()], axis=0)
+
+
 def fingerprint(splits: DataSplits) -> str:
     """Returns the SHA-256 over all raw examples; files named by path count by their name and size."""
     digest = hashlib.sha256()
