@@ -55,6 +55,16 @@ def fake(monkeypatch):
 
 
 @pytest.fixture
+def column_run(empty_folder):
+    """A run that was trained on texts of a column `body`; its config is all that is there of it."""
+    folder = empty_folder / "run"
+    folder.mkdir()
+    config = "data: {name: csv, train: x.csv, text: body}\nmodel: {name: text_classifier}\n"
+    (folder / "config.yaml").write_text(config)
+    return folder
+
+
+@pytest.fixture
 def dates(empty_folder):
     Path("dates.yaml").write_text(DATES)
     return Path("dates.yaml")
@@ -112,17 +122,22 @@ def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_fol
         ),
     ],
 )
-def test_predict_tells_what_is_wrong_with_the_first_text_before_tensorflow_is_there(
-    empty_folder, name, content, options, message
-):
-    (empty_folder / "run").mkdir()
-    config = "data: {name: csv, train: x.csv, text: body}\nmodel: {name: text_classifier}\n"
-    (empty_folder / "run" / "config.yaml").write_text(config)
-    (empty_folder / name).write_text(content)
-    done = run_probe("predict", "run", name, *options, folder=empty_folder)
+def test_a_first_text_that_is_wrong_is_one_line(call, column_run, name, content, options, message):
+    (column_run.parent / name).write_text(content)
+    code, out, err = call("predict", column_run.name, name, *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"attnzoo: error: {message}")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_first_text_that_is_wrong_is_told_before_tensorflow_is_there(column_run):
+    (column_run.parent / "new.jsonl").write_text("[]\n")
+    done = run_probe("predict", column_run.name, "new.jsonl", folder=column_run.parent)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"attnzoo: error: {message}")
-    assert done.stderr.splitlines()[1:] == ["HEAVY []"]
+    assert done.stderr.splitlines() == [
+        "attnzoo: error: new.jsonl:1: expected a JSON object like {...}; got [].",
+        "HEAVY []",
+    ]
 
 
 def test_the_package_can_be_run_as_a_module():
