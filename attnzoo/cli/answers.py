@@ -131,7 +131,7 @@ def _print_answers(answers: Iterable[dict[str, Any]], as_json: bool) -> list[int
         elif "translation" in answer:
             text = " ".join(answer["translation"].splitlines())
         else:
-            text = f"{answer['label']}\t{answer['probability']:.4f}"
+            text = f"{' '.join(answer['label'].splitlines())}\t{answer['probability']:.4f}"
         print(text, flush=True)
     return cut
 
