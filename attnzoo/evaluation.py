@@ -24,7 +24,8 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
         split: "train", "validation" or "test".
 
     Returns:
-        `run`, `split`, `examples`, `metrics` by name (numbers; signatures as text) and `seconds`.
+        `run`, `split`, `examples`, `metrics` by name (numbers; signatures as text), `cut_share` (share of
+        tokens beyond the longest length of training; only for texts) and `seconds`.
 
     Raises:
         UserError: no such run or split, data with other classes than in training (2), damaged weights (4).
@@ -40,6 +41,8 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
     examples = data_examples.encode_split(chosen, trained.info)
     task = tasks.load(trained.info.task)
     sizes = evaluation_sizes(trained.config)
+    buckets = trained.info.buckets
+    cut_share = {"cut_share": data_examples.cut_share(examples.texts, buckets[-1])} if buckets else {}
     begin = time.monotonic()
     options, strategy = trained.config.eval, tf.distribute.get_strategy()
     evaluator = Evaluator(
@@ -51,5 +54,6 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
         "split": split,
         "examples": len(examples),
         "metrics": metrics,
+        **cut_share,
         "seconds": round(time.monotonic() - begin, 2),
     }

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from attnzoo import tasks
+from attnzoo.data import tokenizers
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.info import Split
 from attnzoo.run_dir import TrainedRun, load_splits, load_trained, write_errors
@@ -35,14 +36,14 @@ _ALLOWED_OPERATIONS = """
     IsFinite IsNan L2Loss LRN LeakyRelu LeftShift Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd
     LogicalNot LogicalOr LookupTableExportV2 LookupTableFindV2 LookupTableImportV2 LookupTableSizeV2
     MatMul MatrixBandPart MatrixDiagV3 Max MaxPool Maximum Mean MergeV2Checkpoints Min Minimum MirrorPad
-    Mod Mul Neg NextAfter NoOp NotEqual OneHot OnesLike Pack Pad PadV2 ParallelConcat PartitionedCall
-    Placeholder Pow Prod RGBToHSV RaggedCross RaggedGather RaggedRange RaggedTensorFromVariant
-    RaggedTensorToTensor RaggedTensorToVariant Range Rank ReadVariableOp RealDiv Reciprocal ReduceJoin
-    RegexFullMatch RegexReplace Relu Relu6 Reshape ResizeBicubic ResizeBilinear ResizeNearestNeighbor
-    RestoreV2 ReverseV2 RightShift Roll Round Rsqrt SaveV2 ScaleAndTranslate ScatterNd SegmentSum Select
-    SelectV2 Selu SentencepieceDetokenizeOp SentencepieceIdToStringOp SentencepieceOp
-    SentencepieceStringToIdOp SentencepieceTokenizeOp SentencepieceVocabSizeOp Shape ShapeN
-    ShardedFilename Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToBatchND
+    Mod Mul Neg NextAfter NoOp NormalizeUTF8 NotEqual OneHot OnesLike Pack Pad PadV2 ParallelConcat
+    PartitionedCall Placeholder Pow Prod RGBToHSV RaggedCross RaggedGather RaggedRange
+    RaggedTensorFromVariant RaggedTensorToTensor RaggedTensorToVariant Range Rank ReadVariableOp RealDiv
+    Reciprocal ReduceJoin RegexFullMatch RegexReplace Relu Relu6 Reshape ResizeBicubic ResizeBilinear
+    ResizeNearestNeighbor RestoreV2 ReverseV2 RightShift Roll Round Rsqrt SaveV2 ScaleAndTranslate
+    ScatterNd SegmentSum Select SelectV2 Selu SentencepieceDetokenizeOp SentencepieceIdToStringOp
+    SentencepieceOp SentencepieceStringToIdOp SentencepieceTokenizeOp SentencepieceVocabSizeOp Shape
+    ShapeN ShardedFilename Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToBatchND
     SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf
     StatelessWhile StaticRegexFullMatch StaticRegexReplace StopGradient StridedSlice StringFormat
     StringJoin StringLength StringLower StringNGrams StringSplitV2 StringStrip StringToNumber StringUpper
@@ -64,7 +65,7 @@ SAVE_OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
 CHECK = """
 import sys
 import tensorflow as tf
-if sys.argv[3] == "subwords":
+if sys.argv[3] == "tensorflow_text":
     import tensorflow_text
 signature = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
 import numpy as np
@@ -187,7 +188,7 @@ def _describe(folder: Path, trained: TrainedRun, module: tf.Module) -> None:
         "task": trained.info.task,
         "labels": trained.info.labels,
         "precision": trained.config.train.precision,
-        "needs_tensorflow_text": _uses_subwords(trained),
+        "needs_tensorflow_text": _needs_tensorflow_text(trained),
         "signatures": {
             name: {
                 "inputs": {spec.name: spec.dtype.name for spec in function.input_signature},
@@ -202,17 +203,17 @@ def _describe(folder: Path, trained: TrainedRun, module: tf.Module) -> None:
     (folder / "export.json").write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _uses_subwords(trained: TrainedRun) -> bool:
-    return any(state["kind"] == "subwords" for state in trained.info.tokenizers.values())
+def _needs_tensorflow_text(trained: TrainedRun) -> bool:
+    return any(map(tokenizers.needs_tensorflow_text, trained.info.tokenizers.values()))
 
 
 def _check(folder: Path, trained: TrainedRun, module: tf.Module, inputs: tf.Tensor) -> None:
     work = folder / ".check"
     work.mkdir()
     tf.io.write_file(str(work / "inputs"), tf.io.serialize_tensor(inputs))
-    kind = "subwords" if _uses_subwords(trained) else "plain"
+    needed = "tensorflow_text" if _needs_tensorflow_text(trained) else "nothing else"
     finished = subprocess.run(
-        [sys.executable, "-c", CHECK, str(folder.absolute()), str(work.absolute()), kind],
+        [sys.executable, "-c", CHECK, str(folder.absolute()), str(work.absolute()), needed],
         capture_output=True,
         text=True,
         check=False,

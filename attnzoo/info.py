@@ -32,6 +32,10 @@ PADDING, UNKNOWN, START, END = range(4)
 
 NUM_SPECIAL = 4
 
+CLEANINGS = ("html", "whitespace", "unicode")
+"""What can be cleaned from a text, in graph operations."""
+
+MAX_CLEANINGS = 8
 MAX_VOCABULARY = 1_000_000
 MAX_LENGTH = 65_536
 MAX_BUCKETS = 16
@@ -202,13 +206,19 @@ class DataInfo:
 def _tokenizer_problems(name: str, state: Mapping[str, Any], size: int) -> Iterator[str]:
     """Yields what in the state of a tokenizer `data.tokenizers.build` cannot have written."""
     kind = state.get("kind")
-    content = "model" if kind == "subwords" else "tokens"
-    if kind not in ("words", "characters", "subwords") or set(state) != {"kind", "lowercase", content}:
+    content = {"subwords": {"model"}, "bytes": set()}.get(str(kind), {"tokens"})
+    kinds = ("words", "characters", "bytes", "subwords")
+    if kind not in kinds or set(state) - {"clean"} != {"kind", "lowercase", *content}:
         yield f"tokenizers.{name}: expected kind, lowercase, and tokens or model"
     elif not isinstance(state["lowercase"], bool):
         yield f"tokenizers.{name}.lowercase: expected true or false"
+    elif not _is_cleaning(state.get("clean", [])):
+        yield f"tokenizers.{name}.clean: expected at most {MAX_CLEANINGS} of {', '.join(CLEANINGS)}"
     elif not NUM_SPECIAL < size <= MAX_VOCABULARY:
         yield f"vocabulary_sizes.{name}: {size}, expected {NUM_SPECIAL + 1} to {MAX_VOCABULARY}"
+    elif kind == "bytes":
+        if size != NUM_SPECIAL + 256:
+            yield f"vocabulary_sizes.{name}: {size}, expected {NUM_SPECIAL + 256} for bytes"
     elif kind == "subwords":
         if _pieces(state["model"]) != size:
             yield f"tokenizers.{name}.model: expected a SentencePiece model of {size} pieces in base64"
@@ -218,6 +228,14 @@ def _tokenizer_problems(name: str, state: Mapping[str, Any], size: int) -> Itera
             yield f"tokenizers.{name}.tokens: expected a list of texts"
         elif len(set(tokens)) != len(tokens) or NUM_SPECIAL + len(tokens) != size:
             yield f"tokenizers.{name}.tokens: expected {size - NUM_SPECIAL} different ones"
+
+
+def _is_cleaning(steps: Any) -> bool:
+    return (
+        isinstance(steps, list)
+        and len(steps) <= MAX_CLEANINGS
+        and all(isinstance(step, str) and step in CLEANINGS for step in steps)
+    )
 
 
 def _pieces(model: Any) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from attnzoo import catalog, tasks
 from attnzoo.data import examples as data_examples
-from attnzoo.data.text_files import MAX_TEXT_CHARACTERS
+from attnzoo.data.text_records import TextRecord
 from attnzoo.errors import UserError
 from attnzoo.info import TRANSLATION
 from attnzoo.run_dir import TrainedRun, evaluation_sizes, load_trained
@@ -23,23 +23,25 @@ MANY_TEXTS = 64
 
 def predict(
     folders: Sequence[Path],
-    lines: Iterable[tuple[int, str]],
+    records: Iterable[TextRecord],
     request: Request,
     beams: int | None = None,
     at_once: int = TEXTS_AT_ONCE,
 ) -> Iterator[dict[str, Any]]:
-    """Yields an answer for each line, in order; memory does not grow with their number.
+    """Yields an answer for each text, in order, with the `id` of its record if it has one.
+
+    Memory does not grow with their number. What comes before a bad record is answered.
 
     Args:
         folders: run folders; several answer together, by the mean of their probabilities.
-        lines: line number and text each.
+        records: the texts.
         request: how to answer.
         beams: in place of `eval.beams` of the first run.
-        at_once: lines read before the first answer.
+        at_once: texts read before the first answer.
 
     Raises:
         UserError: no such run, a run whose task is not about texts, runs that do not go together, more
-            answers than beams, a line that is too long (2), damaged weights (4).
+            answers than beams, a bad record (2), damaged weights (4).
     """
     trained = _load(folders)
     info, options = trained[0].info, trained[0].config.eval
@@ -57,22 +59,22 @@ def predict(
             f"translations; add --beams {request.count}, or --sample."
         )
     answer = None
-    for chunk in _chunks(lines, at_once):
+    for chunk in _chunks(records, at_once):
         if answer is None:
             if request.xla is None:
                 request = dataclasses.replace(request, xla=len(chunk) >= MANY_TEXTS)
             answer = task.answerer([run.model for run in trained], info, options, request)
-        yield from answer(chunk)
+        answers = answer([record.text for record in chunk])
+        for record, given in zip(chunk, answers, strict=True):
+            yield given if record.id is None else {"id": record.id, **given}
 
 
-def _chunks(lines: Iterable[tuple[int, str]], size: int) -> Iterator[list[str]]:
-    """Yields texts without line ends, `size` at once; what comes before a bad line is given first."""
-    chunk: list[str] = []
+def _chunks(records: Iterable[TextRecord], size: int) -> Iterator[list[TextRecord]]:
+    """Yields `size` records at once; what comes before a bad one is given first."""
+    chunk: list[TextRecord] = []
     try:
-        for number, line in lines:
-            if len(line) > MAX_TEXT_CHARACTERS:
-                raise UserError(f"line {number}: longer than {MAX_TEXT_CHARACTERS:,} characters; split it.")
-            chunk.append(line.removesuffix("\n").removesuffix("\r"))
+        for record in records:
+            chunk.append(record)
             if len(chunk) == size:
                 yield chunk
                 chunk = []
@@ -85,7 +87,9 @@ def _chunks(lines: Iterable[tuple[int, str]], size: int) -> Iterator[list[str]]:
 
 
 def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
-    """Yields `log_probability` (nats) and `tokens` (with END) of each target, given its source.
+    """Yields `log_probability` (nats) and `tokens` (with END) of each target, given its source, and `cut`.
+
+    `cut` says whether the source or the target is longer than the longest bucket; only its beginning counts.
 
     Args:
         folder: a run of a translation model.
@@ -103,8 +107,9 @@ def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
     split = pairs.load(config, TRANSLATION, 0).train
     examples = data_examples.encode_split(split, trained.info)
     task, sizes = tasks.load(TRANSLATION), evaluation_sizes(trained.config)
+    cut = data_examples.cut_examples(examples.texts, trained.info.buckets[-1])
     found = {
-        index: {"log_probability": total, "tokens": count}
+        index: {"log_probability": total, "tokens": count, "cut": bool(cut[index])}
         for index, total, count in task.log_probabilities(trained.model, examples, trained.info, sizes)
     }
     yield from (found[index] for index in range(len(examples)))

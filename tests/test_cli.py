@@ -55,6 +55,16 @@ def fake(monkeypatch):
 
 
 @pytest.fixture
+def column_run(empty_folder):
+    """A run that was trained on texts of a column `body`; its config is all that is there of it."""
+    folder = empty_folder / "run"
+    folder.mkdir()
+    config = "data: {name: csv, train: x.csv, text: body}\nmodel: {name: text_classifier}\n"
+    (folder / "config.yaml").write_text(config)
+    return folder
+
+
+@pytest.fixture
 def dates(empty_folder):
     Path("dates.yaml").write_text(DATES)
     return Path("dates.yaml")
@@ -80,6 +90,54 @@ def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_fol
     assert done.stderr == (
         "attnzoo: error: dates.yaml:6: train.epohcs: unknown key, did you mean 'epochs'?\nHEAVY []\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("new.csv", "text\none\n", (), "new.csv:1: no column 'body'; the header has: text."),
+        ("new.tsv", 'body\n"', (), 'new.tsv:2: the quote (") opened in this record is never closed.'),
+        ("new.jsonl", '{"body": 7}\n', (), "new.jsonl:1: 'body' must be a string; got 7."),
+        (
+            "new.jsonl",
+            '{"body": "a", "id": 0.5}\n',
+            (),
+            "new.jsonl:1: 'id' must be a string or a whole number;",
+        ),
+        ("new.jsonl", '{"body": "a", "id": "\\ud800"}', (), "new.jsonl:1: half a surrogate pair in the id;"),
+        (
+            "new.jsonl",
+            '{"body": "a"}\n',
+            ("--column", "bdy"),
+            "new.jsonl:1: no key 'bdy' (did you mean 'body'?)",
+        ),
+        ("new.txt", "text\n", ("--format", "jsonl"), "new.txt:1: not one JSON object: Expecting value"),
+        ("new.txt", "a\0\n", (), "new.txt:1: NUL byte at byte 1 of the file"),
+        ("new.txt", "a" * (1 << 20) + "b\n", (), "new.txt:1: longer than 1,048,576 characters; split it."),
+        (
+            "new.txt",
+            "text\n",
+            ("--column", "a"),
+            "--column a: plain lines have no columns; add --format csv,",
+        ),
+    ],
+)
+def test_a_first_text_that_is_wrong_is_one_line(call, column_run, name, content, options, message):
+    (column_run.parent / name).write_text(content)
+    code, out, err = call("predict", column_run.name, name, *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"attnzoo: error: {message}")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_first_text_that_is_wrong_is_told_before_tensorflow_is_there(column_run):
+    (column_run.parent / "new.jsonl").write_text("[]\n")
+    done = run_probe("predict", column_run.name, "new.jsonl", folder=column_run.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "attnzoo: error: new.jsonl:1: expected a JSON object like {...}; got [].",
+        "HEAVY []",
+    ]
 
 
 def test_the_package_can_be_run_as_a_module():

@@ -6,14 +6,17 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnzoo.cli.common import RunFolder, Split, print_table, refuse, require_folder
+from attnzoo.cli.common import Format, RunFolder, Split, print_table, refuse, require_folder
 from attnzoo.startup import import_tensorflow
+
+if TYPE_CHECKING:
+    from attnzoo.data.text_records import TextRecord
 
 SHOWN_TOKENS = 3
 SIGNIFICANT = 0.05
@@ -30,8 +33,20 @@ Beams = Annotated[
 def predict(
     run: RunFolder,
     file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="Texts, one a line, or .gz; - is standard input.")
+        str,
+        typer.Argument(
+            metavar="[FILE|-]",
+            help="Texts, one a line, or in .csv, .tsv or .jsonl, each also .gz; - is standard input.",
+        ),
     ] = "-",
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="What FILE is. Default: by its ending.", show_default=False),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="Column (jsonl: key) with the text. Default: as in training.", show_default=False),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object a line, with scores or probabilities.")
     ] = False,
@@ -56,16 +71,14 @@ def predict(
     top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Draw among this share.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the draw.")] = 0,
 ) -> None:
-    """Answer new texts: a translation or a label for each line, in order."""
+    """Answer new texts: a translation or a label for each, in order, one a line."""
     folders = [run, *(together_with or [])]
     for folder in folders:
         require_folder(folder)
     if not sample and (temperature, top_k, top_p, seed) != (1.0, None, 1.0, 0):
         refuse("--temperature, --top-k, --top-p and --seed are about draws: add --sample")
-    from attnzoo.data.text_files import read_lines, read_standard_input
-
-    lines = read_standard_input() if file == "-" else read_lines(file)
-    first = list(itertools.islice(lines, 1))  # a wrong file is told before TensorFlow is there
+    records = _read_texts(run, file, form, column)
+    first = list(itertools.islice(records, 1))  # a wrong file is told before TensorFlow is there
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import prediction
@@ -73,19 +86,42 @@ def predict(
 
     at_once = 1 if file == "-" and sys.stdin.isatty() else prediction.TEXTS_AT_ONCE
     request = Request(count, sample, seed, temperature, top_k, top_p)
-    answers = prediction.predict(folders, itertools.chain(first, lines), request, beams, at_once)
+    answers = prediction.predict(folders, itertools.chain(first, records), request, beams, at_once)
     cut = _print_answers(answers, as_json or count > 1)
     if cut:
         from attnzoo.training.console import warn
 
         warn(
             f"{len(cut)} text(s) are longer than the longest in training and were cut; "
-            f"the first in line {cut[0]}."
+            f"the first is number {cut[0]}."
         )
 
 
+def _read_texts(run: Path, file: str, form: Format | None, column: str | None) -> Iterator[TextRecord]:
+    """Returns the texts of a file; in a table from the column that texts are in, as in training."""
+    from attnzoo.data.text_records import LINES, format_of, read_texts
+
+    chosen = form.value if form else format_of(file)
+    if chosen == LINES:
+        if column is not None:
+            refuse(f"--column {column}: plain lines have no columns; add --format csv, tsv or jsonl")
+        return read_texts(file, chosen, "")
+    return read_texts(file, chosen, column or _trained_column(run))
+
+
+def _trained_column(run: Path) -> str:
+    """Returns the name that the config of a run gives to the column of its texts, else `text` or `source`."""
+    from attnzoo import catalog
+    from attnzoo.config import RunConfig
+    from attnzoo.info import TEXT_FEATURES
+
+    config = RunConfig.read(run / "config.yaml")
+    features = TEXT_FEATURES[catalog.load("models", config.model.name).TASK] or ("text",)
+    return getattr(config.data, features[0], None) or features[0]
+
+
 def _print_answers(answers: Iterable[dict[str, Any]], as_json: bool) -> list[int]:
-    """Prints a line an answer; returns the numbers of the lines whose text was cut."""
+    """Prints a line an answer; returns the numbers of the texts that were cut."""
     cut = []
     for number, answer in enumerate(answers, 1):
         if answer["cut"]:
@@ -95,7 +131,7 @@ def _print_answers(answers: Iterable[dict[str, Any]], as_json: bool) -> list[int
         elif "translation" in answer:
             text = " ".join(answer["translation"].splitlines())
         else:
-            text = f"{answer['label']}\t{answer['probability']:.4f}"
+            text = f"{' '.join(answer['label'].splitlines())}\t{answer['probability']:.4f}"
         print(text, flush=True)
     return cut
 

@@ -227,7 +227,10 @@ def _steps(text: str | None) -> tuple[int, int] | None:
 
 def _print_metrics(result: dict[str, Any]) -> None:
     rows = [(name, _format(value)) for name, value in result["metrics"].items()]
-    print(f"{result['run']}: {result['split']}, {result['examples']} examples, {result['seconds']:.1f} s")
+    cut = f", {result['cut_share']:.2%} of tokens cut" if result.get("cut_share") else ""
+    print(
+        f"{result['run']}: {result['split']}, {result['examples']} examples{cut}, {result['seconds']:.1f} s"
+    )
     print_table(["metric", "value"], rows)
 
 

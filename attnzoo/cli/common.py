@@ -24,6 +24,15 @@ class Split(str, enum.Enum):
     TEST = "test"
 
 
+class Format(str, enum.Enum):
+    """Forms of a file of texts."""
+
+    LINES = "lines"
+    CSV = "csv"
+    TSV = "tsv"
+    JSONL = "jsonl"
+
+
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
-Tokenization = Literal["words", "characters", "subwords", "bpe"]
+Tokenization = Literal["words", "characters", "bytes", "subwords", "bpe"]
+Cleaning = Literal["html", "whitespace", "unicode"]
 
 
 class Section(BaseModel):
@@ -47,7 +48,13 @@ class TextOptions(DataOptions):
     tokenizer: Tokenization = Field(
         "words",
         description="What a token is. Pieces of words are learned from the training texts by SentencePiece: "
-        "subwords by its unigram model, bpe by byte-pair merges.",
+        "subwords by its unigram model, bpe by byte-pair merges. bytes are those of UTF-8, always 256.",
+    )
+    clean: Annotated[list[Cleaning], Field(max_length=8)] = Field(
+        [],
+        description="What is done to texts first, in this order: html puts a space for each tag and a "
+        "character for each common entity; whitespace puts one space for each run of white space; unicode "
+        "is the normal form NFKC.",
     )
     lowercase: bool = Field(True, description="Lowercase texts before they are split into tokens.")
     vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = Field(

@@ -170,7 +170,9 @@ def _learn_vocabularies(
 
     def build(columns: tuple[str, ...]) -> dict:
         texts = [text for name in columns for text in train.columns[name]]
-        return tokenizers.build(options.tokenizer, texts, options.vocabulary_size, options.lowercase)
+        return tokenizers.build(
+            options.tokenizer, texts, options.vocabulary_size, options.lowercase, options.clean
+        )
 
     if learned is not None:
         if sorted(learned) != sorted(features):
@@ -267,6 +269,11 @@ def cut_share(texts: Mapping[str, Ragged], longest: Lengths) -> float:
     total = sum(int(ids.lengths.sum()) for ids in texts.values())
     lost = sum(int(np.maximum(ids.lengths - longest[name], 0).sum()) for name, ids in texts.items())
     return lost / max(1, total)
+
+
+def cut_examples(texts: Mapping[str, Ragged], longest: Lengths) -> np.ndarray:
+    """Returns <bool>[examples]: whether a text of an example is longer than the longest bucket."""
+    return np.any([ids.lengths > longest[name] for name, ids in texts.items()], axis=0)
 
 
 def fingerprint(splits: DataSplits) -> str:

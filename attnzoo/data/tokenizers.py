@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import base64
 import collections
-import io
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from attnzoo.data import cleaning, sentencepiece_models
 from attnzoo.errors import UserError
-from attnzoo.info import END, PADDING, START, UNKNOWN
-
-NUM_SPECIAL = 4
+from attnzoo.info import END, NUM_SPECIAL, PADDING, START, UNKNOWN
 
 MODEL_TYPES = {"subwords": "unigram", "bpe": "bpe"}
 """Names of what SentencePiece learns; the model itself says what it is."""
-KINDS = ("words", "characters", *MODEL_TYPES)
-STATES = ("words", "characters", "subwords")
+KINDS = ("words", "characters", "bytes", *MODEL_TYPES)
+CONTENTS = {"words": "tokens", "characters": "tokens", "bytes": None, "subwords": "model"}
+"""Kind in a state -> the key of what was learned."""
 TEXTS_PER_CHUNK = 1024
-MAX_SENTENCEPIECE_BYTES = 8 << 20
 
 _SPACES = r"[\p{Z}\p{C}]+"
 _WORD = r"[\p{L}\p{N}\p{M}]+(?:['’][\p{L}\p{N}\p{M}]+)*|[^\s\p{L}\p{N}\p{M}]"
@@ -38,16 +35,19 @@ class Tokenizer(tf.Module):
     Ids 0 to 3 are PADDING, UNKNOWN, START and END; neither START nor END is added or expected by `encode`.
     Bytes that are not UTF-8 count as U+FFFD, so that no input makes a served model fail.
 
+    Args:
+        lowercase: whether texts are lowercased, after they are cleaned.
+        clean: names of `cleaning.STEPS`, which texts go through first.
+
     Attributes:
-        lowercase: whether texts are lowercased first.
         vocabulary_size: number of token ids, the 4 special ones included.
     """
 
     vocabulary_size: int
 
-    def __init__(self, lowercase: bool) -> None:
+    def __init__(self, lowercase: bool, clean: Sequence[str] = ()) -> None:
         super().__init__()
-        self.lowercase = lowercase
+        self.lowercase, self.clean = lowercase, tuple(clean)
 
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         """Returns the token ids <int32>[batch, (time)] of strings <string>[batch]."""
@@ -67,7 +67,7 @@ class Tokenizer(tf.Module):
         names = {UNKNOWN: "(unknown)", START: "(start)", END: "(end)"}
         return [
             [
-                names.get(number) or token.decode("utf-8", "replace")
+                names.get(number) or token.decode("utf-8", "backslashreplace")
                 for number, token in zip(row, tokens, strict=True)
                 if number != PADDING
             ]
@@ -80,14 +80,14 @@ class _TableTokenizer(Tokenizer):
 
     Args:
         tokens: tokens in the order of their ids, from id 4 on.
-        lowercase: whether texts are lowercased first.
+        lowercase, clean: see `Tokenizer`.
     """
 
     separator: str
     unknown: str
 
-    def __init__(self, tokens: Sequence[str], lowercase: bool) -> None:
-        super().__init__(lowercase)
+    def __init__(self, tokens: Sequence[str], lowercase: bool, clean: Sequence[str] = ()) -> None:
+        super().__init__(lowercase, clean)
         self.vocabulary_size = NUM_SPECIAL + len(tokens)
         encoded = tf.constant([token.encode("utf-8") for token in tokens], tf.string)  # [tokens]
         ids = tf.range(NUM_SPECIAL, self.vocabulary_size, dtype=tf.int32)  # [tokens]
@@ -105,7 +105,7 @@ class _TableTokenizer(Tokenizer):
         raise NotImplementedError
 
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        tokens = self.split(_clean(strings, self.lowercase))  # [batch, (time)]
+        tokens = self.split(_prepared(strings, self.lowercase, self.clean))  # [batch, (time)]
         return tokens.with_flat_values(self.ids_by_token.lookup(tokens.flat_values))  # [batch, (time)]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
@@ -142,6 +142,38 @@ class CharacterTokenizer(_TableTokenizer):
         return tf.strings.unicode_split(strings, "UTF-8", errors="replace")  # [batch, (time)]
 
 
+class ByteTokenizer(Tokenizer):
+    """The bytes of UTF-8, byte b as id b + 4: no vocabulary is learned and no character is unknown.
+
+    What is decoded is valid UTF-8: an id that is no byte and a broken sequence of bytes become U+FFFD.
+
+    Reference: Xue et al. 2022 (ByT5), https://arxiv.org/abs/2105.13626
+    """
+
+    def __init__(self, lowercase: bool, clean: Sequence[str] = ()) -> None:
+        super().__init__(lowercase, clean)
+        self.vocabulary_size = NUM_SPECIAL + 256
+
+    def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of the bytes <int32>[batch, (time)]."""
+        prepared = _prepared(strings, self.lowercase, self.clean)  # [batch]
+        # In Latin-1 each byte is the code point of its number.
+        values = tf.strings.unicode_decode(prepared, "ISO-8859-1")  # [batch, (time)]
+        return values.with_flat_values(values.flat_values + NUM_SPECIAL)  # [batch, (time)]
+
+    def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the bytes joined to texts <string>[batch]."""
+        written = _written(ids)  # [batch, (time)]
+        tokens = written.with_flat_values(self.token(written.flat_values))  # [batch, (time)]
+        joined = tf.strings.reduce_join(tokens, axis=-1)  # [batch]
+        return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")  # [batch]
+
+    def token(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the byte of each id, <string> of the shape of `ids`; U+FFFD for one that is no byte."""
+        tokens = tf.constant(["\ufffd".encode()] * NUM_SPECIAL + [bytes([byte]) for byte in range(256)])
+        return tf.gather(tokens, tf.where((ids >= 0) & (ids < self.vocabulary_size), ids, UNKNOWN))
+
+
 class SubwordTokenizer(Tokenizer):
     """Pieces of words from a SentencePiece model.
 
@@ -150,14 +182,14 @@ class SubwordTokenizer(Tokenizer):
 
     Args:
         model: serialised SentencePiece model.
-        lowercase: whether texts are lowercased first.
+        lowercase, clean: see `Tokenizer`.
 
     Reference: unigram: Kudo 2018, https://arxiv.org/abs/1804.10959; bpe: Sennrich et al. 2016,
         https://arxiv.org/abs/1508.07909
     """
 
-    def __init__(self, model: bytes, lowercase: bool) -> None:
-        super().__init__(lowercase)
+    def __init__(self, model: bytes, lowercase: bool, clean: Sequence[str] = ()) -> None:
+        super().__init__(lowercase, clean)
         import tensorflow_text
 
         self.model = tensorflow_text.SentencepieceTokenizer(model, out_type=tf.int32)
@@ -165,7 +197,9 @@ class SubwordTokenizer(Tokenizer):
 
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of the pieces <int32>[batch, (time)]."""
-        return self.model.tokenize(_single_spaces(_clean(strings, self.lowercase)))  # [batch, (time)]
+        return self.model.tokenize(
+            _single_spaces(_prepared(strings, self.lowercase, self.clean))
+        )  # [batch, (time)]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the pieces joined to texts <string>[batch]."""
@@ -178,18 +212,22 @@ class SubwordTokenizer(Tokenizer):
         return self.model.id_to_string(ids)
 
 
-def build(kind: str, texts: Sequence[str], vocabulary_size: int, lowercase: bool) -> dict[str, Any]:
+def build(
+    kind: str, texts: Sequence[str], vocabulary_size: int, lowercase: bool, clean: Sequence[str] = ()
+) -> dict[str, Any]:
     """Learns a vocabulary. The order of the texts does not matter.
 
     Args:
-        kind: "words" or "characters" (the most frequent ones, ties by code point), "subwords" or "bpe".
+        kind: "words" or "characters" (the most frequent ones, ties by code point), "bytes", "subwords" or
+            "bpe".
         texts: training texts; a list or <object>[examples] of str.
         vocabulary_size: most token ids, the 4 special ones included. Subwords get fewer where the texts do
-            not give that many.
-        lowercase: whether texts are lowercased first.
+            not give that many; bytes are always 260.
+        lowercase, clean: see `Tokenizer`.
 
     Returns:
-        What `from_state` needs, as JSON: `kind`, `lowercase`, and `tokens` (a list) or `model` (base64).
+        What `from_state` needs, as JSON: `kind`, `lowercase`, `clean` if there is any, and `tokens` (a list)
+        or `model` (base64) or, for bytes, nothing.
 
     Raises:
         ValueError: unknown kind, or no id left beside the special ones.
@@ -201,19 +239,31 @@ def build(kind: str, texts: Sequence[str], vocabulary_size: int, lowercase: bool
         raise ValueError(
             f"vocabulary_size must be more than the {NUM_SPECIAL} special tokens; got {vocabulary_size}."
         )
+    prepared = (_prepared(chunk, lowercase, clean) for chunk in _chunks(texts))  # <string>[chunk] each
+    common: dict[str, Any] = {"lowercase": lowercase, **({"clean": list(clean)} if clean else {})}
     if kind in MODEL_TYPES:
-        model = _train_sentencepiece(texts, kind, vocabulary_size, lowercase)
-        return {"kind": "subwords", "lowercase": lowercase, "model": base64.b64encode(model).decode("ascii")}
+        model = sentencepiece_models.train(map(_single_spaces, prepared), MODEL_TYPES[kind], vocabulary_size)
+        if model is None:
+            raise _nothing_to_learn(len(texts), kind)
+        return {"kind": "subwords", **common, "model": base64.b64encode(model).decode("ascii")}
+    if kind == "bytes":
+        if not any(tf.reduce_any(chunk != "") for chunk in prepared):
+            raise _nothing_to_learn(len(texts), kind)
+        return {"kind": kind, **common}
     counts: collections.Counter[bytes] = collections.Counter()
-    for chunk in _chunks(texts):
-        tokens = _TABLE_TOKENIZERS[kind].split(_clean(chunk, lowercase))  # [chunk, (time)]
+    for chunk in prepared:
+        tokens = _TABLE_TOKENIZERS[kind].split(chunk)  # [chunk, (time)]
         counts.update(tokens.flat_values.numpy().tolist())
     if not counts:
-        raise UserError(
-            f"The training texts hold not one token ({len(texts)} texts, kind {kind!r}); check the data."
-        )
+        raise _nothing_to_learn(len(texts), kind)
     ordered = sorted(counts, key=lambda token: (-counts[token], token))[: vocabulary_size - NUM_SPECIAL]
-    return {"kind": kind, "lowercase": lowercase, "tokens": [token.decode("utf-8") for token in ordered]}
+    return {"kind": kind, **common, "tokens": [token.decode("utf-8") for token in ordered]}
+
+
+def _nothing_to_learn(num_texts: int, kind: str) -> UserError:
+    return UserError(
+        f"The training texts hold not one token ({num_texts} texts, kind {kind!r}); check the data."
+    )
 
 
 def from_state(state: Mapping[str, Any]) -> Tokenizer:
@@ -222,18 +272,27 @@ def from_state(state: Mapping[str, Any]) -> Tokenizer:
     Raises:
         ValueError: the state is of no known kind or a part of it is missing.
     """
-    kind = state.get("kind")
-    missing = [key for key in ("lowercase", "model" if kind == "subwords" else "tokens") if key not in state]
-    if kind not in STATES or missing:
+    kind = str(state.get("kind"))
+    content = CONTENTS.get(kind, "tokens")
+    missing = [key for key in ("lowercase", content) if key is not None and key not in state]
+    if kind not in CONTENTS or missing:
         raise ValueError(
-            f"Not the state of a tokenizer: kind {kind!r} (expected one of {', '.join(STATES)}), missing "
+            f"Not the state of a tokenizer: kind {kind!r} (expected one of {', '.join(CONTENTS)}), missing "
             f"{missing}."
         )
+    lowercase, clean = state["lowercase"], state.get("clean", ())
     # Tables must not live in the graph of the first caller.
     with tf.init_scope():
         if kind == "subwords":
-            return SubwordTokenizer(base64.b64decode(state["model"]), state["lowercase"])
-        return _TABLE_TOKENIZERS[kind](state["tokens"], state["lowercase"])
+            return SubwordTokenizer(base64.b64decode(state["model"]), lowercase, clean)
+        if kind == "bytes":
+            return ByteTokenizer(lowercase, clean)
+        return _TABLE_TOKENIZERS[kind](state["tokens"], lowercase, clean)
+
+
+def needs_tensorflow_text(state: Mapping[str, Any]) -> bool:
+    """Whether a graph with the tokenizer of this state has operations of TensorFlow Text."""
+    return state["kind"] == "subwords" or "unicode" in state.get("clean", ())
 
 
 def encode_all(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -263,9 +322,10 @@ def _written(ids: tf.Tensor) -> tf.RaggedTensor:
     return tf.ragged.boolean_mask(ids, ~after_end & (ids != PADDING) & (ids != START))  # [batch, (time)]
 
 
-def _clean(strings: tf.Tensor, lowercase: bool) -> tf.Tensor:
-    """Returns strings <string>[batch] as valid UTF-8, in lower case if asked for."""
+def _prepared(strings: tf.Tensor, lowercase: bool, clean: Sequence[str]) -> tf.Tensor:
+    """Returns strings <string>[batch] as valid UTF-8, cleaned, in lower case if asked for."""
     strings = tf.strings.unicode_transcode(strings, "UTF-8", "UTF-8", errors="replace")  # [batch]
+    strings = cleaning.clean(strings, clean)  # [batch]
     return tf.strings.lower(strings, encoding="utf-8") if lowercase else strings  # [batch]
 
 
@@ -279,57 +339,3 @@ def _chunks(texts: Sequence[str]) -> Iterator[tf.Tensor]:
         yield tf.constant(
             [text.encode("utf-8") for text in texts[start : start + TEXTS_PER_CHUNK]], tf.string
         )
-
-
-def _train_sentencepiece(texts: Sequence[str], kind: str, vocabulary_size: int, lowercase: bool) -> bytes:
-    """Returns a serialised model.
-
-    Learning takes memory and time in proportion to the texts, so that it uses about 8 MiB of texts at most,
-    spread evenly over the sorted different ones.
-    """
-    import sentencepiece
-    from sentencepiece import sentencepiece_model_pb2
-
-    unique: set[bytes] = set()
-    for chunk in _chunks(texts):
-        unique.update(_single_spaces(_clean(chunk, lowercase)).numpy().tolist())
-    sentences = sorted(text.strip().decode("utf-8") for text in unique if text.strip())
-    if not sentences:
-        raise UserError(
-            f"The training texts hold not one token ({len(texts)} texts, kind {kind!r}); check the data."
-        )
-    stride = -(-sum(len(text) for text in unique) // MAX_SENTENCEPIECE_BYTES)
-    written = io.BytesIO()
-    # A model without any rule makes TensorFlow Text print a line whenever it is loaded. No-break spaces are
-    # gone already, so that this rule changes nothing.
-    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
-        rules.write("A0\t20\n")
-        rules.flush()
-        try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(sentences[::stride]),
-                model_writer=written,
-                model_type=MODEL_TYPES[kind],
-                vocab_size=vocabulary_size,
-                hard_vocab_limit=False,
-                character_coverage=1.0,
-                normalization_rule_tsv=rules.name,
-                max_sentence_length=1 << 30,
-                num_threads=1,
-                pad_id=PADDING,
-                unk_id=UNKNOWN,
-                bos_id=START,
-                eos_id=END,
-                minloglevel=3,
-            )
-        except RuntimeError as error:
-            num_characters = len(set("".join(sentences[::stride]).replace(" ", "▁")))
-            raise UserError(
-                f"data.vocabulary_size: {vocabulary_size} is too small for subwords: the training texts hold "
-                f"{num_characters} different characters; ask for {num_characters + NUM_SPECIAL} or more "
-                f"({' '.join(str(error).split())})."
-            ) from None
-    messages: Any = sentencepiece_model_pb2  # its classes come into being on import
-    model = messages.ModelProto.FromString(written.getvalue())
-    model.normalizer_spec.ClearField("normalization_rule_tsv")  # the name of the temporary file
-    return model.SerializeToString(deterministic=True)

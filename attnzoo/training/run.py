@@ -214,7 +214,8 @@ def _data_details(info: DataInfo) -> str:
         return f", {height} x {width} x {channels} pixels, {info.num_classes} classes"
     sizes = ", ".join(f"{size:,} {name} tokens" for name, size in info.vocabulary_sizes.items())
     buckets = " ".join("x".join(map(str, bucket.values())) for bucket in info.buckets)
-    cut = f", {info.cut_share['train']:.1%} of tokens cut" if info.cut_share.get("train") else ""
+    shares = ", ".join(f"{name} {share:.2%}" for name, share in info.cut_share.items() if share)
+    cut = f", tokens cut: {shares}" if shares else ""
     classes = f", {info.num_classes} classes" if info.labels else ""
     return f"{classes}, vocabulary of {sizes}, padded to {buckets}{cut}"
 

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,6 +90,36 @@ def test_info_survives_its_file(tmp_path):
     path = tmp_path / "info.json"
     path.write_text(info.to_json(), "utf-8")
     assert DataInfo.read(path) == info
+
+
+BYTES = {"kind": "bytes", "lowercase": True}
+WORDS = {"kind": "words", "lowercase": True, "tokens": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("size", "state", "problem"),
+    [
+        (260, {**BYTES, "clean": ["unicode", "html", "unicode"]}, None),
+        (5, WORDS, None),
+        (261, BYTES, "vocabulary_sizes.text: 261, expected 260 for bytes"),
+        (260, {**BYTES, "tokens": []}, "expected kind, lowercase, and tokens or model"),
+        (260, {**BYTES, "clean": ["html"] * 9}, "clean: expected at most 8 of html, whitespace, unicode"),
+        (5, {**WORDS, "clean": "html"}, "clean: expected at most 8 of"),
+        (5, {**WORDS, "clean": [["html"]]}, "clean: expected at most 8 of"),
+        (5, {**WORDS, "clean": ["eval"]}, "clean: expected at most 8 of"),
+    ],
+)
+def test_a_tokenizer_of_an_info_is_one_that_can_be_learned(tmp_path, size, state, problem):
+    learned = {"tokenizers": {"text": state}, "vocabulary_sizes": {"text": size}}
+    info = DataInfo("text_classification", ("x", "y"), **learned, buckets=({"text": 3},))
+    path = tmp_path / "info.json"
+    path.write_text(info.to_json(), "utf-8")
+    if problem is None:
+        assert DataInfo.read(path) == info
+        return
+    with pytest.raises(UserError, match=re.escape(problem)) as caught:
+        DataInfo.read(path)
+    assert caught.value.exit_code == 4
 
 
 def test_damaged_info_is_one_clear_error(tmp_path):

@@ -2,6 +2,7 @@ import functools
 import json
 import random
 import re
+import typing
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnzoo.data import tokenizers
-from attnzoo.data.tokenizers import END, PADDING, START, UNKNOWN
+from attnzoo.config.sections import Cleaning, Tokenization
+from attnzoo.data import cleaning, sentencepiece_models, tokenizers
+from attnzoo.data.tokenizers import END, NUM_SPECIAL, PADDING, START, UNKNOWN
 from attnzoo.errors import UserError
+from attnzoo.info import CLEANINGS
 
 TEXTS = [
     "The cat doesn't sit on the mat.",
@@ -94,6 +97,67 @@ def test_ids_outside_the_vocabulary_decode_as_unknown(any_tokenizer):
     assert decode(any_tokenizer, [outside]) == decode(any_tokenizer, [UNKNOWN])
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.text(max_size=17).filter(lambda text: "\0" not in text))
+def test_bytes_are_those_of_utf8_and_give_back_every_text(text):
+    (ids,) = encode(BYTES, text)
+    assert [number - NUM_SPECIAL for number in ids] == list(text.encode())
+    assert decode(BYTES, ids or [PADDING]) == [text]
+
+
+def test_bytes_that_are_no_text_decode_to_valid_utf8_and_are_shown_as_numbers():
+    first, second = (number + NUM_SPECIAL for number in "é".encode())
+    letter = ord("a") + NUM_SPECIAL
+    assert decode(BYTES, [first], [first, letter, second], [letter, UNKNOWN]) == [
+        "\ufffd",
+        "\ufffda\ufffd",
+        "a\ufffd",
+    ]
+    assert BYTES.pieces(tf.constant([[first, letter, END, PADDING]])) == [["\\xc3", "a", "(end)"]]
+    assert BYTES.vocabulary_size == 260
+    assert tokenizers.build("bytes", TEXTS, 8, True) == {"kind": "bytes", "lowercase": True}
+
+
+@pytest.mark.parametrize(
+    ("steps", "text", "cleaned"),
+    [
+        (["html"], "One.<br /><br />Two <b>three</b>", "One.  Two  three "),
+        (["html"], "<!-- a\n > b -->x<SCRIPT a='b'>if (a<b) c;</script >y<!DOCTYPE html>z", " x y z"),
+        (["html"], "a < b > c, I <3 it, 3<x", "a < b > c, I <3 it, 3<x"),
+        (["html"], "&lt;b&gt; &quot;x&#39;s&quot; &#X27;&#0039;&#x2014;&hellip;", "<b> \"x's\" ''—…"),
+        (["html"], "&amp;lt; &eacute; &Lt; &amp AT&T &nbsp;", "&lt; &eacute; &Lt; &amp AT&T \u00a0"),
+        (["whitespace"], "a \t\r\n\u00a0\u3000b\u200dc\u2028", "a b\u200dc "),
+        (["unicode"], "ﬁ\uff21e\u0301\u00a0½", "fiA\u00e9 1\u20442"),
+        (["html", "whitespace"], "a<br />&nbsp; b", "a b"),
+        (["whitespace", "html"], "a<br />&nbsp; b", "a \u00a0 b"),
+        (["unicode", "html"], "＜b＞x", " x"),
+        (["html", "unicode"], "＜b＞x", "<b>x"),
+        ([], "a<br />  b", "a<br />  b"),
+    ],
+)
+def test_texts_are_cleaned_in_the_order_of_the_steps(steps, text, cleaned):
+    assert cleaning.clean(tf.constant([text, ""]), steps).numpy().tolist() == [cleaned.encode(), b""]
+    tokenizer = tokenizers.from_state(tokenizers.build("bytes", ["a"], 97, False, steps))
+    assert decode(tokenizer, *encode(tokenizer, text)) == [cleaned]
+
+
+@pytest.mark.parametrize("kind", tokenizers.KINDS)
+def test_vocabularies_are_learned_from_clean_texts(kind):
+    dirty = [text.replace(" ", "<br />") for text in TEXTS]
+    clean, cleaned = (tokenizers.build(kind, texts, 97, True, ["html"]) for texts in (TEXTS, dirty))
+    assert cleaned == clean
+    assert clean == {**tokenizers.build(kind, TEXTS, 97, True), "clean": ["html"]}
+    tokenizer = tokenizers.from_state(json.loads(json.dumps(cleaned)))
+    assert encode(tokenizer, "The<p>mat") == encode(make(kind, size=97), "the mat")
+    assert tokenizers.needs_tensorflow_text(cleaned) == (kind in tokenizers.MODEL_TYPES)
+    assert tokenizers.needs_tensorflow_text({**cleaned, "clean": ["unicode"]})
+
+
+def test_what_a_config_can_name_is_what_there_is():
+    assert set(typing.get_args(Tokenization)) == set(tokenizers.KINDS)
+    assert set(typing.get_args(Cleaning)) == set(CLEANINGS) == set(cleaning.STEPS)
+
+
 def test_lowercase_is_unicode_aware_and_optional():
     assert encode(make("characters"), "ΓΆΤΑ") == encode(make("characters"), "γάτα")
     kept = make("characters", lowercase=False)
@@ -150,6 +214,7 @@ def test_ids_are_the_same_eager_compiled_and_in_tf_data(texts):
 
 WORDS = make("words")
 CHARACTERS = make("characters", [LETTERS], lowercase=False)
+BYTES = make("bytes", lowercase=False)
 
 
 @functools.cache
@@ -205,7 +270,7 @@ def test_learning_and_using_subwords_prints_nothing(capfd):
 
 
 def test_long_texts_and_parts_of_large_sets_are_learned_from(monkeypatch):
-    monkeypatch.setattr(tokenizers, "MAX_SENTENCEPIECE_BYTES", 4000)
+    monkeypatch.setattr(sentencepiece_models, "MAX_BYTES", 4000)
     texts = [f"number {number} " + "very " * 199 + "long" for number in range(11)]
     tokenizer = make("subwords", texts, 61)
     assert decode(tokenizer, encode(tokenizer, "very long number")[0]) == ["very long number"]
@@ -223,16 +288,16 @@ def test_a_vocabulary_too_small_for_subwords_is_refused_with_the_least_size():
 
 def test_wrong_arguments_are_named():
     with pytest.raises(
-        ValueError, match="Unknown kind of tokenizer 'bytes'; expected one of words, characters, subw"
+        ValueError, match="Unknown kind of tokenizer 'letters'; expected one of words, characters, byt"
     ):
-        tokenizers.build("bytes", TEXTS, 97, True)
+        tokenizers.build("letters", TEXTS, 97, True)
     with pytest.raises(ValueError, match="vocabulary_size must be more than the 4 special tokens; got 4"):
         tokenizers.build("words", TEXTS, 4, True)
     for kind in tokenizers.KINDS:
         with pytest.raises(UserError, match=rf"hold not one token \(2 texts, kind '{kind}'\)"):
             tokenizers.build(kind, ["", ""], 97, True)
     with pytest.raises(
-        ValueError, match=r"kind 'x' \(expected one of words, characters, subwords\), missing \['low"
+        ValueError, match=r"kind 'x' \(expected one of words, characters, bytes, subwords\), missing \['low"
     ):
         tokenizers.from_state({"kind": "x"})
     with pytest.raises(ValueError, match=r"kind 'words' .*missing \['tokens'\]"):

@@ -53,7 +53,7 @@ def wrong_checksum() -> bytes:
 NOT_UTF8 = "not UTF-8: byte 0x"
 CSV = [
     Case("csv: no file", "train.csv", ": not found; check the path", nothing),
-    whole("empty", b"", ": empty; the first line must name the columns 'text' and 'label'"),
+    whole("empty", b"", ": empty; the first line must name the column"),
     whole("only empty lines", b"\n\n\n", ": empty; the first line must name"),
     whole("only a byte order mark", b"\xef\xbb\xbf", ": empty; the first line must name"),
     whole("only a header", b"text,label\n", ": only a header; at least one example is needed"),

@@ -8,8 +8,9 @@ import zlib
 
 import pytest
 
+from attnzoo.data import text_records
 from attnzoo.data.datasets import csv, parallel_text
-from attnzoo.errors import EXIT_USER
+from attnzoo.errors import EXIT_USER, UserError
 from attnzoo.info import TEXT_CLASSIFICATION, TRANSLATION
 from tests import commands
 from tests.robustness import malformed
@@ -68,6 +69,40 @@ def test_c1_a_malformed_input_ends_training_with_one_line_that_names_it(tmp_path
     assert ended.seconds <= SECONDS
     assert ended.peak_bytes <= PEAK_BYTES
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+# What is wrong with labels does not matter here, nor does a suffix: a file of another kind is one of lines.
+TEXT_CASES = [
+    case
+    for case in (*CSV, *JSON, *GZIP)
+    if ("label" not in case.message or "columns" in case.message) and not case.file.endswith(".xlsx")
+]
+
+
+@pytest.mark.parametrize("case", TEXT_CASES, ids=[case.name for case in TEXT_CASES])
+def test_c1_texts_to_be_answered_are_read_up_to_the_malformed_record(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    case.build(tmp_path / case.file)
+    read = []
+    with pytest.raises(UserError) as caught:
+        read.extend(text_records.read_texts(case.file, text_records.format_of(case.file), "text"))
+    assert caught.value.exit_code == EXIT_USER
+    message = str(caught.value)
+    assert message.startswith(f"{case.file}{case.message}")
+    assert "\n" not in message
+    assert len(message) < 1000
+
+
+def test_c1_predict_answers_what_comes_before_a_malformed_record(tmp_path, runs):
+    assert len(TEXT_CASES) >= 60
+    (case,) = (case for case in TEXT_CASES if case.name == "jsonl: a key twice")
+    case.build(tmp_path / case.file)
+    ended = commands.run("predict", runs["text"], case.file, "--json", folder=tmp_path)
+    assert_refused(ended, case)
+    assert [sorted(json.loads(line)["probabilities"]) for line in ended.out.splitlines()] == [
+        ["de", "en"]
+    ] * 2
+    assert ended.peak_bytes <= PEAK_BYTES
 
 
 def test_c1_tables_that_look_odd_are_read_and_a_file_damaged_later_ends_eval_with_one_line(tmp_path):

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import collections
-import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from attnzoo.config.sections import FileOptions, TextOptions
 from attnzoo.data.bad_records import BadRecord, sift
-from attnzoo.data.text_files import (
-    MAX_TEXT_CHARACTERS,
-    encodable,
-    listed,
-    nearest,
-    object_array,
-    read_lines,
-    shown,
-)
+from attnzoo.data.tables import SUFFIXES, Row, read_rows, require_string, require_text
+from attnzoo.data.text_files import listed, nearest, object_array, read_lines, shown
 from attnzoo.errors import UserError
 from attnzoo.info import TEXT_CLASSIFICATION, DataSplits, Split
 
@@ -30,8 +20,6 @@ TASKS = (TEXT_CLASSIFICATION,)
 
 MAX_LABEL_CHARACTERS = 1000
 """Longest label: more is a column of another kind."""
-
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 class Config(TextOptions, FileOptions):
@@ -92,13 +80,31 @@ def read_records(path: str, config: Config) -> Iterator[Record | BadRecord]:
     """
     strict = config.on_bad_record == "error"
     suffix = Path(path.removesuffix(".gz")).suffix
-    if suffix in _DELIMITERS:
-        return _read_table(path, _DELIMITERS[suffix], config.text, config.label, strict)
-    if suffix == ".jsonl":
-        return _read_json_lines(path, config.text, config.label, strict)
-    raise UserError(
-        f"{path}: unknown suffix {suffix!r}; expected .csv, .tsv or .jsonl, optionally followed by .gz."
-    )
+    if suffix not in SUFFIXES:
+        raise UserError(
+            f"{path}: unknown suffix {suffix!r}; expected .csv, .tsv or .jsonl, optionally followed by .gz."
+        )
+    rows = read_rows(path, read_lines(path, strict), suffix, (config.text, config.label), strict)
+    for row in rows:
+        try:
+            yield row if isinstance(row, BadRecord) else _record(path, row, config)
+        except BadRecord as bad:
+            yield bad
+
+
+def _record(path: str, row: Row, config: Config) -> Record:
+    """Returns the text and the label of a row.
+
+    Raises:
+        BadRecord: one of them cannot be used.
+    """
+    place, text, label = f"{path}:{row.line}", row.values[config.text], row.values[config.label]
+    require_string(place, config.text, text)
+    require_string(place, config.label, label, or_whole_number=True)
+    label = str(label).strip()
+    require_text(place, "text", text)
+    require_text(place, "label", label, MAX_LABEL_CHARACTERS)
+    return Record(row.line, text, label)
 
 
 def _with_known_label(
@@ -122,198 +128,3 @@ def _split(path: str, records: list[Record], labels: tuple[str, ...]) -> Split:
     texts = object_array([record.text for record in records])
     targets = np.array([ids[record.label] for record in records], np.int32)
     return Split({"text": texts, "label": targets}, path)
-
-
-def _read_table(
-    path: str, delimiter: str, text: str, label: str, strict: bool
-) -> Iterator[Record | BadRecord]:
-    rows = _read_rows(path, delimiter, strict)
-    header_line, header = next(rows, (1, []))
-    if isinstance(header, BadRecord):
-        raise header
-    if not header:
-        raise UserError(f"{path}: empty; the first line must name the columns {text!r} and {label!r}.")
-    name, count = collections.Counter(header).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"{path}:{header_line}: column '{shown(name)}' occurs {count} times; rename one.")
-    text_column, label_column = (_find_column(path, header_line, header, name) for name in (text, label))
-    empty = True
-    for line, row in rows:
-        empty = False
-        if isinstance(row, BadRecord):
-            yield row
-        elif len(row) != len(header):
-            yield BadRecord(
-                f"{path}:{line}",
-                "with another number of columns than the header",
-                f"{len(row)} columns; the header has {len(header)} ('{shown(delimiter.join(header))}'). "
-                "Quote texts that hold the delimiter or a line break.",
-            )
-        else:
-            yield _checked(f"{path}:{line}", line, row[text_column], row[label_column])
-    if empty:
-        raise UserError(f"{path}: only a header; at least one example is needed.")
-
-
-def _find_column(path: str, line: int, header: list[str], name: str) -> int:
-    if name not in header:
-        raise UserError(
-            f"{path}:{line}: no column {name!r}{nearest(name, header)}; the header has: {listed(header)}."
-        )
-    return header.index(name)
-
-
-def _read_rows(path: str, delimiter: str, strict: bool) -> Iterator[tuple[int, list[str] | BadRecord]]:
-    """Yields (line where the row starts, fields) of every row that is not an empty line."""
-    lines = (text for _, text in read_lines(path, strict))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    before = csv.field_size_limit()
-    while True:
-        line = reader.line_num + 1
-        place = f"{path}:{line}"
-        # The limit is a setting of the whole process: it is changed for one row and put back.
-        csv.field_size_limit(MAX_TEXT_CHARACTERS)
-        row: list[str] | BadRecord
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            row = _bad_row(place, str(error))
-        finally:
-            csv.field_size_limit(before)
-        if isinstance(row, list) and row and not strict:
-            row = _bad_text(place, "".join(row)) or row
-        if row:
-            yield line, row
-
-
-def _bad_row(place: str, problem: str) -> BadRecord:
-    """Returns the problem of a row, in plain words.
-
-    Raises:
-        UserError: an open quote: it took the rest of the file into one field.
-    """
-    advice = 'Write a quote inside a quoted field as "".'
-    if "unexpected end of data" in problem:
-        raise UserError(f'{place}: the quote (") opened in this record is never closed. {advice}')
-    if "field larger than field limit" in problem:
-        raise UserError(
-            f'{place}: a field is longer than {MAX_TEXT_CHARACTERS:,} characters; is a quote (") not '
-            f"closed. {advice}"
-        )
-    if "new-line character" in problem:
-        problem = "a lone carriage return outside quotes; save the file with \\n line ends"
-    return BadRecord(place, "with quotes or line ends that do not fit", f"{problem}. {advice}")
-
-
-def _read_json_lines(path: str, text: str, label: str, strict: bool) -> Iterator[Record | BadRecord]:
-    empty = True
-    for line, content in read_lines(path, strict):
-        if content.strip(" \t\r\n"):
-            empty = False
-            try:
-                yield _parse_record(f"{path}:{line}", line, content.rstrip("\r\n"), text, label)
-            except BadRecord as bad:
-                yield bad
-    if empty:
-        raise UserError(
-            f"{path}: empty; expected one JSON object a line with the keys {text!r} and {label!r}."
-        )
-
-
-def _parse_record(place: str, line: int, content: str, text: str, label: str) -> Record | BadRecord:
-    bad = _bad_text(place, content)
-    if bad:
-        return bad
-    values = _parse_object(place, content)
-    for name in (text, label):
-        if name not in values:
-            return BadRecord(
-                place,
-                "without a key",
-                f"no key {name!r}{nearest(name, values)}; the keys are: {listed(values)}.",
-            )
-    if not isinstance(values[text], str):
-        return BadRecord(
-            place, "with a value of another kind", f"{text!r} must be a string; got {_json(values[text])}."
-        )
-    if isinstance(values[label], bool) or not isinstance(values[label], str | int):
-        return BadRecord(
-            place,
-            "with a value of another kind",
-            f"{label!r} must be a string or a whole number; got {_json(values[label])}.",
-        )
-    return _checked(place, line, values[text], str(values[label]))
-
-
-def _parse_object(place: str, content: str) -> dict[str, Any]:
-    """Returns the object of a line.
-
-    Raises:
-        BadRecord: the line is not one JSON object, or a key of it occurs twice.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) < len(pairs):
-            twice, _ = collections.Counter(name for name, _ in pairs).most_common(1)[0]
-            raise BadRecord(place, "with a key twice", f"key '{shown(twice)}' occurs twice; keep one.")
-        return values
-
-    def refuse(constant: str) -> NoReturn:
-        raise BadRecord(place, "not JSON", f"{constant} is not JSON; use a number, a string or null.")
-
-    try:
-        values = json.loads(content, object_pairs_hook=unique, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        what = f"not one JSON object: {error.msg.removesuffix(' at')} at column {error.colno}."
-        raise BadRecord(place, "not JSON", what) from None
-    except (RecursionError, ValueError) as error:
-        what = f"not readable JSON ({type(error).__name__}): too deep or too long."
-        raise BadRecord(place, "not JSON", what) from None
-    if not isinstance(values, dict):
-        raise BadRecord(place, "not JSON", f"expected a JSON object like {{...}}; got {_json(values)}.")
-    return values
-
-
-def _json(value: Any) -> str:
-    """Returns the beginning of a parsed value as JSON."""
-    try:
-        return json.dumps(value)[:40]
-    except RecursionError:
-        return "a deeply nested value"
-
-
-def _checked(place: str, line: int, text: str, label: str) -> Record | BadRecord:
-    label = label.strip()
-    for what, value, limit in (
-        ("text", text, MAX_TEXT_CHARACTERS),
-        ("label", label, MAX_LABEL_CHARACTERS),
-    ):
-        if not value.strip():
-            return BadRecord(
-                place, f"with an empty {what}", f"the {what} is empty; fill it in or remove the record."
-            )
-        if len(value) > limit:
-            return BadRecord(
-                place, f"with a too long {what}", f"the {what} is longer than {limit:,} characters; cut it."
-            )
-        if "\0" in value:
-            return BadRecord(place, "with a NUL character", f"NUL character in the {what}; remove it.")
-        if not encodable(value):
-            return BadRecord(
-                place,
-                "with half a character",
-                f"half a surrogate pair in the {what}; write the whole character.",
-            )
-    return Record(line, text, label)
-
-
-def _bad_text(place: str, text: str) -> BadRecord | None:
-    """Returns what is wrong with text that was read leniently."""
-    if "\0" in text:
-        return BadRecord(place, "with a NUL character", "NUL character; remove it.")
-    if not encodable(text):
-        return BadRecord(place, "not UTF-8", "not UTF-8; save the file as UTF-8.")
-    return None
