@@ -61,7 +61,7 @@ def predict(
         if answer is None:
             if request.xla is None:
                 request = dataclasses.replace(request, xla=len(chunk) >= MANY_TEXTS)
-            answer = task.answerer([run.model for run in trained], info, options, request)
+            answer = task.answerer([run.answering for run in trained], info, options, request)
         yield from answer(chunk)
 
 
