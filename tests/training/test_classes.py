@@ -3,6 +3,9 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from attnzoo.training import classes
+from attnzoo.training.run import train
+from attnzoo.training.step import Stepper
+from tests import recipes
 
 LABELS = ("a", "b", "c")
 TARGETS = np.array([0] * 11 + [1] * 5 + [2], np.int32)
@@ -45,3 +48,19 @@ def test_of_many_classes_the_ends_are_shown():
         "train: l3 4,004, l12 2,013, l11 2,012, l10 2,011, l9 2,010, ..., "
         "l5 2,006, l4 2,005, l2 2,003, l1 2,002, l0 2,001"
     )
+
+
+def test_training_weighs_examples_by_their_label(tmp_path, monkeypatch):
+    trained, step = [], Stepper.step
+
+    def watched(stepper, batches, rate):
+        trained.extend(batches)
+        return step(stepper, batches, rate)
+
+    monkeypatch.setattr(Stepper, "step", watched)
+    options = ["train.xla=false", "train.steps=2", "train.class_weights={en: 5}"]
+    train(recipes.text_config(tmp_path, *options), tmp_path / "run")
+    assert len(trained) == 2
+    for _, targets in trained:
+        expected = np.where(targets["labels"] == 1, 5.0, 1.0) * targets["weights"]
+        np.testing.assert_array_equal(targets["loss_weights"], expected)
