@@ -47,5 +47,5 @@ def compare(folders: Sequence[Path], split: str = "test") -> tuple[list[Comparis
             raise UserError(f"{folder}: its {split} split is another one than that of {folders[0]}.")
         predict = translation.predictor([trained.model], info, own, xla=len(examples) >= MANY)
         sizes = evaluation_sizes(trained.config)
-        systems.append((str(folder), translation.translations(predict, examples, info, sizes)))
+        systems.append((str(folder), translation.predictions(predict, examples, info, sizes)))
     return translation_scores.compare(systems, references[0], options[0])

@@ -25,7 +25,9 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
 
     Returns:
         `run`, `split`, `examples`, `metrics` by name (numbers; signatures as text), `cut_share` (share of
-        tokens beyond the longest length of training; only for texts) and `seconds`.
+        tokens beyond the longest length of training; only for texts) and `seconds`; of a classifier also
+        `labels` and `confusion_matrix`, how many examples of each true label (row) were predicted as each
+        label (column).
 
     Raises:
         UserError: no such run or split, data with other classes than in training (2), damaged weights (4).
@@ -48,12 +50,16 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
     evaluator = Evaluator(
         trained.model, task, trained.info, sizes, options, strategy, xla=len(examples) >= MANY
     )
-    metrics: dict[str, Any] = {**evaluator.evaluate(examples), **evaluator.corpus_metrics(examples)}
-    return {
+    report = evaluator.report(examples, trained.temperature)
+    result: dict[str, Any] = {
         "run": str(folder),
         "split": split,
         "examples": len(examples),
-        "metrics": metrics,
+        "metrics": report.metrics,
         **cut_share,
         "seconds": round(time.monotonic() - begin, 2),
     }
+    if report.confusion_matrix is not None:
+        result["labels"] = list(trained.info.labels)
+        result["confusion_matrix"] = report.confusion_matrix.tolist()
+    return result

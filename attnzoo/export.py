@@ -94,7 +94,7 @@ def export(folder: Path, out: Path | None = None) -> Path:
     target = out or trained.run.export
     _require_replaceable(target)
     inputs = tf.constant(raw_inputs(trained, CHECKED_EXAMPLES))
-    module = tasks.load(trained.info.task).serving(trained.model, trained.info, trained.config.eval)
+    module = tasks.load(trained.info.task).serving(trained.answering, trained.info, trained.config.eval)
     # A name of its own, which nobody else can have made ready: what is loaded below was written here.
     temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{uuid.uuid4().hex}")
     try:
@@ -188,6 +188,7 @@ def _describe(folder: Path, trained: TrainedRun, module: tf.Module) -> None:
         "task": trained.info.task,
         "labels": trained.info.labels,
         "precision": trained.config.train.precision,
+        "calibrated": trained.config.eval.calibrate,
         "needs_tensorflow_text": _needs_tensorflow_text(trained),
         "signatures": {
             name: {

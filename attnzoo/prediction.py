@@ -63,7 +63,7 @@ def predict(
         if answer is None:
             if request.xla is None:
                 request = dataclasses.replace(request, xla=len(chunk) >= MANY_TEXTS)
-            answer = task.answerer([run.model for run in trained], info, options, request)
+            answer = task.answerer([run.answering for run in trained], info, options, request)
         answers = answer([record.text for record in chunk])
         for record, given in zip(chunk, answers, strict=True):
             yield given if record.id is None else {"id": record.id, **given}

@@ -16,10 +16,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import math
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,7 @@ class TrainedRun:
         info: what it learned about its data.
         model: with the weights of the finished run, or of the newest evaluation of an unfinished one.
         origin: the folder that the weights came from.
+        temperature: what the logits of a finished classifier are divided by to be calibrated, else None.
     """
 
     run: RunDir
@@ -228,6 +230,24 @@ class TrainedRun:
     info: DataInfo
     model: keras.Model
     origin: Path
+    temperature: float | None = None
+
+    @property
+    def answering(self) -> keras.Model:
+        """The model that people are given answers of: with `eval.calibrate` its logits are calibrated.
+
+        Raises:
+            UserError: `eval.calibrate` and no temperature (exit code 2).
+        """
+        if not self.config.eval.calibrate:
+            return self.model
+        if self.temperature is None:
+            raise UserError(
+                f"{self.run.path}: eval.calibrate: there is no temperature: it is fitted at the end of a "
+                "training, for at most 1,000 classes; finish the run, or set eval.calibrate to false."
+            )
+        scale = keras.layers.Rescaling(1.0 / self.temperature, dtype="float32", name="calibration")
+        return keras.Model(self.model.input, scale(self.model.output), name=self.model.name)
 
 
 def load_trained(path: Path) -> TrainedRun:
@@ -249,6 +269,14 @@ def load_trained(path: Path) -> TrainedRun:
     if origin is None:
         raise UserError(f"{path}: no weights yet: training has not reached its first evaluation.")
     model = build_model(config, info)
-    values, _ = read_tensors(origin, size_limit(model.weights))
+    values, state = read_tensors(origin, size_limit(model.weights))
     assign(by_name(model.weights, "model"), values, origin)
-    return TrainedRun(run, config, info, model, origin)
+    return TrainedRun(run, config, info, model, origin, _temperature(state, origin))
+
+
+def _temperature(state: Mapping[str, Any], origin: Path) -> float | None:
+    """Returns the temperature that was kept with weights; older runs and other tasks have none."""
+    value = state.get("temperature")
+    if value is not None and not (isinstance(value, float) and 0.0 < value < math.inf):
+        raise UserError(f"{origin}: damaged (temperature: expected a number above 0).", EXIT_DAMAGED)
+    return value

@@ -155,6 +155,20 @@ def test_every_error_of_a_config_is_a_line(call, dates):
     ]
 
 
+def test_options_of_classifiers_are_refused_where_there_are_no_classes(call, dates):
+    code, _, err = call(
+        "config", "check", dates, "--set", "train.class_weights={a: 2}", "--set", "eval.calibrate=true"
+    )
+    assert code == 2
+    assert [line.split(": ", 4)[3:] for line in err.splitlines()] == [
+        [
+            "2}",
+            "train.class_weights: for classifiers only, and 'translation' is for translation; leave it out",
+        ],
+        ["eval.calibrate", "for classifiers only, and 'translation' is for translation; leave it out"],
+    ]
+
+
 def test_a_correct_config_is_said_to_be_correct(call, dates):
     assert call("config", "check", dates) == (0, "dates.yaml: correct\n", "")
 
@@ -266,6 +280,41 @@ def test_eval_json_is_one_object_and_nothing_else(call, empty_folder, fake):
     assert out.count("\n") == 1
     assert json.loads(out)["metrics"] == {"accuracy": 0.98765, "signature": "BLEU|x", "exact": 7}
     assert json.loads(out)["split"] == "test"
+
+
+def with_confusions(matrix, labels):
+    def evaluate(run, split):
+        return {**result_of(run, split), "labels": labels, "confusion_matrix": matrix}
+
+    return evaluate
+
+
+def test_eval_shows_the_confusions_of_few_classes_as_a_table(call, empty_folder, fake):
+    matrix = [[1203, 0, 5], [0, 41, 0], [7, 0, 98]]
+    fake(
+        "attnzoo.evaluation", "evaluate", with_confusions(matrix, ["first", "a\nb", "the third one of them"])
+    )
+    code, out, _ = call("eval", empty_folder)
+    assert code == 0
+    assert out.splitlines()[-4:] == [
+        "                          first    a\\nb  the t…",
+        "  first                    1203       .       5",
+        "  a\\nb                        .      41       .",
+        "  the third one of them       7       .      98",
+    ]
+
+
+def test_eval_names_the_worst_confusions_of_many_classes(call, empty_folder, fake):
+    matrix = [[9 * (row == column) for column in range(21)] for row in range(21)]
+    matrix[4][5], matrix[5][4], matrix[20][0] = 3, 4, 4
+    fake("attnzoo.evaluation", "evaluate", with_confusions(matrix, [f"l{number}" for number in range(21)]))
+    _, out, _ = call("eval", empty_folder)
+    assert out.splitlines()[-4:] == [
+        "  confused most:",
+        "  l5 predicted as l4: 4 of 13",
+        "  l20 predicted as l0: 4 of 13",
+        "  l4 predicted as l5: 3 of 12",
+    ]
 
 
 def test_export_prints_the_folder(call, empty_folder, fake):

@@ -15,6 +15,7 @@ from attnzoo.errors import UserError
 from attnzoo.export import export, raw_bytes, raw_inputs
 from attnzoo.info import Split
 from attnzoo.run_dir import build_model, load_splits, load_trained
+from attnzoo.tasks.classification_scores import scaled
 from attnzoo.tasks.scoring import Evaluator
 from attnzoo.training import distribution
 from attnzoo.training.run import train
@@ -53,7 +54,8 @@ def test_training_lowers_the_loss_and_leaves_a_whole_run(runs, name):
 def test_eval_repeats_the_metrics_of_the_end_of_training(runs, name):
     result = json.loads((runs[name] / "result.json").read_text())
     again = evaluation.evaluate(runs[name], "test")
-    assert set(again) == {"run", "split", "examples", "metrics", "seconds"}
+    more = set() if name == "translation" else {"labels", "confusion_matrix"}
+    assert set(again) == {"run", "split", "examples", "metrics", "seconds"} | more
     assert again["examples"] == result["examples"]
     for key, value in result["metrics"].items():
         assert again["metrics"][key] == (value if isinstance(value, str) else pytest.approx(value, abs=1e-4))
@@ -110,7 +112,7 @@ def test_an_export_answers_raw_input_like_the_run(runs, name):
     folder = export(runs[name])
     trained = load_trained(runs[name])
     inputs = tf.constant(raw_inputs(trained, 5))
-    serving = tasks.load(trained.info.task).serving(trained.model, trained.info, trained.config.eval)
+    serving = tasks.load(trained.info.task).serving(trained.answering, trained.info, trained.config.eval)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     (argument,) = signature.structured_input_signature[1]
     assert signature.structured_input_signature[1][argument].dtype == tf.string
@@ -122,6 +124,11 @@ def test_an_export_answers_raw_input_like_the_run(runs, name):
             np.testing.assert_allclose(answers[key], value, atol=1e-5)
     description = json.loads((folder / "export.json").read_text())
     assert description["signatures"]["serving_default"]["inputs"] == {argument: "string"}
+    assert description["calibrated"] is trained.config.eval.calibrate is (name == "image")
+    if name == "image":
+        raw = tasks.load(trained.info.task).serving(trained.model, trained.info, trained.config.eval)
+        expected = scaled(raw.classify(inputs)["probabilities"].numpy(), trained.temperature)
+        np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from attnzoo import __version__
-from attnzoo.cli import answers
+from attnzoo.cli import answers, confusion
 from attnzoo.cli.common import RunFolder, Split, print_table, refuse, require_folder
 from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
@@ -232,6 +232,9 @@ def _print_metrics(result: dict[str, Any]) -> None:
         f"{result['run']}: {result['split']}, {result['examples']} examples{cut}, {result['seconds']:.1f} s"
     )
     print_table(["metric", "value"], rows)
+    if "confusion_matrix" in result:
+        for line in confusion.lines(result["confusion_matrix"], result["labels"]):
+            print(line)
 
 
 def _format(value: Any) -> str:

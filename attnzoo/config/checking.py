@@ -15,6 +15,7 @@ from attnzoo.config.overrides import OldNames
 from attnzoo.config.problems import Problems, add_missing_name, add_pydantic_errors, errors_by_path, received
 from attnzoo.config.sections import EvalOptions, Section, TrainOptions
 from attnzoo.config.source import Document, KeyPath
+from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION
 
 NAMED_SECTIONS = {"data": "datasets", "model": "models"}
 """Section whose options depend on its `name` -> kind of that name in the catalog."""
@@ -56,6 +57,7 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
     _complete_components(document, (), outline)
     options = _validate(root, document, outline, problems)
     _check_task(modules["data"], modules["model"], document, problems)
+    _check_classifier_options(modules["model"], options, document, problems)
     problems.raise_if_any()
     return options
 
@@ -206,3 +208,17 @@ def _check_task(
         f"models that fit: {', '.join(models) or 'none'}; data sets that fit: {', '.join(datasets) or 'none'}"
     )
     problems.add(document.origin_near(path), path, what)
+
+
+def _check_classifier_options(
+    model: ModuleType | None, options: Any, document: Document, problems: Problems
+) -> None:
+    if model is None or options is None or model.TASK in (TEXT_CLASSIFICATION, IMAGE_CLASSIFICATION):
+        return
+    used = {
+        ("train", "class_weights"): options.train.class_weights != "none",
+        ("eval", "calibrate"): options.eval.calibrate,
+    }
+    for path in (path for path, is_used in used.items() if is_used):
+        what = f"for classifiers only, and '{options.model.name}' is for {model.TASK}; leave it out"
+        problems.add(document.origin_near(path), path, what)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Tokenization = Literal["words", "characters", "bytes", "subwords", "bpe"]
 Cleaning = Literal["html", "whitespace", "unicode"]
@@ -136,6 +137,11 @@ class TrainOptions(Section):
         None, description="Gradients with a larger global norm are scaled down to it."
     )
     label_smoothing: Rate = Field(0.0, description="Probability spread over all classes, 0 to 1.")
+    class_weights: Literal["none", "balanced"] | dict[str, PositiveFloat] = Field(
+        "none",
+        description="What examples weigh in the training loss of a classifier: balanced = examples "
+        "/ (classes * examples of their label), or {label: weight}, 1 for labels that are not named.",
+    )
     init_from: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="Finished run whose vocabulary, and weights where they fit, the training starts with.",
@@ -173,7 +179,9 @@ class EvalOptions(Section):
     )
     batch_size: PositiveInt | None = Field(None, description="Examples a batch. Default: as in training.")
     decode: Literal["final", "every"] = Field(
-        "final", description="When translations are generated and scored: at the end, or at every evaluation."
+        "final",
+        description="When whole predictions are made and scored (translations; F1, kappa and calibration of "
+        "labels): at the end, or at every evaluation.",
     )
     samples: Annotated[int, Field(ge=0, le=64)] = Field(
         8, description="Sample predictions shown in TensorBoard."
@@ -192,6 +200,11 @@ class EvalOptions(Section):
     )
     coverage_penalty: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.0, description="Weight of what a translation left unattended in its source, 0 = off."
+    )
+    calibrate: bool = Field(
+        False,
+        description="predict and export give calibrated probabilities: of logits divided by the temperature "
+        "that was fitted on validation.",
     )
     bleu_tokenizer: Literal["13a", "intl", "char", "none"] = Field(
         "13a", description="Tokenization of BLEU by sacrebleu; none for texts that are tokenized already."

@@ -19,7 +19,8 @@ from attnzoo.info import START, TRANSLATION, DataInfo
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets). Targets hold `labels` or `tokens`, `weights` <float32>[batch] (0 for rows that only
-fill up the last batch) and `indices` <int32>[batch] of the examples in their split."""
+fill up the last batch) and `indices` <int32>[batch] of the examples in their split; with class weights also
+`loss_weights` <float32>[batch], the products of both."""
 
 
 MOST_SHAPES = 4
@@ -125,6 +126,7 @@ def batches(
     *,
     augment: tuple[str, ...] = (),
     seed: int = 0,
+    class_weights: np.ndarray | None = None,
 ) -> Iterator[Batch]:
     """Returns an iterator over batches, in the order of `plans`.
 
@@ -134,6 +136,7 @@ def batches(
         plans: (epoch, batch) in order.
         augment: random changes to images, keyed by (seed, epoch, example).
         seed: seed of the augmentation.
+        class_weights: <float32>[classes], weight of each label's examples in the loss; None for 1.
 
     Raises:
         UserError: an image file has been damaged or removed since the run started; while iterating.
@@ -157,7 +160,7 @@ def batches(
         "epoch": tf.TensorSpec([], tf.int32),
     }
     with tf.device("/CPU:0"):
-        assemble = _assembler(examples, info, augment, seed)
+        assemble = _assembler(examples, info, augment, seed, class_weights)
         dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
         dataset = dataset.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         dataset = dataset.prefetch(tf.data.AUTOTUNE)
@@ -175,7 +178,13 @@ def _naming_damaged_images(dataset: tf.data.Dataset, examples: Examples, info: D
         raise
 
 
-def _assembler(examples: Examples, info: DataInfo, augment: tuple[str, ...], seed: int):
+def _assembler(
+    examples: Examples,
+    info: DataInfo,
+    augment: tuple[str, ...],
+    seed: int,
+    class_weights: np.ndarray | None,
+):
     """Returns the graph function from one planned row to a `Batch`."""
     texts = {
         name: (tf.constant(ids.values), tf.constant(ids.offsets)) for name, ids in examples.texts.items()
@@ -206,6 +215,8 @@ def _assembler(examples: Examples, info: DataInfo, augment: tuple[str, ...], see
             inputs["target"] = shift_right(inputs["target"])
         else:
             targets["labels"] = tf.gather(labels, indices)
+        if class_weights is not None:
+            targets["loss_weights"] = targets["weights"] * tf.gather(class_weights, targets["labels"])
         return inputs, targets
 
     return assemble

@@ -8,7 +8,11 @@ A task module has:
         whole batch.
     predictor(models, info, options, xla): a function from inputs to predictions, `predict` below, of one
         model or of several together; `options` is the eval section, `xla` whether long loops are compiled.
-    corpus_metrics(predict, examples, info, sizes, options): metrics that need whole predictions, as texts.
+    predictions(predict, examples, info, sizes): what is predicted for a whole split, in its order; None where
+        that is too much to hold.
+    corpus_metrics(found, examples, info, options, temperature): metrics of such predictions; signatures are
+        texts. `temperature` divides the logits of a classifier; None where there is none.
+    confusion_matrix(found, examples, info), fit_temperature(found, examples): for tasks about labels.
     rows(predict, examples, info, sizes, count): sample predictions for people, one dict a row.
     answerer(models, info, options, request): a function from texts to an answer each, for tasks about texts.
     serving(model, info, options): a `tf.Module` whose `signatures()` an export holds.

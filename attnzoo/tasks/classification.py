@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from attnzoo.config.sections import EvalOptions
@@ -12,11 +13,14 @@ from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
-from attnzoo.tasks import scoring
+from attnzoo.tasks import classification_scores, scoring
 
 MONITOR = "accuracy"
 HIGHER_IS_BETTER = True
 COUNTED = "examples"
+
+MOST_CLASSES = 1000
+"""Most classes whose probabilities are held for all examples of a split, and whose confusions are counted."""
 
 
 def sums(
@@ -31,7 +35,8 @@ def sums(
     Args:
         model: gives logits <float>[batch, classes].
         inputs: what it takes.
-        targets: `labels` <int32>[batch] and `weights` <float32>[batch].
+        targets: `labels` <int32>[batch], `weights` <float32>[batch], and `loss_weights` <float32>[batch]
+            where classes have weights.
         training: whether dropout is on.
         label_smoothing: see `scoring.smoothed_cross_entropy`.
     """
@@ -39,27 +44,67 @@ def sums(
     labels, weights = targets["labels"], targets["weights"]
     losses = scoring.smoothed_cross_entropy(outputs, labels, label_smoothing)
     right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels)
-    return {"loss": scoring.ratio(losses, weights), "accuracy": scoring.ratio(right, weights)}
+    loss = scoring.ratio(losses, targets.get("loss_weights", weights))
+    return {"loss": loss, "accuracy": scoring.ratio(right, weights)}
 
 
 def predictor(
     models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, xla: bool
 ) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """Returns a compiled function from inputs to probabilities <float32>[batch, classes], their mean."""
+    """Returns a compiled function from inputs to probabilities <float64>[batch, classes], their mean.
+
+    In float32 the probabilities of sure models would round to 0, which has no logarithm.
+    """
 
     @tf.function(autograph=False)
     def predict(inputs):
-        each = [tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float32)) for model in models]
+        each = [tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float64)) for model in models]
         return tf.add_n(each) / len(each)
 
     return predict
 
 
+def predictions(
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes
+) -> np.ndarray | None:
+    """Returns the probabilities <float64>[examples, classes] of a split; None for too many classes."""
+    if info.num_classes > MOST_CLASSES:
+        return None
+    found = np.zeros((len(examples), info.num_classes))
+    for indices, values in _predicted(predict, examples, info, sizes):
+        found[indices] = values
+    return found
+
+
 def corpus_metrics(
-    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, options: EvalOptions
+    found: np.ndarray,
+    examples: Examples,
+    info: DataInfo,
+    options: EvalOptions,
+    temperature: float | None = None,
 ) -> dict[str, float]:
-    """Nothing: all metrics of classification are sums over examples."""
-    return {}
+    """What `classification_scores.scores` gives of the probabilities of a split."""
+    return classification_scores.scores(found, examples.labels, temperature)
+
+
+def confusion_matrix(found: np.ndarray, examples: Examples, info: DataInfo) -> np.ndarray:
+    """Returns what `classification_scores.confusion_matrix` gives of the probabilities of a split."""
+    return classification_scores.confusion_matrix(found, examples.labels)
+
+
+def fit_temperature(found: np.ndarray, examples: Examples) -> float | None:
+    """Returns the temperature of `classification_scores.fit_temperature` for the probabilities of a split."""
+    return classification_scores.fit_temperature(found, examples.labels)
+
+
+def _predicted(
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields indices <int32>[batch] of examples and their probabilities <float64>[batch, classes]."""
+    plans = pipeline.evaluation_plans(examples, info, sizes)
+    for inputs, targets in pipeline.batches(examples, info, plans):
+        real = int(tf.math.count_nonzero(targets["weights"]))
+        yield targets["indices"].numpy()[:real], predict(inputs).numpy()[:real]
 
 
 def label_rows(
@@ -67,10 +112,7 @@ def label_rows(
 ) -> list[tuple[int, dict[str, str]]]:
     """Returns (index of the example, label and prediction) of the first `count` predicted examples."""
     rows: list[tuple[int, dict[str, str]]] = []
-    plans = pipeline.evaluation_plans(examples, info, sizes)
-    for inputs, targets in pipeline.batches(examples, info, plans):
-        real = int(tf.math.count_nonzero(targets["weights"]))
-        indices, values = targets["indices"].numpy()[:real], predict(inputs).numpy()[:real]
+    for indices, values in _predicted(predict, examples, info, sizes):
         for index, row in zip(indices, values, strict=True):
             best = int(row.argmax())
             label = info.labels[int(examples.labels[index])]

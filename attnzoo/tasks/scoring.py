@@ -6,9 +6,11 @@ figure as one batch of everything.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
@@ -71,6 +73,20 @@ def distribute(strategy: tf.distribute.Strategy, batch: pipeline.Batch) -> pipel
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """How good a model is on a split.
+
+    Attributes:
+        metrics: name -> number; signatures are texts.
+        confusion_matrix: <int64>[true label, predicted label], numbers of examples; None for tasks that are
+            not about one label, and where there are too many labels.
+    """
+
+    metrics: dict[str, float | str]
+    confusion_matrix: np.ndarray | None = None
+
+
 class Evaluator:
     """Scores a model on whole splits, with one compiled step a batch shape.
 
@@ -130,9 +146,36 @@ class Evaluator:
                 totals[name] = totals.get(name, np.zeros(2)) + value.numpy().astype(np.float64)
         return to_metrics(totals)
 
+    def report(self, examples: Examples, temperature: float | None = None) -> Report:
+        """Returns every metric of the task on a split.
+
+        Args:
+            examples: the split.
+            temperature: what logits are divided by to be calibrated, for the figures after it.
+        """
+        metrics: dict[str, float | str] = dict(self.evaluate(examples))
+        found = self._predictions(examples)
+        if found is None:
+            return Report(metrics)
+        metrics |= self.task.corpus_metrics(found, examples, self.info, self.options, temperature)
+        if not hasattr(self.task, "confusion_matrix"):
+            return Report(metrics)
+        return Report(metrics, self.task.confusion_matrix(found, examples, self.info))
+
     def corpus_metrics(self, examples: Examples) -> dict[str, float | str]:
         """Returns the metrics of the task that need whole predictions; signatures are texts."""
-        return self.task.corpus_metrics(self.predict, examples, self.info, self.sizes, self.options)
+        found = self._predictions(examples)
+        return {} if found is None else self.task.corpus_metrics(found, examples, self.info, self.options)
+
+    def fit_temperature(self, examples: Examples) -> float | None:
+        """Returns the temperature that calibrates the model on a split; None where there is none to fit."""
+        if not hasattr(self.task, "fit_temperature"):
+            return None
+        found = self._predictions(examples)
+        return None if found is None else self.task.fit_temperature(found, examples)
+
+    def _predictions(self, examples: Examples) -> Any:
+        return self.task.predictions(self.predict, examples, self.info, self.sizes)
 
     def rows(self, examples: Examples, count: int) -> list[dict[str, str]]:
         """Returns sample predictions for people, one dict a row."""

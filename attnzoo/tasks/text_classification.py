@@ -15,9 +15,32 @@ from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
 from attnzoo.tasks import answers, classification
 from attnzoo.tasks.answers import Request
-from attnzoo.tasks.classification import COUNTED, HIGHER_IS_BETTER, MONITOR, corpus_metrics, predictor, sums
+from attnzoo.tasks.classification import (
+    COUNTED,
+    HIGHER_IS_BETTER,
+    MONITOR,
+    confusion_matrix,
+    corpus_metrics,
+    fit_temperature,
+    predictions,
+    predictor,
+    sums,
+)
 
-__all__ = ["COUNTED", "HIGHER_IS_BETTER", "MONITOR", "corpus_metrics", "predictor", "rows", "serving", "sums"]
+__all__ = [
+    "COUNTED",
+    "HIGHER_IS_BETTER",
+    "MONITOR",
+    "answerer",
+    "confusion_matrix",
+    "corpus_metrics",
+    "fit_temperature",
+    "predictions",
+    "predictor",
+    "rows",
+    "serving",
+    "sums",
+]
 
 SHOWN_CHARACTERS = 200
 

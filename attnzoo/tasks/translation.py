@@ -104,17 +104,20 @@ def translate(
         yield from zip(indices, texts, tokens.numpy(), alignment.numpy(), strict=True)
 
 
-def translations(predict: Predict, examples: Examples, info: DataInfo, sizes: BatchSizes) -> list[str]:
+def predictions(predict: Predict, examples: Examples, info: DataInfo, sizes: BatchSizes) -> list[str]:
     """Returns the best translation of every example, in the order of the split."""
     by_index = {index: text for index, text, _, _ in translate(predict, examples, info, sizes)}
     return [by_index[index] for index in range(len(examples))]
 
 
 def corpus_metrics(
-    predict: Predict, examples: Examples, info: DataInfo, sizes: BatchSizes, options: EvalOptions
+    found: list[str],
+    examples: Examples,
+    info: DataInfo,
+    options: EvalOptions,
+    temperature: float | None = None,
 ) -> dict[str, float | str]:
     """What `translation_scores.scores` gives of the translations of a split."""
-    found = translations(predict, examples, info, sizes)
     return translation_scores.scores(found, list(examples.raw.columns["target"]), options)
 
 

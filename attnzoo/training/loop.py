@@ -19,7 +19,7 @@ from attnzoo.errors import DIVERGED_ADVICE, EXIT_STOPPED, Diverged, UserError
 from attnzoo.info import DataInfo
 from attnzoo.run_dir import RunDir
 from attnzoo.tasks.scoring import Evaluator, to_metrics
-from attnzoo.training import checkpoint
+from attnzoo.training import checkpoint, classes
 from attnzoo.training.checkpoint import Progress
 from attnzoo.training.console import Display, metrics_text
 from attnzoo.training.meter import Meter
@@ -149,9 +149,17 @@ class Trainer:
             self.progress.epoch,
             self.progress.batch,
         )
-        augment = tuple(getattr(self.config.data, "augment", ()))
         return iter(
-            pipeline.batches(self.examples["train"], self.info, plans, augment=augment, seed=self.config.seed)
+            pipeline.batches(
+                self.examples["train"],
+                self.info,
+                plans,
+                augment=tuple(getattr(self.config.data, "augment", ())),
+                seed=self.config.seed,
+                class_weights=classes.weights(
+                    self.config.train.class_weights, self.info.labels, self.examples["train"].labels
+                ),
+            )
         )
 
     def _one_step(self, batches: Iterator[pipeline.Batch]) -> None:

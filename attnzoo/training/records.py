@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
@@ -62,6 +63,11 @@ class Records:
         """Writes a Markdown text for TensorBoard."""
         with write_errors(self.run.logs), self._writer(split).as_default(step):
             tf.summary.text(tag, markdown)
+
+    def image(self, split: str, step: int, tag: str, pixels: np.ndarray) -> None:
+        """Writes a picture <uint8>[height, width, channels] for TensorBoard."""
+        with write_errors(self.run.logs), self._writer(split).as_default(step):
+            tf.summary.image(tag, pixels[None])
 
     def hparams(self, options: Mapping[str, Any], metrics: Numbers, step: int) -> None:
         """Writes options and the metrics they led to, for TensorBoard's HParams page."""

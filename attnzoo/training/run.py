@@ -17,6 +17,7 @@ from attnzoo.data.examples import Examples
 from attnzoo.errors import EXIT_DAMAGED, Diverged, UserError
 from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
 from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
+from attnzoo.tasks import confusion
 from attnzoo.tasks.scoring import Evaluator
 from attnzoo.tensors import (
     by_name,
@@ -27,7 +28,7 @@ from attnzoo.tensors import (
     write_tensors,
     write_text,
 )
-from attnzoo.training import changes, checkpoint, distribution, optimizers
+from attnzoo.training import changes, checkpoint, classes, distribution, optimizers
 from attnzoo.training.console import Display, duration, metrics_text, next_commands, say, warn
 from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
@@ -93,6 +94,7 @@ def _train(
     config = resolved.config
     strategy = distribution.make_strategy(config.train.replicas)
     info, examples = _load_data(run, config, allowed)
+    classes.require_known(resolved, info.labels)
     task = tasks.load(info.task)
     xla = use_xla(config)
     average = build_model(config, info, strategy) if config.train.ema else None
@@ -201,6 +203,8 @@ def _introduce(display: Display, trainer: Trainer, xla: bool) -> None:
     counts = ", ".join(f"{name} {info.num_examples[name]:,}" for name in names)
     display.line(f"run      {run.path}" + (f" (continues after step {step})" if step else ""))
     display.line(f"data     {config.data.name}: {counts} examples{_data_details(info)}")
+    for line in classes.imbalance(info.labels, {name: trainer.examples[name].labels for name in names}):
+        display.line(f"         {line}")
     display.line(f"model    {config.model.name}: {trainer.stepper.model.count_params():,} weights")
     display.line(
         f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), "
@@ -226,14 +230,20 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     chosen = checkpoint.give_mean(run, trainer.evaluator.model, steps)
     split = "test" if "test" in trainer.examples else "validation"
     begin = time.monotonic()
-    metrics: dict = dict(trainer.evaluator.evaluate(trainer.examples[split]))
-    metrics.update(trainer.evaluator.corpus_metrics(trainer.examples[split]))
+    temperature = trainer.evaluator.fit_temperature(trainer.examples["validation"])
+    report = trainer.evaluator.report(trainer.examples[split], temperature)
+    metrics = report.metrics
     numbers = {name: value for name, value in metrics.items() if not isinstance(value, str)}
-    trainer.records.numbers(split if split == "test" else "final", progress.step, numbers)
+    shown = split if split == "test" else "final"
+    trainer.records.numbers(shown, progress.step, numbers)
+    if report.confusion_matrix is not None:
+        picture = confusion.draw(report.confusion_matrix, trainer.info.labels)
+        trainer.records.image(shown, progress.step, "confusion_matrix", picture)
     trainer.records.hparams(resolved.flat(), numbers, progress.step)
     trainer.records.flush()
     values = values_of(by_name(trainer.evaluator.model.weights, "model"))
-    write_tensors(run.final, values, {"weights": chosen})
+    state = {"weights": chosen} | ({} if temperature is None else {"temperature": temperature})
+    write_tensors(run.final, values, state)
     result = {
         "split": split,
         "examples": len(trainer.examples[split]),

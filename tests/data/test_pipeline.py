@@ -168,3 +168,14 @@ def test_encoded_images_of_any_size_are_brought_to_one_shape():
     plans = pipeline.evaluation_plans(examples, info, BatchSizes(2))
     ((inputs, _),) = list(pipeline.batches(examples, info, plans))
     assert inputs["image"].shape == (2, 11, 13, 3)
+
+
+def test_class_weights_multiply_the_weights_of_the_loss_alone():
+    examples, info = text_examples([3, 3, 3, 3, 3])
+    weights = np.array([0.5, 2.0, 3.0], np.float32)
+    plans = list(pipeline.evaluation_plans(examples, info, BatchSizes(3)))
+    (_, first), (_, last) = pipeline.batches(examples, info, iter(plans), class_weights=weights)
+    assert first["loss_weights"].numpy().tolist() == [0.5, 2.0, 3.0]
+    assert last["loss_weights"].numpy().tolist() == [0.5, 2.0, 0.0]
+    assert last["weights"].numpy().tolist() == [1.0, 1.0, 0.0]
+    assert all("loss_weights" not in targets for _, targets in pipeline.batches(examples, info, iter(plans)))

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import types
 
@@ -12,7 +13,14 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo, DataSplits, Split
 from attnzoo.layers.decoding import Translations
-from attnzoo.tasks import classification, image_classification, scoring, translation, translation_scores
+from attnzoo.tasks import (
+    classification,
+    classification_scores,
+    image_classification,
+    scoring,
+    translation,
+    translation_scores,
+)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
@@ -83,6 +91,17 @@ def test_metrics_are_exact_over_uneven_last_batches(batch):
     losses = -np.log(probabilities[np.arange(13), examples.labels])
     assert found["loss"] == pytest.approx(losses.mean(), abs=1e-6)
     assert found["accuracy"] == pytest.approx((logits.argmax(axis=1) == examples.labels).mean(), abs=1e-6)
+    report = evaluator.report(examples, 2.0)
+    whole = classification_scores.scores(probabilities, examples.labels, 2.0)
+    assert report.metrics == pytest.approx({**found, **whole}, abs=1e-5)
+    assert report.confusion_matrix.sum() == 13
+    assert report.confusion_matrix.trace() == round(13 * found["accuracy"])
+
+
+def test_predictions_of_more_classes_than_can_be_held_are_not_made():
+    examples, info = image_examples(5)
+    many = dataclasses.replace(info, labels=tuple(map(str, range(classification.MOST_CLASSES + 1))))
+    assert classification.predictions(None, examples, many, BatchSizes(2)) is None
 
 
 def test_sample_rows_follow_the_order_of_the_data():
@@ -124,13 +143,14 @@ def test_corpus_metrics_compare_translations_with_their_own_references():
         alignment = tf.zeros((rows, 1, 6, inputs["source"].shape[1]))
         return Translations(tf.constant(tokens)[:, None], tf.zeros((rows, 1)), tf.zeros((rows, 1)), alignment)
 
-    metrics = translation.corpus_metrics(predict, test, info, BatchSizes(2), EvalOptions())
+    found = translation.predictions(predict, test, info, BatchSizes(2))
+    metrics = translation.corpus_metrics(found, test, info, EvalOptions())
     assert metrics["exact_match"] == pytest.approx(2 / 3)
     assert 0 < metrics["bleu"] < 100
     assert "tok:13a" in metrics["bleu_signature"]
     assert metrics["bleu_interval"] > 0
     tokenized = EvalOptions(bleu_tokenizer="none", bleu_lowercase=True)
-    metrics = translation.corpus_metrics(predict, test, info, BatchSizes(2), tokenized)
+    metrics = translation.corpus_metrics(found, test, info, tokenized)
     assert "case:lc" in metrics["bleu_signature"]
     assert "tok:none" in metrics["bleu_signature"]
     assert "nc:6" in metrics["chrf_signature"]

@@ -62,6 +62,16 @@ def test_rows_that_fill_up_a_batch_change_nothing():
     assert_same(plain.model, filled.model)
 
 
+def test_an_example_that_weighs_two_counts_as_two_in_the_loss_and_as_one_in_the_accuracy():
+    twice, weighed = make_stepper(), make_stepper()
+    expected = twice.step([make_batch([0, 1, 1, 2])], 0.1)
+    inputs, targets = make_batch([0, 1, 2])
+    sums = weighed.step([(inputs, {**targets, "loss_weights": tf.constant([1.0, 2.0, 1.0])})], 0.1)
+    np.testing.assert_allclose(sums["loss"], expected["loss"], rtol=1e-6)
+    assert sums["accuracy"][1] == 3
+    assert_same(twice.model, weighed.model)
+
+
 def test_accumulated_uneven_batches_equal_one_batch_of_everything():
     whole, parts = make_stepper(), make_stepper()
     whole.step([make_batch(range(11))], 0.1)
