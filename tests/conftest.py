@@ -17,6 +17,9 @@ tf.config.set_logical_device_configuration(
 ROOT = Path(__file__).parent.parent
 
 
+AVERAGED = ("eval.weights=average_best", "eval.average=2")
+
+
 class FinishedRuns:
     """A finished run of each task, trained when it is first asked for; tests leave them as they are."""
 
@@ -33,7 +36,7 @@ class FinishedRuns:
             folder = self._make_folder(name)
             # Compiling takes most of the time; one task stands for all.
             overrides = {"text": (), "image": ("train.xla=false", "eval.calibrate=true")}
-            overrides["translation"] = ("train.xla=false", "train.epochs=4")
+            overrides["translation"] = ("train.xla=false", "train.epochs=4", *AVERAGED)
             config = getattr(recipes, f"{name}_config")(folder, *overrides[name])
             train(config, folder / "run")
             self._folders[name] = folder / "run"

@@ -14,12 +14,9 @@ from attnzoo.training.run import train
 from tests import recipes
 
 
-@pytest.fixture(scope="module")
-def parent(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("parent")
-    overrides = ("train.xla=false", "train.epochs=6", "eval.weights=average_best", "eval.average=2")
-    train(recipes.translation_config(folder, *overrides), folder / "run")
-    return folder / "run"
+@pytest.fixture
+def parent(runs):
+    return runs["translation"]
 
 
 def test_average_best_is_the_mean_of_the_best_evaluations(parent):
