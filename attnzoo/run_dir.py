@@ -30,6 +30,7 @@ from attnzoo import catalog
 from attnzoo.config import RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.pipeline import BatchSizes
+from attnzoo.data.text_files import listed
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.info import DataInfo, DataSplits, Split
 from attnzoo.tensors import assign, by_name, disk_errors, mebibytes, read_tensors, size_limit
@@ -252,3 +253,20 @@ def load_trained(path: Path) -> TrainedRun:
     values, _ = read_tensors(origin, size_limit(model.weights))
     assign(by_name(model.weights, "model"), values, origin)
     return TrainedRun(run, config, info, model, origin)
+
+
+def chosen_split(trained: TrainedRun, name: str | None = None) -> tuple[str, Split]:
+    """Returns the name of a split of a run's data and the split; without a name test, else validation.
+
+    Raises:
+        UserError: the data has no such split, or other classes than in training.
+    """
+    splits = load_splits(trained.config)
+    name = name or ("test" if splits.test is not None else "validation")
+    chosen = split_of(splits, name, trained.run.path)
+    if splits.labels != trained.info.labels:
+        raise UserError(
+            f"{trained.run.path}: the data has other classes ({listed(splits.labels)}) than in training "
+            f"({listed(trained.info.labels)}); take the data back or train again."
+        )
+    return name, chosen

@@ -10,6 +10,9 @@ A task module has:
         model or of several together; `options` is the eval section, `xla` whether long loops are compiled.
     corpus_metrics(predict, examples, info, sizes, options): metrics that need whole predictions, as texts.
     rows(predict, examples, info, sizes, count): sample predictions for people, one dict a row.
+    attention_rows(model, info): a function from examples and a count to rows as above, of where the model
+        attends; a cell may also be a list of (text, whether it stands out). None where the model has no
+        attention. Only tasks whose attention is shown in training have it.
     answerer(models, info, options, request): a function from texts to an answer each, for tasks about texts.
     serving(model, info, options): a `tf.Module` whose `signatures()` an export holds.
 """
