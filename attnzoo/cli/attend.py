@@ -93,7 +93,7 @@ def attend(
         for one in [found] if faithfulness else found:
             print(one.to_json())
     elif faithfulness:
-        _print_faithfulness(found)
+        print_faithfulness(found)
     elif translation:
         _show_alignments(found, folder)
     else:
@@ -147,14 +147,14 @@ def _print_attention(found: Sequence[Any]) -> None:
         cut = "  (cut: longer than the longest text in training)" if one.cut else ""
         console.print(f"{one.label}  {one.probability:.4f}{truth}{cut}", markup=False)
         if coloured:
-            console.print(_coloured(one))
+            console.print(coloured(one))
         else:
             pairs = zip(one.shown, one.weights, strict=True)
-            print("  " + " ".join(f"{token.strip() or token!r}({weight:.3f})" for token, weight in pairs))
+            print("  " + " ".join(f"{token.strip() or repr(token)}({weight:.3f})" for token, weight in pairs))
         print()
 
 
-def _coloured(one: Any) -> Any:
+def coloured(one: Any) -> Any:
     """Returns the text of its tokens, the more of the attention the deeper their background."""
     from rich.text import Text
 
@@ -180,7 +180,7 @@ def _background(share: float) -> str:
     return f"black on rgb({red},{green},{blue})"
 
 
-def _print_faithfulness(found: Any) -> None:
+def print_faithfulness(found: Any) -> None:
     """Prints a row a share of removed tokens, the areas, and what they mean."""
     curves = {"most attended": found.attention, "random": found.random, "least attended": found.least}
     rows = [

@@ -13,10 +13,11 @@ def attention_names(model: keras.Model) -> list[str]:
     These are attention layers and blocks around them: all whose call takes `return_attention_scores`, but for
     those that weigh channels.
     """
-    return [layer.name for layer in model.layers if _weighs_positions(layer)]
+    return [layer.name for layer in model.layers if weighs_positions(layer)]
 
 
-def _weighs_positions(layer: keras.layers.Layer) -> bool:
+def weighs_positions(layer: keras.layers.Layer) -> bool:
+    """Returns whether a layer can be asked for its weights of positions."""
     attention = getattr(layer, "attention", layer)  # of a block
     has_scores = "return_attention_scores" in inspect.signature(layer.call).parameters
     return has_scores and getattr(attention, "weighs_positions", True)
@@ -35,12 +36,28 @@ def with_scores(model: keras.Model, name: str) -> keras.Model:
     """
     found = []
 
+    def replace(layer):
+        return _WithScores(layer) if layer.name == name else layer
+
     def call(layer, *args, **kwargs):
-        if layer.name != name:
-            return layer(*args, **kwargs)
-        outputs, scores = layer(*args, **kwargs, return_attention_scores=True)
+        outputs = layer(*args, **kwargs)
+        if not isinstance(layer, _WithScores):
+            return outputs
+        outputs, scores = outputs
         found.append(scores)
         return outputs
 
-    copy = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    copy = keras.models.clone_model(model, clone_function=replace, call_function=call)
     return keras.Model(copy.input, [copy.output, *found], name=model.name)
+
+
+class _WithScores(keras.layers.Layer):
+    """A layer that always gives its scores too: Keras remembers how many outputs a layer had at first."""
+
+    def __init__(self, layer: keras.layers.Layer) -> None:
+        super().__init__(name=layer.name, dtype=layer.dtype_policy)
+        self.layer = layer
+
+    def call(self, inputs, **arguments):
+        """Returns the layer's outputs and its scores."""
+        return self.layer(inputs, **arguments, return_attention_scores=True)

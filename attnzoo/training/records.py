@@ -17,6 +17,8 @@ from attnzoo.run_dir import RunDir, write_errors
 Numbers = Mapping[str, float]
 Cell = str | Sequence[tuple[str, bool]]
 """A text, or a list of texts and whether each stands out."""
+MARKS = "\\`*_{}[]()#+!|&<>"
+"""Signs that mean something in Markdown or HTML."""
 
 
 class Records:
@@ -132,7 +134,5 @@ def _cell(cell: Cell) -> str:
 
 
 def _escaped(text: str) -> str:
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for mark in "\\`*_{}[]()#+!|":
-        escaped = escaped.replace(mark, f"&#{ord(mark)};")
-    return escaped.replace("\r", " ").replace("\n", " ")
+    signs = text.replace("\r", " ").replace("\n", " ")
+    return "".join(f"&#{ord(sign)};" if sign in MARKS else sign for sign in signs)
