@@ -2,7 +2,6 @@
 
 import html
 import html.parser
-import io
 import json
 import shutil
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from rich.console import Console
 from tensorboard.plugin_util import markdown_to_safe_html
 
 from attnzoo import catalog, explain
-from attnzoo.cli.attend import coloured, print_faithfulness
+from attnzoo.cli.attend import print_attention, print_faithfulness
 from attnzoo.errors import UserError
 from attnzoo.explain.faithfulness import Curve, removal_orders, without
 from attnzoo.explain.page import page
@@ -254,11 +252,19 @@ def test_a_model_without_attention_says_so():
     assert attention_rows(model, DataInfo("text_classification")) is None
 
 
-def test_a_terminal_shows_the_largest_weight_in_the_deepest_colour(known):
-    (found,) = explain.attend(known, ["hello friend"])
-    written = io.StringIO()
-    Console(file=written, force_terminal=True, color_system="truecolor").print(coloured(found))
-    assert written.getvalue() == "  \x1b[30;48;2;230;85;13mhello \x1b[0mfriend \n"
+def test_a_terminal_shows_the_largest_weight_in_the_deepest_colour(known, monkeypatch, capsys):
+    found = explain.attend(known, ["hello friend"])
+    print_attention(found)
+    plain = capsys.readouterr().out
+    assert plain == f"en  {found[0].probability:.4f}\n  hello(1.000) friend(0.000)\n\n"
+    for name, value in (("FORCE_COLOR", "1"), ("COLORTERM", "truecolor"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    print_attention(found)
+    legend, answer, text = capsys.readouterr().out.splitlines()[:3]
+    assert legend.startswith("attention of pooling: 0 ")
+    assert legend.count("\x1b[30;48;2;") == 10
+    assert answer == plain.splitlines()[0]
+    assert text == "  \x1b[30;48;2;230;85;13mhello \x1b[0mfriend "
 
 
 def test_the_command_writes_a_page_and_prints_json(known, tmp_path):

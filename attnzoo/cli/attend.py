@@ -98,7 +98,7 @@ def attend(
         _show_alignments(found, folder)
     else:
         explain.write_page(found, folder / "attention.html", f"{run.name}: where it attends")
-        _print_attention(found)
+        print_attention(found)
         print(folder / "attention.html")
 
 
@@ -134,27 +134,27 @@ def _print_alignment(alignment: Any) -> None:
         print(f"    {token!r:12} <- {looked}")
 
 
-def _print_attention(found: Sequence[Any]) -> None:
+def print_attention(found: Sequence[Any]) -> None:
     """Prints each text: coloured on a terminal, elsewhere every token with its weight."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    coloured = console.is_terminal and not console.no_color
-    if coloured:
+    in_colours = console.is_terminal and not console.no_color
+    if in_colours:
         console.print(_legend(found[0].layer))
     for one in found:
         truth = "" if one.true_label is None else f"  (true: {one.true_label})"
         cut = "  (cut: longer than the longest text in training)" if one.cut else ""
         console.print(f"{one.label}  {one.probability:.4f}{truth}{cut}", markup=False)
-        if coloured:
-            console.print(coloured(one))
+        if in_colours:
+            console.print(_coloured(one))
         else:
             pairs = zip(one.shown, one.weights, strict=True)
             print("  " + " ".join(f"{token.strip() or repr(token)}({weight:.3f})" for token, weight in pairs))
         print()
 
 
-def coloured(one: Any) -> Any:
+def _coloured(one: Any) -> Any:
     """Returns the text of its tokens, the more of the attention the deeper their background."""
     from rich.text import Text
 
