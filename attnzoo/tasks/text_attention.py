@@ -18,7 +18,7 @@ from attnzoo.layers import scores as layer_scores
 from attnzoo.tasks import answers
 
 SHOWN_TOKENS = 500
-STRIKING = 2.0
+STRIKING = 1.5
 """A token stands out with so many times the weight that it had if all had the same."""
 BATCH_SIZE = 8
 """Texts at once: all scores of a layer are in memory, [batch, heads, time, time]."""
