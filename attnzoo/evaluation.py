@@ -10,9 +10,7 @@ import tensorflow as tf
 
 from attnzoo import tasks
 from attnzoo.data import examples as data_examples
-from attnzoo.data.text_files import listed
-from attnzoo.errors import UserError
-from attnzoo.run_dir import MANY, evaluation_sizes, load_splits, load_trained, split_of
+from attnzoo.run_dir import MANY, chosen_split, evaluation_sizes, load_trained
 from attnzoo.tasks.scoring import Evaluator
 
 
@@ -33,13 +31,7 @@ def evaluate(folder: Path, split: str = "test") -> dict[str, Any]:
         UserError: no such run or split, data with other classes than in training (2), damaged weights (4).
     """
     trained = load_trained(folder)
-    splits = load_splits(trained.config)
-    chosen = split_of(splits, split, folder)
-    if splits.labels != trained.info.labels:
-        raise UserError(
-            f"{folder}: the data has other classes ({listed(splits.labels)}) than in training "
-            f"({listed(trained.info.labels)}); take the data back or train again."
-        )
+    _, chosen = chosen_split(trained, split)
     examples = data_examples.encode_split(chosen, trained.info)
     task = tasks.load(trained.info.task)
     sizes = evaluation_sizes(trained.config)

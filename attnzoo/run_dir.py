@@ -31,6 +31,7 @@ from attnzoo import catalog
 from attnzoo.config import RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.pipeline import BatchSizes
+from attnzoo.data.text_files import listed
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.info import DataInfo, DataSplits, Split
 from attnzoo.tensors import assign, by_name, disk_errors, mebibytes, read_tensors, size_limit
@@ -280,3 +281,20 @@ def _temperature(state: Mapping[str, Any], origin: Path) -> float | None:
     if value is not None and not (isinstance(value, float) and 0.0 < value < math.inf):
         raise UserError(f"{origin}: damaged (temperature: expected a number above 0).", EXIT_DAMAGED)
     return value
+
+
+def chosen_split(trained: TrainedRun, name: str | None = None) -> tuple[str, Split]:
+    """Returns the name of a split of a run's data and the split; without a name test, else validation.
+
+    Raises:
+        UserError: the data has no such split, or other classes than in training.
+    """
+    splits = load_splits(trained.config)
+    name = name or ("test" if splits.test is not None else "validation")
+    chosen = split_of(splits, name, trained.run.path)
+    if splits.labels != trained.info.labels:
+        raise UserError(
+            f"{trained.run.path}: the data has other classes ({listed(splits.labels)}) than in training "
+            f"({listed(trained.info.labels)}); take the data back or train again."
+        )
+    return name, chosen

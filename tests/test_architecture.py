@@ -18,7 +18,7 @@ LAYERS = (
     {"training", "evaluation", "export", "prediction", "explain", "comparison"},
     {"cli", "__main__"},
 )
-MAY_PRINT = {"cli/app.py", "cli/answers.py", "training/console.py"}
+MAY_PRINT = {"cli/app.py", "cli/answers.py", "cli/attend.py", "training/console.py"}
 
 
 def level_of(part: str) -> int:

@@ -140,7 +140,7 @@ def test_a_run_is_not_better_than_itself(run, tmp_path):
         comparison.compare([run])
 
 
-def test_other_tasks_are_refused_in_one_line(classifier):
+def test_other_tasks_are_refused_in_one_line(run, classifier):
     for ask in (
         lambda: explain.align(classifier),
         lambda: comparison.compare([classifier, classifier]),
@@ -148,6 +148,9 @@ def test_other_tasks_are_refused_in_one_line(classifier):
     ):
         with pytest.raises(UserError, match="a run of text_classification; only translations can be"):
             ask()
+    for ask in (explain.attend, explain.faithfulness):
+        with pytest.raises(UserError, match="a run of translation; only text classifiers can be asked"):
+            ask(run)
 
 
 def test_a_classifier_answers_with_labels_and_probabilities(classifier):

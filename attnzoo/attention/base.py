@@ -73,6 +73,8 @@ class AttentionLayer(keras.layers.Layer):
     """Whether query and memory may come from different sequences."""
     supports_causal = True
     """Whether `causal` is allowed."""
+    weighs_positions = True
+    """Whether the scores are weights of positions, not of channels."""
     product_scale: float | None = None
     """Factor of query key^T, where that is what `logits` are."""
 

@@ -40,6 +40,8 @@ class CBAM(SqueezeExcitation):
     Reference: Woo et al. 2018, https://arxiv.org/abs/1807.06521
     """
 
+    weighs_positions = True
+
     def __init__(self, units: int, ratio: int = 16, kernel_size: int = 7, **kwargs: Any) -> None:
         super().__init__(units, ratio, **kwargs)
         self.kernel_size = check_positive("kernel_size", kernel_size)

@@ -35,6 +35,8 @@ class SqueezeExcitation(Gate):
     Reference: Hu et al. 2018, https://arxiv.org/abs/1709.01507
     """
 
+    weighs_positions = False
+
     def __init__(self, units: int, ratio: int = 16, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.ratio = check_positive("ratio", ratio)

@@ -1,4 +1,4 @@
-"""The commands that ask a trained run: predict, score, attend, compare."""
+"""The commands that ask a trained run: predict, score, compare."""
 
 from __future__ import annotations
 
@@ -12,21 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnzoo.cli.common import Format, RunFolder, Split, print_table, refuse, require_folder
+from attnzoo.cli.common import Beams, Format, RunFolder, Split, print_table, refuse, require_folder
 from attnzoo.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from attnzoo.data.text_records import TextRecord
 
-SHOWN_TOKENS = 3
 SIGNIFICANT = 0.05
 
 app = typer.Typer()
-
-Beams = Annotated[
-    int | None,
-    typer.Option(min=1, max=64, help="Beams of the search. Default: as the run.", show_default=False),
-]
 
 
 @app.command(epilog="Example:  attnzoo predict runs/translate_dates dates.txt --beams 4 --json")
@@ -151,51 +145,6 @@ def score(
         found = list(prediction.score(run, source, target))
     for answer in found:
         print(json.dumps(answer))
-
-
-@app.command(epilog='Example:  attnzoo attend runs/translate_dates "Saturday, 3 May 1980"')
-def attend(
-    run: RunFolder,
-    texts: Annotated[
-        list[str] | None,
-        typer.Argument(help="Texts to translate. Default: the first of the test split.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the pictures. Default: attention/ in the run.", show_default=False),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object a text with all weights; no pictures.")
-    ] = False,
-    beams: Beams = None,
-    count: Annotated[int, typer.Option(min=1, max=1000, help="Examples where no text is given.")] = 5,
-) -> None:
-    """Show where each token of a translation attended: in words, as pictures and as JSON."""
-    require_folder(run)
-    with contextlib.redirect_stdout(sys.stderr):
-        import_tensorflow()
-        from attnzoo import explain
-
-        found = explain.align(run, texts or (), beams, count)
-    if as_json:
-        for alignment in found:
-            print(alignment.to_json())
-        return
-    folder = out or run / "attention"
-    for number, alignment in enumerate(found, 1):
-        path = folder / f"{number}.png"
-        explain.draw(alignment, path)
-        _print_alignment(alignment)
-        print(f"  {path}\n")
-
-
-def _print_alignment(alignment: Any) -> None:
-    """Prints a line a token of the translation, with the source tokens that it attended to most."""
-    print(f"{alignment.source}  ->  {alignment.translation}")
-    for token, row in zip(alignment.target_tokens, alignment.weights, strict=True):
-        most = row.argsort()[::-1][:SHOWN_TOKENS]
-        looked = "  ".join(f"{alignment.source_tokens[place]!r} {row[place]:.0%}" for place in most)
-        print(f"    {token!r:12} <- {looked}")
 
 
 @app.command(epilog="Example:  attnzoo compare runs/one runs/other")

@@ -35,6 +35,11 @@ class Format(str, enum.Enum):
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]
 
+Beams = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Beams of the search. Default: as the run.", show_default=False),
+]
+
 
 def require_folder(run: Path) -> None:
     """Refuses a run folder that is not there."""

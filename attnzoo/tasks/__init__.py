@@ -14,6 +14,9 @@ A task module has:
         texts. `temperature` divides the logits of a classifier; None where there is none.
     confusion_matrix(found, examples, info), fit_temperature(found, examples): for tasks about labels.
     rows(predict, examples, info, sizes, count): sample predictions for people, one dict a row.
+    attention_rows(model, info): a function from examples and a count to rows as above, of where the model
+        attends; a cell may also be a list of (text, whether it stands out). None where the model has no
+        attention. Only tasks whose attention is shown in training have it.
     answerer(models, info, options, request): a function from texts to an answer each, for tasks about texts.
     serving(model, info, options): a `tf.Module` whose `signatures()` an export holds.
 """

@@ -7,6 +7,7 @@ figure as one batch of everything.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from types import ModuleType
@@ -180,3 +181,12 @@ class Evaluator:
     def rows(self, examples: Examples, count: int) -> list[dict[str, str]]:
         """Returns sample predictions for people, one dict a row."""
         return self.task.rows(self.predict, examples, self.info, self.sizes, count)
+
+    def attention_rows(self, examples: Examples, count: int) -> list[dict]:
+        """Returns where the model attends in samples, one dict a row; none where the task shows none."""
+        return self._attention_rows(examples, count) if self._attention_rows else []
+
+    @functools.cached_property
+    def _attention_rows(self) -> Callable[[Examples, int], list[dict]] | None:
+        make = getattr(self.task, "attention_rows", None)
+        return make(self.model, self.info) if make else None

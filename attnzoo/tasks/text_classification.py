@@ -13,7 +13,8 @@ from attnzoo.data import tokenizers
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
-from attnzoo.tasks import answers, classification
+from attnzoo.layers.scores import attention_names
+from attnzoo.tasks import answers, classification, text_attention
 from attnzoo.tasks.answers import Request
 from attnzoo.tasks.classification import (
     COUNTED,
@@ -52,6 +53,14 @@ def rows(
     texts = examples.raw.columns["text"]
     found = classification.label_rows(predict, examples, info, sizes, count)
     return [{"text": texts[index][:SHOWN_CHARACTERS], **row} for index, row in found]
+
+
+def attention_rows(model: keras.Model, info: DataInfo) -> Callable[[Examples, int], list[dict]] | None:
+    """Returns a function to the first texts of a split and where the model attends; None if it never does."""
+    if not attention_names(model):
+        return None
+    attend = text_attention.attender(model, info, text_attention.choose_layer(model))
+    return lambda examples, count: text_attention.rows(attend, examples, info, count)
 
 
 def answerer(

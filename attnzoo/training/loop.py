@@ -239,6 +239,9 @@ class Trainer:
         if self.config.eval.samples:
             rows = self.evaluator.rows(examples, self.config.eval.samples)
             self.records.text("validation", progress.step, "samples", table(rows))
+            attended = self.evaluator.attention_rows(examples, self.config.eval.samples)
+            if attended:
+                self.records.text("validation", progress.step, "attention", table(attended))
         progress.evaluated = progress.step
         best = self._note_result(numbers[self.task.MONITOR])
         place = f"step {progress.step}  epoch {progress.epoch}"

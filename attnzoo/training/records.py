@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,10 @@ from tensorboard.plugins.hparams import api as hparams
 from attnzoo.run_dir import RunDir, write_errors
 
 Numbers = Mapping[str, float]
+Cell = str | Sequence[tuple[str, bool]]
+"""A text, or a list of texts and whether each stands out."""
+MARKS = "\\`*_{}[]()#+!|&<>"
+"""Signs that mean something in Markdown or HTML."""
 
 
 class Records:
@@ -116,8 +120,11 @@ def _rewind(run: RunDir, sizes: Mapping[str, int]) -> None:
                 file.truncate(size)
 
 
-def table(rows: list[dict[str, str]]) -> str:
-    """Returns rows as a Markdown table; texts are shown as they are, not as Markdown."""
+def table(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """Returns rows as a Markdown table; texts are shown as they are, not as Markdown.
+
+    TensorBoard takes colours out of texts, so what stands out in a cell is bold.
+    """
     if not rows:
         return "(no rows)"
     names = list(rows[0])
@@ -126,8 +133,12 @@ def table(rows: list[dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for mark in "\\`*_{}[]()#+!|":
-        escaped = escaped.replace(mark, f"&#{ord(mark)};")
-    return escaped.replace("\r", " ").replace("\n", " ")
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return _escaped(cell)
+    return " ".join(f"**{_escaped(text)}**" if bold else _escaped(text) for text, bold in cell)
+
+
+def _escaped(text: str) -> str:
+    signs = text.replace("\r", " ").replace("\n", " ")
+    return "".join(f"&#{ord(sign)};" if sign in MARKS else sign for sign in signs)

@@ -1,4 +1,4 @@
-"""`attnzoo attend`: where a model attends, as a picture and as data."""
+"""Where each token of a translation attended, as a picture and as data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 from attnzoo.data import tokenizers
 from attnzoo.errors import UserError
 from attnzoo.info import PADDING, TRANSLATION
-from attnzoo.run_dir import load_splits, load_trained
+from attnzoo.run_dir import chosen_split, load_trained
 from attnzoo.tasks import translation
 from attnzoo.tensors import disk_errors
 
@@ -47,25 +47,30 @@ class Alignment:
 
 
 def align(
-    folder: Path, texts: Sequence[str] = (), beams: int | None = None, count: int = 5
+    folder: Path,
+    texts: Sequence[str] = (),
+    beams: int | None = None,
+    count: int = 5,
+    split: str | None = None,
 ) -> list[Alignment]:
     """Translates texts and says where each token attended.
 
     Args:
         folder: a run of a translation model.
-        texts: sources; none for the first ones of the test split, or of validation where there is no test.
+        texts: sources; none for the first ones of a split.
         beams: in place of the run's `eval.beams`.
         count: number of examples where no text is given.
+        split: their split; None for test, or validation where there is no test.
 
     Raises:
-        UserError: no such run, or another task (2), damaged weights (4).
+        UserError: no such run or split, or another task (2), damaged weights (4).
     """
     trained = load_trained(folder)
     if trained.info.task != TRANSLATION:
         raise UserError(f"{folder}: a run of {trained.info.task}; only translations can be aligned.")
     if not texts:
-        named = load_splits(trained.config).named()
-        texts = list(named.get("test", named["validation"]).columns["source"][:count])
+        _, chosen = chosen_split(trained, split)
+        texts = list(chosen.columns["source"][:count])
     options = trained.config.eval
     if beams is not None:
         options = options.model_copy(update={"beams": beams})
