@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "attnzoo"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 LAYERS = (
-    {"", "config", "catalog", "info", "errors", "addons", "startup", "tensors"},
+    {"", "config", "catalog", "info", "errors", "addons", "startup", "tensors", "pictures"},
     {"attention"},
     {"layers"},
     {"models", "data"},

@@ -129,6 +129,14 @@ def test_attention_is_shown_as_data_and_as_a_picture(run, tmp_path, beams):
     assert len(explain.align(run, count=2)) == 2
 
 
+def test_tokens_of_any_signs_are_drawn_as_they_are(tmp_path, recwarn):
+    tokens = ["$$", r"$5-$\foo$", "猫", "\x00", "(end)"]
+    alignment = explain.Alignment("any", "any", tokens, tokens, np.eye(5, dtype=np.float32))
+    explain.draw(alignment, tmp_path / "1.png")
+    assert tf.io.decode_png((tmp_path / "1.png").read_bytes()).shape[0] > 100
+    assert not recwarn.list
+
+
 def test_a_run_is_not_better_than_itself(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other)

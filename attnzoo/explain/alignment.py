@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from attnzoo import pictures
 from attnzoo.data import tokenizers
 from attnzoo.errors import UserError
 from attnzoo.info import PADDING, TRANSLATION
 from attnzoo.run_dir import chosen_split, load_trained
 from attnzoo.tasks import translation
+from attnzoo.tasks.text_attention import visible
 from attnzoo.tensors import disk_errors
 
 POINTS_AN_INCH = 72
@@ -98,16 +100,17 @@ def draw(alignment: Alignment, path: Path) -> None:
 
     rows, columns = alignment.weights.shape
     inches = POINTS_A_TOKEN / POINTS_AN_INCH
-    figure = Figure(figsize=(2.5 + inches * columns, 2.0 + inches * rows), layout="constrained")
-    axes = figure.add_subplot()
-    image = axes.imshow(alignment.weights, cmap="Blues", vmin=0.0, vmax=1.0, aspect="equal")
-    axes.set_xticks(range(columns), alignment.source_tokens, rotation=60, ha="left", rotation_mode="anchor")
-    axes.set_yticks(range(rows), alignment.target_tokens)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    axes.set_xlabel("source")
-    axes.set_ylabel("translation")
-    figure.colorbar(image, ax=axes, label="attention", shrink=0.8)
-    with disk_errors(path):
+    with pictures.plain_texts(), disk_errors(path):
+        figure = Figure(figsize=(2.5 + inches * columns, 2.0 + inches * rows), layout="constrained")
+        axes = figure.add_subplot()
+        image = axes.imshow(alignment.weights, cmap="Blues", vmin=0.0, vmax=1.0, aspect="equal")
+        sources = [visible(token) for token in alignment.source_tokens]
+        axes.set_xticks(range(columns), sources, rotation=60, ha="left", rotation_mode="anchor")
+        axes.set_yticks(range(rows), [visible(token) for token in alignment.target_tokens])
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        axes.set_xlabel("source")
+        axes.set_ylabel("translation")
+        figure.colorbar(image, ax=axes, label="attention", shrink=0.8)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=120)

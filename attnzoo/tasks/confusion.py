@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
+
+from attnzoo import pictures
 
 MOST_NUMBERS = 20
 """Most classes whose examples are written into the picture."""
@@ -25,14 +26,12 @@ def draw(matrix: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     Returns:
         <uint8>[height, width, 3].
     """
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     inches = 2.5 + min(9.0, 0.45 * len(labels))
-    with warnings.catch_warnings(), matplotlib.rc_context({"text.parse_math": False}):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # it is drawn as a box
+    with pictures.plain_texts():
         figure = Figure(figsize=(inches + 0.8, inches), dpi=DOTS_AN_INCH, layout="constrained")
         axes = figure.add_subplot()
         image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="equal")

@@ -346,6 +346,6 @@ def test_d7_an_export_with_any_mechanism_passes_the_scan(tmp_path, make, name):
     config = make(tmp_path, f"model.attention={name}", *stages).config
     task = catalog.load("models", config.model.name).TASK
     info, _ = examples.learn(load_splits(config), config.data, task)
-    module = tasks.load(task).serving(build_model(config, info), info)
+    module = tasks.load(task).serving(build_model(config, info), info, config.eval)
     tf.saved_model.save(module, str(tmp_path / "saved"), module.signatures(), SAVE_OPTIONS)
     require_allowed_operations(tmp_path / "saved")
