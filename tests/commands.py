@@ -6,6 +6,7 @@ imported have no effect.
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import resource
@@ -89,6 +90,7 @@ def run(
     """Runs `attnzoo ARGUMENTS` and waits for its end; it and what it started are killed after the limit."""
     with tempfile.TemporaryDirectory() as written:
         out, err, peak = (Path(written) / name for name in ("out", "err", "peak"))
+        _start_server()
         begin = time.monotonic()
         process = start(
             *arguments, folder=folder, out=out, err=err, environment={**environment, "PEAK_FILE": str(peak)}
@@ -101,6 +103,14 @@ def run(
         texts = [path.read_bytes().decode("utf-8", "replace") for path in (out, err)]
         peak_bytes = int(peak.read_text()) if peak.exists() else 0
     return Ended(process.exitcode, *texts, seconds, peak_bytes)
+
+
+@functools.cache
+def _start_server() -> None:
+    """Imports TensorFlow, once: that is no part of a command's time."""
+    process = _FORKS.Process(target=int)
+    process.start()
+    process.join()
 
 
 def _be_the_command(

@@ -100,11 +100,11 @@ def _spy(module: str, name: str, only_with_mark: bool) -> None:
 def _noting(what: str, function: Any, only_with_mark: bool) -> Any:
     @functools.wraps(function)
     def noted(*arguments: Any, **options: Any) -> Any:
-        if not only_with_mark or MARK in repr((arguments, options)):
-            note(
-                what,
-                (arguments[1:] if "." in what and what.rsplit(".")[-1] in _CLASSES.values() else arguments),
-            )
+        given = arguments[1:] if what.rsplit(".")[-1] in _CLASSES.values() else arguments
+        # Python itself looks for packages in the archives of its path.
+        packages = what == "zipfile.ZipFile" and given[:1] and given[0] in sys.path
+        if not packages and (not only_with_mark or MARK in repr((arguments, options))):
+            note(what, given)
         return function(*arguments, **options)
 
     return noted

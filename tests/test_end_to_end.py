@@ -54,7 +54,11 @@ def test_training_lowers_the_loss_and_leaves_a_whole_run(runs, name):
 def test_eval_repeats_the_metrics_of_the_end_of_training(runs, name):
     result = json.loads((runs[name] / "result.json").read_text())
     again = evaluation.evaluate(runs[name], "test")
-    more = set() if name == "translation" else {"labels", "confusion_matrix"}
+    more = {
+        "text": {"labels", "confusion_matrix", "cut_share"},
+        "image": {"labels", "confusion_matrix"},
+        "translation": {"cut_share"},
+    }[name]
     assert set(again) == {"run", "split", "examples", "metrics", "seconds"} | more
     assert again["examples"] == result["examples"]
     for key, value in result["metrics"].items():
