@@ -79,10 +79,17 @@ def decode(
 def predictor(models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, xla: bool) -> Predict:
     """Returns a function from inputs to what `decode` gives, one translation each."""
     max_length = info.buckets[-1]["target"]
-    compiled = tf.function(
-        lambda source: decode(models, source, max_length, options), jit_compile=xla, autograph=False
-    )
-    return lambda inputs: compiled(inputs["source"])
+
+    @tf.function(input_signature=_source_signature(xla), jit_compile=xla, autograph=False)
+    def translate_ids(source):
+        return decode(models, source, max_length, options)
+
+    return lambda inputs: translate_ids(inputs["source"])
+
+
+def _source_signature(xla: bool, *others: tf.TensorSpec) -> list[tf.TensorSpec] | None:
+    """Returns what a function takes: XLA compiles for each shape, without it one trace serves all."""
+    return None if xla else [tf.TensorSpec([None, None], tf.int32), *others]
 
 
 def translate(
@@ -145,7 +152,11 @@ def answerer(
     source, target = (tokenizers.from_state(info.tokenizers[name]) for name in ("source", "target"))
     lengths, max_length = answers.lengths_of(info, "source"), info.buckets[-1]["target"]
 
-    @tf.function(jit_compile=request.xla, autograph=False)
+    xla = bool(request.xla)
+
+    @tf.function(
+        input_signature=_source_signature(xla, tf.TensorSpec([], tf.int32)), jit_compile=xla, autograph=False
+    )
     def run(ids, seed):
         if not request.sample:
             return decode(models, ids, max_length, options, request.count)
