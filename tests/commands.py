@@ -6,14 +6,13 @@ imported have no effect.
 
 from __future__ import annotations
 
-import functools
+import json
 import multiprocessing
 import os
 import resource
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,6 +34,7 @@ _FORKS.set_forkserver_preload(
     ]
 )
 NO_ENVIRONMENT: Mapping[str, str] = {}
+_USED_FILE = "TEST_USED_FILE"
 
 
 class Ended(NamedTuple):
@@ -44,7 +44,8 @@ class Ended(NamedTuple):
         code: exit code; -9 and the like for the signal that ended it.
         out: what it wrote to its standard output.
         err: what it wrote to its error stream.
-        seconds: from the fork to the end.
+        seconds: of processor time since the fork, summed over its threads and the processes it waited for: a
+            machine that is busy with something else does not make it longer. 0 if a signal ended it.
         peak_bytes: the most resident memory that it or a process it waited for had, the part included that it
             shares with the others (TensorFlow itself: what a command that does nothing reports). 0 if a
             signal ended it.
@@ -89,28 +90,17 @@ def run(
 ) -> Ended:
     """Runs `attnzoo ARGUMENTS` and waits for its end; it and what it started are killed after the limit."""
     with tempfile.TemporaryDirectory() as written:
-        out, err, peak = (Path(written) / name for name in ("out", "err", "peak"))
-        _start_server()
-        begin = time.monotonic()
+        out, err, used = (Path(written) / name for name in ("out", "err", "used"))
         process = start(
-            *arguments, folder=folder, out=out, err=err, environment={**environment, "PEAK_FILE": str(peak)}
+            *arguments, folder=folder, out=out, err=err, environment={**environment, _USED_FILE: str(used)}
         )
         process.join(limit_seconds)
         if process.exitcode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
-        seconds = time.monotonic() - begin
         texts = [path.read_bytes().decode("utf-8", "replace") for path in (out, err)]
-        peak_bytes = int(peak.read_text()) if peak.exists() else 0
+        seconds, peak_bytes = json.loads(used.read_text()) if used.exists() else (0.0, 0)
     return Ended(process.exitcode, *texts, seconds, peak_bytes)
-
-
-@functools.cache
-def _start_server() -> None:
-    """Imports TensorFlow, once: that is no part of a command's time."""
-    process = _FORKS.Process(target=int)
-    process.start()
-    process.join()
 
 
 def _be_the_command(
@@ -133,8 +123,8 @@ def _be_the_command(
         cli.main()
     finally:
         sys.stdout.flush()
-        if "PEAK_FILE" in environment:
-            used = [
-                resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-            ]
-            Path(environment["PEAK_FILE"]).write_text(str(max(used) * 1024))
+        if _USED_FILE in environment:
+            used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+            seconds = sum(one.ru_utime + one.ru_stime for one in used)
+            peak_bytes = max(one.ru_maxrss for one in used) * 1024
+            Path(environment[_USED_FILE]).write_text(json.dumps([seconds, peak_bytes]))
