@@ -8,7 +8,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -32,7 +32,13 @@ PADDING, UNKNOWN, START, END = range(4)
 
 NUM_SPECIAL = 4
 
-CLEANINGS = ("html", "whitespace", "unicode")
+Tokenization = Literal["words", "characters", "bytes", "subwords", "bpe"]
+"""What a token can be."""
+
+LEARNED = {"words": "tokens", "characters": "tokens", "bytes": None, "subwords": "model"}
+"""Kind of a tokenizer's state -> the key of what was learned; the model of subwords says how it splits."""
+
+Cleaning = Literal["html", "whitespace", "unicode"]
 """What can be cleaned from a text, in graph operations."""
 
 MAX_CLEANINGS = 8
@@ -205,15 +211,13 @@ class DataInfo:
 
 def _tokenizer_problems(name: str, state: Mapping[str, Any], size: int) -> Iterator[str]:
     """Yields what in the state of a tokenizer `data.tokenizers.build` cannot have written."""
-    kind = state.get("kind")
-    content = {"subwords": {"model"}, "bytes": set()}.get(str(kind), {"tokens"})
-    kinds = ("words", "characters", "bytes", "subwords")
-    if kind not in kinds or set(state) - {"clean"} != {"kind", "lowercase", *content}:
+    kind = str(state.get("kind"))
+    if kind not in LEARNED or set(state) - {"clean"} != {"kind", "lowercase", LEARNED[kind]} - {None}:
         yield f"tokenizers.{name}: expected kind, lowercase, and tokens or model"
     elif not isinstance(state["lowercase"], bool):
         yield f"tokenizers.{name}.lowercase: expected true or false"
     elif not _is_cleaning(state.get("clean", [])):
-        yield f"tokenizers.{name}.clean: expected at most {MAX_CLEANINGS} of {', '.join(CLEANINGS)}"
+        yield f"tokenizers.{name}.clean: expected at most {MAX_CLEANINGS} of {', '.join(get_args(Cleaning))}"
     elif not NUM_SPECIAL < size <= MAX_VOCABULARY:
         yield f"vocabulary_sizes.{name}: {size}, expected {NUM_SPECIAL + 1} to {MAX_VOCABULARY}"
     elif kind == "bytes":
@@ -234,7 +238,7 @@ def _is_cleaning(steps: Any) -> bool:
     return (
         isinstance(steps, list)
         and len(steps) <= MAX_CLEANINGS
-        and all(isinstance(step, str) and step in CLEANINGS for step in steps)
+        and all(isinstance(step, str) and step in get_args(Cleaning) for step in steps)
     )
 
 

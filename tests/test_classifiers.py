@@ -10,6 +10,7 @@ from scipy import special
 from sklearn import metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from attnzoo import explain
 from attnzoo.data import tokenizers
 from attnzoo.errors import UserError
 from attnzoo.run_dir import load_splits, load_trained
@@ -99,6 +100,10 @@ def test_predict_answers_with_calibrated_probabilities_where_that_is_asked_for(
     ended = commands.run("predict", trained[0], "texts", "--json", folder=tmp_path)
     answers = [json.loads(line)["probabilities"] for line in ended.out.splitlines()]
     np.testing.assert_allclose([[one["de"], one["en"]] for one in answers], expected, atol=1e-5)
+    attended = explain.attend(trained[0], texts)
+    np.testing.assert_allclose(
+        [[one.probabilities["de"], one.probabilities["en"]] for one in attended], expected, atol=1e-5
+    )
 
 
 def test_a_run_without_a_temperature_is_evaluated_and_answers_only_as_it_is(trained, evaluated, tmp_path):

@@ -127,11 +127,15 @@ def test_attention_is_shown_as_data_and_as_a_picture(run, tmp_path, beams):
     picture = tf.io.decode_png((tmp_path / "pictures" / "1.png").read_bytes())
     assert picture.shape[0] > 100
     assert len(explain.align(run, count=2)) == 2
+    longest = load_trained(run).info.buckets[-1]["source"] - 1  # END takes a place
+    whole, cut = explain.align(run, ["b" * longest, "b" * (longest + 1)], beams)
+    assert (one.cut, whole.cut, cut.cut) == (False, False, True)
+    assert whole.source_tokens == cut.source_tokens == [*"b" * longest, "(end)"]
 
 
 def test_tokens_of_any_signs_are_drawn_as_they_are(tmp_path, recwarn):
     tokens = ["$$", r"$5-$\foo$", "猫", "\x00", "(end)"]
-    alignment = explain.Alignment("any", "any", tokens, tokens, np.eye(5, dtype=np.float32))
+    alignment = explain.Alignment("any", "any", tokens, tokens, np.eye(5, dtype=np.float32), cut=False)
     explain.draw(alignment, tmp_path / "1.png")
     assert tf.io.decode_png((tmp_path / "1.png").read_bytes()).shape[0] > 100
     assert not recwarn.list

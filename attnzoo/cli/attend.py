@@ -19,6 +19,8 @@ FAITHFULNESS_EXAMPLES = 200
 COLOURED = 0.05
 """Tokens with less than this share of the largest weight stay as they are."""
 
+CUT = "  (cut: longer than the longest text in training)"
+
 app = typer.Typer()
 
 
@@ -127,7 +129,7 @@ def _show_alignments(found: Sequence[Any], folder: Path) -> None:
 
 def _print_alignment(alignment: Any) -> None:
     """Prints a line a token of the translation, with the source tokens that it attended to most."""
-    print(f"{alignment.source}  ->  {alignment.translation}")
+    print(f"{alignment.source}{CUT if alignment.cut else ''}  ->  {alignment.translation}")
     for token, row in zip(alignment.target_tokens, alignment.weights, strict=True):
         most = row.argsort()[::-1][:SHOWN_TOKENS]
         looked = "  ".join(f"{alignment.source_tokens[place]!r} {row[place]:.0%}" for place in most)
@@ -144,8 +146,7 @@ def print_attention(found: Sequence[Any]) -> None:
         console.print(_legend(found[0].layer))
     for one in found:
         truth = "" if one.true_label is None else f"  (true: {one.true_label})"
-        cut = "  (cut: longer than the longest text in training)" if one.cut else ""
-        console.print(f"{one.label}  {one.probability:.4f}{truth}{cut}", markup=False)
+        console.print(f"{one.label}  {one.probability:.4f}{truth}{CUT if one.cut else ''}", markup=False)
         if in_colours:
             console.print(_coloured(one))
         else:

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from attnzoo.info import MAX_CLEANINGS, MAX_VOCABULARY, Cleaning, Tokenization
+
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
-Tokenization = Literal["words", "characters", "bytes", "subwords", "bpe"]
-Cleaning = Literal["html", "whitespace", "unicode"]
 
 
 class Section(BaseModel):
@@ -51,14 +51,14 @@ class TextOptions(DataOptions):
         description="What a token is. Pieces of words are learned from the training texts by SentencePiece: "
         "subwords by its unigram model, bpe by byte-pair merges. bytes are those of UTF-8, always 256.",
     )
-    clean: Annotated[list[Cleaning], Field(max_length=8)] = Field(
+    clean: Annotated[list[Cleaning], Field(max_length=MAX_CLEANINGS)] = Field(
         [],
         description="What is done to texts first, in this order: html puts a space for each tag and a "
         "character for each common entity; whitespace puts one space for each run of white space; unicode "
         "is the normal form NFKC.",
     )
     lowercase: bool = Field(True, description="Lowercase texts before they are split into tokens.")
-    vocabulary_size: Annotated[int, Field(ge=8, le=1_000_000)] = Field(
+    vocabulary_size: Annotated[int, Field(ge=8, le=MAX_VOCABULARY)] = Field(
         10_000, description="Most token ids of a vocabulary, the 4 special ones included."
     )
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(

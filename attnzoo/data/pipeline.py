@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from attnzoo.data import image as image_ops
 from attnzoo.data.examples import Examples
-from attnzoo.info import START, TRANSLATION, DataInfo
+from attnzoo.info import END, PADDING, START, TRANSLATION, DataInfo
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets). Targets hold `labels` or `tokens`, `weights` <float32>[batch] (0 for rows that only
@@ -211,6 +211,7 @@ def _assembler(
                 images = image_ops.augment(images, augment, tf.stack([epochs, indices], axis=1))
             inputs["image"] = images
         if info.task == TRANSLATION:
+            inputs["source"] = end_of_cut(inputs["source"])
             targets["tokens"] = inputs["target"]  # [batch, time], ends with END
             inputs["target"] = shift_right(inputs["target"])
         else:
@@ -239,6 +240,12 @@ def gather_padded(values: tf.Tensor, offsets: tf.Tensor, indices: tf.Tensor, len
     positions = starts + tf.range(length, dtype=tf.int64)[None, :]  # [batch, length]
     last = tf.maximum(tf.size(values, out_type=tf.int64) - 1, 0)
     return tf.where(positions < ends, tf.gather(values, tf.minimum(positions, last)), 0)
+
+
+def end_of_cut(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns rows <int32>[batch, time] in which END is the last token also of a row that was cut."""
+    last = tokens[:, -1:]
+    return tf.concat([tokens[:, :-1], tf.where(last == PADDING, PADDING, END)], axis=1)
 
 
 def shift_right(tokens: tf.Tensor) -> tf.Tensor:

@@ -9,20 +9,17 @@ from __future__ import annotations
 import base64
 import collections
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import tensorflow as tf
 
 from attnzoo.data import cleaning, sentencepiece_models
 from attnzoo.errors import UserError
-from attnzoo.info import END, NUM_SPECIAL, PADDING, START, UNKNOWN
+from attnzoo.info import END, LEARNED, NUM_SPECIAL, PADDING, START, UNKNOWN, Tokenization
 
 MODEL_TYPES = {"subwords": "unigram", "bpe": "bpe"}
 """Names of what SentencePiece learns; the model itself says what it is."""
-KINDS = ("words", "characters", "bytes", *MODEL_TYPES)
-CONTENTS = {"words": "tokens", "characters": "tokens", "bytes": None, "subwords": "model"}
-"""Kind in a state -> the key of what was learned."""
 TEXTS_PER_CHUNK = 1024
 
 _SPACES = r"[\p{Z}\p{C}]+"
@@ -233,8 +230,9 @@ def build(
         ValueError: unknown kind, or no id left beside the special ones.
         UserError: there is nothing to learn from, or `vocabulary_size` is too small for subwords.
     """
-    if kind not in KINDS:
-        raise ValueError(f"Unknown kind of tokenizer {kind!r}; expected one of {', '.join(KINDS)}.")
+    kinds = get_args(Tokenization)
+    if kind not in kinds:
+        raise ValueError(f"Unknown kind of tokenizer {kind!r}; expected one of {', '.join(kinds)}.")
     if vocabulary_size <= NUM_SPECIAL:
         raise ValueError(
             f"vocabulary_size must be more than the {NUM_SPECIAL} special tokens; got {vocabulary_size}."
@@ -273,11 +271,11 @@ def from_state(state: Mapping[str, Any]) -> Tokenizer:
         ValueError: the state is of no known kind or a part of it is missing.
     """
     kind = str(state.get("kind"))
-    content = CONTENTS.get(kind, "tokens")
+    content = LEARNED.get(kind, "tokens")
     missing = [key for key in ("lowercase", content) if key is not None and key not in state]
-    if kind not in CONTENTS or missing:
+    if kind not in LEARNED or missing:
         raise ValueError(
-            f"Not the state of a tokenizer: kind {kind!r} (expected one of {', '.join(CONTENTS)}), missing "
+            f"Not the state of a tokenizer: kind {kind!r} (expected one of {', '.join(LEARNED)}), missing "
             f"{missing}."
         )
     lowercase, clean = state["lowercase"], state.get("clean", ())

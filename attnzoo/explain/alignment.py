@@ -34,6 +34,7 @@ class Alignment:
         source_tokens: tokens of the text, with the end.
         target_tokens: tokens of the translation, with the end.
         weights: <float32>[target, source], rows sum to 1: the mean over the heads of the last block.
+        cut: whether the text was longer than the longest in training.
     """
 
     source: str
@@ -41,6 +42,7 @@ class Alignment:
     source_tokens: list[str]
     target_tokens: list[str]
     weights: np.ndarray
+    cut: bool
 
     def to_json(self) -> str:
         """Returns all of it on one line; weights with 4 decimals."""
@@ -77,7 +79,9 @@ def align(
     if beams is not None:
         options = options.model_copy(update={"beams": beams})
     module = translation.serving(trained.model, trained.info, options)
-    found = module.align(tf.constant([text.encode("utf-8") for text in texts]))
+    encoded = tf.constant([text.encode("utf-8") for text in texts])
+    found = module.align(encoded)
+    cut = (module.source.encode(encoded).row_lengths() >= module.source_length).numpy()  # END takes a place
     source, target = (
         tokenizers.from_state(trained.info.tokenizers[name]).pieces(found[f"{name}_tokens"])
         for name in ("source", "target")
@@ -85,7 +89,14 @@ def align(
     written = [text.decode("utf-8") for text in found["translation"].numpy()]
     sizes = tf.math.count_nonzero(found["target_tokens"] != PADDING, axis=1).numpy()
     return [
-        Alignment(text, written[row], source[row], target[row], weights[: sizes[row], : len(source[row])])
+        Alignment(
+            text,
+            written[row],
+            source[row],
+            target[row],
+            weights[: sizes[row], : len(source[row])],
+            bool(cut[row]),
+        )
         for row, (text, weights) in enumerate(zip(texts, found["alignment"].numpy(), strict=True))
     ]
 

@@ -83,7 +83,8 @@ def attend(
         UserError: no such run, split or layer, or another task (2), damaged weights (4).
     """
     trained = load_classifier(folder)
-    layer = text_attention.choose_layer(trained.model, layer)
+    model = trained.answering
+    layer = text_attention.choose_layer(model, layer)
     labels: Sequence[str | None] = [None] * len(texts)
     if not texts:
         _, examples = chosen_split(trained, split)
@@ -95,7 +96,7 @@ def attend(
     encoded = answers.encode(tokenizer, texts)
     rows = [row[:longest] for row in encoded]
     found = []
-    for index, given in enumerate(text_attention.attender(trained.model, info, layer)(rows)):
+    for index, given in enumerate(text_attention.attender(model, info, layer)(rows)):
         best = int(given.probabilities.argmax())
         tokens = tokenizer.pieces(tf.constant(rows[index][None]))[0]
         found.append(

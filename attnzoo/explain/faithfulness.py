@@ -185,7 +185,7 @@ def _probabilities_without(
         for share in SHARES
     ]
     lengths = answers.lengths_of(trained.info, "text")
-    run: Any = predictor([trained.model], trained.info, trained.config.eval, xla=len(variants) >= MANY)
+    run: Any = predictor([trained.answering], trained.info, trained.config.eval, xla=len(variants) >= MANY)
     found = np.zeros([len(variants), trained.info.num_classes], np.float32)
     for chosen, ids in answers.in_batches(variants, lengths):
         found[chosen] = run({"text": ids}).numpy()[: len(chosen)]

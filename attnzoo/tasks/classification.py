@@ -15,6 +15,18 @@ from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
 from attnzoo.tasks import classification_scores, scoring
 
+__all__ = [
+    "COUNTED",
+    "HIGHER_IS_BETTER",
+    "MONITOR",
+    "confusion_matrix",
+    "corpus_metrics",
+    "fit_temperature",
+    "predictions",
+    "predictor",
+    "sums",
+]
+
 MONITOR = "accuracy"
 HIGHER_IS_BETTER = True
 COUNTED = "examples"

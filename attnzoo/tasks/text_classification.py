@@ -16,32 +16,7 @@ from attnzoo.info import DataInfo
 from attnzoo.layers.scores import attention_names
 from attnzoo.tasks import answers, classification, text_attention
 from attnzoo.tasks.answers import Request
-from attnzoo.tasks.classification import (
-    COUNTED,
-    HIGHER_IS_BETTER,
-    MONITOR,
-    confusion_matrix,
-    corpus_metrics,
-    fit_temperature,
-    predictions,
-    predictor,
-    sums,
-)
-
-__all__ = [
-    "COUNTED",
-    "HIGHER_IS_BETTER",
-    "MONITOR",
-    "answerer",
-    "confusion_matrix",
-    "corpus_metrics",
-    "fit_temperature",
-    "predictions",
-    "predictor",
-    "rows",
-    "serving",
-    "sums",
-]
+from attnzoo.tasks.classification import *  # noqa: F403 - a task is all of this and what is below
 
 SHOWN_CHARACTERS = 200
 
@@ -73,7 +48,7 @@ def answerer(
     """
     tokenizer = tokenizers.from_state(info.tokenizers["text"])
     lengths = answers.lengths_of(info, "text")
-    run = predictor(models, info, options, bool(request.xla))
+    run = classification.predictor(models, info, options, bool(request.xla))
 
     def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
         rows = answers.encode(tokenizer, texts)

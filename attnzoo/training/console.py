@@ -104,5 +104,8 @@ def next_commands(folder: Path, texts: bool) -> str:
         (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
     ]
     if texts:
-        commands.insert(2, (f"attnzoo predict {folder} FILE", "answers to texts, one a line"))
+        commands[2:2] = [
+            (f"attnzoo predict {folder} FILE", "answers to texts, one a line"),
+            (f"attnzoo attend {folder}", "where it attends"),
+        ]
     return "\n".join(["next:", *(f"  {command:32} {what}" for command, what in commands)])

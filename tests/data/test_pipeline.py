@@ -115,6 +115,12 @@ def test_decoder_input_is_the_target_shifted_behind_start():
     np.testing.assert_array_equal(pipeline.shift_right(tokens), [[2, 11, 13, 3], [2, 17, 3, 0]])
 
 
+def test_a_source_that_is_cut_ends_with_end_as_a_whole_one_does():
+    tokens = tf.constant([[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 19]])
+    expected = [[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 3]]
+    np.testing.assert_array_equal(pipeline.end_of_cut(tokens), expected)
+
+
 def image_examples(count=7):
     generator = np.random.default_rng(5)
     images = generator.integers(0, 256, (count, 11, 13, 3)).astype(np.uint8)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from attnzoo.config.sections import Tokenization, TranslationOptions
+from attnzoo.config.sections import TranslationOptions
 from attnzoo.data.text_files import object_array
-from attnzoo.info import TRANSLATION, DataSplits, Split
+from attnzoo.info import TRANSLATION, DataSplits, Split, Tokenization
 
 if TYPE_CHECKING:
     from babel import Locale

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from attnzoo.config.sections import TextOptions, Tokenization
+from attnzoo.config.sections import TextOptions
 from attnzoo.data.text_files import object_array
-from attnzoo.info import TEXT_CLASSIFICATION, DataSplits, Split
+from attnzoo.info import TEXT_CLASSIFICATION, DataSplits, Split, Tokenization
 
 TASKS = (TEXT_CLASSIFICATION,)
 
