@@ -60,7 +60,8 @@ class Split:
         text_classification: `text` (object array of str), `label` <int32>[examples]
         image_classification: `image` (<uint8>[examples, height, width, channels], or an object array of
             encoded `bytes` or of file paths as `str`), `label` <int32>[examples]
-        translation: `source` and `target` (object arrays of str)
+        translation: `source` and `target` (object arrays of str), and perhaps `alignment` (object array of
+            str, see `data.alignments`)
 
     Attributes:
         columns: name -> array.

@@ -169,6 +169,24 @@ def test_options_of_classifiers_are_refused_where_there_are_no_classes(call, dat
     ]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("train.guided_alignment=1", "data.train_alignments"),
+        ("data.train_alignments=x", "train.guided_alignment"),
+    ],
+)
+def test_guided_attention_and_alignments_go_together(call, tmp_path, one, other):
+    (tmp_path / "pairs.yaml").write_text("data: {name: parallel_text, train: [a, b]}\nmodel: translation\n")
+    code, _, err = call("config", "check", tmp_path / "pairs.yaml", "--set", one)
+    key = one.split("=")[0]
+    assert (code, err) == (
+        2,
+        f"attnzoo: error: --set {one}: {key}: goes together with {other}: give both, or leave both out\n",
+    )
+    assert call("config", "check", tmp_path / "pairs.yaml", "--set", one, "--set", f"{other}=1")[0] == 0
+
+
 def test_a_correct_config_is_said_to_be_correct(call, dates):
     assert call("config", "check", dates) == (0, "dates.yaml: correct\n", "")
 

@@ -12,7 +12,14 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_m
 from attnzoo import catalog
 from attnzoo.config.outline import Outline, step
 from attnzoo.config.overrides import OldNames
-from attnzoo.config.problems import Problems, add_missing_name, add_pydantic_errors, errors_by_path, received
+from attnzoo.config.problems import (
+    Problems,
+    add_missing_name,
+    add_pydantic_errors,
+    dotted,
+    errors_by_path,
+    received,
+)
 from attnzoo.config.sections import EvalOptions, Section, TrainOptions
 from attnzoo.config.source import Document, KeyPath
 from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION
@@ -58,6 +65,7 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
     options = _validate(root, document, outline, problems)
     _check_task(modules["data"], modules["model"], document, problems)
     _check_classifier_options(modules["model"], options, document, problems)
+    _check_guide(options, document, problems)
     problems.raise_if_any()
     return options
 
@@ -221,4 +229,16 @@ def _check_classifier_options(
     }
     for path in (path for path, is_used in used.items() if is_used):
         what = f"for classifiers only, and '{options.model.name}' is for {model.TASK}; leave it out"
+        problems.add(document.origin_near(path), path, what)
+
+
+def _check_guide(options: Any, document: Document, problems: Problems) -> None:
+    """Guided attention needs alignments, and alignments are there for it."""
+    if options is None:
+        return
+    paths: list[KeyPath] = [("train", "guided_alignment"), ("data", "train_alignments")]
+    given = [bool(options.train.guided_alignment), bool(getattr(options.data, "train_alignments", None))]
+    if given[0] != given[1]:
+        path, other = paths if given[0] else reversed(paths)
+        what = f"goes together with {dotted(other)}: give both, or leave both out"
         problems.add(document.origin_near(path), path, what)

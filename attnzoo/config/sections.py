@@ -142,6 +142,11 @@ class TrainOptions(Section):
         description="What examples weigh in the training loss of a classifier: balanced = examples "
         "/ (classes * examples of their label), or {label: weight}, 1 for labels that are not named.",
     )
+    guided_alignment: Annotated[float, Field(ge=0.0)] = Field(
+        0.0,
+        description="Weight of a loss that draws the attention of a translation to data.train_alignments; "
+        "0 = off.",
+    )
     init_from: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="Finished run whose vocabulary, and weights where they fit, the training starts with.",

@@ -14,13 +14,15 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.data import image as image_ops
+from attnzoo.data import token_links
 from attnzoo.data.examples import Examples
 from attnzoo.info import END, PADDING, START, TRANSLATION, DataInfo
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets). Targets hold `labels` or `tokens`, `weights` <float32>[batch] (0 for rows that only
 fill up the last batch) and `indices` <int32>[batch] of the examples in their split; with class weights also
-`loss_weights` <float32>[batch], the products of both."""
+`loss_weights` <float32>[batch], the products of both, and with guided alignment `alignment`
+<float32>[batch, target, source]."""
 
 
 MOST_SHAPES = 4
@@ -127,6 +129,7 @@ def batches(
     augment: tuple[str, ...] = (),
     seed: int = 0,
     class_weights: np.ndarray | None = None,
+    guided_alignment: float = 0.0,
 ) -> Iterator[Batch]:
     """Returns an iterator over batches, in the order of `plans`.
 
@@ -137,6 +140,8 @@ def batches(
         augment: random changes to images, keyed by (seed, epoch, example).
         seed: seed of the augmentation.
         class_weights: <float32>[classes], weight of each label's examples in the loss; None for 1.
+        guided_alignment: weight of the alignments in the loss; above 0 batches of translation have targets
+            `alignment` <float32>[batch, target, source], rows of which sum to it, or to 0 without a link.
 
     Raises:
         UserError: an image file has been damaged or removed since the run started; while iterating.
@@ -160,7 +165,7 @@ def batches(
         "epoch": tf.TensorSpec([], tf.int32),
     }
     with tf.device("/CPU:0"):
-        assemble = _assembler(examples, info, augment, seed, class_weights)
+        assemble = _assembler(examples, info, augment, seed, class_weights, guided_alignment)
         dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
         dataset = dataset.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         dataset = dataset.prefetch(tf.data.AUTOTUNE)
@@ -184,6 +189,7 @@ def _assembler(
     augment: tuple[str, ...],
     seed: int,
     class_weights: np.ndarray | None,
+    guided_alignment: float,
 ):
     """Returns the graph function from one planned row to a `Batch`."""
     texts = {
@@ -193,6 +199,8 @@ def _assembler(
     read_images = (
         None if examples.images is None else image_ops.read_images(examples.images, info.image_shape)
     )
+
+    links = token_links.token_links(examples, info) if guided_alignment else None
 
     def assemble(row: dict[str, tf.Tensor]) -> Batch:
         indices = row["indices"]  # [batch]
@@ -216,6 +224,10 @@ def _assembler(
             inputs["target"] = shift_right(inputs["target"])
         else:
             targets["labels"] = tf.gather(labels, indices)
+        if links is not None:
+            targets["alignment"] = guided_alignment * token_links.attention_targets(
+                links, indices, row["lengths"][0], row["lengths"][1]
+            )
         if class_weights is not None:
             targets["loss_weights"] = targets["weights"] * tf.gather(class_weights, targets["labels"])
         return inputs, targets

@@ -92,14 +92,21 @@ class EncoderDecoder(SequenceToSequence):
         self.encoder_norm = keras.layers.LayerNormalization(name="encoder_norm") if norm == "pre" else None
         self.decoder_norm = keras.layers.LayerNormalization(name="decoder_norm") if norm == "pre" else None
 
-    def decode_all(self, inputs: dict[str, Any], training: bool | None):
-        """Returns what the output projection sees of every target position, <float>[batch, target, units]."""
+    def decode_all(self, inputs: dict[str, Any], training: bool | None, with_alignment: bool = False):
+        """Decodes all target positions of given targets; see `SequenceToSequence.decode_all`."""
         encoded, source_mask = self.encode(inputs["source"], training=training)
         embedded = self.target_embedding(inputs["target"])
         hidden = self.dropout(self._place(embedded), training=training)
+        alignment = None
         for block in self.decoder:
-            hidden = block(hidden, encoded, source_mask=source_mask, training=training)
-        return hidden if self.decoder_norm is None else self.decoder_norm(hidden)
+            asked = with_alignment and block is self.decoder[-1]
+            hidden = block(
+                hidden, encoded, source_mask=source_mask, training=training, return_attention_scores=asked
+            )
+            if asked:
+                hidden, scores = hidden
+                alignment = tf.reduce_mean(scores, axis=1)
+        return hidden if self.decoder_norm is None else self.decoder_norm(hidden), alignment
 
     def encode(self, source, training: bool | None = None):
         """Reads <int32>[batch, source].

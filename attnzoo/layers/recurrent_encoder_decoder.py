@@ -152,27 +152,32 @@ class RecurrentEncoderDecoder(SequenceToSequence):
             self.output_layer.build((None, None, units))
         self.built = True
 
-    def decode_all(self, inputs: dict[str, Any], training: bool | None):
-        """Returns h of every target position, <float>[batch, target, units]."""
+    def decode_all(self, inputs: dict[str, Any], training: bool | None, with_alignment: bool = False):
+        """Decodes all target positions of given targets; see `SequenceToSequence.decode_all`."""
         encoded, source_mask = self.encode(inputs["source"], training=training)
         embedded = self.dropout(self.target_embedding(inputs["target"]), training=training)
         by_time = tf.transpose(embedded, [1, 0, 2])[:, :, None]  # [target, batch, 1, units]
         time = keras.ops.shape(by_time)[0]
         caches = self.start(encoded, 1, time)
 
-        def advance(position, states, fed, outputs):
+        def advance(position, states, fed, written):
             now = RecurrentCaches(states, fed, caches.memory)
-            after, _ = self._advance(by_time[position], now, source_mask, training)
-            return position + 1, after.states, after.fed, outputs.write(position, after.fed[:, 0])
+            after, scores = self._advance(by_time[position], now, source_mask, training, with_alignment)
+            found = [after.fed[:, 0]] + ([tf.reduce_mean(scores[:, :, 0], axis=1)] if with_alignment else [])
+            written = [array.write(position, one) for array, one in zip(written, found, strict=True)]
+            return position + 1, after.states, after.fed, written
 
-        outputs = tf.TensorArray(embedded.dtype, time, element_shape=embedded[:, 0].shape)
-        *_, outputs = tf.while_loop(
+        written = [tf.TensorArray(embedded.dtype, time, element_shape=embedded[:, 0].shape)]
+        if with_alignment:
+            written.append(tf.TensorArray(tf.float32, time, element_shape=source_mask.shape))
+        *_, written = tf.while_loop(
             lambda position, *_: position < time,
             advance,
-            (tf.constant(0), caches.states, caches.fed, outputs),
+            (tf.constant(0), caches.states, caches.fed, written),
             maximum_iterations=time,
         )
-        return self.dropout(tf.transpose(outputs.stack(), [1, 0, 2]), training=training)
+        hidden, *alignment = (tf.transpose(array.stack(), [1, 0, 2]) for array in written)
+        return self.dropout(hidden, training=training), alignment[0] if alignment else None
 
     def encode(self, source, training: bool | None = None):
         """Reads <int32>[batch, source].

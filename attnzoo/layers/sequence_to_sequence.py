@@ -94,28 +94,37 @@ class SequenceToSequence(keras.Model):
         Returns:
             <float32>[batch, target, target_vocabulary].
         """
-        return self.logits(self.decode_all(inputs, training))
+        hidden, _ = self.decode_all(inputs, training)
+        return self.logits(hidden)
 
-    def hidden_and_table(self, inputs: dict[str, Any], training: bool | None = None):
+    def factors(self, hidden):
         """Gives the two factors of the logits, for a loss that does not need them all at once.
 
         Args:
-            inputs: those of the call.
-            training: whether dropout is on.
+            hidden: <float>[batch, target, units], what `decode_all` gives.
 
         Returns:
             Hidden <float>[batch, target, width] and table <float32>[target_vocabulary, width]: the logits
             are their products. A bias of the output is one more column, that of `hidden` being 1.
         """
-        hidden = self.decode_all(inputs, training)
         if self.output_layer is None:
             return hidden, tf.convert_to_tensor(self.target_embedding.embeddings)
         kernel, bias = (tf.convert_to_tensor(weight) for weight in self.output_layer.weights)
         ones = tf.ones_like(hidden[..., :1])
         return tf.concat([hidden, ones], -1), tf.concat([tf.transpose(kernel), bias[:, None]], axis=1)
 
-    def decode_all(self, inputs: dict[str, Any], training: bool | None):
-        """Returns what the output projection sees of every target position, <float>[batch, target, units]."""
+    def decode_all(self, inputs: dict[str, Any], training: bool | None, with_alignment: bool = False):
+        """Decodes all target positions of given targets.
+
+        Args:
+            inputs: those of the call.
+            training: whether dropout is on.
+            with_alignment: whether to tell where each position attends.
+
+        Returns:
+            What the output projection sees, <float>[batch, target, units], and the attention to the source
+            <float32>[batch, target, source], which is that of `step`; None without `with_alignment`.
+        """
         raise NotImplementedError
 
     def logits(self, hidden):

@@ -26,6 +26,9 @@ MONITOR = "loss"
 HIGHER_IS_BETTER = False
 COUNTED = "tokens"
 
+LEAST_ATTENTION = 1e-9
+"""Attention to a source token that is told from none."""
+
 Answer = dict[str, Any]
 Predict = Callable[[dict[str, tf.Tensor]], Translations]
 
@@ -39,23 +42,34 @@ def sums(
 ) -> dict[str, tf.Tensor]:
     """Cross entropy (nats a target token) and the share of tokens predicted right, given those before.
 
-    The logits of a batch are never all in memory.
+    The logits of a batch are never all in memory. With alignments the loss has the cross entropy of the
+    attention to them in it, which `alignment_loss` gives alone, without its weight (nats an aligned token).
 
     Args:
         model: an encoder-decoder.
         inputs: `source` and `target`.
-        targets: `tokens` <int32>[batch, time] (0 is padding) and `weights` <float32>[batch].
+        targets: `tokens` <int32>[batch, time] (0 is padding), `weights` <float32>[batch], and `alignment`
+            <float32>[batch, time, source] where attention is guided, see `pipeline.batches`.
         training: whether dropout is on.
         label_smoothing: see `scoring.smoothed_cross_entropy`.
+
+    Reference: guided alignment: Chen et al. 2016, https://arxiv.org/abs/1607.01628
     """
-    tokens = targets["tokens"]
+    tokens, guide = targets["tokens"], targets.get("alignment")
     weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]
-    hidden, table = model.hidden_and_table(inputs, training=training)
+    hidden, attention = model.decode_all(inputs, training, with_alignment=guide is not None)
+    hidden, table = model.factors(hidden)
     rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
     labels, row_weights = tf.reshape(tokens, [-1]), tf.reshape(weights, [-1])
     loss, right = vocabulary_loss(rows, table, labels, row_weights, label_smoothing)
     count = tf.reduce_sum(weights)
-    return {"loss": tf.stack([loss, count]), "token_accuracy": tf.stack([right, count])}
+    found = {"loss": tf.stack([loss, count]), "token_accuracy": tf.stack([right, count])}
+    if guide is not None:
+        guide = guide * targets["weights"][:, None, None]
+        missed = -tf.reduce_sum(guide * tf.math.log(tf.maximum(attention, LEAST_ATTENTION)))
+        found["loss"] = tf.stack([loss + missed, count])
+        found["alignment_loss"] = tf.stack([missed, tf.reduce_sum(guide)])
+    return found
 
 
 def decode(

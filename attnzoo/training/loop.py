@@ -156,6 +156,7 @@ class Trainer:
                 plans,
                 augment=tuple(getattr(self.config.data, "augment", ())),
                 seed=self.config.seed,
+                guided_alignment=self.config.train.guided_alignment,
                 class_weights=classes.weights(
                     self.config.train.class_weights, self.info.labels, self.examples["train"].labels
                 ),

@@ -31,9 +31,12 @@ def test_steps_equal_the_call(attention, cell, input_feeding):
     expected = model({"source": SOURCE, "target": TARGET})
     encoded, mask = model.encode(SOURCE)
     caches = model.start(encoded, 1, 4)
+    hidden, alignment = model.decode_all({"source": SOURCE, "target": TARGET}, False, with_alignment=True)
+    np.testing.assert_allclose(model.logits(hidden), expected, atol=1e-5)
     for position in range(4):
         logits, caches, attended = model.step(TARGET[:, position, None], caches, position, None, mask)
         np.testing.assert_allclose(logits[:, 0], expected[:, position], atol=1e-5)
+        np.testing.assert_allclose(attended[:, 0], alignment[:, position], atol=1e-5)
         np.testing.assert_allclose(tf.reduce_sum(attended, -1), 1.0, atol=1e-5)
 
 

@@ -54,7 +54,8 @@ def test_padding_and_filled_rows_are_no_targets_of_a_translation():
     logits = np.zeros((2, 3, 5), np.float32)
     targets = {"tokens": tf.constant([[4, 3, 0], [4, 4, 3]]), "weights": tf.constant([1.0, 0.0])}
     model = types.SimpleNamespace(
-        hidden_and_table=lambda inputs, training: (logits, np.eye(5, dtype=np.float32))
+        decode_all=lambda inputs, training, with_alignment: (logits, None),
+        factors=lambda hidden: (hidden, np.eye(5, dtype=np.float32)),
     )
     sums = translation.sums(model, {}, targets, False, 0.0)
     np.testing.assert_allclose(sums["loss"], [2 * math.log(5), 2], rtol=1e-6)

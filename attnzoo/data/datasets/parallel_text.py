@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from attnzoo.config.sections import FileOptions, TranslationOptions
+from attnzoo.data import alignments
 from attnzoo.data.bad_records import BadRecord, sift
 from attnzoo.data.text_files import MAX_TEXT_CHARACTERS, encodable, object_array, read_lines
 from attnzoo.errors import UserError
@@ -17,6 +18,7 @@ from attnzoo.info import TRANSLATION, DataSplits, Split
 TASKS = (TRANSLATION,)
 
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+Texts = tuple[str, ...]
 
 
 class Config(TranslationOptions, FileOptions):
@@ -28,32 +30,41 @@ class Config(TranslationOptions, FileOptions):
         None, description="[source file, target file]. Default: carved from train."
     )
     test: Pair | None = Field(None, description="[source file, target file] to report on.")
+    train_alignments: str | None = Field(
+        None,
+        description="Word alignments of train for train.guided_alignment, as fast_align and eflomal write "
+        "them: a line a pair such as 0-0 1-2, source word - target word.",
+    )
 
 
 def load(config: Config, task: str, seed: int) -> DataSplits:
     r"""Returns sources and targets <object>[examples] in file order, without their line ends (`\n`, `\r\n`).
 
-    With `on_bad_record: skip` pairs are passed over of which a line is empty, too long or not UTF-8.
+    With `on_bad_record: skip` pairs are passed over of which a line is empty, too long or not UTF-8, or whose
+    alignment does not fit.
 
     Raises:
-        UserError: a file cannot be read, line counts differ, or a line is empty; with file and line.
+        UserError: a file cannot be read, line counts differ, a line is empty, or an alignment does not fit;
+            with file and line.
     """
-    train = _read_pair(config.train, config)
-    validation = _read_pair(config.validation, config) if config.validation else None
-    test = _read_pair(config.test, config) if config.test else None
+    train = _read_split(config.train, config, config.train_alignments)
+    validation = _read_split(config.validation, config) if config.validation else None
+    test = _read_split(config.test, config) if config.test else None
     return DataSplits(train, validation, test)
 
 
-def _read_pair(paths: list[str], config: Config) -> Split:
-    origin = ", ".join(paths)
-    pairs = sift(_records(paths, config.on_bad_record == "error"), origin, config)
-    columns = {
-        name: object_array([pair[side] for pair in pairs]) for side, name in enumerate(("source", "target"))
-    }
-    return Split(columns, origin)
+def _read_split(paths: list[str], config: Config, alignments: str | None = None) -> Split:
+    origin, strict = ", ".join(paths), config.on_bad_record == "error"
+    names = ["source", "target"]
+    records = _pairs(paths, strict)
+    if alignments is not None:
+        names.append("alignment")
+        records = _aligned(records, alignments, strict)
+    rows = sift(records, origin, config)
+    return Split({name: object_array([row[side] for row in rows]) for side, name in enumerate(names)}, origin)
 
 
-def _records(paths: list[str], strict: bool) -> Iterator[tuple[str, str] | BadRecord]:
+def _pairs(paths: list[str], strict: bool) -> Iterator[Texts | BadRecord]:
     source_path, target_path = paths
     number = 0
     lines = itertools.zip_longest(read_lines(source_path, strict), read_lines(target_path, strict))
@@ -65,13 +76,38 @@ def _records(paths: list[str], strict: bool) -> Iterator[tuple[str, str] | BadRe
                 f"{source_path} has {counts[0]} lines and {target_path} has {counts[1]}; line n of one must "
                 "be the translation of line n of the other: align the files."
             )
-        source, target = (line.removesuffix("\n").removesuffix("\r") for _, line in pair)
+        source, target = (_text(line) for line in pair)
         yield _bad_pair(paths, number, (source, target)) or (source, target)
     if number == 0:
         raise UserError(f"{source_path}: empty; at least one line is needed, and as many in {target_path}.")
 
 
-def _bad_pair(paths: list[str], number: int, texts: tuple[str, str]) -> BadRecord | None:
+def _aligned(pairs: Iterator[Texts | BadRecord], path: str, strict: bool) -> Iterator[Texts | BadRecord]:
+    """Yields each pair with its line of the alignments."""
+    lines = read_lines(path, strict)
+    number = 0
+    for number, pair in enumerate(pairs, 1):
+        line = next(lines, None)
+        if line is None:
+            raise UserError(
+                f"{path}: {number - 1} lines, fewer than pairs; write one a pair, empty for no link."
+            )
+        what = None if isinstance(pair, BadRecord) else alignments.problem(_text(line), *pair)
+        if what is not None:
+            yield BadRecord(
+                f"{path}:{number}", "with an alignment that does not fit", f"{what}; align again."
+            )
+        else:
+            yield pair if isinstance(pair, BadRecord) else (*pair, _text(line))
+    if next(lines, None) is not None:
+        raise UserError(f"{path}: more lines than the {number} pairs; write one a pair.")
+
+
+def _text(line: tuple[int, str]) -> str:
+    return line[1].removesuffix("\n").removesuffix("\r")
+
+
+def _bad_pair(paths: list[str], number: int, texts: Texts) -> BadRecord | None:
     for path, text in zip(paths, texts, strict=True):
         place = f"{path}:{number}"
         if len(text) > MAX_TEXT_CHARACTERS:

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from attnzoo.data.datasets import parallel_text
-from attnzoo.errors import UserError
+from attnzoo.errors import DataWarning, UserError
 from attnzoo.info import TRANSLATION
 
 
@@ -69,3 +69,32 @@ def test_different_line_counts_are_both_named(tmp_path, source, target, counts):
 def test_what_is_wrong_in_a_line_is_said_with_file_and_line(tmp_path, source, target, message):
     with pytest.raises(UserError, match=re.escape(f"{tmp_path}/{message}")):
         load(tmp_path, source, target)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("0-0\n", "align: 1 lines, fewer than pairs; write one a pair"),
+        ("0-0\n\n\n", "align: more lines than the 2 pairs; write one a pair"),
+        ("0-0 0:0\n\n", "align:1: '0:0' is no pair of word numbers such as 1-2; align again"),
+        ("0-0 -1-0\n\n", "align:1: '-1-0' is no pair"),
+        ("0-0\n0-1 2-1\n", "align:2: 2-1: the source has 2 words, numbered from 0; align again"),
+        ("0-0\n0-1 1-3\n", "align:2: 1-3: the target has 3 words, numbered from 0; align again"),
+    ],
+    ids=range(6),
+)
+def test_an_alignment_that_does_not_fit_is_named(tmp_path, lines, message):
+    path = write(tmp_path, "align", lines)
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}/{message}")):
+        load(tmp_path, "one\ntwo  words\n", "eins\nzwei\tgute Worte\n", train_alignments=path)
+
+
+def test_alignments_stay_with_their_pairs_where_some_are_passed_over(tmp_path):
+    path = write(tmp_path, "align", "0-0\n1-0\n5-5\n\n0-0 0-1\n")
+    options = {"train_alignments": path, "on_bad_record": "skip", "max_bad_fraction": 0.5}
+    with pytest.warns(DataWarning, match=r"1 with an alignment that does not fit \(first: .*align:3\)"):
+        splits = load(
+            tmp_path, "one\n \nthree\nfour\nfive\n", "eins\nzwei\ndrei\nvier\nfünf Stück\n", **options
+        )
+    assert splits.train.columns["source"].tolist() == ["one", "four", "five"]
+    assert splits.train.columns["alignment"].tolist() == ["0-0", "", "0-0 0-1"]
