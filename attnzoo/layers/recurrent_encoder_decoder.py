@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -11,14 +11,11 @@ from attnzoo import attention as attention_layers
 from attnzoo.attention.base import Memory
 from attnzoo.attention.options import across
 from attnzoo.layers.dropout import Dropout
+from attnzoo.layers.recurrent import Cell, both_directions
 from attnzoo.layers.sequence_to_sequence import SequenceToSequence
 
-Cell = Literal["gru", "lstm"]
-CELLS = {
-    "gru": (keras.layers.GRUCell, keras.layers.GRU, 1),
-    "lstm": (keras.layers.LSTMCell, keras.layers.LSTM, 2),
-}
-"""Cell, layer and number of state vectors."""
+CELLS = {"gru": (keras.layers.GRUCell, 1), "lstm": (keras.layers.LSTMCell, 2)}
+"""Cell and number of state vectors."""
 
 
 class Encoded(NamedTuple):
@@ -95,10 +92,6 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         tie_output: bool = True,
         **kwargs: Any,
     ) -> None:
-        if units % 2:
-            raise ValueError(
-                f"`units` must be even: half of them for each direction. Received: units={units}"
-            )
         options: dict[str, Any] = {
             "num_encoder_layers": num_encoder_layers,
             "num_decoder_layers": num_decoder_layers,
@@ -118,13 +111,10 @@ class RecurrentEncoderDecoder(SequenceToSequence):
             **kwargs,
         )
         self.units, self.input_feeding = units, input_feeding
-        cell_class, layer_class, num_states = CELLS[cell]
+        cell_class, num_states = CELLS[cell]
         self.dropout = Dropout(dropout, name="dropout")
         self.encoder = [
-            keras.layers.Bidirectional(
-                layer_class(units // 2, return_sequences=True, name="recurrent"), name=f"encoder_{number}"
-            )
-            for number in range(num_encoder_layers)
+            both_directions(cell, units, f"encoder_{number}") for number in range(num_encoder_layers)
         ]
         self.first_states = keras.layers.Dense(
             num_decoder_layers * num_states * units, activation="tanh", name="first_states"

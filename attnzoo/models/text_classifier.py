@@ -24,9 +24,22 @@ class Config(Section):
     position: Literal["none", "sinusoidal", "learned"] = Field(
         "none", description="What marks the order of tokens."
     )
+    ngrams: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="Most tokens of an n-gram: pairs, triples and longer ones have vectors that are added to "
+        "those of the tokens they begin with; 1 = tokens alone.",
+    )
+    ngram_buckets: PositiveInt = Field(
+        2**18, description="Vectors of n-grams; those with the same hash share one."
+    )
     convolution: PositiveInt | None = Field(
         None,
         description="Tokens that a convolution after the embedding sees at once. Default: no convolution.",
+    )
+    recurrent: Literal["none", "gru", "lstm"] = Field(
+        "none", description="Layer that reads the text in both directions, before the attention blocks."
     )
     num_layers: int = Field(1, ge=0, description="Attention blocks.")
     attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of the blocks.")
@@ -60,12 +73,16 @@ def build(config: Config, info: DataInfo) -> keras.Model:
 
     from attnzoo.layers.dropout import Dropout
     from attnzoo.layers.embedding import TokenEmbedding
+    from attnzoo.layers.ngrams import NGramEmbedding
+    from attnzoo.layers.recurrent import both_directions
     from attnzoo.layers.transformer import EncoderBlock
 
     # Embedding
     tokens = keras.Input([None], dtype="int32", name="text")  # [batch, time]
     embedding = TokenEmbedding(info.vocabulary_sizes["text"], config.units, name="embedding")
     hidden = embedding(tokens)  # [batch, time, units]
+    if config.ngrams > 1:
+        hidden += NGramEmbedding(config.ngrams, config.ngram_buckets, config.units, name="ngrams")(tokens)
     padding_mask = keras.ops.not_equal(tokens, 0)  # [batch, time]
     hidden = _add_position(hidden, config, info)
     hidden = Dropout(config.embedding_dropout, name="embedding_dropout")(hidden)
@@ -75,6 +92,9 @@ def build(config: Config, info: DataInfo) -> keras.Model:
         hidden = keras.layers.Conv1D(
             config.units, config.convolution, padding="same", activation="relu", name="convolution"
         )(hidden)
+    if config.recurrent != "none":
+        hidden = both_directions(config.recurrent, config.units, "recurrent")(hidden, mask=padding_mask)
+        hidden *= keras.ops.cast(keras.ops.expand_dims(padding_mask, -1), hidden.dtype)
 
     # Attention blocks
     for number in range(config.num_layers):

@@ -76,6 +76,19 @@ def test_padding_more_changes_nothing(name):
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("option", ["ngrams=3", "recurrent=gru", "recurrent=lstm", "convolution=3"])
+def test_what_a_text_goes_through_first_sees_the_order_and_no_padding(option):
+    model, task = built("text_languages", f"model.{option}", "model.ngram_buckets=101", "model.position=none")
+    if option.startswith("ngrams"):
+        table = model.get_layer("ngrams").embeddings
+        table.assign(np.random.default_rng(5).normal(size=table.shape))
+    inputs = inputs_of(task)
+    expected = model(inputs, training=False)
+    padded = {"text": np.pad(inputs["text"], [[0, 0], [0, 6]])}
+    np.testing.assert_allclose(model(padded, training=False), expected, atol=2e-5)
+    assert not np.allclose(model({"text": inputs["text"][:, ::-1]}, training=False), expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["text_additive", "image_sigmoid_attention", "translate_dates"])
 def test_models_train_with_compile_and_fit(name):
     model, task = built(name)
