@@ -114,6 +114,11 @@ class TrainOptions(Section):
         "adamw", description="Update rule."
     )
     learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="Peak learning rate.")
+    layer_rates: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
+        {},
+        description="Factors of the learning rate by layer, {embedding: 0, 'block_*': 0.1}; 0 = frozen. Of "
+        "several patterns that fit the first counts; other layers have 1.",
+    )
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(
         0.0,
         description="Decoupled decay a step, times the learning rate; not for biases and normalisation.",

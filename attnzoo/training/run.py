@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -28,7 +29,7 @@ from attnzoo.tensors import (
     write_tensors,
     write_text,
 )
-from attnzoo.training import changes, checkpoint, classes, distribution, optimizers
+from attnzoo.training import changes, checkpoint, classes, distribution, layer_rates, optimizers
 from attnzoo.training.console import Display, duration, metrics_text, next_commands, say, warn
 from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
@@ -101,9 +102,10 @@ def _train(
     model = build_model(config, info, strategy)
     with strategy.scope():
         optimizer = optimizers.build(config.train)
-    stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average)
     if config.train.init_from and not run.config.is_file():
         _warm_start(RunDir(Path(config.train.init_from)), model)
+    rates = layer_rates.assign(resolved, model)
+    stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average, rates=rates)
     if average is not None:
         average.set_weights(model.get_weights())
     evaluator = Evaluator(
@@ -205,11 +207,19 @@ def _introduce(display: Display, trainer: Trainer, xla: bool) -> None:
     display.line(f"data     {config.data.name}: {counts} examples{_data_details(info)}")
     for line in classes.imbalance(info.labels, {name: trainer.examples[name].labels for name in names}):
         display.line(f"         {line}")
-    display.line(f"model    {config.model.name}: {trainer.stepper.model.count_params():,} weights")
+    display.line(f"model    {config.model.name}: {_counted(trainer.stepper.model, config)}")
     display.line(
         f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), "
         f"{config.train.precision}, XLA {'on' if xla else 'off'}"
     )
+
+
+def _counted(model: keras.Model, config: RunConfig) -> str:
+    text = f"{model.count_params():,} weights"
+    if not config.train.layer_rates:
+        return text
+    trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    return f"{text}, {trained:,} of them trained"
 
 
 def _data_details(info: DataInfo) -> str:

@@ -6,6 +6,7 @@ sum_b L_b / sum_b n_b: exact for uneven batches, replicas and accumulation alike
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 
 import keras
@@ -15,6 +16,7 @@ from attnzoo.config.sections import TrainOptions
 from attnzoo.data.pipeline import Batch
 from attnzoo.tasks.scoring import distribute
 
+NO_RATES: Mapping[str, float] = {}
 FIRST_LOSS_SCALE = 2.0**15
 FINITE_STEPS_BEFORE_GROWTH = 2000
 
@@ -30,6 +32,7 @@ class Stepper:
         strategy: where the model's variables live.
         xla: whether both programs are compiled with XLA.
         average: a model of the same variables that holds their moving average; None without.
+        rates: path of a variable -> factor of its learning rate; 1 for others.
 
     Attributes:
         scale_state: loss scale and finite steps since it last changed (mixed_float16 only; else empty).
@@ -45,9 +48,15 @@ class Stepper:
         *,
         xla: bool,
         average: keras.Model | None = None,
+        rates: Mapping[str, float] = NO_RATES,
     ) -> None:
         self.model, self.optimizer, self.task = model, optimizer, task
         self.options, self.strategy, self.average = options, strategy, average
+        self.slowed = [
+            (variable, rates[variable.path])
+            for variable in model.trainable_variables
+            if variable.path in rates
+        ]
         with strategy.scope():
             optimizer.build(model.trainable_variables)
             self.scale_state: list[keras.Variable] = []
@@ -120,7 +129,11 @@ class Stepper:
         return norm, finite
 
     def _apply(self, gradients):
+        before = [tf.identity(variable.value) for variable, _ in self.slowed]
         self.strategy.run(self._apply_on_replica, args=(gradients,))
+        # Every update rule, its weight decay included, is linear in the learning rate.
+        for (variable, factor), old in zip(self.slowed, before, strict=True):
+            variable.assign(old + factor * (variable.value - old))
         if self.average is not None:
             taken = tf.cast(self.optimizer.iterations, tf.float32)
             decay = tf.minimum(self.options.ema, (1.0 + taken) / (10.0 + taken))

@@ -6,7 +6,7 @@ import tensorflow as tf
 from attnzoo.config.sections import TrainOptions
 from attnzoo.tasks import text_classification
 from attnzoo.training import distribution, optimizers
-from attnzoo.training.step import FIRST_LOSS_SCALE, Stepper
+from attnzoo.training.step import FIRST_LOSS_SCALE, NO_RATES, Stepper
 
 FEATURES, CLASSES = 5, 3
 
@@ -20,14 +20,14 @@ def make_model(strategy):
         return keras.Model({"text": inputs}, logits)
 
 
-def make_stepper(xla=True, average=False, strategy=None, **options):
+def make_stepper(xla=True, average=False, strategy=None, rates=NO_RATES, **options):
     train = TrainOptions(**{"learning_rate": 0.1, "optimizer": "sgd", "beta_1": 0.0, **options})
     strategy = strategy or tf.distribute.get_strategy()
     kept = make_model(strategy) if average else None
     model = make_model(strategy)
     with strategy.scope():
         optimizer = optimizers.build(train)
-    return Stepper(model, optimizer, text_classification, train, strategy, xla=xla, average=kept)
+    return Stepper(model, optimizer, text_classification, train, strategy, xla=xla, average=kept, rates=rates)
 
 
 def make_batch(indices, count=None):
@@ -70,6 +70,21 @@ def test_an_example_that_weighs_two_counts_as_two_in_the_loss_and_as_one_in_the_
     np.testing.assert_allclose(sums["loss"], expected["loss"], rtol=1e-6)
     assert sums["accuracy"][1] == 3
     assert_same(twice.model, weighed.model)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lamb", "lion", "adafactor"])
+def test_a_factor_of_the_rate_of_some_weights_is_one_of_their_changes(optimizer):
+    options = {"optimizer": optimizer, "weight_decay": 0.1}
+    whole, slowed = make_stepper(**options), make_stepper(**options, rates={"hidden/kernel": 0.25})
+    before = weights_of(whole.model)
+    for stepper in (whole, slowed):
+        stepper.step([make_batch(range(7))], 0.1)
+    for start, one, other, variable in zip(
+        before, weights_of(whole.model), weights_of(slowed.model), whole.model.weights, strict=True
+    ):
+        factor = 0.25 if variable.path == "hidden/kernel" else 1.0
+        np.testing.assert_allclose(other - start, factor * (one - start), atol=1e-6)
+        assert np.abs(one - start).max() > 5e-5
 
 
 def test_accumulated_uneven_batches_equal_one_batch_of_everything():

@@ -1,0 +1,61 @@
+"""Layers that learn slower than others, or not at all."""
+
+import numpy as np
+import pytest
+
+from attnzoo.errors import UserError
+from attnzoo.run_dir import build_model, load_trained
+from attnzoo.training import layer_rates
+from attnzoo.training.run import train
+from tests import recipes
+
+
+@pytest.fixture(scope="module")
+def parent(runs):
+    return runs["text"]
+
+
+def assigned(folder, info, rates):
+    resolved = recipes.text_config(folder, "train.xla=false", f"train.layer_rates={rates}")
+    model = build_model(resolved.config, info)
+    return layer_rates.assign(resolved, model), model
+
+
+def test_of_several_patterns_that_fit_the_first_counts(parent, tmp_path):
+    rates = "{embedding: 0, 'block_0/attention/query': 0.5, 'block_*': 0.25, '*/bias': 3}"
+    factors, model = assigned(tmp_path, load_trained(parent).info, rates)
+    frozen = [
+        variable.path for variable in model.weights if not variable.trainable and "seed" not in variable.path
+    ]
+    assert frozen == ["embedding/embeddings"]
+    assert factors["block_0/attention/query/kernel"] == factors["block_0/attention/query/bias"] == 0.5
+    assert factors["block_0/attention/key/bias"] == 0.25
+    assert factors["logits/bias"] == 3.0
+    assert "logits/kernel" not in factors
+
+
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [
+        (
+            "{embeddin: 0}",
+            r"no weight fits 'embeddin' \(did you mean 'embedding'\?\); the layers are embedding, bl",
+        ),
+        ("{'*': 0}", r"every weight is frozen \(rate 0\); leave one to train"),
+    ],
+)
+def test_rates_that_cannot_be_meant_are_refused(parent, tmp_path, rates, message):
+    with pytest.raises(UserError, match=rf"train\.layer_rates: {message}"):
+        assigned(tmp_path, load_trained(parent).info, rates)
+
+
+def test_a_run_that_starts_from_another_keeps_what_is_frozen(parent, tmp_path, capsys):
+    options = ("train.xla=false", "train.steps=2", f"train.init_from={parent}")
+    rates = "train.layer_rates={'[!l]*': 0}"
+    train(recipes.text_config(tmp_path, *options, rates), tmp_path / "run")
+    old, new = (load_trained(run).model for run in (parent, tmp_path / "run"))
+    for one, other in zip(old.weights, new.weights, strict=True):
+        if one.dtype == "float32":
+            assert np.array_equal(one.numpy(), other.numpy()) is not one.path.startswith("logits")
+    trained = sum(weight.numpy().size for weight in new.get_layer("logits").weights)
+    assert f" weights, {trained:,} of them trained\n" in capsys.readouterr().out
