@@ -41,6 +41,11 @@ class Config(Section):
     recurrent: Literal["none", "gru", "lstm"] = Field(
         "none", description="Layer that reads the text in both directions, before the attention blocks."
     )
+    window: PositiveInt | None = Field(
+        None,
+        description="Tokens of a window: blocks see one window at a time, and attention pools the windows of "
+        "a text; for long texts. Default: no windows.",
+    )
     num_layers: int = Field(1, ge=0, description="Attention blocks.")
     attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of the blocks.")
     feed_forward_units: int = Field(
@@ -76,6 +81,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     from attnzoo.layers.ngrams import NGramEmbedding
     from attnzoo.layers.recurrent import both_directions
     from attnzoo.layers.transformer import EncoderBlock
+    from attnzoo.layers.windows import WindowBlock
 
     # Embedding
     tokens = keras.Input([None], dtype="int32", name="text")  # [batch, time]
@@ -98,7 +104,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
 
     # Attention blocks
     for number in range(config.num_layers):
-        hidden = EncoderBlock(
+        block = EncoderBlock(
             units=config.units,
             attention=config.attention,
             feed_forward_units=config.feed_forward_units,
@@ -106,12 +112,14 @@ def build(config: Config, info: DataInfo) -> keras.Model:
             norm=config.norm,
             residual=config.residual,
             name=f"block_{number}",
-        )(hidden, padding_mask=padding_mask)
+        )
+        layer = WindowBlock(config.window, block, name=f"windows_{number}") if config.window else block
+        hidden = layer(hidden, padding_mask=padding_mask)
     if config.norm == "pre" and config.num_layers:
         hidden = keras.layers.LayerNormalization(name="norm")(hidden)
 
     # Head
-    pooled = _pool(hidden, padding_mask, config.pooling)  # [batch, units]
+    pooled = _pool(hidden, padding_mask, config)  # [batch, units]
     if config.batch_norm:
         pooled = keras.layers.BatchNormalization(momentum=0.9, name="batch_norm")(pooled)
     for number, units in enumerate(config.dense_units):
@@ -131,11 +139,17 @@ def _add_position(hidden, config: Config, info: DataInfo):
     return hidden
 
 
-def _pool(hidden, padding_mask, kind: str):
+def _pool(hidden, padding_mask, config: Config):
     import keras
 
     from attnzoo.attention import AttentionPooling
+    from attnzoo.layers.windows import WindowPooling
 
+    kind = config.pooling
+    if config.window and kind != "attention":
+        raise ValueError(f"`window` goes with pooling: attention. Received: pooling={kind}")
+    if config.window:
+        return WindowPooling(config.window, name="pooling")(hidden, padding_mask=padding_mask)
     if kind == "attention":
         return AttentionPooling(name="pooling")(hidden, padding_mask=padding_mask)
     mask = keras.ops.expand_dims(padding_mask, -1)  # [batch, time, 1]

@@ -76,7 +76,9 @@ def test_padding_more_changes_nothing(name):
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("option", ["ngrams=3", "recurrent=gru", "recurrent=lstm", "convolution=3"])
+@pytest.mark.parametrize(
+    "option", ["ngrams=3", "recurrent=gru", "recurrent=lstm", "convolution=3", "window=3"]
+)
 def test_what_a_text_goes_through_first_sees_the_order_and_no_padding(option):
     model, task = built("text_languages", f"model.{option}", "model.ngram_buckets=101", "model.position=none")
     if option.startswith("ngrams"):
@@ -87,6 +89,11 @@ def test_what_a_text_goes_through_first_sees_the_order_and_no_padding(option):
     padded = {"text": np.pad(inputs["text"], [[0, 0], [0, 6]])}
     np.testing.assert_allclose(model(padded, training=False), expected, atol=2e-5)
     assert not np.allclose(model({"text": inputs["text"][:, ::-1]}, training=False), expected, atol=1e-3)
+
+
+def test_windows_are_pooled_by_attention_alone():
+    with pytest.raises(UserError, match=r"`window` goes with pooling: attention\. Received: pooling=mean"):
+        built("text_languages", "model.window=5", "model.pooling=mean")
 
 
 @pytest.mark.parametrize("name", ["text_additive", "image_sigmoid_attention", "translate_dates"])

@@ -1,0 +1,119 @@
+"""Long texts in windows: what is in a window sees that window alone, and attention pools the windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from attnzoo.attention.base import check_positive
+from attnzoo.attention.pooling import AttentionPooling
+
+
+def fold(values, window: int):
+    """Returns <any>[batch * windows, window, ...] of <any>[batch, time, ...]; the last is padded with 0."""
+    batch, time, *rest = keras.ops.shape(values)
+    windows = -(-time // window)
+    padding = [[0, 0], [0, windows * window - time]] + [[0, 0]] * len(rest)
+    return keras.ops.reshape(tf.pad(values, padding), [batch * windows, window, *rest])
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class WindowBlock(keras.layers.Layer):
+    """A block that sees each window of a sequence by itself; its cost grows with the length alone.
+
+    Args:
+        window: positions of a window, 1 or more.
+        block: a layer with the call arguments of this one, such as an `EncoderBlock`.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: <float>[batch, time, units].
+        padding_mask: <bool>[batch, time], True = may attend.
+        training: whether dropout is active.
+
+    Returns:
+        <float>[batch, time, units].
+
+    Raises:
+        ValueError: `window` below 1.
+    """
+
+    def __init__(self, window: int, block: keras.layers.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window = check_positive("window", window)
+        self.block = block
+
+    def build(self, inputs_shape):
+        """Builds the block."""
+        if not self.block.built:  # one that was loaded is
+            self.block.build((None, self.window, inputs_shape[-1]))
+        self.built = True
+
+    def call(self, inputs, *, padding_mask, training=None):
+        """Folds, applies the block, and unfolds."""
+        batch, time, units = keras.ops.shape(inputs)
+        folded = self.block(
+            fold(inputs, self.window), padding_mask=fold(padding_mask, self.window), training=training
+        )
+        return keras.ops.reshape(folded, [batch, -1, units])[:, :time]
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        block = keras.saving.serialize_keras_object(self.block)
+        return {**super().get_config(), "window": self.window, "block": block}
+
+    @classmethod
+    def from_config(cls, config):
+        """Makes the layer again."""
+        return cls(**{**config, "block": keras.saving.deserialize_keras_object(config["block"])})
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class WindowPooling(keras.layers.Layer):
+    """One vector for a long text: attention over the positions of each window, then over the windows.
+
+        y_j = sum_t w_jt x_jt        y = sum_j v_j y_j        a position weighs v_j w_jt
+
+    Args:
+        window: positions of a window, 1 or more.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments, returns: those of `AttentionPooling`.
+
+    Raises:
+        ValueError: `window` below 1.
+
+    Reference: Yang et al. 2016, https://aclanthology.org/N16-1174
+    """
+
+    def __init__(self, window: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window = check_positive("window", window)
+        self.positions = AttentionPooling(name="positions", dtype=self.dtype_policy)
+        self.windows = AttentionPooling(name="windows", dtype=self.dtype_policy)
+
+    def build(self, inputs_shape):
+        """Builds both poolings."""
+        self.positions.build((None, self.window, inputs_shape[-1]))
+        self.windows.build((None, None, inputs_shape[-1]))
+        self.built = True
+
+    def call(self, inputs, padding_mask, return_attention_scores=False):
+        """Pools twice."""
+        batch, time, units = keras.ops.shape(inputs)
+        folded, mask = fold(inputs, self.window), fold(padding_mask, self.window)
+        pooled, within = self.positions(folded, mask, return_attention_scores=True)
+        by_window = keras.ops.reshape(pooled, [batch, -1, units])
+        any_valid = keras.ops.reshape(tf.reduce_any(mask, axis=1), [batch, -1])
+        outputs, between = self.windows(by_window, any_valid, return_attention_scores=True)
+        if not return_attention_scores:
+            return outputs
+        within = keras.ops.reshape(within, [batch, -1, self.window])
+        scores = within * between[:, 0, 0, :, None]  # [batch, windows, window]
+        return outputs, keras.ops.reshape(scores, [batch, 1, 1, -1])[..., :time]
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "window": self.window}

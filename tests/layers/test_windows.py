@@ -1,0 +1,83 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo.attention.pooling import AttentionPooling
+from attnzoo.layers.scores import weighs_positions
+from attnzoo.layers.transformer import EncoderBlock
+from attnzoo.layers.windows import WindowBlock, WindowPooling
+
+WINDOW, UNITS = 3, 5
+
+
+def sequence(time=7, batch=2, seed=3):
+    return tf.constant(np.random.default_rng(seed).normal(size=(batch, time, UNITS)), tf.float32)
+
+
+def mask_of(*lengths, time=7):
+    return tf.sequence_mask(lengths, time)
+
+
+def test_a_block_sees_each_window_by_itself():
+    block = EncoderBlock(UNITS, {"name": "multi_head", "num_heads": 1}, feed_forward_units=7)
+    layer = WindowBlock(WINDOW, block)
+    inputs, mask = sequence(), mask_of(7, 5)
+    outputs = layer(inputs, padding_mask=mask)
+    for start in range(0, 7, WINDOW):
+        part = slice(start, start + WINDOW)
+        expected = block(inputs[:, part], padding_mask=mask[:, part])
+        valid = mask[:, part, None]
+        np.testing.assert_allclose(
+            tf.where(valid, outputs[:, part], 0.0), tf.where(valid, expected, 0.0), atol=1e-5
+        )
+    assert not weighs_positions(layer)
+
+
+def test_positions_weigh_their_share_of_a_window_times_the_share_of_the_window():
+    layer = WindowPooling(WINDOW)
+    inputs, mask = sequence(), mask_of(7, 2)
+    outputs, scores = layer(inputs, mask, return_attention_scores=True)
+    assert scores.shape == (2, 1, 1, 7)
+    np.testing.assert_allclose(outputs, tf.einsum("bt,btu->bu", scores[:, 0, 0], inputs), atol=1e-5)
+    np.testing.assert_allclose(tf.reduce_sum(scores, axis=-1), np.ones((2, 1, 1)), atol=1e-6)
+    np.testing.assert_array_equal(scores[1, 0, 0, 2:], np.zeros(5))
+    np.testing.assert_allclose(layer(inputs, mask), outputs)
+
+
+def test_of_one_window_it_is_the_pooling_of_its_positions():
+    layer, plain = WindowPooling(11), AttentionPooling()
+    inputs, mask = sequence(), mask_of(7, 4)
+    outputs, _ = layer(inputs, mask), plain(inputs, mask)
+    plain.set_weights(layer.positions.get_weights())
+    np.testing.assert_allclose(outputs, plain(inputs, mask), atol=1e-6)
+
+
+def test_padding_more_changes_nothing_and_an_empty_text_gives_zeros():
+    layer = WindowPooling(WINDOW)
+    inputs, mask = sequence(), mask_of(7, 0)
+    longer, more = tf.pad(inputs, [[0, 0], [0, 6], [0, 0]], constant_values=9.0), mask_of(7, 0, time=13)
+    np.testing.assert_allclose(layer(longer, more), layer(inputs, mask), atol=1e-6)
+    np.testing.assert_array_equal(layer(inputs, mask)[1], np.zeros(UNITS))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_compiled_saved_and_loaded_it_is_the_same(tmp_path, policy):
+    inputs, mask = keras.Input([None, UNITS]), keras.Input([None], dtype="bool")
+    block = EncoderBlock(UNITS, {"name": "multi_head", "num_heads": 1}, dtype=policy)
+    hidden = WindowBlock(WINDOW, block, dtype=policy)(inputs, padding_mask=mask)
+    model = keras.Model([inputs, mask], WindowPooling(WINDOW, dtype=policy)(hidden, mask))
+    values = [sequence(), mask_of(7, 4)]
+    expected = model(values)
+    compiled = tf.function(model, jit_compile=True)(values)
+    np.testing.assert_allclose(compiled, expected, atol=1e-5 if policy == "float32" else 0.05)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras")(values), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: WindowBlock(0, EncoderBlock(UNITS, "additive")), lambda: WindowPooling(0)]
+)
+def test_a_window_without_positions_is_refused(make):
+    with pytest.raises(ValueError, match="window=0"):
+        make()
