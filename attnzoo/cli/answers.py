@@ -1,4 +1,4 @@
-"""The commands that ask a trained run: predict, score, compare."""
+"""The commands that ask a trained run: predict, score."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attnzoo.cli.common import Beams, Format, RunFolder, Split, print_table, refuse, require_folder
+from attnzoo.cli.common import Beams, Format, RunFolder, refuse, require_folder
 from attnzoo.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from attnzoo.data.text_records import TextRecord
 
-SIGNIFICANT = 0.05
 
 app = typer.Typer()
 
@@ -145,35 +144,3 @@ def score(
         found = list(prediction.score(run, source, target))
     for answer in found:
         print(json.dumps(answer))
-
-
-@app.command(epilog="Example:  attnzoo compare runs/one runs/other")
-def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Two or more runs.", metavar="RUN...", show_default=False)
-    ],
-    split: Annotated[Split, typer.Option(help="Part of the data.")] = Split.TEST,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-) -> None:
-    """Say whether the BLEU of runs differs from that of the first by more than chance."""
-    for run in runs:
-        require_folder(run)
-    with contextlib.redirect_stdout(sys.stderr):
-        import_tensorflow()
-        from attnzoo import comparison
-
-        found, signature = comparison.compare(runs, split.value)
-    if as_json:
-        print(json.dumps({"signature": signature, "runs": [vars(one) for one in found]}))
-        return
-    rows = [
-        (
-            one.name,
-            f"{one.bleu:.2f} \u00b1 {one.interval:.2f}",
-            "" if one.p_value is None else f"{one.bleu - found[0].bleu:+.2f}",
-            "" if one.p_value is None else f"{one.p_value:.3f}" + (" *" if one.p_value < SIGNIFICANT else ""),
-        )
-        for one in found
-    ]
-    print_table(["run", "BLEU, 95 % interval", "to the first", "p"], rows)
-    print(f"{signature}; paired bootstrap; * is significant at {SIGNIFICANT:.0%}")

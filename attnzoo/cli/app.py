@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from attnzoo import __version__
-from attnzoo.cli import answers, attend, confusion
+from attnzoo.cli import answers, attend, compare, confusion
 from attnzoo.cli.common import RunFolder, Split, print_table, refuse, require_folder
 from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
@@ -43,6 +43,7 @@ config_app = typer.Typer(no_args_is_help=True, help="Check and show configs with
 app.add_typer(config_app, name="config")
 app.add_typer(answers.app)
 app.add_typer(attend.app)
+app.add_typer(compare.app)
 
 ConfigFile = Annotated[Path, typer.Argument(help="Config file.", metavar="CONFIG", show_default=False)]
 Overrides = Annotated[

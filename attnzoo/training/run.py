@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -256,9 +257,12 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     write_tensors(run.final, values, state)
     result = {
         "split": split,
+        "validation": {trainer.task.MONITOR: progress.best_value},
         "examples": len(trainer.examples[split]),
         "metrics": metrics,
         "weights": chosen,
+        "num_weights": trainer.stepper.model.count_params(),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "steps": progress.step,
         "training_seconds": round(progress.seconds, 1),
         "evaluation_seconds": round(time.monotonic() - begin, 1),
