@@ -18,11 +18,13 @@ from attnzoo.tensors import MAX_JSON_BYTES, read_regular
 
 TEXT_CLASSIFICATION = "text_classification"
 IMAGE_CLASSIFICATION = "image_classification"
+MULTI_LABEL = "multi_label_classification"
 TRANSLATION = "translation"
 
 TEXT_FEATURES = {
     TEXT_CLASSIFICATION: ("text",),
     IMAGE_CLASSIFICATION: (),
+    MULTI_LABEL: ("text",),
     TRANSLATION: ("source", "target"),
 }
 """Task -> its text features, in the order of the batches' lengths."""
@@ -60,6 +62,7 @@ class Split:
         text_classification: `text` (object array of str), `label` <int32>[examples]
         image_classification: `image` (<uint8>[examples, height, width, channels], or an object array of
             encoded `bytes` or of file paths as `str`), `label` <int32>[examples]
+        multi_label_classification: `text` (object array of str), `label` <float32>[examples, classes], 0 or 1
         translation: `source` and `target` (object arrays of str), and perhaps `alignment` (object array of
             str, see `data.alignments`)
 

@@ -123,6 +123,9 @@ def _print_answers(answers: Iterable[dict[str, Any]], as_json: bool) -> list[int
             text = json.dumps(answer, ensure_ascii=False)
         elif "translation" in answer:
             text = " ".join(answer["translation"].splitlines())
+        elif "labels" in answer:
+            chosen = ((label, answer["probabilities"][label]) for label in answer["labels"])
+            text = "\t".join(f"{' '.join(label.splitlines())} {value:.4f}" for label, value in chosen)
         else:
             text = f"{' '.join(answer['label'].splitlines())}\t{answer['probability']:.4f}"
         print(text, flush=True)

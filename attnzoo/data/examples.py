@@ -51,7 +51,7 @@ class Examples:
     Attributes:
         texts: text feature -> token ids; translation texts end with END.
         images: as in `Split`, or None.
-        labels: <int32>[examples]; all 0 for translation.
+        labels: as in `Split`; all 0 for translation.
         buckets: <int32>[examples], index into `DataInfo.buckets`.
         raw: the split these came from.
     """

@@ -13,6 +13,9 @@ import numpy as np
 from attnzoo.errors import DataWarning
 from attnzoo.info import DataSplits, Split
 
+ABOUT_EXAMPLES = ("label", "alignment")
+"""Columns that say something of an example."""
+
 
 def warn_of_shared_examples(splits: DataSplits) -> None:
     """Issues a `DataWarning` for each split of which examples are in train too, with their number.
@@ -44,7 +47,7 @@ def shared_indices(train: Split, other: Split) -> np.ndarray:
 
 
 def _contents(split: Split) -> list[Hashable]:
-    columns = [column for name, column in split.columns.items() if name != "label"]
+    columns = [column for name, column in split.columns.items() if name not in ABOUT_EXAMPLES]
     if columns[0].dtype == object:
         return list(zip(*columns, strict=True))
     return [_digest(pixels.tobytes()) for pixels in columns[0]]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from attnzoo.data import pipeline
+from attnzoo.data import pipeline, tokenizers
 from attnzoo.data.tokenizers import Tokenizer
 from attnzoo.info import PADDING, DataInfo
 
@@ -40,6 +41,32 @@ def lengths_of(info: DataInfo, feature: str) -> list[int]:
     """Returns the few lengths that texts are padded to, shortest first; the last is the longest bucket."""
     lengths = sorted({bucket[feature] for bucket in info.buckets})
     return [lengths[number] for number in pipeline.few_of(len(lengths))]
+
+
+def by_text(
+    predict: Callable[[dict[str, tf.Tensor]], tf.Tensor],
+    info: DataInfo,
+    describe: Callable[[np.ndarray], dict[str, Any]],
+) -> Callable[[Sequence[str]], list[dict[str, Any]]]:
+    """Returns a function from texts to an answer each, with `cut`: whether the text was cut.
+
+    Args:
+        predict: from `text` <int32>[batch, time] to probabilities <float>[batch, classes].
+        info: of a task about one text.
+        describe: the rest of an answer, of probabilities <float>[classes].
+    """
+    tokenizer = tokenizers.from_state(info.tokenizers["text"])
+    lengths = lengths_of(info, "text")
+
+    def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
+        rows = encode(tokenizer, texts)
+        given: list[dict[str, Any]] = [{} for _ in texts]
+        for chosen, ids in in_batches([row[: lengths[-1]] for row in rows], lengths):
+            for index, values in zip(chosen, predict({"text": ids}).numpy(), strict=False):
+                given[index] = {**describe(values), "cut": len(rows[index]) > lengths[-1]}
+        return given
+
+    return answer
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], ends: Sequence[int] = ()) -> list[np.ndarray]:

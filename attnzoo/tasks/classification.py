@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
@@ -119,19 +120,28 @@ def _predicted(
         yield targets["indices"].numpy()[:real], predict(inputs).numpy()[:real]
 
 
+def first_predicted(
+    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
+) -> list[tuple[int, np.ndarray]]:
+    """Returns (index, probabilities <float64>[classes]) of the first `count` predicted examples."""
+    each = (
+        (int(index), row)
+        for indices, values in _predicted(predict, examples, info, sizes)
+        for index, row in zip(indices, values, strict=True)
+    )
+    return list(itertools.islice(each, count))
+
+
 def label_rows(
     predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
 ) -> list[tuple[int, dict[str, str]]]:
     """Returns (index of the example, label and prediction) of the first `count` predicted examples."""
-    rows: list[tuple[int, dict[str, str]]] = []
-    for indices, values in _predicted(predict, examples, info, sizes):
-        for index, row in zip(indices, values, strict=True):
-            best = int(row.argmax())
-            label = info.labels[int(examples.labels[index])]
-            shown = {"label": label, "predicted": info.labels[best], "probability": f"{row[best]:.3f}"}
-            rows.append((int(index), shown))
-            if len(rows) == count:
-                return rows
+    rows = []
+    for index, values in first_predicted(predict, examples, info, sizes, count):
+        best = int(values.argmax())
+        label = info.labels[int(examples.labels[index])]
+        shown = {"label": label, "predicted": info.labels[best], "probability": f"{values[best]:.3f}"}
+        rows.append((index, shown))
     return rows
 
 

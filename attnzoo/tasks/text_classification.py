@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from attnzoo.config.sections import EvalOptions
@@ -46,25 +47,13 @@ def answerer(
     An answer has `label`, its `probability`, `probabilities` by label, and `cut`: whether the text was longer
     than the longest bucket.
     """
-    tokenizer = tokenizers.from_state(info.tokenizers["text"])
-    lengths = answers.lengths_of(info, "text")
-    run = classification.predictor(models, info, options, bool(request.xla))
 
-    def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
-        rows = answers.encode(tokenizer, texts)
-        given: list[dict[str, Any]] = [{} for _ in texts]
-        for chosen, ids in answers.in_batches([row[: lengths[-1]] for row in rows], lengths):
-            for index, values in zip(chosen, run({"text": ids}).numpy(), strict=False):
-                best = int(values.argmax())
-                given[index] = {
-                    "label": info.labels[best],
-                    "probability": float(values[best]),
-                    "probabilities": dict(zip(info.labels, map(float, values), strict=True)),
-                    "cut": len(rows[index]) > lengths[-1],
-                }
-        return given
+    def describe(values: np.ndarray) -> dict[str, Any]:
+        best = int(values.argmax())
+        by_label = dict(zip(info.labels, map(float, values), strict=True))
+        return {"label": info.labels[best], "probability": float(values[best]), "probabilities": by_label}
 
-    return answer
+    return answers.by_text(classification.predictor(models, info, options, bool(request.xla)), info, describe)
 
 
 class Serving(tf.Module):
@@ -82,7 +71,9 @@ class Serving(tf.Module):
         """Classifies `text` <string>[batch]; texts longer than the longest bucket are cut."""
         ids = self.tokenizer.encode(text)[:, : self.max_length].to_tensor(0)
         ids = tf.pad(ids, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(ids)[1])]])  # at least one position
-        return classification.answer(self.model({"text": ids}, training=False), self.labels)
+        return self.answer(self.model({"text": ids}, training=False), self.labels)
+
+    answer = staticmethod(classification.answer)
 
     def signatures(self) -> dict:
         """Returns signature name -> function."""

@@ -57,11 +57,16 @@ def imbalance(labels: Sequence[str], targets: Mapping[str, np.ndarray]) -> list[
 
     Args:
         labels: names of the classes; none for other tasks.
-        targets: split -> <int32>[examples], classes.
+        targets: split -> classes <int32>[examples], or which of them <float32>[examples, classes].
     """
     if not labels:
         return []
-    counts = {name: np.bincount(values, minlength=len(labels)) for name, values in targets.items()}
+    counts = {
+        name: values.sum(axis=0, dtype=np.int64)
+        if values.ndim == 2
+        else np.bincount(values, minlength=len(labels))
+        for name, values in targets.items()
+    }
     if all(
         counts[name].max() <= IMBALANCED * counts[name].min() for name in ("train", "test") if name in counts
     ):

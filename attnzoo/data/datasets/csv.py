@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -14,9 +14,9 @@ from attnzoo.data.bad_records import BadRecord, sift
 from attnzoo.data.tables import SUFFIXES, Row, read_rows, require_string, require_text
 from attnzoo.data.text_files import listed, nearest, object_array, read_lines, shown
 from attnzoo.errors import UserError
-from attnzoo.info import TEXT_CLASSIFICATION, DataSplits, Split
+from attnzoo.info import MULTI_LABEL, TEXT_CLASSIFICATION, DataSplits, Split
 
-TASKS = (TEXT_CLASSIFICATION,)
+TASKS = (TEXT_CLASSIFICATION, MULTI_LABEL)
 
 MAX_LABEL_CHARACTERS = 1000
 """Longest label: more is a column of another kind."""
@@ -31,6 +31,12 @@ class Config(TextOptions, FileOptions):
     test: str | None = Field(None, description="File to report on.")
     text: str = Field("text", description="Column (jsonl: key) with the text.")
     label: str = Field("label", description="Column (jsonl: key) with the label.")
+    label_separator: str = Field(
+        ",",
+        min_length=1,
+        description="What stands between the labels of a text, for models that give several; jsonl may also "
+        "hold a list of them.",
+    )
 
 
 class Record(NamedTuple):
@@ -38,11 +44,11 @@ class Record(NamedTuple):
 
     line: int
     text: str
-    label: str
+    labels: tuple[str, ...]
 
 
 def load(config: Config, task: str, seed: int) -> DataSplits:
-    """Returns texts <object>[examples] and labels <int32>[examples], in file order.
+    """Returns texts <object>[examples] in file order with their labels, as the task wants them.
 
     Labels are the sorted labels of train, white space around them removed; empty lines are skipped. With
     `on_bad_record: skip` so are records that are not whole, and records of a label that train does not have.
@@ -52,28 +58,32 @@ def load(config: Config, task: str, seed: int) -> DataSplits:
     """
     if config.text == config.label:
         raise UserError(f"data.text and data.label are both {config.text!r}; name two different columns.")
-    train = sift(read_records(config.train, config), config.train, config)
-    labels = tuple(sorted({record.label for record in train}))
-    if train and len(labels) < 2:
+    several = task == MULTI_LABEL
+    train = sift(read_records(config.train, config, several), config.train, config)
+    labels = tuple(sorted({label for record in train for label in record.labels}))
+    if train and several and not labels:
+        raise UserError(f"{config.train}: not one text has a label in column {config.label!r}.")
+    if train and not several and len(labels) < 2:
         raise UserError(
             f"{config.train}: every example has the label '{shown(labels[0])}'; a classifier needs at least "
             f"2 labels in column {config.label!r}."
         )
-    splits = {"train": _split(config.train, train, labels)}
+    splits = {"train": _split(config.train, train, labels, several)}
     for name in ("validation", "test"):
         path = getattr(config, name)
         if path is not None:
-            records = _with_known_label(path, read_records(path, config), labels)
-            splits[name] = _split(path, sift(records, path, config), labels)
+            records = _with_known_labels(path, read_records(path, config, several), labels)
+            splits[name] = _split(path, sift(records, path, config), labels, several)
     return DataSplits(splits["train"], splits.get("validation"), splits.get("test"), labels)
 
 
-def read_records(path: str, config: Config) -> Iterator[Record | BadRecord]:
+def read_records(path: str, config: Config, several: bool = False) -> Iterator[Record | BadRecord]:
     """Yields the records of one file, checked one by one.
 
     Args:
         path: file ending in .csv, .tsv or .jsonl, optionally followed by .gz.
         config: names the columns or keys of text and label.
+        several: whether a text has any number of labels instead of one.
 
     Raises:
         UserError: the file as a whole cannot be read; with `on_bad_record: error` a line that is not UTF-8.
@@ -87,44 +97,62 @@ def read_records(path: str, config: Config) -> Iterator[Record | BadRecord]:
     rows = read_rows(path, read_lines(path, strict), suffix, (config.text, config.label), strict)
     for row in rows:
         try:
-            yield row if isinstance(row, BadRecord) else _record(path, row, config)
+            yield row if isinstance(row, BadRecord) else _record(path, row, config, several)
         except BadRecord as bad:
             yield bad
 
 
-def _record(path: str, row: Row, config: Config) -> Record:
-    """Returns the text and the label of a row.
+def _record(path: str, row: Row, config: Config, several: bool) -> Record:
+    """Returns the text and the labels of a row.
 
     Raises:
         BadRecord: one of them cannot be used.
     """
-    place, text, label = f"{path}:{row.line}", row.values[config.text], row.values[config.label]
+    place, text, value = f"{path}:{row.line}", row.values[config.text], row.values[config.label]
     require_string(place, config.text, text)
-    require_string(place, config.label, label, or_whole_number=True)
-    label = str(label).strip()
     require_text(place, "text", text)
-    require_text(place, "label", label, MAX_LABEL_CHARACTERS)
-    return Record(row.line, text, label)
+    parts = [value]
+    if several:
+        parts = value if isinstance(value, list) else _parted(value, config.label_separator)
+    for part in parts:
+        require_string(place, config.label, part, or_whole_number=True)
+    labels = [str(part).strip() for part in parts]
+    for label in labels:
+        require_text(place, "label", label, MAX_LABEL_CHARACTERS)
+    return Record(row.line, text, tuple(labels))
 
 
-def _with_known_label(
+def _parted(value: Any, separator: str) -> list[Any]:
+    """Returns the labels of a column; a text without one has an empty column."""
+    if not isinstance(value, str):
+        return [value]
+    return value.split(separator) if value.strip() else []
+
+
+def _with_known_labels(
     path: str, records: Iterator[Record | BadRecord], labels: tuple[str, ...]
 ) -> Iterator[Record | BadRecord]:
     known = set(labels)
     for record in records:
-        if isinstance(record, BadRecord) or record.label in known:
+        unknown = [] if isinstance(record, BadRecord) else [one for one in record.labels if one not in known]
+        if isinstance(record, BadRecord) or not unknown:
             yield record
         else:
             yield BadRecord(
                 f"{path}:{record.line}",
                 "with a label that train does not have",
-                f"label '{shown(record.label)}' does not occur in train{nearest(record.label, labels)}; the "
+                f"label '{shown(unknown[0])}' does not occur in train{nearest(unknown[0], labels)}; the "
                 f"labels of train are: {listed(labels)}.",
             )
 
 
-def _split(path: str, records: list[Record], labels: tuple[str, ...]) -> Split:
+def _split(path: str, records: list[Record], labels: tuple[str, ...], several: bool) -> Split:
     ids = {label: index for index, label in enumerate(labels)}
     texts = object_array([record.text for record in records])
-    targets = np.array([ids[record.label] for record in records], np.int32)
-    return Split({"text": texts, "label": targets}, path)
+    if not several:
+        targets = np.array([ids[record.labels[0]] for record in records], np.int32)
+        return Split({"text": texts, "label": targets}, path)
+    has_label = np.zeros((len(records), len(labels)), np.float32)
+    for row, record in enumerate(records):
+        has_label[row, [ids[label] for label in record.labels]] = 1.0
+    return Split({"text": texts, "label": has_label}, path)

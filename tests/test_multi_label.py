@@ -1,0 +1,164 @@
+"""Texts with any number of labels: from a file to answers."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn import metrics
+
+from attnzoo.config.sections import EvalOptions
+from attnzoo.data.datasets import csv
+from attnzoo.errors import DataWarning, UserError
+from attnzoo.info import MULTI_LABEL, DataInfo
+from attnzoo.run_dir import load_trained
+from attnzoo.tasks import multi_label_classification as task
+from attnzoo.training import classes
+from tests import commands, recipes
+
+COLOURS = ["blue", "green", "red"]
+
+
+def write_table(path, count, seed):
+    """Texts that name colours among other words, and those colours as labels."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for number in range(count):
+        chosen = sorted(generator.permutation(COLOURS)[: generator.integers(0, 3)])
+        words = generator.permutation([*chosen, "a", "house", f"n{number % 5}"])
+        rows.append((" ".join(words), chosen))
+    path.write_text("\n".join(json.dumps({"text": text, "label": labels}) for text, labels in rows) + "\n")
+    return rows
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("colours")
+    write_table(folder / "train.jsonl", 120, 1)
+    rows = write_table(folder / "test.jsonl", 31, 2)
+    text = f"""
+seed: 3
+data: {{name: csv, train: {folder}/train.jsonl, test: {folder}/test.jsonl, num_buckets: 1}}
+model: {{name: multi_label_text_classifier, units: 16, attention: additive, pooling: max}}
+train: {{epochs: 12, batch_size: 16, learning_rate: 2e-2, xla: false}}
+eval: {{every: 40}}
+"""
+    recipes.write(folder, "colours", text, ())
+    ended = commands.run("train", "colours.yaml", "--run", "run", folder=folder)
+    assert ended.code == 0, ended.err
+    return folder, rows, ended.out
+
+
+def test_it_learns_and_answers_with_every_label_that_fits(trained):
+    folder, rows, out = trained
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert set(result["metrics"]) == {"loss", "exact_match", "macro_f1", "micro_f1", "average_precision"}
+    assert result["metrics"]["exact_match"] > 0.8
+    assert f"exact_match {result['metrics']['exact_match']:.4f}" in out
+    texts = [text for text, _ in rows]
+    (folder / "texts").write_text("\n".join(texts) + "\n")
+    ended = commands.run("predict", "run", "texts", "--json", folder=folder)
+    answers = [json.loads(line) for line in ended.out.splitlines()]
+    right = [answer["labels"] == labels for answer, (_, labels) in zip(answers, rows, strict=True)]
+    assert np.mean(right) == pytest.approx(result["metrics"]["exact_match"])
+    for answer in answers:
+        assert answer["labels"] == [label for label, value in answer["probabilities"].items() if value >= 0.5]
+        assert not answer["cut"]
+    plain = commands.run("predict", "run", "texts", folder=folder).out.splitlines()
+    for line, answer in zip(plain, answers, strict=True):
+        assert line == "\t".join(
+            f"{label} {answer['probabilities'][label]:.4f}" for label in answer["labels"]
+        )
+    ended = commands.run("eval", "run", "--json", folder=folder)
+    assert json.loads(ended.out)["metrics"] == pytest.approx(result["metrics"], abs=1e-5)
+
+    run = load_trained(folder / "run")
+    module = task.serving(run.model, run.info, run.config.eval)
+    served = module.classify(tf.constant(texts))
+    expected = [list(answer["probabilities"].values()) for answer in answers]
+    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
+    np.testing.assert_array_equal(served["has_label"], np.array(expected) >= 0.5)
+
+
+def test_the_loss_is_the_mean_over_labels_and_a_text_is_right_if_all_are():
+    logits = tf.constant([[2.0, -1.0, 0.5], [-3.0, 1.0, -2.0]])
+    targets = {"labels": tf.constant([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), "weights": tf.constant([1.0, 1.0])}
+    sums = task.sums(lambda inputs, training: logits, {}, targets, False, 0.0)
+    probabilities = 1 / (1 + np.exp(-logits.numpy()))
+    expected = metrics.log_loss(targets["labels"].numpy().ravel(), probabilities.ravel())
+    np.testing.assert_allclose(sums["loss"], [2 * expected, 2], rtol=1e-5)
+    np.testing.assert_allclose(sums["exact_match"], [1, 2])
+    smooth = task.sums(lambda inputs, training: logits, {}, targets, False, 0.2)
+    pulled = 0.1 * np.where(targets["labels"] == 1, logits, -logits).sum() / 3
+    np.testing.assert_allclose(smooth["loss"][0], 2 * expected + pulled, rtol=1e-5)
+
+
+@pytest.mark.parametrize("some", [True, False])
+def test_scores_are_those_of_scikit_learn_and_finite_where_nothing_is_found(some):
+    generator = np.random.default_rng(5)
+    truth = (generator.random((40, 4)) < (0.3 if some else 0.0)).astype(np.float32)
+    found = np.clip(generator.random((40, 4)) * (0.6 if some else 0.4) + 0.3 * truth, 0, 1)
+    examples = type("Examples", (), {"labels": truth})
+    info = DataInfo(MULTI_LABEL, labels=tuple("abcd"))
+    scores = task.corpus_metrics(found, examples, info, EvalOptions())
+    if not some:
+        assert scores == {"macro_f1": 0.0, "micro_f1": 0.0, "average_precision": 0.0}
+        return
+    assert scores["macro_f1"] == pytest.approx(metrics.f1_score(truth, found >= 0.5, average="macro"))
+    assert scores["micro_f1"] == pytest.approx(metrics.f1_score(truth, found >= 0.5, average="micro"))
+    assert scores["average_precision"] == pytest.approx(
+        metrics.average_precision_score(truth, found, average="micro")
+    )
+
+
+def load(folder, content, suffix="csv", **options):
+    path = folder / f"train.{suffix}"
+    path.write_text(content)
+    return csv.load(csv.Config(name="csv", train=str(path), **options), MULTI_LABEL, 3)
+
+
+def test_labels_are_parted_and_a_text_may_have_none(tmp_path):
+    splits = load(tmp_path, 'text,label\none,"b, a"\ntwo,\nthree,a\n')
+    assert splits.labels == ("a", "b")
+    np.testing.assert_array_equal(splits.train.columns["label"], [[1, 1], [0, 0], [1, 0]])
+    splits = load(tmp_path, "text,label\none,b|a\n", label_separator="|")
+    np.testing.assert_array_equal(splits.train.columns["label"], [[1, 1]])
+    lines = [{"text": "x", "label": ["7", 5]}, {"text": "y", "label": []}, {"text": "z", "label": "7,5"}]
+    splits = load(tmp_path, "\n".join(map(json.dumps, lines)), "jsonl")
+    assert splits.labels == ("5", "7")
+    np.testing.assert_array_equal(splits.train.columns["label"], [[1, 1], [0, 0], [1, 1]])
+    assert classes.imbalance(splits.labels, {"train": splits.train.columns["label"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix", "message"),
+    [
+        ('text,label\none,"a,,b"\n', "csv", r"train\.csv:2: the label is empty; fill it in"),
+        ("text,label\none,\n", "csv", r"train\.csv: not one text has a label in column 'label'"),
+        (
+            '{"text": "x", "label": ["a", null]}\n',
+            "jsonl",
+            r"train\.jsonl:1: 'label' must be a string or a whole",
+        ),
+        (
+            '{"text": "x", "label": {"a": 1}}\n',
+            "jsonl",
+            r"train\.jsonl:1: 'label' must be a string or a whole",
+        ),
+    ],
+)
+def test_labels_that_are_none_are_refused(tmp_path, content, suffix, message):
+    with pytest.raises(UserError, match=message):
+        load(tmp_path, content, suffix)
+
+
+def test_a_label_that_train_does_not_have_is_named(tmp_path):
+    (tmp_path / "test.csv").write_text('text,label\none,"a,zz"\ntwo,b\n')
+    content = 'text,label\none,"a,b"\n'
+    with pytest.raises(UserError, match=r"test\.csv:2: label 'zz' does not occur in train"):
+        load(tmp_path, content, test=str(tmp_path / "test.csv"))
+    with pytest.warns(DataWarning, match="1 with a label that train does not have"):
+        splits = load(
+            tmp_path, content, test=str(tmp_path / "test.csv"), on_bad_record="skip", max_bad_fraction=0.5
+        )
+    np.testing.assert_array_equal(splits.test.columns["label"], [[0, 1]])
