@@ -91,10 +91,16 @@ def export(folder: Path, out: Path | None = None) -> Path:
             or read-only, or the graph holds an operation that no export may hold (4).
     """
     trained = load_trained(folder)
+    task = tasks.load(trained.info.task)
+    if not hasattr(task, "serving"):
+        raise UserError(
+            f"{folder}: a run of {trained.info.task}, which answers nothing by itself; start another model "
+            f"from it: train.init_from: {folder}."
+        )
     target = out or trained.run.export
     _require_replaceable(target)
     inputs = tf.constant(raw_inputs(trained, CHECKED_EXAMPLES))
-    module = tasks.load(trained.info.task).serving(trained.answering, trained.info, trained.config.eval)
+    module = task.serving(trained.answering, trained.info, trained.config.eval)
     # A name of its own, which nobody else can have made ready: what is loaded below was written here.
     temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{uuid.uuid4().hex}")
     try:

@@ -19,12 +19,14 @@ from attnzoo.tensors import MAX_JSON_BYTES, read_regular
 TEXT_CLASSIFICATION = "text_classification"
 IMAGE_CLASSIFICATION = "image_classification"
 MULTI_LABEL = "multi_label_classification"
+MASKED_TEXT = "masked_text"
 TRANSLATION = "translation"
 
 TEXT_FEATURES = {
     TEXT_CLASSIFICATION: ("text",),
     IMAGE_CLASSIFICATION: (),
     MULTI_LABEL: ("text",),
+    MASKED_TEXT: ("text",),
     TRANSLATION: ("source", "target"),
 }
 """Task -> its text features, in the order of the batches' lengths."""
@@ -63,6 +65,7 @@ class Split:
         image_classification: `image` (<uint8>[examples, height, width, channels], or an object array of
             encoded `bytes` or of file paths as `str`), `label` <int32>[examples]
         multi_label_classification: `text` (object array of str), `label` <float32>[examples, classes], 0 or 1
+        masked_text: `text` (object array of str)
         translation: `source` and `target` (object arrays of str), and perhaps `alignment` (object array of
             str, see `data.alignments`)
 
@@ -194,7 +197,7 @@ class DataInfo:
         yield from self._length_problems(features)
         if task == IMAGE_CLASSIFICATION:
             yield from self._image_problems()
-        if not (0 < len(self.labels) <= MAX_VOCABULARY) and task != TRANSLATION:
+        if not (0 < len(self.labels) <= MAX_VOCABULARY) and task not in (TRANSLATION, MASKED_TEXT):
             yield f"labels: {len(self.labels)} of them"
 
     def _length_problems(self, features: tuple[str, ...]) -> Iterator[str]:

@@ -48,8 +48,8 @@ def predict(
     task = tasks.load(info.task)
     if not hasattr(task, "answerer"):
         raise UserError(
-            f"{folders[0]}: a run of {info.task}: only texts can be given line by line; `attnzoo export` "
-            "writes a model that takes images."
+            f"{folders[0]}: a run of {info.task}, which gives no answers to lines of text; "
+            "name a run that classifies or translates texts."
         )
     if beams is not None:
         options = options.model_copy(update={"beams": beams})

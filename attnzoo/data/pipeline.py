@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.data import image as image_ops
-from attnzoo.data import token_links
+from attnzoo.data import masking, token_links
 from attnzoo.data.examples import Examples
-from attnzoo.info import END, PADDING, START, TRANSLATION, DataInfo
+from attnzoo.info import END, MASKED_TEXT, PADDING, START, TRANSLATION, DataInfo
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets). Targets hold `labels` or `tokens`, `weights` <float32>[batch] (0 for rows that only
@@ -137,8 +137,8 @@ def batches(
         examples: the encoded split.
         info: buckets, image shape and pixel statistics.
         plans: (epoch, batch) in order.
-        augment: random changes to images, keyed by (seed, epoch, example).
-        seed: seed of the augmentation.
+        augment: random changes to images, keyed by (seed, epoch, example), as masks of texts are.
+        seed: seed of these.
         class_weights: <float32>[classes], weight of each label's examples in the loss; None for 1.
         guided_alignment: weight of the alignments in the loss; above 0 batches of translation have targets
             `alignment` <float32>[batch, target, source], rows of which sum to it, or to 0 without a link.
@@ -222,6 +222,11 @@ def _assembler(
             inputs["source"] = end_of_cut(inputs["source"])
             targets["tokens"] = inputs["target"]  # [batch, time], ends with END
             inputs["target"] = shift_right(inputs["target"])
+        elif info.task == MASKED_TEXT:
+            epochs = tf.fill(tf.shape(indices), row["epoch"] + seed * 1_000_003)
+            inputs["text"], targets["tokens"] = masking.mask(
+                inputs["text"], tf.stack([epochs, indices], axis=1), info.vocabulary_sizes["text"]
+            )
         else:
             targets["labels"] = tf.gather(labels, indices)
         if links is not None:

@@ -17,8 +17,9 @@ A task module has:
     attention_rows(model, info): a function from examples and a count to rows as above, of where the model
         attends; a cell may also be a list of (text, whether it stands out). None where the model has no
         attention. Only tasks whose attention is shown in training have it.
-    answerer(models, info, options, request): a function from texts to an answer each, for tasks about texts.
-    serving(model, info, options): a `tf.Module` whose `signatures()` an export holds.
+    answerer(models, info, options, request): a function from texts to an answer each, for tasks that answer
+        texts.
+    serving(model, info, options): a `tf.Module` whose `signatures()` an export holds; not of masked text.
 """
 
 from __future__ import annotations

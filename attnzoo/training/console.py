@@ -10,6 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from attnzoo.info import MASKED_TEXT, MULTI_LABEL, TEXT_CLASSIFICATION, TRANSLATION
+
 PLAIN_LINE_SECONDS = 10.0
 
 
@@ -91,21 +93,23 @@ def metrics_text(metrics: Mapping[str, float | str]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if not isinstance(value, str))
 
 
-def next_commands(folder: Path, texts: bool) -> str:
+def next_commands(folder: Path, task: str) -> str:
     """Returns what to do with a finished run, for people.
 
     Args:
         folder: of the run.
-        texts: whether it answers texts.
+        task: its task.
     """
     commands = [
         (f"tensorboard --logdir {folder}", "curves, samples, options"),
         (f"attnzoo eval {folder}", "metrics again, or of another --split"),
-        (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
     ]
-    if texts:
-        commands[2:2] = [
-            (f"attnzoo predict {folder} FILE", "answers to texts, one a line"),
-            (f"attnzoo attend {folder}", "where it attends"),
-        ]
+    if task == MASKED_TEXT:
+        commands.append((f"train.init_from: {folder}", "in a config: starts a classifier with these weights"))
+    if task in (TEXT_CLASSIFICATION, MULTI_LABEL, TRANSLATION):
+        commands.append((f"attnzoo predict {folder} FILE", "answers to texts, one a line"))
+    if task in (TEXT_CLASSIFICATION, TRANSLATION):
+        commands.append((f"attnzoo attend {folder}", "where it attends"))
+    if task != MASKED_TEXT:
+        commands.append((f"attnzoo export {folder}", "a SavedModel that takes raw input"))
     return "\n".join(["next:", *(f"  {command:32} {what}" for command, what in commands)])

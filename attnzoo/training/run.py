@@ -17,7 +17,7 @@ from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.examples import Examples
 from attnzoo.errors import EXIT_DAMAGED, Diverged, UserError
-from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
+from attnzoo.info import DataInfo
 from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
 from attnzoo.tasks import confusion
 from attnzoo.tasks.scoring import Evaluator
@@ -68,13 +68,9 @@ def train(
             result = _metrics_of(run)
             say(f"{folder}: finished already")
             say(result)
-            say(next_commands(folder, _answers_texts(resolved.config)))
+            say(next_commands(folder, catalog.load("models", resolved.config.model.name).TASK))
             return
         _train(run, resolved, profile, allowed, changed)
-
-
-def _answers_texts(config: RunConfig) -> bool:
-    return catalog.load("models", config.model.name).TASK != IMAGE_CLASSIFICATION
 
 
 def _metrics_of(run: RunDir) -> str:
@@ -274,4 +270,4 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     for name, value in metrics.items():
         if isinstance(value, str):
             display.line(f"  {name} {value}")
-    display.line(next_commands(run.path, _answers_texts(config)))
+    display.line(next_commands(run.path, trainer.info.task))

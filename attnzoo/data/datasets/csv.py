@@ -14,9 +14,9 @@ from attnzoo.data.bad_records import BadRecord, sift
 from attnzoo.data.tables import SUFFIXES, Row, read_rows, require_string, require_text
 from attnzoo.data.text_files import listed, nearest, object_array, read_lines, shown
 from attnzoo.errors import UserError
-from attnzoo.info import MULTI_LABEL, TEXT_CLASSIFICATION, DataSplits, Split
+from attnzoo.info import MASKED_TEXT, MULTI_LABEL, TEXT_CLASSIFICATION, DataSplits, Split
 
-TASKS = (TEXT_CLASSIFICATION, MULTI_LABEL)
+TASKS = (TEXT_CLASSIFICATION, MULTI_LABEL, MASKED_TEXT)
 
 MAX_LABEL_CHARACTERS = 1000
 """Longest label: more is a column of another kind."""
@@ -50,40 +50,40 @@ class Record(NamedTuple):
 def load(config: Config, task: str, seed: int) -> DataSplits:
     """Returns texts <object>[examples] in file order with their labels, as the task wants them.
 
-    Labels are the sorted labels of train, white space around them removed; empty lines are skipped. With
-    `on_bad_record: skip` so are records that are not whole, and records of a label that train does not have.
+    Labels are the sorted labels of train, white space around them removed; masked text has none, and no
+    column of labels is read for it. Empty lines are skipped. With `on_bad_record: skip` so are records that
+    are not whole, and records of a label that train does not have.
 
     Raises:
         UserError: with file and line, whatever in a file is not as expected.
     """
-    if config.text == config.label:
+    if config.text == config.label and task != MASKED_TEXT:
         raise UserError(f"data.text and data.label are both {config.text!r}; name two different columns.")
-    several = task == MULTI_LABEL
-    train = sift(read_records(config.train, config, several), config.train, config)
+    train = sift(read_records(config.train, config, task), config.train, config)
     labels = tuple(sorted({label for record in train for label in record.labels}))
-    if train and several and not labels:
+    if train and task == MULTI_LABEL and not labels:
         raise UserError(f"{config.train}: not one text has a label in column {config.label!r}.")
-    if train and not several and len(labels) < 2:
+    if train and task == TEXT_CLASSIFICATION and len(labels) < 2:
         raise UserError(
             f"{config.train}: every example has the label '{shown(labels[0])}'; a classifier needs at least "
             f"2 labels in column {config.label!r}."
         )
-    splits = {"train": _split(config.train, train, labels, several)}
+    splits = {"train": _split(config.train, train, labels, task)}
     for name in ("validation", "test"):
         path = getattr(config, name)
         if path is not None:
-            records = _with_known_labels(path, read_records(path, config, several), labels)
-            splits[name] = _split(path, sift(records, path, config), labels, several)
+            records = _with_known_labels(path, read_records(path, config, task), labels)
+            splits[name] = _split(path, sift(records, path, config), labels, task)
     return DataSplits(splits["train"], splits.get("validation"), splits.get("test"), labels)
 
 
-def read_records(path: str, config: Config, several: bool = False) -> Iterator[Record | BadRecord]:
+def read_records(path: str, config: Config, task: str) -> Iterator[Record | BadRecord]:
     """Yields the records of one file, checked one by one.
 
     Args:
         path: file ending in .csv, .tsv or .jsonl, optionally followed by .gz.
         config: names the columns or keys of text and label.
-        several: whether a text has any number of labels instead of one.
+        task: what they are for.
 
     Raises:
         UserError: the file as a whole cannot be read; with `on_bad_record: error` a line that is not UTF-8.
@@ -94,26 +94,27 @@ def read_records(path: str, config: Config, several: bool = False) -> Iterator[R
         raise UserError(
             f"{path}: unknown suffix {suffix!r}; expected .csv, .tsv or .jsonl, optionally followed by .gz."
         )
-    rows = read_rows(path, read_lines(path, strict), suffix, (config.text, config.label), strict)
+    names = (config.text,) if task == MASKED_TEXT else (config.text, config.label)
+    rows = read_rows(path, read_lines(path, strict), suffix, names, strict)
     for row in rows:
         try:
-            yield row if isinstance(row, BadRecord) else _record(path, row, config, several)
+            yield row if isinstance(row, BadRecord) else _record(path, row, config, task)
         except BadRecord as bad:
             yield bad
 
 
-def _record(path: str, row: Row, config: Config, several: bool) -> Record:
+def _record(path: str, row: Row, config: Config, task: str) -> Record:
     """Returns the text and the labels of a row.
 
     Raises:
         BadRecord: one of them cannot be used.
     """
-    place, text, value = f"{path}:{row.line}", row.values[config.text], row.values[config.label]
+    place, text = f"{path}:{row.line}", row.values[config.text]
     require_string(place, config.text, text)
     require_text(place, "text", text)
-    parts = [value]
-    if several:
-        parts = value if isinstance(value, list) else _parted(value, config.label_separator)
+    parts = [] if task == MASKED_TEXT else [row.values[config.label]]
+    if task == MULTI_LABEL:
+        parts = _parted(parts[0], config.label_separator)
     for part in parts:
         require_string(place, config.label, part, or_whole_number=True)
     labels = [str(part).strip() for part in parts]
@@ -123,9 +124,9 @@ def _record(path: str, row: Row, config: Config, several: bool) -> Record:
 
 
 def _parted(value: Any, separator: str) -> list[Any]:
-    """Returns the labels of a column; a text without one has an empty column."""
+    """Returns the labels of a column or list; a text without one has an empty column or list."""
     if not isinstance(value, str):
-        return [value]
+        return value if isinstance(value, list) else [value]
     return value.split(separator) if value.strip() else []
 
 
@@ -146,13 +147,13 @@ def _with_known_labels(
             )
 
 
-def _split(path: str, records: list[Record], labels: tuple[str, ...], several: bool) -> Split:
+def _split(path: str, records: list[Record], labels: tuple[str, ...], task: str) -> Split:
     ids = {label: index for index, label in enumerate(labels)}
-    texts = object_array([record.text for record in records])
-    if not several:
-        targets = np.array([ids[record.labels[0]] for record in records], np.int32)
-        return Split({"text": texts, "label": targets}, path)
-    has_label = np.zeros((len(records), len(labels)), np.float32)
-    for row, record in enumerate(records):
-        has_label[row, [ids[label] for label in record.labels]] = 1.0
-    return Split({"text": texts, "label": has_label}, path)
+    columns = {"text": object_array([record.text for record in records])}
+    if task == TEXT_CLASSIFICATION:
+        columns["label"] = np.array([ids[record.labels[0]] for record in records], np.int32)
+    if task == MULTI_LABEL:
+        columns["label"] = np.zeros((len(records), len(labels)), np.float32)
+        for row, record in enumerate(records):
+            columns["label"][row, [ids[label] for label in record.labels]] = 1.0
+    return Split(columns, path)

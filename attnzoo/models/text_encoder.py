@@ -1,0 +1,124 @@
+"""What the models of texts share: from token ids to a vector for each position."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from attnzoo.attention.options import AttentionOptions, MultiHeadOptions
+from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.info import DataInfo
+
+if TYPE_CHECKING:
+    import keras
+
+
+class EncoderOptions(Section):
+    """Options of the encoder."""
+
+    name: str
+    units: PositiveInt = Field(128, description="Width of embeddings and blocks.")
+    position: Literal["none", "sinusoidal", "learned"] = Field(
+        "none", description="What marks the order of tokens."
+    )
+    ngrams: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="Most tokens of an n-gram: pairs, triples and longer ones have vectors that are added to "
+        "those of the tokens they begin with; 1 = tokens alone.",
+    )
+    ngram_buckets: PositiveInt = Field(
+        2**18, description="Vectors of n-grams; those with the same hash share one."
+    )
+    convolution: PositiveInt | None = Field(
+        None,
+        description="Tokens that a convolution after the embedding sees at once. Default: no convolution.",
+    )
+    recurrent: Literal["none", "gru", "lstm"] = Field(
+        "none", description="Layer that reads the text in both directions, before the attention blocks."
+    )
+    window: PositiveInt | None = Field(
+        None,
+        description="Tokens of a window: blocks see one window at a time, and attention pools the windows of "
+        "a text; for long texts. Default: no windows.",
+    )
+    num_layers: int = Field(1, ge=0, description="Attention blocks.")
+    attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of the blocks.")
+    feed_forward_units: int = Field(
+        0, ge=0, description="Width inside the feed-forward part of a block, 0 = none."
+    )
+    norm: Literal["pre", "post", "none"] = Field("pre", description="Layer normalisation of each block.")
+    residual: bool = Field(True, description="Add the input of a block to its output.")
+    dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
+    embedding_dropout: Rate = Field(
+        0.0, description="Share of the embeddings' activations dropped in training."
+    )
+
+
+def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, ...]:
+    """Builds the encoder of a functional model.
+
+    Args:
+        config: its options.
+        info: gives the vocabulary and the longest text.
+
+    Returns:
+        Symbolic tensors: the input `text` <int32>[batch, time], where it has tokens <bool>[batch, time], and
+        <float>[batch, time, units].
+    """
+    import keras
+
+    from attnzoo.layers.dropout import Dropout
+    from attnzoo.layers.embedding import TokenEmbedding
+    from attnzoo.layers.ngrams import NGramEmbedding
+    from attnzoo.layers.recurrent import both_directions
+    from attnzoo.layers.transformer import EncoderBlock
+    from attnzoo.layers.windows import WindowBlock
+
+    # Embedding
+    tokens = keras.Input([None], dtype="int32", name="text")  # [batch, time]
+    embedding = TokenEmbedding(info.vocabulary_sizes["text"], config.units, name="embedding")
+    hidden = embedding(tokens)  # [batch, time, units]
+    if config.ngrams > 1:
+        hidden += NGramEmbedding(config.ngrams, config.ngram_buckets, config.units, name="ngrams")(tokens)
+    padding_mask = keras.ops.not_equal(tokens, 0)  # [batch, time]
+    hidden = _add_position(hidden, config, info)
+    hidden = Dropout(config.embedding_dropout, name="embedding_dropout")(hidden)
+    if config.convolution is not None:
+        # Padding is silenced, so that a text's logits do not depend on how far it was padded.
+        hidden = hidden * keras.ops.cast(keras.ops.expand_dims(padding_mask, -1), hidden.dtype)
+        hidden = keras.layers.Conv1D(
+            config.units, config.convolution, padding="same", activation="relu", name="convolution"
+        )(hidden)
+    if config.recurrent != "none":
+        hidden = both_directions(config.recurrent, config.units, "recurrent")(hidden, mask=padding_mask)
+        hidden *= keras.ops.cast(keras.ops.expand_dims(padding_mask, -1), hidden.dtype)
+
+    # Attention blocks
+    for number in range(config.num_layers):
+        block = EncoderBlock(
+            units=config.units,
+            attention=config.attention,
+            feed_forward_units=config.feed_forward_units,
+            dropout=config.dropout,
+            norm=config.norm,
+            residual=config.residual,
+            name=f"block_{number}",
+        )
+        layer = WindowBlock(config.window, block, name=f"windows_{number}") if config.window else block
+        hidden = layer(hidden, padding_mask=padding_mask)
+    if config.norm == "pre" and config.num_layers:
+        hidden = keras.layers.LayerNormalization(name="norm")(hidden)
+    return tokens, padding_mask, hidden
+
+
+def _add_position(hidden, config: EncoderOptions, info: DataInfo):
+    from attnzoo.layers.position import LearnedPosition, SinusoidalPosition
+
+    if config.position == "sinusoidal":
+        return SinusoidalPosition(name="position")(hidden)
+    if config.position == "learned":
+        return LearnedPosition(max(bucket["text"] for bucket in info.buckets), name="position")(hidden)
+    return hidden
