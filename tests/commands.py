@@ -24,6 +24,7 @@ from tests import hostile_watch
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
+        "tests.quick",
         *("attnzoo.cli", "attnzoo.training.run", "attnzoo.evaluation", "attnzoo.export"),
         *(
             f"attnzoo.{kind}.{name}"

@@ -9,6 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 
+import tests.quick  # noqa: F401 - it changes a setting of TensorFlow
+
 # Two logical CPUs for the tests of replicas: only possible before TensorFlow uses its devices.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2

@@ -232,7 +232,7 @@ SETTINGS = {
 }
 
 
-@settings(max_examples=10, **SETTINGS)
+@settings(max_examples=5, **SETTINGS)
 @DRAWN
 def test_kernel_is_as_exact_as_plain_tensorflow_on_a_sample(structure, seed):
     check(structure, seed)
