@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.pooling import AttentionPooling
+from attnzoo.layers.transformer import EncoderBlock
 
 
 def fold(values, window: int):
@@ -20,13 +21,13 @@ def fold(values, window: int):
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class WindowBlock(keras.layers.Layer):
-    """A block that sees each window of a sequence by itself; its cost grows with the length alone.
+class WindowBlock(EncoderBlock):
+    """An `EncoderBlock` that sees each window of a sequence by itself; its cost grows with the length alone.
 
     Args:
+        units: width of input and output.
         window: positions of a window, 1 or more.
-        block: a layer with the call arguments of this one, such as an `EncoderBlock`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: other arguments of `EncoderBlock`.
 
     Call arguments:
         inputs: <float>[batch, time, units].
@@ -37,37 +38,24 @@ class WindowBlock(keras.layers.Layer):
         <float>[batch, time, units].
 
     Raises:
-        ValueError: `window` below 1.
+        ValueError: `window` below 1, and what `EncoderBlock` raises.
     """
 
-    def __init__(self, window: int, block: keras.layers.Layer, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, units: int, window: int, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
         self.window = check_positive("window", window)
-        self.block = block
 
-    def build(self, inputs_shape):
-        """Builds the block."""
-        if not self.block.built:  # one that was loaded is
-            self.block.build((None, self.window, inputs_shape[-1]))
-        self.built = True
-
-    def call(self, inputs, *, padding_mask, training=None):
+    # It gives no scores: those of windows are none of the sequence.
+    def call(self, inputs, *, padding_mask, training=None):  # type: ignore[override]
         """Folds, applies the block, and unfolds."""
         batch, time, units = keras.ops.shape(inputs)
-        folded = self.block(
-            fold(inputs, self.window), padding_mask=fold(padding_mask, self.window), training=training
-        )
-        return keras.ops.reshape(folded, [batch, -1, units])[:, :time]
+        folded, mask = fold(inputs, self.window), fold(padding_mask, self.window)
+        outputs = super().call(folded, padding_mask=mask, training=training)
+        return keras.ops.reshape(outputs, [batch, -1, units])[:, :time]
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        block = keras.saving.serialize_keras_object(self.block)
-        return {**super().get_config(), "window": self.window, "block": block}
-
-    @classmethod
-    def from_config(cls, config):
-        """Makes the layer again."""
-        return cls(**{**config, "block": keras.saving.deserialize_keras_object(config["block"])})
+        return {**super().get_config(), "window": self.window}
 
 
 @keras.saving.register_keras_serializable("attnzoo")

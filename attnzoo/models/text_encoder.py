@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -98,17 +98,17 @@ def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, .
 
     # Attention blocks
     for number in range(config.num_layers):
-        block = EncoderBlock(
-            units=config.units,
-            attention=config.attention,
-            feed_forward_units=config.feed_forward_units,
-            dropout=config.dropout,
-            norm=config.norm,
-            residual=config.residual,
-            name=f"block_{number}",
-        )
-        layer = WindowBlock(config.window, block, name=f"windows_{number}") if config.window else block
-        hidden = layer(hidden, padding_mask=padding_mask)
+        options: dict[str, Any] = {
+            "units": config.units,
+            "attention": config.attention,
+            "feed_forward_units": config.feed_forward_units,
+            "dropout": config.dropout,
+            "norm": config.norm,
+            "residual": config.residual,
+            "name": f"block_{number}",
+        }
+        block = WindowBlock(window=config.window, **options) if config.window else EncoderBlock(**options)
+        hidden = block(hidden, padding_mask=padding_mask)
     if config.norm == "pre" and config.num_layers:
         hidden = keras.layers.LayerNormalization(name="norm")(hidden)
     return tokens, padding_mask, hidden

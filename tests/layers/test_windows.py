@@ -20,10 +20,11 @@ def mask_of(*lengths, time=7):
 
 
 def test_a_block_sees_each_window_by_itself():
-    block = EncoderBlock(UNITS, {"name": "multi_head", "num_heads": 1}, feed_forward_units=7)
-    layer = WindowBlock(WINDOW, block)
+    options = {"attention": {"name": "multi_head", "num_heads": 1}, "feed_forward_units": 7}
+    layer, block = WindowBlock(UNITS, WINDOW, **options), EncoderBlock(UNITS, **options)
     inputs, mask = sequence(), mask_of(7, 5)
-    outputs = layer(inputs, padding_mask=mask)
+    outputs, _ = layer(inputs, padding_mask=mask), block(inputs)
+    block.set_weights(layer.get_weights())
     for start in range(0, 7, WINDOW):
         part = slice(start, start + WINDOW)
         expected = block(inputs[:, part], padding_mask=mask[:, part])
@@ -64,8 +65,9 @@ def test_padding_more_changes_nothing_and_an_empty_text_gives_zeros():
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_compiled_saved_and_loaded_it_is_the_same(tmp_path, policy):
     inputs, mask = keras.Input([None, UNITS]), keras.Input([None], dtype="bool")
-    block = EncoderBlock(UNITS, {"name": "multi_head", "num_heads": 1}, dtype=policy)
-    hidden = WindowBlock(WINDOW, block, dtype=policy)(inputs, padding_mask=mask)
+    attention = {"name": "multi_head", "num_heads": 1}
+    block = WindowBlock(UNITS, WINDOW, attention=attention, dtype=policy)
+    hidden = block(inputs, padding_mask=mask)
     model = keras.Model([inputs, mask], WindowPooling(WINDOW, dtype=policy)(hidden, mask))
     values = [sequence(), mask_of(7, 4)]
     expected = model(values)
@@ -76,7 +78,7 @@ def test_compiled_saved_and_loaded_it_is_the_same(tmp_path, policy):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: WindowBlock(0, EncoderBlock(UNITS, "additive")), lambda: WindowPooling(0)]
+    "make", [lambda: WindowBlock(UNITS, 0, attention="additive"), lambda: WindowPooling(0)]
 )
 def test_a_window_without_positions_is_refused(make):
     with pytest.raises(ValueError, match="window=0"):

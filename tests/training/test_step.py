@@ -74,7 +74,7 @@ def test_an_example_that_weighs_two_counts_as_two_in_the_loss_and_as_one_in_the_
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lamb", "lion", "adafactor"])
 def test_a_factor_of_the_rate_of_some_weights_is_one_of_their_changes(optimizer):
-    options = {"optimizer": optimizer, "weight_decay": 0.1}
+    options = {"optimizer": optimizer, "weight_decay": 0.1, "beta_1": 0.9}
     whole, slowed = make_stepper(**options), make_stepper(**options, rates={"hidden/kernel": 0.25})
     before = weights_of(whole.model)
     for stepper in (whole, slowed):
