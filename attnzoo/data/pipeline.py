@@ -199,11 +199,12 @@ def _assembler(
     read_images = (
         None if examples.images is None else image_ops.read_images(examples.images, info.image_shape)
     )
-
     links = token_links.token_links(examples, info) if guided_alignment else None
 
     def assemble(row: dict[str, tf.Tensor]) -> Batch:
         indices = row["indices"]  # [batch]
+        epochs = tf.fill(tf.shape(indices), row["epoch"] + seed * 1_000_003)
+        seeds = tf.stack([epochs, indices], axis=1)  # [batch, 2]
         targets = {
             "weights": tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32),
             "indices": indices,
@@ -215,18 +216,15 @@ def _assembler(
         if read_images is not None:
             images = image_ops.normalise(read_images(indices), info)
             if augment:
-                epochs = tf.fill(tf.shape(indices), row["epoch"] + seed * 1_000_003)
-                images = image_ops.augment(images, augment, tf.stack([epochs, indices], axis=1))
+                images = image_ops.augment(images, augment, seeds)
             inputs["image"] = images
         if info.task == TRANSLATION:
             inputs["source"] = end_of_cut(inputs["source"])
             targets["tokens"] = inputs["target"]  # [batch, time], ends with END
             inputs["target"] = shift_right(inputs["target"])
         elif info.task == MASKED_TEXT:
-            epochs = tf.fill(tf.shape(indices), row["epoch"] + seed * 1_000_003)
-            inputs["text"], targets["tokens"] = masking.mask(
-                inputs["text"], tf.stack([epochs, indices], axis=1), info.vocabulary_sizes["text"]
-            )
+            size = info.vocabulary_sizes["text"]
+            inputs["text"], targets["tokens"] = masking.mask(inputs["text"], seeds, size)
         else:
             targets["labels"] = tf.gather(labels, indices)
         if links is not None:

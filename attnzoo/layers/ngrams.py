@@ -11,7 +11,6 @@ from attnzoo.attention.base import check_positive
 
 _PRIME = 2**31 - 1
 _BASE = 1_000_003
-MOST_TOKENS = 8
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -25,7 +24,7 @@ class NGramEmbedding(keras.layers.Layer):
     its vector. An n-gram that runs into padding is none.
 
     Args:
-        longest: most tokens of an n-gram, 2 to 8.
+        longest: most tokens of an n-gram, 2 or more.
         buckets: rows of the table, 1 or more.
         units: width of a vector, 1 or more.
         **kwargs: arguments of `keras.layers.Layer`.
@@ -44,9 +43,7 @@ class NGramEmbedding(keras.layers.Layer):
 
     def __init__(self, longest: int, buckets: int, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 2 <= longest <= MOST_TOKENS:
-            raise ValueError(f"`longest` must be 2 to {MOST_TOKENS}. Received: longest={longest}")
-        self.longest = longest
+        self.longest = check_positive("longest", longest, least=2)
         self.buckets = check_positive("buckets", buckets)
         self.units = check_positive("units", units)
 

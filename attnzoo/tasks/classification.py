@@ -64,14 +64,25 @@ def sums(
 def predictor(
     models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, xla: bool
 ) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """Returns a compiled function from inputs to probabilities <float64>[batch, classes], their mean.
+    """Returns a compiled function from inputs to probabilities <float64>[batch, classes], their mean."""
+    return mean_probabilities(models, tf.nn.softmax)
+
+
+def mean_probabilities(
+    models: Sequence[keras.Model], activation: Callable[[tf.Tensor], tf.Tensor]
+) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
+    """Returns a compiled function from inputs to the mean of the models' probabilities.
 
     In float32 the probabilities of sure models would round to 0, which has no logarithm.
+
+    Args:
+        models: give logits <float>[batch, classes].
+        activation: from logits to probabilities, both <float64>[batch, classes].
     """
 
     @tf.function(autograph=False)
     def predict(inputs):
-        each = [tf.nn.softmax(tf.cast(model(inputs, training=False), tf.float64)) for model in models]
+        each = [activation(tf.cast(model(inputs, training=False), tf.float64)) for model in models]
         return tf.add_n(each) / len(each)
 
     return predict

@@ -16,24 +16,12 @@ from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
 from attnzoo.tasks import answers, classification, scoring, text_classification
 from attnzoo.tasks.answers import Request
-from attnzoo.tasks.classification import predictions
-
-__all__ = [
-    "COUNTED",
-    "HIGHER_IS_BETTER",
-    "MONITOR",
-    "answerer",
-    "corpus_metrics",
-    "predictions",
-    "predictor",
-    "rows",
-    "serving",
-    "sums",
-]
 
 MONITOR = "loss"
 HIGHER_IS_BETTER = False
 COUNTED = "examples"
+
+predictions = classification.predictions
 
 THRESHOLD = 0.5
 """Probability from which on a text has a label."""
@@ -67,13 +55,7 @@ def predictor(
     models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, xla: bool
 ) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
     """Returns a compiled function from inputs to probabilities <float64>[batch, classes], their mean."""
-
-    @tf.function(autograph=False)
-    def predict(inputs):
-        each = [tf.sigmoid(tf.cast(model(inputs, training=False), tf.float64)) for model in models]
-        return tf.add_n(each) / len(each)
-
-    return predict
+    return classification.mean_probabilities(models, tf.sigmoid)
 
 
 def corpus_metrics(

@@ -60,8 +60,7 @@ def test_compiled_saved_and_in_half_precision_it_is_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((1, 7, 3), "`longest` must be 2 to 8. Received: longest=1"),
-        ((9, 7, 3), "longest=9"),
+        ((1, 7, 3), "longest=1"),
         ((2, 0, 3), "buckets=0"),
         ((2, 7, 0), "units=0"),
     ],
