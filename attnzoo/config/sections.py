@@ -131,6 +131,9 @@ class TrainOptions(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = Field(
         0, description="Steps of linear rise from 0 to the peak."
     )
+    cooldown_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="Last steps, over which the rate of any schedule also falls linearly to 0."
+    )
     schedule_every: PositiveInt = Field(1000, description="step: steps between two falls.")
     schedule_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.5, description="step, plateau: factor of one fall. cosine falls to 0."

@@ -16,6 +16,7 @@ def learning_rate(options: TrainOptions, step: int, total_steps: int, plateau_fa
         inverse_square_root: p sqrt(max(w, 1) / step)
         step: p factor^floor((step - w) / every)
         plateau: p times the factor that the caller keeps
+    Each is multiplied, over the last `c` steps (cooldown_steps), by (T + 1 - step) / (c + 1), a linear fall towards 0.
 
     Args:
         options: the train section.
@@ -26,7 +27,13 @@ def learning_rate(options: TrainOptions, step: int, total_steps: int, plateau_fa
     Reference:
         inverse_square_root: Vaswani et al. 2017, equation 3, https://arxiv.org/abs/1706.03762
         cosine: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983
+        cooldown: Haegele et al. 2024, section 3, https://arxiv.org/abs/2405.18392
     """
+    cooldown = min(1.0, max(0, total_steps + 1 - step) / (options.cooldown_steps + 1))
+    return cooldown * _before_cooldown(options, step, total_steps, plateau_factor)
+
+
+def _before_cooldown(options: TrainOptions, step: int, total_steps: int, plateau_factor: float) -> float:
     peak, warmup = options.learning_rate, options.warmup_steps
     if step <= warmup:
         return peak * step / warmup

@@ -39,3 +39,22 @@ def test_plateau_uses_the_factor_it_is_given():
 
 def test_without_warm_up_the_first_step_has_the_peak():
     assert learning_rate(TrainOptions(learning_rate=0.3), 1, 10) == 0.3
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "inverse_square_root", "step", "plateau"])
+def test_a_cooldown_changes_the_last_steps_alone_and_falls_linearly(schedule):
+    plain = TrainOptions(schedule=schedule, learning_rate=0.5, warmup_steps=5)
+    cooled = plain.model_copy(update={"cooldown_steps": 4})
+    steps = range(1, 51)
+    before = [learning_rate(plain, step, 50) for step in steps]
+    after = [learning_rate(cooled, step, 50) for step in steps]
+    assert after[:46] == before[:46]
+    assert [a / b for a, b in zip(after[46:], before[46:], strict=True)] == pytest.approx([0.8, 0.6, 0.4, 0.2])
+
+
+def test_a_training_that_goes_on_with_a_cooldown_repeats_the_rates_of_the_longer_one():
+    first = TrainOptions(schedule="inverse_square_root", learning_rate=0.004, warmup_steps=20)
+    longer = first.model_copy(update={"cooldown_steps": 30})
+    assert [learning_rate(first, step, 100) for step in range(1, 101)] == [
+        learning_rate(longer, step, 130) for step in range(1, 101)
+    ]
