@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import importlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -119,6 +120,7 @@ def _names_in_options(path: Path) -> set[str]:
     return found
 
 
+@functools.cache
 def _parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import reduce
+from functools import lru_cache, reduce
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -59,7 +59,7 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
     modules = {section: _load(section, document, problems) for section in NAMED_SECTIONS}
     data, model = (module and module.Config for module in modules.values())
     root = root_class(data, model, default_name)
-    outline = Outline.of(root.model_json_schema())
+    outline = _outline(root)
     _drop_foreign_keys(document, outline, old_names)
     _complete_components(document, (), outline)
     options = _validate(root, document, outline, problems)
@@ -70,6 +70,7 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
     return options
 
 
+@lru_cache
 def root_class(data: Any, model: Any, default_name: str = "run") -> type[BaseModel]:
     """Returns the pydantic model of a whole config.
 
@@ -87,6 +88,11 @@ def root_class(data: Any, model: Any, default_name: str = "run") -> type[BaseMod
         "eval": (EvalOptions, Field(EvalOptions(), description="How the model is evaluated.")),
     }
     return create_model("Run", __base__=Section, **fields)
+
+
+@lru_cache
+def _outline(options: type[BaseModel]) -> Outline:
+    return Outline.of(options.model_json_schema())
 
 
 def _load(section: str, document: Document, problems: Problems) -> ModuleType | None:
@@ -150,7 +156,7 @@ def _drop_foreign_keys(document: Document, outline: Outline, old_names: OldNames
 def _outline_of(kind: str, name: str | None) -> Outline | None:
     if name not in catalog.names(kind):
         return None
-    return Outline.of(catalog.load(kind, str(name)).Config.model_json_schema())
+    return _outline(catalog.load(kind, str(name)).Config)
 
 
 def _complete_components(document: Document, path: KeyPath, outline: Outline) -> None:
