@@ -66,21 +66,22 @@ class WindowPooling(keras.layers.Layer):
 
     Args:
         window: positions of a window, 1 or more.
+        hidden_units: width of the tanh layer of both scores; 0 for linear ones.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionPooling`.
 
     Raises:
-        ValueError: `window` below 1.
+        ValueError: `window` below 1, `hidden_units` below 0.
 
     Reference: Yang et al. 2016, https://aclanthology.org/N16-1174
     """
 
-    def __init__(self, window: int, **kwargs: Any) -> None:
+    def __init__(self, window: int, hidden_units: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.window = check_positive("window", window)
-        self.positions = AttentionPooling(name="positions", dtype=self.dtype_policy)
-        self.windows = AttentionPooling(name="windows", dtype=self.dtype_policy)
+        self.positions = AttentionPooling(hidden_units, name="positions", dtype=self.dtype_policy)
+        self.windows = AttentionPooling(hidden_units, name="windows", dtype=self.dtype_policy)
 
     def build(self, inputs_shape):
         """Builds both poolings."""
@@ -104,4 +105,5 @@ class WindowPooling(keras.layers.Layer):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "window": self.window}
+        hidden_units = self.windows.score.hidden_units
+        return {**super().get_config(), "window": self.window, "hidden_units": hidden_units}

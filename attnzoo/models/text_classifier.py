@@ -23,6 +23,9 @@ class Config(EncoderOptions):
     pooling: Literal["attention", "mean", "max"] = Field(
         "attention", description="From all positions to one vector."
     )
+    pooling_hidden_units: int = Field(
+        0, ge=0, description="attention: width of the tanh layer that scores a position; 0 = a linear score."
+    )
     batch_norm: bool = Field(False, description="Batch normalisation of the pooled vector.")
     dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the classes.")
 
@@ -62,9 +65,13 @@ def _pool(hidden, padding_mask, config: Config):
     if config.window and kind != "attention":
         raise ValueError(f"`window` goes with pooling: attention. Received: pooling={kind}")
     if config.window:
-        return WindowPooling(config.window, name="pooling")(hidden, padding_mask=padding_mask)
+        return WindowPooling(config.window, config.pooling_hidden_units, name="pooling")(
+            hidden, padding_mask=padding_mask
+        )
     if kind == "attention":
-        return AttentionPooling(name="pooling")(hidden, padding_mask=padding_mask)
+        return AttentionPooling(config.pooling_hidden_units, name="pooling")(
+            hidden, padding_mask=padding_mask
+        )
     mask = keras.ops.expand_dims(padding_mask, -1)  # [batch, time, 1]
     if kind == "max":
         lowest = keras.ops.full_like(hidden, -6e4)

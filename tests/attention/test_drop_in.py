@@ -59,7 +59,7 @@ class Subclassed(keras.Model):
         return self.classify(self.pool(self.widen(hidden)))
 
 
-@pytest.mark.parametrize("make_model", [functional, Subclassed])
+@pytest.mark.parametrize("make_model", [functional, pytest.param(Subclassed, marks=pytest.mark.slow)])
 def test_model_fits_saves_and_loads(make_model, tmp_path):
     inputs, labels = marked_tokens()
     model = make_model()

@@ -164,7 +164,12 @@ ALL_TERMS = {
 }
 
 
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 3, 11), (5, 11, 10**6)])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "sizes", [(2, 3, 11), pytest.param((1, 1, 1), marks=SLOW), pytest.param((5, 11, 10**6), marks=SLOW)]
+)
 def test_blocks_of_any_size_give_the_same(cut_into, sizes):
     terms = {**ALL_TERMS, "dropout": 0.3, "seed": 7}
     expected = outputs_and_gradients(tensors(), implementation="reference", **terms)
@@ -188,7 +193,8 @@ def test_scores_of_chosen_rows_are_those_rows():
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_second_derivatives_equal_those_of_the_reference():
+@pytest.mark.parametrize("wrap", [lambda function: function, pytest.param(tf.function, marks=SLOW)])
+def test_second_derivatives_equal_those_of_the_reference(wrap):
     def second_order(implementation):
         sources, terms = tensors(), dict(ALL_TERMS)
         learned = {name: terms.pop(name) for name in ("bias", "distance_bias", "alibi_slopes", "sink")}
@@ -211,8 +217,7 @@ def test_second_derivatives_equal_those_of_the_reference():
         return tf.nest.flatten(outer.gradient(loss, [sources, learned]))
 
     expected = second_order("reference")
-    assert_all_close(second_order("xla"), expected, 1e-4)
-    assert_all_close(tf.function(second_order)("xla"), expected, 1e-4)
+    assert_all_close(wrap(second_order)("xla"), expected, 1e-4)
 
 
 UNKNOWN_LENGTHS = [
@@ -223,7 +228,7 @@ UNKNOWN_LENGTHS = [
 
 
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [pytest.param(False, marks=SLOW), True])
 def test_inside_another_function_with_unknown_lengths(jit_compile):
     terms = {"causal": True, "align": "bottom_right", "window": 3, "dropout": 0.3, "seed": 3}
 

@@ -47,7 +47,7 @@ def test_positions_weigh_their_share_of_a_window_times_the_share_of_the_window()
 
 
 def test_of_one_window_it_is_the_pooling_of_its_positions():
-    layer, plain = WindowPooling(11), AttentionPooling()
+    layer, plain = WindowPooling(11, hidden_units=3), AttentionPooling(hidden_units=3)
     inputs, mask = sequence(), mask_of(7, 4)
     outputs, _ = layer(inputs, mask), plain(inputs, mask)
     plain.set_weights(layer.positions.get_weights())

@@ -91,6 +91,15 @@ def test_what_a_text_goes_through_first_sees_the_order_and_no_padding(option):
     assert not np.allclose(model({"text": inputs["text"][:, ::-1]}, training=False), expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("option", ["window=5", "num_layers=0"])
+def test_attention_that_pools_may_score_by_a_hidden_layer(option):
+    model, task = built("text_languages", f"model.{option}", "model.pooling_hidden_units=7")
+    pooling = model.get_layer("pooling")
+    score = (pooling.windows if option == "window=5" else pooling).score
+    assert score.hidden_units == 7
+    assert np.isfinite(model(inputs_of(task), training=False)).all()
+
+
 def test_windows_are_pooled_by_attention_alone():
     with pytest.raises(UserError, match=r"`window` goes with pooling: attention\. Received: pooling=mean"):
         built("text_languages", "model.window=5", "model.pooling=mean")

@@ -49,7 +49,9 @@ def test_a_cooldown_changes_the_last_steps_alone_and_falls_linearly(schedule):
     before = [learning_rate(plain, step, 50) for step in steps]
     after = [learning_rate(cooled, step, 50) for step in steps]
     assert after[:46] == before[:46]
-    assert [a / b for a, b in zip(after[46:], before[46:], strict=True)] == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    assert [a / b for a, b in zip(after[46:], before[46:], strict=True)] == pytest.approx(
+        [0.8, 0.6, 0.4, 0.2]
+    )
 
 
 def test_a_training_that_goes_on_with_a_cooldown_repeats_the_rates_of_the_longer_one():
