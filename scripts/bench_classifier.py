@@ -1,0 +1,178 @@
+"""Times training of a Transformer text classifier beside the same model of keras.layers, trained by `fit`.
+
+python scripts/bench_classifier.py --length 512
+
+Both train on texts of `--length` random words, with batches of one size and the same optimizer, dropout and
+padding mask, in turn, each in a process of its own. Keras runs with XLA and without. Prints a table: examples
+a second, the median over parts of 10 steps, compile time and first steps apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+PART = 10
+"""Steps whose speed is one figure."""
+WARM_STEPS = 10
+"""Steps of Keras before the first that counts; attnzoo reports the steps that compile apart."""
+VOCABULARY = 10_000
+CLASSES = 2
+UNITS, LAYERS, HEADS, FEED_FORWARD, DROPOUT = 128, 2, 4, 512, 0.1
+CONFIG = {
+    "seed": 1,
+    "data": {"name": "csv", "tokenizer": "words", "vocabulary_size": VOCABULARY, "num_buckets": 1},
+    "model": {
+        "name": "text_classifier",
+        "units": UNITS,
+        "position": "learned",
+        "num_layers": LAYERS,
+        "attention": {"name": "multi_head", "num_heads": HEADS},
+        "feed_forward_units": FEED_FORWARD,
+        "pooling": "mean",
+        "dropout": DROPOUT,
+    },
+    "train": {"learning_rate": 1e-3, "log_every": PART},
+}
+
+
+def write_texts(path: Path, length: int, count: int) -> None:
+    """Writes `count` texts of `length` words that only chance has chosen."""
+    chance = np.random.default_rng(1)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for number in range(count):
+            words = chance.integers(VOCABULARY - 10, size=length)
+            writer.writerow([" ".join(f"w{word}" for word in words), number % CLASSES])
+
+
+def time_ours(folder: Path, length: int, batch: int, steps: int) -> list[float]:
+    """Trains by the command line; returns examples a second of the logged parts, without compilation."""
+    count = 10 * batch
+    write_texts(folder / "train.csv", length, count)
+    write_texts(folder / "validation.csv", length, CLASSES)
+    data = {"train": str(folder / "train.csv"), "validation": str(folder / "validation.csv")}
+    config = {
+        **CONFIG,
+        "data": {**CONFIG["data"], **data, "max_length": length},
+        "train": {**CONFIG["train"], "batch_size": batch, "steps": steps},
+        "eval": {"every": steps},
+    }
+    (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
+    command = [
+        sys.executable,
+        "-m",
+        "attnzoo",
+        "train",
+        str(folder / "config.yaml"),
+        "--run",
+        str(folder / "run"),
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    lines = map(json.loads, (folder / "run" / "metrics.jsonl").read_text().splitlines())
+    speeds = [line["speed/targets_per_second"] for line in lines if line["split"] == "train"]
+    return speeds[WARM_STEPS // PART :]
+
+
+def keras_model(length: int):
+    """Returns the model of `CONFIG`, made of Keras's own layers."""
+    import keras
+
+    layers = keras.layers
+    tokens = keras.Input([length], dtype="int32")  # [batch, time]
+    mask = keras.ops.not_equal(tokens, 0)[:, None, :]  # [batch, 1, time]
+    hidden = layers.Embedding(VOCABULARY, UNITS)(tokens)  # [batch, time, units]
+    hidden += layers.Embedding(length, UNITS)(keras.ops.arange(length))
+    for _ in range(LAYERS):
+        normed = layers.LayerNormalization(epsilon=1e-6)(hidden)
+        attended = layers.MultiHeadAttention(HEADS, UNITS // HEADS)(normed, normed, attention_mask=mask)
+        hidden += layers.Dropout(DROPOUT)(attended)
+        inner = layers.Dense(FEED_FORWARD, activation="relu")(layers.LayerNormalization(epsilon=1e-6)(hidden))
+        inner = layers.Dense(UNITS)(layers.Dropout(DROPOUT)(inner))
+        hidden += layers.Dropout(DROPOUT)(inner)
+    pooled = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(hidden))  # [batch, units]
+    return keras.Model(tokens, layers.Dense(CLASSES)(layers.Dropout(DROPOUT)(pooled)))
+
+
+def time_keras(length: int, batch: int, steps: int, xla: bool) -> list[float]:
+    """Trains by `fit` in this process; returns what `time_ours` does."""
+    from attnzoo.startup import import_tensorflow
+
+    import_tensorflow()
+    import keras
+    import tensorflow as tf
+
+    class Clock(keras.callbacks.Callback):
+        """The moment after each step."""
+
+        def on_train_begin(self, logs=None):
+            self.moments = [time.perf_counter()]
+
+        def on_train_batch_end(self, step, logs=None):
+            self.moments.append(time.perf_counter())
+
+    chance = np.random.default_rng(1)
+    tokens = chance.integers(1, VOCABULARY, size=[10 * batch, length], dtype=np.int32)
+    labels = np.arange(10 * batch, dtype=np.int32) % CLASSES
+    data = tf.data.Dataset.from_tensor_slices((tokens, labels)).shuffle(len(labels)).repeat()
+    model = keras_model(length)
+    model.compile(
+        keras.optimizers.Adam(1e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=xla,
+    )
+    clock = Clock()
+    batches = data.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    model.fit(batches, steps_per_epoch=steps, callbacks=[clock], verbose=0)
+    ends = np.array(clock.moments)[WARM_STEPS::PART]
+    return [float(speed) for speed in PART * batch / np.diff(ends)]
+
+
+def in_a_process(arguments: list[str]) -> list[float]:
+    """Runs this script for one measurement of Keras."""
+    ended = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--length", type=int, default=512, help="words of a text")
+    parser.add_argument("--batch", type=int, default=32, help="texts of a batch")
+    parser.add_argument("--steps", type=int, default=60, help="steps of a run")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turn")
+    parser.add_argument("--keras", choices=["xla", "plain"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    sizes = (arguments.length, arguments.batch, arguments.steps)
+    if arguments.keras:
+        print(json.dumps(time_keras(*sizes, arguments.keras == "xla")))
+        return
+    speeds: dict[str, list[float]] = {"attnzoo": [], "Keras fit, XLA": [], "Keras fit, no XLA": []}
+    for number in range(arguments.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            speeds["attnzoo"] += time_ours(Path(folder), *sizes)
+        again = [f"--{name}={value}" for name, value in zip(("length", "batch", "steps"), sizes, strict=True)]
+        speeds["Keras fit, XLA"] += in_a_process([*again, "--keras=xla"])
+        speeds["Keras fit, no XLA"] += in_a_process([*again, "--keras=plain"])
+        print(f"round {number + 1} of {arguments.rounds} done", file=sys.stderr, flush=True)
+    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    print("| training | examples/s | ratio |\n|---|---|---|")
+    for name, speed in medians.items():
+        print(f"| {name} | {speed:,.1f} | {medians['attnzoo'] / speed:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
