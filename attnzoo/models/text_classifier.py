@@ -64,14 +64,12 @@ def _pool(hidden, padding_mask, config: Config):
     kind = config.pooling
     if config.window and kind != "attention":
         raise ValueError(f"`window` goes with pooling: attention. Received: pooling={kind}")
+    hidden_units = config.pooling_hidden_units
     if config.window:
-        return WindowPooling(config.window, config.pooling_hidden_units, name="pooling")(
-            hidden, padding_mask=padding_mask
-        )
+        pooling = WindowPooling(config.window, hidden_units, name="pooling")
+        return pooling(hidden, padding_mask=padding_mask)
     if kind == "attention":
-        return AttentionPooling(config.pooling_hidden_units, name="pooling")(
-            hidden, padding_mask=padding_mask
-        )
+        return AttentionPooling(hidden_units, name="pooling")(hidden, padding_mask=padding_mask)
     mask = keras.ops.expand_dims(padding_mask, -1)  # [batch, time, 1]
     if kind == "max":
         lowest = keras.ops.full_like(hidden, -6e4)

@@ -16,7 +16,7 @@ def learning_rate(options: TrainOptions, step: int, total_steps: int, plateau_fa
         inverse_square_root: p sqrt(max(w, 1) / step)
         step: p factor^floor((step - w) / every)
         plateau: p times the factor that the caller keeps
-    Over the last `c` steps (cooldown_steps) each is multiplied by (T + 1 - step) / (c + 1), a linear fall to 0.
+    Over the last `c` steps (cooldown_steps) each is multiplied by (T + 1 - step) / (c + 1), a fall to 0.
 
     Args:
         options: the train section.
