@@ -104,10 +104,15 @@ def test_the_weights_of_a_known_run_are_found(known):
     english, german, unknown, empty = explain.attend(known, ["hello friend 3", "guten morgen", "what?", ""])
     assert english.tokens == ["hello", "friend", "3"]
     np.testing.assert_allclose(english.weights, [1.0, 0.0, 0.0], atol=1e-6)
-    assert (english.label, english.layer, english.true_label, english.cut) == ("en", "pooling", None, False)
-    assert english.probability > 0.999
+    assert (english.labels, english.layer, english.true_labels, english.cut) == (
+        ["en"],
+        "pooling",
+        None,
+        False,
+    )
+    assert english.probabilities["en"] > 0.999
     np.testing.assert_allclose(german.weights, [0.5, 0.5], atol=1e-6)
-    assert german.label == "de"
+    assert german.labels == ["de"]
     assert unknown.tokens == ["(unknown)", "(unknown)"]
     assert (empty.tokens, empty.weights.tolist(), empty.shares.tolist()) == ([], [], [])
     given = json.loads(english.to_json())
@@ -117,7 +122,7 @@ def test_the_weights_of_a_known_run_are_found(known):
         *("text", "tokens", "weights", "layer", "label", "probability", "probabilities", "true_label", "cut")
     }
     first, second = explain.attend(known, layer="block_0", count=2, split="train")
-    assert [first.true_label, second.true_label] == ["en", "en"]
+    assert [first.true_labels, second.true_labels] == [["en"], ["en"]]
     np.testing.assert_allclose(first.weights, np.full(len(first.tokens), 1 / len(first.tokens)), atol=1e-6)
 
 
@@ -191,9 +196,8 @@ class Reader(html.parser.HTMLParser):
 
 def test_hostile_texts_are_shown_and_never_obeyed(known, tmp_path):
     (found,) = explain.attend(known, ["hello"])
-    vars(found).update(
-        text=HOSTILE, shown=[HOSTILE], tokens=[HOSTILE], label=HOSTILE, true_label="</p><img src=x>"
-    )
+    labels = {"labels": [HOSTILE], "probabilities": {HOSTILE: 1.0}, "true_labels": ["</p><img src=x>"]}
+    vars(found).update(text=HOSTILE, shown=[HOSTILE], tokens=[HOSTILE], **labels)
     read = Reader(page([found], title=HOSTILE))
     assert read.tags == {
         *("html", "head", "meta", "title", "style", "body", "h1", "p", "b", "span", "article", "small")
@@ -256,7 +260,7 @@ def test_a_terminal_shows_the_largest_weight_in_the_deepest_colour(known, monkey
     found = explain.attend(known, ["hello friend"])
     print_attention(found)
     plain = capsys.readouterr().out
-    assert plain == f"en  {found[0].probability:.4f}\n  hello(1.000) friend(0.000)\n\n"
+    assert plain == f"en  {found[0].probabilities['en']:.4f}\n  hello(1.000) friend(0.000)\n\n"
     for name, value in (("FORCE_COLOR", "1"), ("COLORTERM", "truecolor"), ("TERM", "xterm")):
         monkeypatch.setenv(name, value)
     print_attention(found)

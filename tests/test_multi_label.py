@@ -80,6 +80,29 @@ def test_it_learns_and_answers_with_every_label_that_fits(trained):
     np.testing.assert_array_equal(served["has_label"], np.array(expected) >= 0.5)
 
 
+def test_attend_shows_every_label_that_it_says_and_the_true_ones(trained):
+    folder, rows, _ = trained
+    ended = commands.run("attend", "run", "--split", "test", "--count", "31", "--json", folder=folder)
+    assert ended.code == 0, ended.err
+    found = [json.loads(line) for line in ended.out.splitlines()]
+    assert [one["true_labels"] for one in found] == [labels for _, labels in rows]
+    for one, (text, _) in zip(found, rows, strict=True):
+        assert one["labels"] == [label for label, value in one["probabilities"].items() if value >= 0.5]
+        assert one["tokens"] == text.split()
+        assert sum(one["weights"]) == pytest.approx(1.0, abs=1e-4)
+    assert len({len(one["labels"]) for one in found}) == 3
+
+    ended = commands.run("attend", "run", "a red house", "a house", folder=folder)
+    assert [line[:5] for line in ended.out.splitlines()[::3][:2]] == ["red  ", "no la"]
+    page = (folder / "run" / "attention" / "attention.html").read_text()
+    assert "<b>red</b> 0." in page
+    assert "<b>no label</b>" in page
+
+    ended = commands.run("attend", "run", "--faithfulness", folder=folder)
+    assert ended.code == 2
+    assert ended.err.endswith("only text classifiers with one label a text can be asked this.\n")
+
+
 def test_the_loss_is_the_mean_over_labels_and_a_text_is_right_if_all_are():
     logits = tf.constant([[2.0, -1.0, 0.5], [-3.0, 1.0, -2.0]])
     targets = {"labels": tf.constant([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), "weights": tf.constant([1.0, 1.0])}

@@ -145,8 +145,8 @@ def print_attention(found: Sequence[Any]) -> None:
     if in_colours:
         console.print(_legend(found[0].layer))
     for one in found:
-        truth = "" if one.true_label is None else f"  (true: {one.true_label})"
-        console.print(f"{one.label}  {one.probability:.4f}{truth}{CUT if one.cut else ''}", markup=False)
+        truth = "" if one.truth is None else f"  (true: {one.truth})"
+        console.print(f"{one.said}{truth}{CUT if one.cut else ''}", markup=False)
         if in_colours:
             console.print(_coloured(one))
         else:

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from attnzoo.data import tokenizers
 from attnzoo.errors import UserError
-from attnzoo.info import TEXT_CLASSIFICATION
+from attnzoo.info import MULTI_LABEL, TEXT_CLASSIFICATION
 from attnzoo.run_dir import TrainedRun, chosen_split, load_trained
-from attnzoo.tasks import answers, text_attention
+from attnzoo.tasks import answers, classification, text_attention
 from attnzoo.tasks.text_attention import visible
 
 DECIMALS = 6
@@ -30,10 +30,10 @@ class Attention:
         tokens: what the model saw of it.
         weights: <float32>[tokens], the attention each received; they sum to 1 where the layer's scores do.
         layer: whose attention it is.
-        label: what the model says.
-        probability: of that label, 0 to 1.
-        probabilities: by label.
-        true_label: of an example of a split, else None.
+        labels: what the model says; one label, unless the task has any number of them.
+        probabilities: by label, 0 to 1.
+        true_labels: of an example of a split, else None.
+        one_label: whether the task has one label a text.
         cut: whether the text was longer than the longest in training.
         shown: the tokens for people, with the spaces between them and nothing that a terminal would obey.
     """
@@ -42,12 +42,22 @@ class Attention:
     tokens: list[str]
     weights: np.ndarray
     layer: str
-    label: str
-    probability: float
+    labels: list[str]
     probabilities: dict[str, float]
-    true_label: str | None
+    true_labels: list[str] | None
+    one_label: bool
     cut: bool
     shown: list[str]
+
+    @property
+    def said(self) -> str:
+        """The labels with their probabilities, for people."""
+        return ", ".join(f"{label}  {self.probabilities[label]:.4f}" for label in self.labels) or "no label"
+
+    @property
+    def truth(self) -> str | None:
+        """The true labels, for people; None where they are not known."""
+        return None if self.true_labels is None else ", ".join(self.true_labels) or "no label"
 
     @property
     def shares(self) -> np.ndarray:
@@ -56,10 +66,23 @@ class Attention:
 
     def to_json(self) -> str:
         """Returns all but `shown` on one line; weights and probabilities with 6 decimals."""
-        values: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "shown"}
-        values["weights"] = [round(float(weight), DECIMALS) for weight in self.weights]
-        values["probability"] = round(self.probability, DECIMALS)
-        values["probabilities"] = {name: round(value, DECIMALS) for name, value in self.probabilities.items()}
+        probabilities = {name: round(value, DECIMALS) for name, value in self.probabilities.items()}
+        said: dict[str, Any] = {"labels": self.labels}
+        truth: dict[str, Any] = {"true_labels": self.true_labels}
+        if self.one_label:
+            (label,) = self.labels
+            said = {"label": label, "probability": probabilities[label]}
+            truth = {"true_label": self.true_labels and self.true_labels[0]}
+        values = {
+            "text": self.text,
+            "tokens": self.tokens,
+            "weights": [round(float(weight), DECIMALS) for weight in self.weights],
+            "layer": self.layer,
+            **said,
+            "probabilities": probabilities,
+            **truth,
+            "cut": self.cut,
+        }
         return json.dumps(values, ensure_ascii=False)
 
 
@@ -82,22 +105,21 @@ def attend(
     Raises:
         UserError: no such run, split or layer, or another task (2), damaged weights (4).
     """
-    trained = load_classifier(folder)
+    trained = load_classifier(folder, (TEXT_CLASSIFICATION, MULTI_LABEL))
     model = trained.answering
     layer = text_attention.choose_layer(model, layer)
-    labels: Sequence[str | None] = [None] * len(texts)
+    true_labels: Sequence[list[str] | None] = [None] * len(texts)
+    info, state = trained.info, trained.info.tokenizers["text"]
     if not texts:
         _, examples = chosen_split(trained, split)
         texts = list(examples.columns["text"][:count])
-        labels = [trained.info.labels[int(label)] for label in examples.columns["label"][:count]]
-    info, state = trained.info, trained.info.tokenizers["text"]
+        true_labels = [classification.names_of(label, info) for label in examples.columns["label"][:count]]
     tokenizer = tokenizers.from_state(state)
     longest = answers.lengths_of(info, "text")[-1]
     encoded = answers.encode(tokenizer, texts)
     rows = [row[:longest] for row in encoded]
     found = []
     for index, given in enumerate(text_attention.attender(model, info, layer)(rows)):
-        best = int(given.probabilities.argmax())
         tokens = tokenizer.pieces(tf.constant(rows[index][None]))[0]
         found.append(
             Attention(
@@ -105,10 +127,10 @@ def attend(
                 tokens=tokens,
                 weights=given.weights,
                 layer=layer,
-                label=info.labels[best],
-                probability=float(given.probabilities[best]),
+                labels=classification.names_said(given.probabilities, info),
                 probabilities=dict(zip(info.labels, map(float, given.probabilities), strict=True)),
-                true_label=labels[index],
+                true_labels=true_labels[index],
+                one_label=info.task == TEXT_CLASSIFICATION,
                 cut=len(encoded[index]) > longest,
                 shown=_with_spaces(tokens, state["kind"]),
             )
@@ -122,13 +144,14 @@ def _with_spaces(tokens: Sequence[str], kind: str) -> list[str]:
     return [visible(token.replace("\u2581", " ") if kind == "subwords" else token) for token in tokens]
 
 
-def load_classifier(folder: Path) -> TrainedRun:
+def load_classifier(folder: Path, tasks: Sequence[str] = (TEXT_CLASSIFICATION,)) -> TrainedRun:
     """Loads a run of a text classifier.
 
     Raises:
-        UserError: no such run, or another task (2), damaged weights (4).
+        UserError: no such run, or of none of the tasks (2), damaged weights (4).
     """
     trained = load_trained(folder)
-    if trained.info.task != TEXT_CLASSIFICATION:
-        raise UserError(f"{folder}: a run of {trained.info.task}; only text classifiers can be asked this.")
+    if trained.info.task not in tasks:
+        which = "text classifiers" if MULTI_LABEL in tasks else "text classifiers with one label a text"
+        raise UserError(f"{folder}: a run of {trained.info.task}; only {which} can be asked this.")
     return trained

@@ -63,18 +63,25 @@ its text: 0 <span class="scale"></span> largest. Point at a token to read its we
 
 
 def _article(one: Attention) -> str:
-    others = sorted(one.probabilities.items(), key=lambda item: -item[1])[1:4]
+    others = [item for item in one.probabilities.items() if item[0] not in one.labels]
+    others = sorted(others, key=lambda item: -item[1])[:3]
     truth = ""
-    if one.true_label is not None:
-        kind = "right" if one.true_label == one.label else "wrong"
-        truth = f' <span class="{kind}">true label: {_escaped(one.true_label)}</span>'
+    if one.truth is not None:
+        kind = "right" if one.true_labels == one.labels else "wrong"
+        word = "label" if one.one_label else "labels"
+        truth = f' <span class="{kind}">true {word}: {_escaped(one.truth)}</span>'
     cut = " <small>(cut: longer than the longest text in training)</small>" if one.cut else ""
     others_text = ", ".join(f"{_escaped(name)} {value:.4f}" for name, value in others)
     return (
-        f"<article>\n<p><b>{_escaped(one.label)}</b> {one.probability:.4f}{truth} "
+        f"<article>\n<p>{_said(one)}{truth} "
         f"<small>{others_text}; largest weight {one.weights.max(initial=0.0):.4f}</small>{cut}</p>\n"
         f'<p class="tokens" dir="auto">{"".join(_tokens(one))}</p>\n</article>\n'
     )
+
+
+def _said(one: Attention) -> str:
+    parts = [f"<b>{_escaped(label)}</b> {one.probabilities[label]:.4f}" for label in one.labels]
+    return ", ".join(parts) or "<b>no label</b>"
 
 
 def _tokens(one: Attention) -> list[str]:

@@ -13,7 +13,7 @@ from attnzoo.config.sections import EvalOptions
 from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
-from attnzoo.info import DataInfo
+from attnzoo.info import MULTI_LABEL, DataInfo
 from attnzoo.tasks import classification_scores, scoring
 
 __all__ = [
@@ -32,6 +32,8 @@ MONITOR = "accuracy"
 HIGHER_IS_BETTER = True
 COUNTED = "examples"
 
+THRESHOLD = 0.5
+"""Probability from which on a text of several labels has a label."""
 MOST_CLASSES = 1000
 """Most classes whose probabilities are held for all examples of a split, and whose confusions are counted."""
 
@@ -154,6 +156,24 @@ def label_rows(
         shown = {"label": label, "predicted": info.labels[best], "probability": f"{values[best]:.3f}"}
         rows.append((index, shown))
     return rows
+
+
+def names_of(label: np.ndarray | int, info: DataInfo) -> list[str]:
+    """Returns the labels of an example.
+
+    Args:
+        label: its class <int>[], or of tasks of several labels their probability, 0 or 1 where they are
+            known, <float>[classes].
+        info: names the labels.
+    """
+    if info.task != MULTI_LABEL:
+        return [info.labels[int(label)]]
+    return [name for name, value in zip(info.labels, np.asarray(label), strict=True) if value >= THRESHOLD]
+
+
+def names_said(probabilities: np.ndarray, info: DataInfo) -> list[str]:
+    """Returns the labels that a model says with its probabilities <float>[classes]."""
+    return names_of(probabilities if info.task == MULTI_LABEL else int(probabilities.argmax()), info)
 
 
 def answer(logits: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:

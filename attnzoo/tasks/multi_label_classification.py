@@ -16,15 +16,14 @@ from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
 from attnzoo.tasks import answers, classification, scoring, text_classification
 from attnzoo.tasks.answers import Request
+from attnzoo.tasks.classification import THRESHOLD
 
 MONITOR = "loss"
 HIGHER_IS_BETTER = False
 COUNTED = "examples"
 
 predictions = classification.predictions
-
-THRESHOLD = 0.5
-"""Probability from which on a text has a label."""
+attention_rows = text_classification.attention_rows
 
 
 def sums(
@@ -95,16 +94,11 @@ def rows(
     return [
         {
             "text": texts[index][: text_classification.SHOWN_CHARACTERS],
-            "labels": ", ".join(names_of(examples.labels[index], info)),
-            "predicted": ", ".join(names_of(values, info)),
+            "labels": ", ".join(classification.names_of(examples.labels[index], info)),
+            "predicted": ", ".join(classification.names_said(values, info)),
         }
         for index, values in found
     ]
-
-
-def names_of(probabilities: np.ndarray, info: DataInfo) -> list[str]:
-    """Returns the labels whose probability <float>[classes] is 1/2 or more."""
-    return [label for label, value in zip(info.labels, probabilities, strict=True) if value >= THRESHOLD]
 
 
 def answerer(
@@ -118,7 +112,7 @@ def answerer(
 
     def describe(values: np.ndarray) -> dict[str, Any]:
         by_label = dict(zip(info.labels, map(float, values), strict=True))
-        return {"labels": names_of(values, info), "probabilities": by_label}
+        return {"labels": classification.names_said(values, info), "probabilities": by_label}
 
     return answers.by_text(predictor(models, info, options, bool(request.xla)), info, describe)
 

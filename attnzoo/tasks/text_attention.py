@@ -13,9 +13,9 @@ import tensorflow as tf
 from attnzoo.data import tokenizers
 from attnzoo.data.examples import Examples
 from attnzoo.errors import UserError
-from attnzoo.info import PADDING, DataInfo
+from attnzoo.info import MULTI_LABEL, PADDING, DataInfo
 from attnzoo.layers import scores as layer_scores
-from attnzoo.tasks import answers
+from attnzoo.tasks import answers, classification
 
 SHOWN_TOKENS = 500
 STRIKING = 1.5
@@ -70,11 +70,12 @@ def attender(
     """
     lengths = answers.lengths_of(info, "text")
     explained = layer_scores.with_scores(model, layer)
+    activation = tf.sigmoid if info.task == MULTI_LABEL else tf.nn.softmax
 
     @tf.function(autograph=False)
     def run(ids):
         logits, scores = explained({"text": ids}, training=False)
-        return tf.nn.softmax(tf.cast(logits, tf.float32)), received(scores, ids != PADDING)
+        return activation(tf.cast(logits, tf.float32)), received(scores, ids != PADDING)
 
     def attend(rows: Sequence[np.ndarray]) -> list[Attended]:
         found: dict[int, Attended] = {}
@@ -122,8 +123,8 @@ def rows(
     return [
         {
             "tokens": marked_tokens(tokenizer.pieces(tf.constant(row[None]))[0], found.weights),
-            "label": info.labels[int(examples.labels[index])],
-            "predicted": info.labels[int(found.probabilities.argmax())],
+            "label": ", ".join(classification.names_of(examples.labels[index], info)),
+            "predicted": ", ".join(classification.names_said(found.probabilities, info)),
         }
         for index, (row, found) in enumerate(zip(ids, attend(ids), strict=True))
     ]
