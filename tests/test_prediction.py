@@ -161,7 +161,7 @@ def test_other_tasks_are_refused_in_one_line(run, classifier):
         with pytest.raises(UserError, match="a run of text_classification; only translations can be"):
             ask()
     for ask in (explain.attend, explain.faithfulness):
-        with pytest.raises(UserError, match="a run of translation; only text classifiers can be asked"):
+        with pytest.raises(UserError, match=r"a run of translation; only text classifiers .*can be asked"):
             ask(run)
 
 

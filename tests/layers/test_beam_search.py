@@ -158,7 +158,11 @@ def test_a_compiled_search_is_the_same(attention):
     np.testing.assert_allclose(compiled.alignment, found.alignment, atol=1e-5)
 
 
-@pytest.mark.parametrize(("search", "seed"), [(beam_search, 14), (write, 17)], ids=["beams", "greedy"])
+@pytest.mark.parametrize(
+    ("search", "seed"),
+    [pytest.param(beam_search, 14, marks=pytest.mark.slow), (write, 17)],
+    ids=["beams", "greedy"],
+)
 def test_rows_of_a_large_batch_are_written_as_alone(search, seed):
     """The loop has parts: some rows end in the first, the others go on in two smaller batches."""
     models = [transformer(ATTENTIONS[0], seed)]
