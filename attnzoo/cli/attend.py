@@ -50,7 +50,7 @@ def attend(
         bool,
         typer.Option(
             "--faithfulness",
-            help="Classifiers: measure whether what is attended to matters, by taking tokens away.",
+            help="Classifiers of one label a text: whether what is attended to matters, by taking it away.",
         ),
     ] = False,
     split: Annotated[
