@@ -34,6 +34,7 @@ from attnzoo.data.pipeline import BatchSizes
 from attnzoo.data.text_files import listed
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.info import DataInfo, DataSplits, Split
+from attnzoo.startup import memory_bytes
 from attnzoo.tensors import assign, by_name, disk_errors, mebibytes, read_tensors, size_limit
 
 MANY = 1000
@@ -187,7 +188,7 @@ def build_model(
 
 @contextlib.contextmanager
 def _no_more_weights_than_memory() -> Iterator[None]:
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    memory = memory_bytes()
     total = 0
 
     def create(make: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
