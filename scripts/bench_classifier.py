@@ -106,9 +106,6 @@ def keras_model(length: int):
 
 def time_keras(length: int, batch: int, steps: int, xla: bool) -> list[float]:
     """Trains by `fit` in this process; returns what `time_ours` does."""
-    from attnzoo.startup import import_tensorflow
-
-    import_tensorflow()
     import keras
     import tensorflow as tf
 

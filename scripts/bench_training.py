@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from attnzoo.startup import import_tensorflow
 
+PEER_ENVIRONMENT = dict(os.environ)
 import_tensorflow()
 
 from attnzoo.config import RunConfig, resolve  # noqa: E402
@@ -33,7 +35,7 @@ PART = 20
 """Steps whose speed is one figure."""
 WARM_STEPS = 60
 """Steps of OpenNMT-tf before the first that counts."""
-SPEED = re.compile(r"Step = (\d+) .* target words/s = (\d+)")
+SPEED = re.compile(r"Step = (\d+) .*tokens/s = .*?(\d+) target\)")
 MODEL = """
 import opennmt
 
@@ -135,7 +137,11 @@ def time_peer(python: str, options: list[str], folder: Path) -> list[float]:
     program = str(Path(python).with_name("onmt-main"))
     files = ["--model", str(folder / "model.py"), "--config", str(folder / "settings.yml")]
     ended = subprocess.run(
-        [python, program, *files, *options, "train"], capture_output=True, text=True, check=False
+        [python, program, *files, *options, "train"],
+        env=PEER_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     found = [(int(step), float(speed)) for step, speed in SPEED.findall(ended.stdout + ended.stderr)]
     if not found:

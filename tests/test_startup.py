@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests import recipes
+
 STEPS = 50
 MEBIBYTES = 32
 FAULTS = f"""
@@ -41,3 +43,15 @@ def test_memory_of_one_step_serves_the_next():
 def test_what_somebody_has_set_stays():
     pages = STEPS * MEBIBYTES * (1 << 20) // os.sysconf("SC_PAGE_SIZE")
     assert _faults(TF_CPU_ALLOCATOR_USE_BFC="0", GLIBC_TUNABLES="glibc.malloc.hugetlb=0") > pages / 2
+
+
+def test_too_little_memory_is_said_in_one_line(tmp_path):
+    recipes.text_config(tmp_path)
+    command = [sys.executable, "-m", "attnzoo", "train", "greetings.yaml"]
+    for value in ("model.ngrams=2", "model.ngram_buckets=65536", "model.units=512"):  # 128 MiB
+        command += ["--set", value]
+    environment = {**os.environ, "TF_CPU_BFC_MEM_LIMIT_IN_MB": "100"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("attnzoo: error: out of memory; smaller batches")
+    assert "Traceback" not in done.stderr

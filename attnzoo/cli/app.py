@@ -31,6 +31,11 @@ class Kind(str, enum.Enum):
     CONFIGS = "configs"
 
 
+OUT_OF_MEMORY = (
+    "out of memory; smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), "
+    "shorter texts (data.max_length) or a smaller model take less."
+)
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -71,6 +76,11 @@ def main() -> None:
         for line in str(error).splitlines():
             print(f"attnzoo: error: {line}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, UserError) else EXIT_USER)
+    except Exception as error:
+        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's; it may not have been imported
+            raise
+        print(f"attnzoo: error: {OUT_OF_MEMORY}", file=sys.stderr)
+        sys.exit(EXIT_USER)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
