@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.config.base import PositiveInt, Rate, Section, named
 
 _DROPOUT = "Share of the attention weights dropped in training, 0 to 1."
 
@@ -128,11 +128,6 @@ class LinearOptions(Section):
     num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
 
 
-def _named(value: Any) -> Any:
-    """`additive` is short for `{name: additive}`."""
-    return {"name": value} if isinstance(value, str) else value
-
-
 _Mechanism = (
     MultiHeadOptions
     | LocalOptions
@@ -158,7 +153,7 @@ _Name = Literal[
 _Discriminated = Annotated[_Mechanism, Field(discriminator="name")]
 
 AttentionOptions = Annotated[
-    _Discriminated, BeforeValidator(_named, json_schema_input_type=_Name | _Discriminated)
+    _Discriminated, BeforeValidator(named, json_schema_input_type=_Name | _Discriminated)
 ]
 """One attention mechanism with its options, or its bare name."""
 

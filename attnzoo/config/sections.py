@@ -8,19 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from attnzoo.config.augmentation import Change
+from attnzoo.config.base import PositiveFloat, PositiveInt, Rate, Section
 from attnzoo.info import MAX_CLEANINGS, MAX_VOCABULARY, Cleaning, Tokenization
-
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
-Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
-class Section(BaseModel):
-    """Base of every group of options: strict types, unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class DataOptions(Section):
@@ -83,10 +75,8 @@ class ImageOptions(DataOptions):
         description="[height, width] in pixels that images are resized to. Default: the size of the first.",
     )
     channels: Literal[1, 3] | None = Field(None, description="1 grey, 3 colour. Default: as the first image.")
-    augment: list[Literal["flip", "shift", "cutout", "rotate"]] = Field(
-        [],
-        description="Random changes in training: mirror left-right, shift up to 1/8, erase a square of 1/4, "
-        "rotate up to 15 degrees (Python 3.10 and 3.11 only).",
+    augment: list[Change] = Field(
+        [], description="Random changes in training, in this order: names, or {name: NAME} with options."
     )
 
 

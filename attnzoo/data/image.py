@@ -1,4 +1,4 @@
-"""Images in the graph: decode, resize, normalise, change at random. The same functions train and serve."""
+"""Images in the graph: decode, resize, normalise. The same functions train and serve."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from attnzoo import addons
 from attnzoo.data.bad_records import BadRecord
 from attnzoo.data.image_files import parse_header, read_header
 from attnzoo.info import DataInfo
@@ -20,7 +19,6 @@ DECODED_AT_START_BYTES = 256 << 20
 
 STATISTICS_SAMPLE = 2000
 STATISTICS_BATCH_BYTES = 32 << 20
-ROTATION = math.radians(15)
 
 
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
@@ -65,8 +63,12 @@ def resize(image: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
 
 def normalise(images: tf.Tensor, info: DataInfo) -> tf.Tensor:
     """Brings <uint8>[batch, height, width, channels] to zero mean and unit variance a channel, <float32>."""
-    scaled = tf.cast(images, tf.float32) / 255.0
-    return (scaled - tf.constant(info.image_mean)) / tf.constant(info.image_std)
+    return standardise(tf.cast(images, tf.float32) / 255.0, info)
+
+
+def standardise(images: tf.Tensor, info: DataInfo) -> tf.Tensor:
+    """Does what `normalise` does, for <float32> in 0..1."""
+    return (images - tf.constant(info.image_mean)) / tf.constant(info.image_std)
 
 
 def read_images(column: np.ndarray, shape: tuple[int, ...]):
@@ -180,55 +182,3 @@ def pixel_statistics(
     mean, mean_square = totals / (count * shape[0] * shape[1]) / np.array([[255.0], [255.0**2]])
     std = np.maximum(np.sqrt(np.maximum(mean_square - mean**2, 0.0)), 1e-3)
     return tuple(float(value) for value in mean), tuple(float(value) for value in std)
-
-
-def augment(images: tf.Tensor, kinds: tuple[str, ...], seeds: tf.Tensor) -> tf.Tensor:
-    """Changes training images at random, each by its own seed: the same seed gives the same change.
-
-    Args:
-        images: <float32>[batch, height, width, channels], normalised.
-        kinds: any of "flip", "shift" (up to 1/8 of a side, zeros move in), "cutout" (a square of a quarter
-            of the shorter side becomes zero: DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552) and
-            "rotate" (up to 15 degrees, zeros turn in).
-        seeds: <int32>[batch, 2].
-
-    Raises:
-        UserError: "rotate" without TensorFlow Addons.
-    """
-
-    def change(item: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        image, seed = item
-        for number, kind in enumerate(kinds):
-            image = _CHANGES[kind](image, tf.random.experimental.stateless_fold_in(seed, number))
-        return image
-
-    return tf.map_fn(change, (images, seeds), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32))
-
-
-def _flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    return tf.image.stateless_random_flip_left_right(image, seed)
-
-
-def _shift(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    height, width, channels = image.shape
-    rows, columns = max(1, height // 8), max(1, width // 8)
-    padded = tf.pad(image, [[rows, rows], [columns, columns], [0, 0]])
-    return tf.image.stateless_random_crop(padded, [height, width, channels], seed)
-
-
-def _cutout(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    height, width, _ = image.shape
-    half = max(1, min(height, width) // 8)
-    centre = tf.random.stateless_uniform([2], seed)
-    rows = tf.abs(tf.range(height, dtype=tf.float32) + 0.5 - centre[0] * height) < half  # [height]
-    columns = tf.abs(tf.range(width, dtype=tf.float32) + 0.5 - centre[1] * width) < half  # [width]
-    erased = rows[:, None] & columns[None, :]  # [height, width]
-    return tf.where(erased[:, :, None], 0.0, image)
-
-
-def _rotate(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    angle = tf.random.stateless_uniform([], seed, -ROTATION, ROTATION)
-    return addons.load("image.transform_ops").rotate(image, angle, interpolation="bilinear")
-
-
-_CHANGES = {"flip": _flip, "shift": _shift, "cutout": _cutout, "rotate": _rotate}

@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from attnzoo.data import augmentation, masking, token_links
 from attnzoo.data import image as image_ops
-from attnzoo.data import masking, token_links
+from attnzoo.data.augmentation import Changes
 from attnzoo.data.examples import Examples
 from attnzoo.info import END, MASKED_TEXT, PADDING, START, TRANSLATION, DataInfo
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets). Targets hold `labels` or `tokens`, `weights` <float32>[batch] (0 for rows that only
 fill up the last batch) and `indices` <int32>[batch] of the examples in their split; with class weights also
-`loss_weights` <float32>[batch], the products of both, and with guided alignment `alignment`
-<float32>[batch, target, source]."""
+`loss_weights` <float32>[batch], the products of both, with guided alignment `alignment`
+<float32>[batch, target, source], and with mixed images `other_labels` <int32>[batch] and `label_shares`
+<float32>[batch], how much of the image is of `labels`."""
 
 
 MOST_SHAPES = 4
@@ -126,7 +128,7 @@ def batches(
     info: DataInfo,
     plans: Iterator[tuple[int, PlannedBatch]],
     *,
-    augment: tuple[str, ...] = (),
+    augment: Changes = (),
     seed: int = 0,
     class_weights: np.ndarray | None = None,
     guided_alignment: float = 0.0,
@@ -137,7 +139,8 @@ def batches(
         examples: the encoded split.
         info: buckets, image shape and pixel statistics.
         plans: (epoch, batch) in order.
-        augment: random changes to images, keyed by (seed, epoch, example), as masks of texts are.
+        augment: random changes of images (see `augmentation.augment`), keyed by (seed, epoch, example), as
+            masks of texts are.
         seed: seed of these.
         class_weights: <float32>[classes], weight of each label's examples in the loss; None for 1.
         guided_alignment: weight of the alignments in the loss; above 0 batches of translation have targets
@@ -186,7 +189,7 @@ def _naming_damaged_images(dataset: tf.data.Dataset, examples: Examples, info: D
 def _assembler(
     examples: Examples,
     info: DataInfo,
-    augment: tuple[str, ...],
+    augment: Changes,
     seed: int,
     class_weights: np.ndarray | None,
     guided_alignment: float,
@@ -213,11 +216,11 @@ def _assembler(
             name: gather_padded(values, offsets, indices, row["lengths"][position])
             for position, (name, (values, offsets)) in enumerate(texts.items())
         }
+        mixture = None
         if read_images is not None:
-            images = image_ops.normalise(read_images(indices), info)
-            if augment:
-                images = image_ops.augment(images, augment, seeds)
-            inputs["image"] = images
+            images = tf.cast(read_images(indices), tf.float32) / 255.0
+            images, mixture = augmentation.augment(images, augment, seeds, tf.constant(info.image_mean))
+            inputs["image"] = image_ops.standardise(images, info)
         if info.task == TRANSLATION:
             inputs["source"] = end_of_cut(inputs["source"])
             targets["tokens"] = inputs["target"]  # [batch, time], ends with END
@@ -231,8 +234,15 @@ def _assembler(
             targets["alignment"] = guided_alignment * token_links.attention_targets(
                 links, indices, row["lengths"][0], row["lengths"][1]
             )
+        if mixture is not None:
+            targets["label_shares"] = mixture.shares
+            targets["other_labels"] = tf.gather(targets["labels"], mixture.partners)
         if class_weights is not None:
-            targets["loss_weights"] = targets["weights"] * tf.gather(class_weights, targets["labels"])
+            own = tf.gather(class_weights, targets["labels"])
+            if mixture is not None:
+                others = tf.gather(class_weights, targets["other_labels"])
+                own = others + mixture.shares * (own - others)
+            targets["loss_weights"] = targets["weights"] * own
         return inputs, targets
 
     return assemble

@@ -50,14 +50,18 @@ def sums(
     Args:
         model: gives logits <float>[batch, classes].
         inputs: what it takes.
-        targets: `labels` <int32>[batch], `weights` <float32>[batch], and `loss_weights` <float32>[batch]
-            where classes have weights.
+        targets: `labels` <int32>[batch] and `weights` <float32>[batch]; `loss_weights` <float32>[batch]
+            where classes have weights; `other_labels` <int32>[batch] and `label_shares` <float32>[batch]
+            where images are mixed.
         training: whether dropout is on.
         label_smoothing: see `scoring.smoothed_cross_entropy`.
     """
     outputs = model(inputs, training=training)
     labels, weights = targets["labels"], targets["weights"]
     losses = scoring.smoothed_cross_entropy(outputs, labels, label_smoothing)
+    if "other_labels" in targets:
+        others = scoring.smoothed_cross_entropy(outputs, targets["other_labels"], label_smoothing)
+        losses = others + targets["label_shares"] * (losses - others)
     right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels)
     loss = scoring.ratio(losses, targets.get("loss_weights", weights))
     return {"loss": loss, "accuracy": scoring.ratio(right, weights)}

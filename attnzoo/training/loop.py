@@ -154,7 +154,7 @@ class Trainer:
                 self.examples["train"],
                 self.info,
                 plans,
-                augment=tuple(getattr(self.config.data, "augment", ())),
+                augment=getattr(self.config.data, "augment", ()),
                 seed=self.config.seed,
                 guided_alignment=self.config.train.guided_alignment,
                 class_weights=classes.weights(

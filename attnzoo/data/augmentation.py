@@ -1,0 +1,134 @@
+"""Random changes of training images: a pure function of (seed, epoch, example), for a batch at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from attnzoo.config import augmentation as options_of
+from attnzoo.config.base import Section
+from attnzoo.data import image_changes, image_warps
+from attnzoo.data.image_changes import rectangle
+from attnzoo.data.rand_augment import DRAWS, rand_augment
+
+CHANGES: dict[type[Section], tuple[int, Callable[..., tf.Tensor]]] = {
+    options_of.Flip: (1, image_changes.flip),
+    options_of.FlipVertical: (1, image_changes.flip_vertical),
+    options_of.Shift: (2, image_changes.shift),
+    options_of.Crop: (4, image_changes.crop),
+    options_of.Color: (4, image_changes.color),
+    options_of.Cutout: (2, image_changes.cutout),
+    options_of.Erase: (5, image_changes.erase),
+    options_of.Rotate: (1, image_warps.rotate),
+    options_of.Shear: (2, image_warps.shear),
+    options_of.Translate: (2, image_warps.translate),
+    options_of.Equalize: (1, image_warps.equalize),
+    options_of.Elastic: (2 * image_warps.KNOTS**2, image_warps.elastic),
+    options_of.RandAugment: (DRAWS, rand_augment),
+}
+"""Options -> draws that the change needs; of `erase` without its noise, of `rand_augment` for one step."""
+
+MIXTURES = (options_of.MixUp, options_of.CutMix)
+MIXTURE_DRAWS = 4
+QUANTILES = 1025
+"""Points at which the inverse of the distribution of shares is known."""
+
+
+Changes = Sequence[Section | Mapping[str, Any] | str]
+"""Names of changes, or their options."""
+
+
+class Mixture(NamedTuple):
+    """How labels of a batch are mixed.
+
+    Attributes:
+        partners: <int32>[batch], the row of the batch that each image is mixed with.
+        shares: <float32>[batch], how much of each image, and of its label, is its own, 0 to 1.
+    """
+
+    partners: tf.Tensor
+    shares: tf.Tensor
+
+
+def augment(
+    images: tf.Tensor,
+    changes: Changes,
+    seeds: tf.Tensor,
+    fill: tf.Tensor,
+) -> tuple[tf.Tensor, Mixture | None]:
+    """Changes images at random, each by its own seed: the same seed gives the same change.
+
+    Args:
+        images: <float32>[batch, height, width, channels] in 0..1; all but the batch is known.
+        changes: what is done to them, in this order; mixtures come last. Of several mixtures each image has
+            one, drawn.
+        seeds: <int32>[batch, 2].
+        fill: <float32>[channels], the colour of what moves in.
+
+    Returns:
+        The images, and how their labels are mixed; None without a mixture.
+
+    Raises:
+        UserError: a change of TensorFlow Addons without it.
+        pydantic.ValidationError: unknown change or option.
+    """
+    parsed = options_of.parse(changes)
+    if not parsed:
+        return images, None
+    mixtures = [one for one in parsed if isinstance(one, MIXTURES)]
+    steps = [one for one in parsed if not isinstance(one, MIXTURES)]
+    counts = [_draws(one, images) for one in steps] + [MIXTURE_DRAWS] * bool(mixtures)
+    draws = tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([sum(counts)], seed), seeds, fn_output_signature=tf.float32
+    )
+    parts = tf.split(tf.ensure_shape(draws, [None, sum(counts)]), counts, axis=1)
+    for one, part in zip(steps, parts, strict=False):
+        _, change = CHANGES[type(one)]
+        images = change(images, part, one, fill)
+    return mix(images, parts[-1], mixtures) if mixtures else (images, None)
+
+
+def _draws(options: Section, images: tf.Tensor) -> int:
+    count, _ = CHANGES[type(options)]
+    if isinstance(options, options_of.Erase):
+        return count + math.prod(images.shape[1:])
+    return count * options.count if isinstance(options, options_of.RandAugment) else count
+
+
+def mix(
+    images: tf.Tensor, draws: tf.Tensor, mixtures: Sequence[options_of.MixUp | options_of.CutMix]
+) -> tuple[tf.Tensor, Mixture]:
+    """Mixes each image with the one before it in the batch: which mixture, share and place are drawn.
+
+    Args:
+        images: <float32>[batch, height, width, channels].
+        draws: <float32>[batch, 4].
+        mixtures: one or more.
+
+    References: Zhang et al. 2018, https://arxiv.org/abs/1710.09412 (MixUp); Yun et al. 2019,
+        https://arxiv.org/abs/1905.04899 (CutMix).
+    """
+    others = tf.roll(images, 1, axis=0)
+    chosen = tf.cast(draws[:, 0] * len(mixtures), tf.int32)  # [batch]
+    mixed, all_shares = images, tf.ones_like(draws[:, 0])
+    for number, one in enumerate(mixtures):
+        levels = np.linspace(0.0, 1.0, QUANTILES)
+        quantiles = tf.constant(scipy.stats.beta.ppf(levels, one.alpha, one.alpha), tf.float32)
+        shares = tf.gather(quantiles, tf.cast(tf.round(draws[:, 1] * (QUANTILES - 1)), tf.int32))
+        if isinstance(one, options_of.CutMix):
+            side = tf.sqrt(1.0 - shares)
+            other = rectangle(images, draws[:, 2], draws[:, 3], side, side)
+            shares = 1.0 - tf.reduce_mean(tf.cast(other, tf.float32), axis=[1, 2, 3])
+            result = tf.where(other, others, images)
+        else:
+            own = shares[:, None, None, None]
+            result = own * images + (1.0 - own) * others
+        mixed = tf.where((chosen == number)[:, None, None, None], result, mixed)
+        all_shares = tf.where(chosen == number, shares, all_shares)
+    rows = tf.range(tf.shape(images)[0])
+    return mixed, Mixture(tf.roll(rows, 1, axis=0), all_shares)

@@ -1,0 +1,130 @@
+"""Changes of images in plain TensorFlow, each image of a batch by draws of its own.
+
+All take images <float32>[batch, height, width, channels] in 0..1, `draws` <float32>[batch, n] uniform in
+0..1, the options of the change and the mean colour `fill` <float32>[channels], and return images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.config import augmentation as options_of
+
+# Luma and two axes of colour (NTSC): hue is an angle in the plane of the two, saturation a length.
+YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32)
+SMALLEST_ERASED = 0.02
+LONGEST_ERASED = 3.3
+
+
+def flip(images, draws, options: options_of.Flip, fill):
+    """Mirrors left to right where draw 0 is below one half."""
+    return tf.where(draws[:, 0, None, None, None] < 0.5, tf.reverse(images, [2]), images)
+
+
+def flip_vertical(images, draws, options: options_of.FlipVertical, fill):
+    """Mirrors upside down where draw 0 is below one half."""
+    return tf.where(draws[:, 0, None, None, None] < 0.5, tf.reverse(images, [1]), images)
+
+
+def shift(images, draws, options: options_of.Shift, fill):
+    """Moves by draw 0 down and draw 1 to the right, by whole pixels; `fill` moves in."""
+    for axis in (1, 2):
+        size = images.shape[axis]
+        most = max(1, int(size * options.share))
+        steps = tf.cast(draws[:, axis - 1] * (2 * most + 1), tf.int32) - most  # [batch]
+        positions = tf.range(size)[None] - steps[:, None]  # [batch, size]
+        taken = tf.gather(images, tf.clip_by_value(positions, 0, size - 1), axis=axis, batch_dims=1)
+        inside = (positions >= 0) & (positions < size)
+        images = tf.where(inside[:, :, None, None] if axis == 1 else inside[:, None, :, None], taken, fill)
+    return images
+
+
+def crop(images, draws, options: options_of.Crop, fill):
+    """Takes a part, its area by draw 0, its aspect by draw 1, its place by draws 2 and 3, and resizes it.
+
+    Reference: Szegedy et al. 2015, https://arxiv.org/abs/1409.4842
+    """
+    area = options.area + (1.0 - options.area) * draws[:, 0]
+    aspect = tf.exp((2.0 * draws[:, 1] - 1.0) * math.log(options.aspect))
+    height = tf.minimum(1.0, tf.sqrt(area * aspect))  # [batch], as a share of the image
+    width = tf.minimum(1.0, tf.sqrt(area / aspect))
+    top, left = (1.0 - height) * draws[:, 2], (1.0 - width) * draws[:, 3]
+    boxes = tf.stack([top, left, top + height, left + width], axis=1)  # [batch, 4]
+    return tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3])
+
+
+def color(images, draws, options: options_of.Color, fill):
+    """Changes brightness, contrast, saturation and hue by draws 0 to 3; grey images have the first two."""
+    signed = 2.0 * draws[:, :, None, None, None] - 1.0  # [batch, 4, 1, 1, 1]
+    images += options.brightness * signed[:, 0]
+    images = blend(
+        tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True), images, options.contrast * signed[:, 1]
+    )
+    if images.shape[-1] == 3:
+        factor = 1.0 + options.saturation * signed[:, 2, 0]  # [batch, 1, 1]
+        angle = 2.0 * math.pi * options.hue * signed[:, 3, 0]
+        cosine, sine = factor * tf.cos(angle), factor * tf.sin(angle)
+        zero, one = tf.zeros_like(factor), tf.ones_like(factor)
+        turn = tf.concat(
+            [
+                tf.concat([one, zero, zero], axis=2),
+                tf.concat([zero, cosine, -sine], axis=2),
+                tf.concat([zero, sine, cosine], axis=2),
+            ],
+            axis=1,
+        )  # [batch, 3, 3]
+        whole = np.linalg.inv(YIQ).astype(np.float32) @ turn @ YIQ
+        images = tf.einsum("bhwc,bdc->bhwd", images, whole)
+    return tf.clip_by_value(images, 0.0, 1.0)
+
+
+def blend(flat: tf.Tensor, images: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+    """Returns `images` as far from `flat` as before times 1 + `change`."""
+    return flat + (1.0 + change) * (images - flat)
+
+
+def cutout(images, draws, options: options_of.Cutout, fill):
+    """Puts `fill` into a square whose centre is at draws 0 and 1; it may reach over the border.
+
+    Reference: DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552
+    """
+    height, width = images.shape[1:3]
+    side = max(1.0, options.share * min(height, width))
+    return tf.where(rectangle(images, draws[:, 0], draws[:, 1], side / height, side / width), fill, images)
+
+
+def erase(images, draws, options: options_of.Erase, fill):
+    """Puts noise into a rectangle where draw 0 is below `probability`.
+
+    Area, aspect and place are draws 1 to 4, the noise all others: height * width * channels.
+
+    Reference: Zhong et al. 2020, https://arxiv.org/abs/1708.04896
+    """
+    area = SMALLEST_ERASED + max(0.0, options.area - SMALLEST_ERASED) * draws[:, 1]
+    aspect = tf.exp((2.0 * draws[:, 2] - 1.0) * math.log(LONGEST_ERASED))
+    height = tf.minimum(1.0, tf.sqrt(area * aspect))
+    width = tf.minimum(1.0, tf.sqrt(area / aspect))
+    row = height / 2 + (1.0 - height) * draws[:, 3]
+    column = width / 2 + (1.0 - width) * draws[:, 4]
+    chosen = draws[:, 0, None, None, None] < options.probability
+    noise = tf.reshape(draws[:, 5:], tf.shape(images))
+    return tf.where(chosen & rectangle(images, row, column, height, width), noise, images)
+
+
+def rectangle(images, row, column, height, width) -> tf.Tensor:
+    """Returns where a rectangle lies in each image, <bool>[batch, height, width, 1].
+
+    Args:
+        images: give the size.
+        row, column: of its centre, <float32>[batch], as a share of the image, 0 to 1.
+        height, width: of it, <float32>[batch] or a number, as a share of the image.
+    """
+    rows = (tf.range(images.shape[1], dtype=tf.float32) + 0.5) / images.shape[1]
+    columns = (tf.range(images.shape[2], dtype=tf.float32) + 0.5) / images.shape[2]
+    half_height, half_width = (tf.reshape(tf.cast(side, tf.float32) / 2, [-1, 1]) for side in (height, width))
+    in_rows = tf.abs(rows[None] - row[:, None]) < half_height  # [batch, height]
+    in_columns = tf.abs(columns[None] - column[:, None]) < half_width  # [batch, width]
+    return in_rows[:, :, None, None] & in_columns[:, None, :, None]
