@@ -80,7 +80,11 @@ class SigmoidOptions(Section):
     dropout: Rate = Field(0.0, description=_DROPOUT)
 
 
-class SpatialOptions(Section):
+class GateOptions(Section):
+    """Base of the options of gates: they scale their input, and look at nothing else."""
+
+
+class SpatialOptions(GateOptions):
     """Options of `SpatialGate`."""
 
     name: Literal["spatial"] = Field(
@@ -98,7 +102,7 @@ class SpatialOptions(Section):
 _RATIO = "Channels of the model for each unit of the hidden layer that gates them; it has one unit at least."
 
 
-class SqueezeExcitationOptions(Section):
+class SqueezeExcitationOptions(GateOptions):
     """Options of `SqueezeExcitation`."""
 
     name: Literal["squeeze_excitation"] = Field(
@@ -108,7 +112,7 @@ class SqueezeExcitationOptions(Section):
     ratio: PositiveInt = Field(16, description=_RATIO)
 
 
-class CBAMOptions(Section):
+class CBAMOptions(GateOptions):
     """Options of `CBAM`."""
 
     name: Literal["cbam"] = Field(

@@ -1,9 +1,10 @@
-"""Convolution stages, and attention over what they make."""
+"""Stages of convolutions, plain and residual, and attention over what they make."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 
@@ -12,18 +13,44 @@ from attnzoo.attention.base import check_positive
 from attnzoo.attention.gate import Gate
 from attnzoo.attention.options import parse
 from attnzoo.config.sections import Section
+from attnzoo.layers.dropout import StochasticDepth
+
+Norm = Literal["batch", "group", "none"]
+MOST_GROUPS = 8
+"""Groups of channels of a group normalisation; fewer where they would not divide the channels."""
+
+
+def normalization(norm: Norm, channels: int, **kwargs: Any) -> keras.layers.Layer:
+    """Returns the layer that normalises a feature map with so many channels.
+
+    Args:
+        norm: "batch" over the batch (Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167), "group" within
+            each image (Wu & He 2018, https://arxiv.org/abs/1803.08494), or "none".
+        channels: of the map.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: an unknown `norm`.
+    """
+    if norm == "batch":
+        return keras.layers.BatchNormalization(momentum=0.9, **kwargs)
+    if norm == "group":
+        return keras.layers.GroupNormalization(math.gcd(MOST_GROUPS, channels), **kwargs)
+    if norm == "none":
+        return keras.layers.Identity(**kwargs)
+    raise ValueError(f"`norm` must be one of {', '.join(get_args(Norm))}. Received: norm={norm!r}")
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class ConvStage(keras.layers.Layer):
     """3 x 3 convolutions that keep the size of the map, then 2 x 2 max pooling that halves it.
 
-    Each convolution is followed by batch normalisation, if asked for, and relu. A map with a side below 2 is
-    not pooled.
+    Each convolution is followed by normalisation, if asked for, and relu. A map with a side below 2 is not
+    pooled.
 
     Args:
         widths: channels of each convolution, one or more.
-        batch_norm: whether to normalise over the batch.
+        norm: which normalisation, see `normalization`.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -34,30 +61,30 @@ class ConvStage(keras.layers.Layer):
         <float>[batch, height / 2, width / 2, widths[-1]], rounded down.
 
     Raises:
-        ValueError: no width, or one below 1.
+        ValueError: no width, or one below 1; an unknown `norm`.
     """
 
-    def __init__(self, widths: Sequence[int], batch_norm: bool = False, **kwargs: Any) -> None:
+    def __init__(self, widths: Sequence[int], norm: Norm = "none", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not widths:
             raise ValueError(f"`widths` needs one convolution at least. Received: widths={list(widths)}")
         self.widths = [check_positive("widths", width) for width in widths]
-        self.batch_norm = batch_norm
+        self.norm = norm
         self.convolutions = [
             # Normalisation takes the mean out, and a bias with it.
             keras.layers.Conv2D(
                 width,
                 3,
                 padding="same",
-                use_bias=not batch_norm,
+                use_bias=norm == "none",
                 name=f"conv_{index}",
                 dtype=self.dtype_policy,
             )
             for index, width in enumerate(self.widths)
         ]
         self.norms = [
-            keras.layers.BatchNormalization(momentum=0.9, name=f"norm_{index}", dtype=self.dtype_policy)
-            for index in range(len(self.widths) if batch_norm else 0)
+            normalization(norm, width, name=f"norm_{index}", dtype=self.dtype_policy)
+            for index, width in enumerate(self.widths)
         ]
 
     def build(self, inputs_shape):
@@ -66,25 +93,21 @@ class ConvStage(keras.layers.Layer):
         for index, convolution in enumerate(self.convolutions):
             convolution.build(shape)
             shape = (*shape[:-1], self.widths[index])
-            if self.batch_norm:
-                self.norms[index].build(shape)
+            self.norms[index].build(shape)
         self.built = True
 
     def call(self, inputs, training=None):
         """Applies the convolutions and the pooling."""
         outputs = inputs
         for index, convolution in enumerate(self.convolutions):
-            outputs = convolution(outputs)
-            if self.batch_norm:
-                outputs = self.norms[index](outputs, training=training)
-            outputs = keras.ops.relu(outputs)
+            outputs = keras.ops.relu(self.norms[index](convolution(outputs), training=training))
         if any(side is not None and side < 2 for side in outputs.shape[1:3]):
             return outputs
         return keras.ops.max_pool(outputs, pool_size=2, strides=2)
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "widths": self.widths, "batch_norm": self.batch_norm}
+        return {**super().get_config(), "widths": self.widths, "norm": self.norm}
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -150,3 +173,125 @@ class FeatureMapAttention(keras.layers.Layer):
         """Returns the constructor's arguments."""
         config = {"units": self.units, "attention": self._options, "residual": self.residual}
         return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class ResidualBlock(keras.layers.Layer):
+    """Two 3 x 3 convolutions beside a shortcut, each after normalisation and relu.
+
+        y = s + drop(gate(W_2 * relu(norm_2(W_1 * h))))        h = relu(norm_1(x))
+
+    where s is x itself, or W_s h, averaged over the stride, where the width or the size changes.
+
+    Args:
+        width: channels of the output.
+        stride: 1, or 2 to halve the map, rounded up.
+        norm: see `normalization`.
+        gate: options or name of an attention that is a `Gate`, at the end of the branch; None for none.
+        drop_path: share of the examples for which the branch is left out in training, in [0, 1).
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: <float>[batch, height, width, channels].
+        training: whether batch statistics are recorded and branches are left out.
+        return_attention_scores: also return the gate's scores.
+
+    Returns:
+        <float>[batch, height / stride, width / stride, width], rounded up; with `return_attention_scores`
+        also the scores of the gate.
+
+    Raises:
+        ValueError: `width` below 1, `stride` other than 1 and 2, an unknown `norm`, `drop_path` outside
+            [0, 1).
+
+    Reference: He et al. 2016, https://arxiv.org/abs/1603.05027
+    """
+
+    def __init__(
+        self,
+        width: int,
+        stride: int = 1,
+        norm: Norm = "batch",
+        gate: Section | Mapping[str, Any] | str | None = None,
+        drop_path: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.width = check_positive("width", width)
+        if stride not in (1, 2):
+            raise ValueError(f"`stride` must be 1 or 2. Received: stride={stride}")
+        self.stride = stride
+        self.norm = norm
+        self._gate_options = None if gate is None else parse(gate).model_dump()
+        self.drop_path = StochasticDepth(drop_path, name="drop_path", dtype=self.dtype_policy)
+        self.convolutions = [
+            self._convolution(3, stride, "conv_0"),
+            self._convolution(3, 1, "conv_1"),
+        ]
+        self.gate = (
+            None
+            if gate is None
+            else FeatureMapAttention(width, gate, residual=False, name="attention", dtype=self.dtype_policy)
+        )
+
+    def _convolution(self, size: int, stride: int, name: str) -> keras.layers.Layer:
+        return keras.layers.Conv2D(
+            self.width,
+            size,
+            stride,
+            padding="same",
+            use_bias=self.norm == "none",
+            kernel_initializer="he_normal",
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, inputs_shape):
+        """Builds the sublayers."""
+        channels = inputs_shape[-1]
+        inner = (*inputs_shape[:-1], self.width)
+        self.norms = [
+            normalization(self.norm, size, name=f"norm_{index}", dtype=self.dtype_policy)
+            for index, size in enumerate((channels, self.width))
+        ]
+        self.norms[0].build(inputs_shape)
+        self.norms[1].build(inner)
+        self.convolutions[0].build(inputs_shape)
+        self.convolutions[1].build(inner)
+        changes = self.stride > 1 or channels != self.width
+        self.shortcut = self._convolution(1, 1, "shortcut") if changes else None
+        if self.shortcut is not None:
+            self.shortcut.build(inputs_shape)
+        if self.gate is not None:
+            self.gate.build(inner)
+        self.drop_path.build(inner)
+        self.built = True
+
+    def call(self, inputs, *, training=None, return_attention_scores=False):
+        """Applies the block."""
+        hidden = keras.ops.relu(self.norms[0](inputs, training=training))
+        shortcut = inputs
+        if self.shortcut is not None:
+            shortcut = hidden
+            if self.stride > 1:
+                shortcut = keras.ops.average_pool(shortcut, self.stride, self.stride, padding="same")
+            shortcut = self.shortcut(shortcut)
+        branch = self.convolutions[0](hidden)
+        branch = self.convolutions[1](keras.ops.relu(self.norms[1](branch, training=training)))
+        scores = None
+        if self.gate is not None:
+            branch = self.gate(branch, training=training, return_attention_scores=return_attention_scores)
+            branch, scores = branch if return_attention_scores else (branch, None)
+        outputs = shortcut + self.drop_path(branch, training=training)
+        return (outputs, scores) if return_attention_scores else outputs
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "width": self.width,
+            "stride": self.stride,
+            "norm": self.norm,
+            "gate": self._gate_options,
+            "drop_path": self.drop_path.rate,
+        }

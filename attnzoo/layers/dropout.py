@@ -1,10 +1,11 @@
-"""Dropout with a stable state path."""
+"""Dropout of elements and of whole examples, with a stable state path."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from attnzoo.attention.dropout import check_rate, drop, next_seed
 
@@ -50,3 +51,21 @@ class Dropout(keras.layers.Layer):
     def get_config(self):
         """Returns the constructor's arguments."""
         return {**super().get_config(), "rate": self.rate}
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class StochasticDepth(Dropout):
+    """Zeros the whole input of a share of the examples in training and scales the others up.
+
+    On the branch of a residual block it leaves the block out for these examples.
+
+    Args, returns and raises: those of `Dropout`; `rate` is the share of the examples.
+
+    Reference: Huang et al. 2016, https://arxiv.org/abs/1603.09382
+    """
+
+    def call(self, inputs, training=None):
+        """Drops examples, if training."""
+        kept = tf.ones([keras.ops.shape(inputs)[0], 1], inputs.dtype)
+        kept = super().call(kept, training=training)  # [batch, 1]
+        return inputs * keras.ops.reshape(kept, [-1] + [1] * (len(inputs.shape) - 1))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from attnzoo.attention.options import AttentionOptions
+from attnzoo.attention.options import AttentionOptions, GateOptions
 from attnzoo.config.sections import PositiveInt, Rate, Section
 from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
 
@@ -16,15 +16,36 @@ if TYPE_CHECKING:
 TASK = IMAGE_CLASSIFICATION
 
 
+class ResidualStage(Section):
+    """Residual blocks of one width."""
+
+    width: PositiveInt = Field(description="Channels.")
+    depth: PositiveInt = Field(2, description="Residual blocks, of two 3x3 convolutions each.")
+    stride: Literal[1, 2] = Field(1, description="2: the first block halves the map.")
+    attention: AttentionOptions | None = Field(
+        None,
+        description="A gate (squeeze_excitation, cbam, spatial) is in every block; any other attention is "
+        "over the positions of the map, after the last block.",
+    )
+
+
 class Config(Section):
     """Options of the image classifier."""
 
     name: Literal["image_classifier"] = "image_classifier"
-    stages: Annotated[list[list[PositiveInt]], Field(min_length=1)] = Field(
+    stages: Annotated[list[list[PositiveInt] | ResidualStage], Field(min_length=1)] = Field(
         [[32, 32], [64, 64]],
-        description="Channels of the 3x3 convolutions of each stage; a 2x2 max pooling ends a stage.",
+        description="Each a list, the channels of 3x3 convolutions that a 2x2 max pooling ends, or a stage "
+        "of residual blocks, {width: 64, depth: 2, stride: 2, attention: cbam}.",
     )
-    batch_norm: bool = Field(True, description="Batch normalisation after each convolution.")
+    norm: Literal["batch", "group", "none"] = Field(
+        "batch", description="Normalisation beside each convolution: over the batch, or within each image."
+    )
+    drop_path: Rate = Field(
+        0.0,
+        description="Stochastic depth: share of the images for which the last residual block is left out in "
+        "training; less for those before it.",
+    )
     attention: AttentionOptions | None = Field(
         None, description="Attention over the positions of the last feature map."
     )
@@ -49,14 +70,11 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     import keras
 
     from attnzoo.attention import AttentionPooling
-    from attnzoo.layers.convolution import ConvStage, FeatureMapAttention
+    from attnzoo.layers.convolution import FeatureMapAttention
     from attnzoo.layers.dropout import Dropout
 
-    # Convolutions
     image = keras.Input(info.image_shape, name="image")
-    hidden = image
-    for number, channels in enumerate(config.stages):
-        hidden = ConvStage(channels, batch_norm=config.batch_norm, name=f"stage_{number}")(hidden)
+    hidden = _convolve(image, config)
 
     # Attention over positions
     if config.attention is not None:
@@ -78,3 +96,41 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     hidden = Dropout(config.dropout, name="dropout")(hidden)
     logits = keras.layers.Dense(info.num_classes, dtype="float32", name="logits")(hidden)
     return keras.Model({"image": image}, logits, name=config.name)
+
+
+def _convolve(image: keras.KerasTensor, config: Config) -> keras.KerasTensor:
+    """Applies the stages; a stem of one convolution is before residual ones."""
+    import keras
+
+    from attnzoo.layers.convolution import ConvStage, FeatureMapAttention, ResidualBlock, normalization
+    from attnzoo.layers.dropout import StochasticDepth
+
+    hidden, done = image, 0
+    total = sum(stage.depth for stage in config.stages if isinstance(stage, ResidualStage))
+    for number, stage in enumerate(config.stages):
+        name = f"stage_{number}"
+        if not isinstance(stage, ResidualStage):
+            hidden = ConvStage(stage, config.norm, name=name)(hidden)
+            continue
+        if not done:
+            stem = keras.layers.Conv2D(stage.width, 3, padding="same", use_bias=False, name="stem")
+            hidden = stem(hidden)
+        gate = stage.attention if isinstance(stage.attention, GateOptions) else None
+        for index in range(stage.depth):
+            done += 1
+            hidden = ResidualBlock(
+                stage.width,
+                stage.stride if index == 0 else 1,
+                config.norm,
+                gate,
+                config.drop_path * done / total,
+                name=f"{name}_block_{index}",
+            )(hidden)
+        if stage.attention is not None and gate is None:
+            attention = FeatureMapAttention(stage.width, stage.attention, False, name=f"{name}_attention")
+            attended = attention(normalization(config.norm, stage.width, name=f"{name}_norm")(hidden))
+            hidden += StochasticDepth(config.drop_path * done / total, name=f"{name}_drop_path")(attended)
+    if isinstance(config.stages[-1], ResidualStage):
+        hidden = normalization(config.norm, hidden.shape[-1], name="norm")(hidden)
+        hidden = keras.layers.ReLU(name="relu")(hidden)
+    return hidden
