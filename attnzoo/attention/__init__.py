@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attnzoo.attention.base import AttentionLayer
     from attnzoo.attention.cbam import CBAM
     from attnzoo.attention.dot_product import DotProductAttention
+    from attnzoo.attention.grid import GridAttention
     from attnzoo.attention.kernel import attention, choose_implementation
     from attnzoo.attention.linear import LinearAttention
     from attnzoo.attention.local import LocalAttention
@@ -32,6 +33,7 @@ _MODULES = {
     "AttentionLayer": "base",
     "AttentionPooling": "pooling",
     "DotProductAttention": "dot_product",
+    "GridAttention": "grid",
     "LinearAttention": "linear",
     "LocalAttention": "local",
     "MultiHeadAttention": "multi_head",
@@ -49,6 +51,7 @@ __all__ = [
     "AttentionLayer",
     "AttentionPooling",
     "DotProductAttention",
+    "GridAttention",
     "LinearAttention",
     "LocalAttention",
     "MultiHeadAttention",

@@ -10,8 +10,7 @@ import keras
 
 from attnzoo import attention as attention_layers
 from attnzoo.attention.base import check_positive
-from attnzoo.attention.gate import Gate
-from attnzoo.attention.options import parse
+from attnzoo.attention.options import GateOptions, MultiHeadOptions, parse
 from attnzoo.config.sections import Section
 from attnzoo.layers.dropout import StochasticDepth
 
@@ -114,6 +113,8 @@ class ConvStage(keras.layers.Layer):
 class FeatureMapAttention(keras.layers.Layer):
     """Self attention over the positions of a feature map, row by row; a `Gate` sees the map as it is.
 
+    `multi_head` with relative positions is a `GridAttention`: it knows the distance along both axes.
+
     Args:
         units: channels of the map.
         attention: options of the attention, or its name.
@@ -130,7 +131,8 @@ class FeatureMapAttention(keras.layers.Layer):
         by default <float32>[batch, heads, height * width, height * width].
 
     Raises:
-        ValueError: a map with other than `units` channels, or `units` that do not suit the attention.
+        ValueError: a map with other than `units` channels, or `units` that do not suit the attention;
+            relative positions of a map whose sides are not known.
         pydantic.ValidationError: unknown attention or option.
     """
 
@@ -144,19 +146,33 @@ class FeatureMapAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = check_positive("units", units)
         self.residual = residual
-        self._options = parse(attention).model_dump()
-        self.attention = attention_layers.build(attention, units, name="attention", dtype=self.dtype_policy)
+        self._options = parse(attention)
+        self._takes_maps = isinstance(self._options, GateOptions)
+        if not self._needs_sides:
+            self.attention = attention_layers.build(
+                self._options, units, name="attention", dtype=self.dtype_policy
+            )
+
+    @property
+    def _needs_sides(self) -> bool:
+        return isinstance(self._options, MultiHeadOptions) and self._options.position == "relative"
 
     def build(self, inputs_shape):
         """Builds the attention."""
         batch, height, width, channels = inputs_shape
+        if self._needs_sides:
+            if height is None or width is None:
+                raise ValueError(
+                    "Relative positions of a map need its sides. "
+                    f"Received: inputs_shape={tuple(inputs_shape)}"
+                )
+            options = self._options.model_dump(exclude={"name", "position"})
+            self.attention = attention_layers.GridAttention(
+                self.units, height, width, name="attention", dtype=self.dtype_policy, **options
+            )
         positions = None if height is None or width is None else height * width
         self.attention.build(inputs_shape if self._takes_maps else (batch, positions, channels))
         self.built = True
-
-    @property
-    def _takes_maps(self) -> bool:
-        return isinstance(self.attention, Gate)
 
     def call(self, inputs, *, training=None, return_attention_scores=False):
         """Flattens the map unless the attention takes it as it is, attends, and restores it."""
@@ -171,7 +187,8 @@ class FeatureMapAttention(keras.layers.Layer):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        config = {"units": self.units, "attention": self._options, "residual": self.residual}
+        options = self._options.model_dump()
+        config = {"units": self.units, "attention": options, "residual": self.residual}
         return {**super().get_config(), **config}
 
 
