@@ -18,6 +18,8 @@ from attnzoo.run_dir import RunDir, write_errors
 Numbers = Mapping[str, float]
 Cell = str | Sequence[tuple[str, bool]]
 """A text, or a list of texts and whether each stands out."""
+LONGEST_CELL = 120
+"""Signs of a cell that a table still shows beside others."""
 MARKS = "\\`*_{}[]()#+!|&<>"
 """Signs that mean something in Markdown or HTML."""
 
@@ -123,14 +125,27 @@ def _rewind(run: RunDir, sizes: Mapping[str, int]) -> None:
 def table(rows: Sequence[Mapping[str, Cell]]) -> str:
     """Returns rows as a Markdown table; texts are shown as they are, not as Markdown.
 
-    TensorBoard takes colours out of texts, so what stands out in a cell is bold.
+    TensorBoard takes colours out of texts, so what stands out in a cell is bold. Beside a long cell it makes
+    the others as narrow as a letter: such rows are paragraphs, the short cells first.
     """
     if not rows:
         return "(no rows)"
     names = list(rows[0])
+    if any(_length(cell) > LONGEST_CELL for row in rows for cell in row.values()):
+        return "\n\n".join(_paragraph(row) for row in rows)
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def _paragraph(row: Mapping[str, Cell]) -> str:
+    short = [f"{name}: {_cell(cell)}" for name, cell in row.items() if _length(cell) <= LONGEST_CELL]
+    long = [f"{name}: {_cell(cell)}" for name, cell in row.items() if _length(cell) > LONGEST_CELL]
+    return "\n\n".join(["---", " \u00b7 ".join(short), *long])
+
+
+def _length(cell: Cell) -> int:
+    return len(cell) if isinstance(cell, str) else sum(len(text) + 1 for text, _ in cell)
 
 
 def _cell(cell: Cell) -> str:
