@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.data.bad_records import BadRecord
+from attnzoo.data.exif import orientation, turn_upright
 from attnzoo.data.image_files import parse_header, read_header
 from attnzoo.info import DataInfo
 
@@ -22,7 +23,7 @@ STATISTICS_BATCH_BYTES = 32 << 20
 
 
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes JPEG, PNG, BMP or the first frame of a GIF.
+    """Decodes JPEG, PNG, BMP or the first frame of a GIF; a JPEG is turned upright as its camera says.
 
     Args:
         encoded: <string>[], the bytes of an image file.
@@ -33,14 +34,15 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """
     # For these two the decoder converts; a GIF always gives 3 channels, a BMP those that it has.
     start = tf.strings.substr(encoded, 0, 3)
-    converts = tf.logical_or(start == b"\xff\xd8\xff", start == b"\x89PN")
+    is_jpeg = start == b"\xff\xd8\xff"
     image = tf.cond(
-        converts,
+        tf.logical_or(is_jpeg, start == b"\x89PN"),
         lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
         lambda: _to_channels(tf.io.decode_image(encoded, expand_animations=False), channels),
     )
     image.set_shape([None, None, channels])
-    return image
+    image = tf.cond(is_jpeg, lambda: turn_upright(image, orientation(encoded)), lambda: image)
+    return tf.ensure_shape(image, [None, None, channels])
 
 
 def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
@@ -116,8 +118,12 @@ def shape_of_first(column: np.ndarray, origin: str) -> tuple[int, int, int]:
         height, width, channels = column.shape[1:]
         return int(height), int(width), int(channels)
     first = column[0]
-    header = read_header(first) if isinstance(first, str) else parse_header(first, f"{origin}: example 0")
-    return header.height, header.width, 1 if header.channels <= 2 else 3
+    is_path = isinstance(first, str)
+    header = read_header(first) if is_path else parse_header(first, f"{origin}: example 0")
+    channels = 1 if header.channels <= 2 else 3
+    is_turned = header.format == "jpeg" and orientation(tf.io.read_file(first) if is_path else first) >= 5
+    sides = (header.width, header.height) if is_turned else (header.height, header.width)
+    return *sides, channels
 
 
 def undecodable(column: np.ndarray, channels: int, origin: str) -> Iterator[BadRecord]:
