@@ -15,10 +15,17 @@ LAYERS = (
     {"models", "data"},
     {"tasks"},
     {"run_dir"},
-    {"training", "evaluation", "export", "prediction", "explain", "comparison", "sweep"},
+    {"training", "evaluation", "export", "prediction", "explain", "comparison", "sweep", "inspection"},
     {"cli", "__main__"},
 )
-MAY_PRINT = {"cli/app.py", "cli/answers.py", "cli/attend.py", "cli/compare.py", "training/console.py"}
+MAY_PRINT = {
+    "cli/app.py",
+    "cli/answers.py",
+    "cli/attend.py",
+    "cli/compare.py",
+    "cli/data.py",
+    "training/console.py",
+}
 
 
 def level_of(part: str) -> int:

@@ -16,8 +16,16 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from attnzoo import __version__
-from attnzoo.cli import answers, attend, compare, confusion
-from attnzoo.cli.common import RunFolder, Split, print_table, refuse, require_folder
+from attnzoo.cli import answers, attend, compare, confusion, data
+from attnzoo.cli.common import (
+    ConfigFile,
+    Overrides,
+    RunFolder,
+    Split,
+    print_table,
+    refuse,
+    require_folder,
+)
 from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
 
@@ -46,20 +54,10 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Check and show configs without training.")
 app.add_typer(config_app, name="config")
+app.add_typer(data.app, name="data")
 app.add_typer(answers.app)
 app.add_typer(attend.app)
 app.add_typer(compare.app)
-
-ConfigFile = Annotated[Path, typer.Argument(help="Config file.", metavar="CONFIG", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        help="Change one value of the config; may be given more than once.",
-        show_default=False,
-    ),
-]
 
 
 def main() -> None:

@@ -33,6 +33,18 @@ class Format(str, enum.Enum):
     JSONL = "jsonl"
 
 
+ConfigFile = Annotated[Path, typer.Argument(help="Config file.", metavar="CONFIG", show_default=False)]
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change one value of the config; may be given more than once.",
+        show_default=False,
+    ),
+]
+
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]
 
 Beams = Annotated[

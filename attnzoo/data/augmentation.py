@@ -55,6 +55,11 @@ class Mixture(NamedTuple):
     shares: tf.Tensor
 
 
+def seeds(seed: int, epoch: int | tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+    """Returns <int32>[batch, 2], the seeds of the examples `indices` <int32>[batch] in an epoch."""
+    return tf.stack([tf.fill(tf.shape(indices), epoch + seed * 1_000_003), indices], axis=1)
+
+
 def augment(
     images: tf.Tensor,
     changes: Changes,

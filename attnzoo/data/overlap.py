@@ -46,6 +46,15 @@ def shared_indices(train: Split, other: Split) -> np.ndarray:
     return np.flatnonzero([content in known_contents for content in contents])
 
 
+def num_repeated(split: Split) -> int:
+    """Returns how many examples of a split are there before, by what `shared_indices` goes by."""
+    if _holds_paths(split):
+        contents, _ = _contents_of_files(split.columns["image"], split.columns["image"])
+    else:
+        contents = _contents(split)
+    return len(contents) - len(set(contents))
+
+
 def _contents(split: Split) -> list[Hashable]:
     columns = [column for name, column in split.columns.items() if name not in ABOUT_EXAMPLES]
     if columns[0].dtype == object:

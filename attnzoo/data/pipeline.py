@@ -206,8 +206,7 @@ def _assembler(
 
     def assemble(row: dict[str, tf.Tensor]) -> Batch:
         indices = row["indices"]  # [batch]
-        epochs = tf.fill(tf.shape(indices), row["epoch"] + seed * 1_000_003)
-        seeds = tf.stack([epochs, indices], axis=1)  # [batch, 2]
+        seeds = augmentation.seeds(seed, row["epoch"], indices)  # [batch, 2]
         targets = {
             "weights": tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32),
             "indices": indices,

@@ -1,0 +1,104 @@
+"""`attnzoo data`: looking at data before training on it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from attnzoo.cli.common import ConfigFile, Overrides, print_table
+from attnzoo.startup import import_tensorflow
+
+MOST_LABELS = 50
+"""Most labels whose examples are shown in a table; JSON has all."""
+
+app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.")
+
+
+@app.callback()
+def _data() -> None:
+    """Makes `inspect` a command of its own name."""
+
+
+@app.command("inspect", epilog="Example:  attnzoo data inspect configs/image_digits.yaml --out looked_at")
+def inspect(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the pictures. Default: one in inspection/.", show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else; draw nothing.")
+    ] = False,
+) -> None:
+    """Count labels, sizes, lengths and shared examples; draw what each random change makes of images."""
+    from attnzoo.config import resolve
+
+    options = resolve(config, overrides or []).config
+    with contextlib.redirect_stdout(sys.stderr):
+        import_tensorflow()
+        from attnzoo import inspection
+
+        report, info, examples = inspection.inspect(options)
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+        return
+    _print_splits(report["splits"])
+    _print_lengths(report["splits"])
+    _print_labels(report["splits"])
+    for picture in inspection.draw_changes(
+        options, info, examples["train"], out or Path("inspection") / options.name
+    ):
+        print(picture)
+
+
+def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
+    from attnzoo.inspection import shown_sizes
+
+    first = next(iter(splits.values()))
+    columns = ["split", "examples", "in train too"]
+    if "sizes" in first:
+        columns += ["height x width", "formats", "channels"]
+    columns += ["tokens cut"] if "cut_share" in first else []
+    rows = []
+    for name, split in splits.items():
+        row = [name, f"{split['examples']:,}", f"{split['in_train']:,}"]
+        if "sizes" in split:
+            row += [
+                shown_sizes(split["sizes"]),
+                *(", ".join(map(str, split[key])) for key in ("formats", "channels")),
+            ]
+        row += [f"{split['cut_share']:.2%}"] if "cut_share" in split else []
+        rows.append(row)
+    print_table(columns, rows)
+
+
+def _print_lengths(splits: Mapping[str, Mapping[str, Any]]) -> None:
+    rows = [
+        (name, feature, lengths)
+        for name, split in splits.items()
+        for feature, lengths in split.get("tokens", {}).items()
+    ]
+    if rows:
+        words = list(rows[0][-1])
+        print_table(
+            ["split", "tokens of", *words],
+            [[name, feature, *(f"{lengths[word]:,}" for word in words)] for name, feature, lengths in rows],
+        )
+
+
+def _print_labels(splits: Mapping[str, Mapping[str, Any]]) -> None:
+    counts = {name: split["labels"] for name, split in splits.items() if "labels" in split}
+    if not counts:
+        return
+    labels = list(counts["train"])
+    rows = [[label, *(f"{of_split[label]:,}" for of_split in counts.values())] for label in labels]
+    print_table(["label", *counts], rows[:MOST_LABELS])
+    if len(labels) > MOST_LABELS:
+        print(f"and {len(labels) - MOST_LABELS:,} more labels; --json has all")

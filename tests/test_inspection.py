@@ -1,0 +1,78 @@
+"""`attnzoo data inspect` tells what the data holds, and draws what training makes of it."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo import inspection
+from attnzoo.data import augmentation
+from tests import commands, recipes
+
+
+def test_images_are_counted_by_label_size_and_format(tmp_path):
+    resolved = recipes.image_config(tmp_path, f"data.validation={tmp_path}/test")
+    bright = tmp_path / "train" / "bright"
+    (tmp_path / "test" / "bright" / "0.png").write_bytes((bright / "3.png").read_bytes())
+    (bright / "again.png").write_bytes((bright / "3.png").read_bytes())
+    report, _, _ = inspection.inspect(resolved.config)
+    train, validation, test = (report["splits"][name] for name in ("train", "validation", "test"))
+    assert [split["examples"] for split in (train, validation, test)] == [27, 10, 10]
+    assert [split["in_train"] for split in (train, validation, test)] == [1, 1, 1]
+    assert train["labels"] == {"bright": 14, "dark": 13}
+    assert test["labels"] == {"bright": 5, "dark": 5}
+    assert set(test["sizes"]) == {"7 x 11", "8 x 11", "9 x 11"}
+    assert (test["formats"], test["channels"]) == ({"png": 10}, {3: 10})
+    assert inspection.shown_sizes(test["sizes"]) == "7 to 9 x 11 to 11"
+
+
+def test_texts_have_lengths_and_what_is_cut(tmp_path):
+    resolved = recipes.text_config(tmp_path, "data.max_length=2")
+    report, _, _ = inspection.inspect(resolved.config)
+    train = report["splits"]["train"]
+    assert train["tokens"] == {"text": {"shortest": 2, "median": 3, "95 %": 3, "longest": 3}}
+    assert 0.2 < train["cut_share"] < 0.4
+    assert report["splits"]["test"]["in_train"] > 0
+
+
+def test_grids_show_the_images_and_the_changes_of_training(tmp_path):
+    changes = "data.augment=[flip,{name: cutout, share: 0.5},mixup]"
+    resolved = recipes.image_config(tmp_path, changes)
+    config = resolved.config
+    _, info, examples = inspection.inspect(config)
+    drawn = inspection.draw_changes(config, info, examples["train"], tmp_path / "drawn")
+    assert [path.name for path in drawn] == ["flip.png", "cutout.png", "mixup.png", "all.png"]
+    for path in drawn:
+        pixels = tf.io.decode_png(path.read_bytes())
+        assert len(np.unique(pixels)) > 50
+    images = tf.zeros([3, *info.image_shape])
+    grid = inspection._grid(images, config.data.augment[1:2], info, config.seed)
+    np.testing.assert_array_equal(grid[:, 0], images)
+    seeds = augmentation.seeds(config.seed, 2, tf.range(3))
+    expected, _ = augmentation.augment(images, config.data.augment[1:2], seeds, tf.constant(info.image_mean))
+    np.testing.assert_allclose(grid[:, 3], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [recipes.text_config, recipes.translation_config, recipes.image_config])
+def test_the_command_prints_tables_or_json(tmp_path, make):
+    make(tmp_path)
+    (path,) = tmp_path.glob("*.yaml")
+    ended = commands.run("data", "inspect", path, folder=tmp_path)
+    assert ended.code == 0, ended.err
+    assert "in train too" in ended.out
+    assert ("label" in ended.out) == (make is not recipes.translation_config)
+    assert ("95 %" in ended.out) == (make is not recipes.image_config)
+    if make is recipes.image_config:
+        assert (tmp_path / "inspection" / "light" / "flip.png").is_file()
+    ended = commands.run("data", "inspect", path, "--json", folder=tmp_path)
+    assert json.loads(ended.out)["splits"]["train"]["examples"] > 10
+
+
+def test_bad_data_is_one_line(tmp_path):
+    recipes.text_config(tmp_path)
+    (tmp_path / "train.csv").write_text("text,label\nonly one column\n")
+    ended = commands.run("data", "inspect", "greetings.yaml", folder=tmp_path)
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].startswith("attnzoo: error: ")
+    assert "train.csv:2" in ended.err
