@@ -29,14 +29,17 @@ def attend(
     run: RunFolder,
     texts: Annotated[
         list[str] | None,
-        typer.Argument(help="Texts to answer. Default: the first of a split.", show_default=False),
+        typer.Argument(
+            help="Texts, or image files, to answer. Default: the first of a split.", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of pictures or page. Default: attention/ in the run.", show_default=False),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object a text with all weights; write nothing.")
+        bool,
+        typer.Option("--json", help="Print a JSON object a text or image with all weights; write nothing."),
     ] = False,
     beams: Beams = None,
     layer: Annotated[
@@ -67,13 +70,16 @@ def attend(
         ),
     ] = None,
 ) -> None:
-    """Show where a translation or a text classifier attended: in words, as pictures or page, as JSON."""
+    """Show where a translation or a classifier attended: in words, as pictures or page, as JSON."""
     require_folder(run)
     texts = texts or []
     _check(texts, split, faithfulness, out)
-    from attnzoo.info import TRANSLATION, DataInfo
+    from attnzoo.info import IMAGE_CLASSIFICATION, TRANSLATION, DataInfo
 
-    translation = DataInfo.read(run / "info.json").task == TRANSLATION
+    task = DataInfo.read(run / "info.json").task
+    translation, images = task == TRANSLATION, task == IMAGE_CLASSIFICATION
+    if images and faithfulness:
+        refuse(f"{run}: a run of images; --faithfulness is about text classifiers")
     if translation and (layer is not None or faithfulness):
         refuse(f"{run}: a run of translation; --layer and --faithfulness are about text classifiers")
     if not translation and beams is not None:
@@ -88,6 +94,8 @@ def attend(
             found = explain.faithfulness(run, part, count or FAITHFULNESS_EXAMPLES, layer)
         elif translation:
             found = explain.align(run, texts, beams, count or EXAMPLES, part)
+        elif images:
+            found = explain.attend_images(run, texts, layer, count or EXAMPLES, part)
         else:
             found = explain.attend(run, texts, layer, count or EXAMPLES, part)
     folder = out or run / "attention"
@@ -98,6 +106,8 @@ def attend(
         print_faithfulness(found)
     elif translation:
         _show_alignments(found, folder)
+    elif images:
+        _show_images(found, folder)
     else:
         explain.write_page(found, folder / "attention.html", f"{run.name}: where it attends")
         print_attention(found)
@@ -125,6 +135,15 @@ def _show_alignments(found: Sequence[Any], folder: Path) -> None:
         explain.draw(alignment, path)
         _print_alignment(alignment)
         print(f"  {path}\n")
+
+
+def _show_images(found: Sequence[Any], folder: Path) -> None:
+    from attnzoo import explain
+
+    for number, one in enumerate(found, 1):
+        path = folder / f"{number}.png"
+        explain.draw_image(one, path)
+        print(f"{one.image}  ->  {one.said}\n  {path}\n")
 
 
 def _print_alignment(alignment: Any) -> None:

@@ -16,6 +16,7 @@ from attnzoo.errors import UserError
 from attnzoo.info import MULTI_LABEL, TEXT_CLASSIFICATION
 from attnzoo.run_dir import TrainedRun, chosen_split, load_trained
 from attnzoo.tasks import answers, classification, text_attention
+from attnzoo.tasks.attended import choose_layer
 from attnzoo.tasks.text_attention import visible
 
 DECIMALS = 6
@@ -107,7 +108,7 @@ def attend(
     """
     trained = load_classifier(folder, (TEXT_CLASSIFICATION, MULTI_LABEL))
     model = trained.answering
-    layer = text_attention.choose_layer(model, layer)
+    layer = choose_layer(model, layer)
     true_labels: Sequence[list[str] | None] = [None] * len(texts)
     info, state = trained.info, trained.info.tokenizers["text"]
     if not texts:

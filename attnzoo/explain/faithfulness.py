@@ -16,6 +16,7 @@ from attnzoo.errors import UserError
 from attnzoo.explain.attention import load_classifier
 from attnzoo.run_dir import MANY, TrainedRun, chosen_split
 from attnzoo.tasks import answers, text_attention
+from attnzoo.tasks.attended import choose_layer
 from attnzoo.tasks.classification import predictor
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -114,7 +115,7 @@ def faithfulness(
         Wallace 2019, https://arxiv.org/abs/1902.10186
     """
     trained = load_classifier(folder)
-    layer = text_attention.choose_layer(trained.model, layer)
+    layer = choose_layer(trained.model, layer)
     name, chosen = chosen_split(trained, split)
     drawn = np.sort(np.random.default_rng(0).permutation(len(chosen))[:count])
     tokenizer = tokenizers.from_state(trained.info.tokenizers["text"])

@@ -154,6 +154,11 @@ class FeatureMapAttention(keras.layers.Layer):
             )
 
     @property
+    def weighs_positions(self) -> bool:
+        """Whether the attention's scores are of positions, and not of channels."""
+        return getattr(self.attention, "weighs_positions", True)
+
+    @property
     def _needs_sides(self) -> bool:
         return isinstance(self._options, MultiHeadOptions) and self._options.position == "relative"
 
@@ -245,7 +250,7 @@ class ResidualBlock(keras.layers.Layer):
             self._convolution(3, stride, "conv_0"),
             self._convolution(3, 1, "conv_1"),
         ]
-        self.gate = (
+        self.attention = (
             None
             if gate is None
             else FeatureMapAttention(width, gate, residual=False, name="attention", dtype=self.dtype_policy)
@@ -279,8 +284,8 @@ class ResidualBlock(keras.layers.Layer):
         self.shortcut = self._convolution(1, 1, "shortcut") if changes else None
         if self.shortcut is not None:
             self.shortcut.build(inputs_shape)
-        if self.gate is not None:
-            self.gate.build(inner)
+        if self.attention is not None:
+            self.attention.build(inner)
         self.drop_path.build(inner)
         self.built = True
 
@@ -296,8 +301,10 @@ class ResidualBlock(keras.layers.Layer):
         branch = self.convolutions[0](hidden)
         branch = self.convolutions[1](keras.ops.relu(self.norms[1](branch, training=training)))
         scores = None
-        if self.gate is not None:
-            branch = self.gate(branch, training=training, return_attention_scores=return_attention_scores)
+        if self.attention is not None:
+            branch = self.attention(
+                branch, training=training, return_attention_scores=return_attention_scores
+            )
             branch, scores = branch if return_attention_scores else (branch, None)
         outputs = shortcut + self.drop_path(branch, training=training)
         return (outputs, scores) if return_attention_scores else outputs

@@ -18,9 +18,9 @@ def attention_names(model: keras.Model) -> list[str]:
 
 def weighs_positions(layer: keras.layers.Layer) -> bool:
     """Returns whether a layer can be asked for its weights of positions."""
-    attention = getattr(layer, "attention", layer)  # of a block
+    attention = getattr(layer, "attention", layer)  # of a block, which may have none
     has_scores = "return_attention_scores" in inspect.signature(layer.call).parameters
-    return has_scores and getattr(attention, "weighs_positions", True)
+    return has_scores and attention is not None and getattr(attention, "weighs_positions", True)
 
 
 def with_scores(model: keras.Model, name: str) -> keras.Model:

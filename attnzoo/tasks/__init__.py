@@ -14,6 +14,8 @@ A task module has:
         texts. `temperature` divides the logits of a classifier; None where there is none.
     confusion_matrix(found, examples, info), fit_temperature(found, examples): for tasks about labels.
     rows(predict, examples, info, sizes, count): sample predictions for people, one dict a row.
+    attention_picture(model, info): a function from examples and a count to a picture of where the model
+        attends, or None; may be left out.
     attention_rows(model, info): a function from examples and a count to rows as above, of where the model
         attends; a cell may also be a list of (text, whether it stands out). None where the model has no
         attention. Only tasks whose attention is shown in training have it.

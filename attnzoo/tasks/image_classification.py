@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from attnzoo.config.sections import EvalOptions
@@ -12,7 +13,8 @@ from attnzoo.data import image as image_ops
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import DataInfo
-from attnzoo.tasks import classification
+from attnzoo.layers.scores import attention_names
+from attnzoo.tasks import classification, image_attention
 from attnzoo.tasks.classification import *  # noqa: F403 - a task is all of this and what is below
 
 
@@ -26,6 +28,14 @@ def rows(
         {"image": column[index] if isinstance(column[index], str) else f"number {index}", **row}
         for index, row in found
     ]
+
+
+def attention_picture(model: keras.Model, info: DataInfo) -> Callable[[Examples, int], np.ndarray] | None:
+    """Returns a function to a picture of where the model attends in images; None if it never does."""
+    if not attention_names(model):
+        return None
+    attend = image_attention.attender(model, info)
+    return lambda examples, count: image_attention.picture(attend, examples, info, count)
 
 
 class Serving(tf.Module):

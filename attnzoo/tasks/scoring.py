@@ -186,6 +186,15 @@ class Evaluator:
         """Returns where the model attends in samples, one dict a row; none where the task shows none."""
         return self._attention_rows(examples, count) if self._attention_rows else []
 
+    def attention_picture(self, examples: Examples, count: int) -> np.ndarray | None:
+        """Returns where the model attends in samples, <uint8>[height, width, 3]; None where none is drawn."""
+        return self._attention_picture(examples, count) if self._attention_picture else None
+
+    @functools.cached_property
+    def _attention_picture(self) -> Callable[[Examples, int], np.ndarray] | None:
+        make = getattr(self.task, "attention_picture", None)
+        return make(self.model, self.info) if make else None
+
     @functools.cached_property
     def _attention_rows(self) -> Callable[[Examples, int], list[dict]] | None:
         make = getattr(self.task, "attention_rows", None)

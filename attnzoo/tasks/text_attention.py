@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from attnzoo.data import tokenizers
 from attnzoo.data.examples import Examples
-from attnzoo.errors import UserError
 from attnzoo.info import MULTI_LABEL, PADDING, DataInfo
 from attnzoo.layers import scores as layer_scores
 from attnzoo.tasks import answers, classification
+from attnzoo.tasks.attended import received
 
 SHOWN_TOKENS = 500
 STRIKING = 1.5
@@ -34,25 +34,6 @@ class Attended(NamedTuple):
 
     probabilities: np.ndarray
     weights: np.ndarray
-
-
-def choose_layer(model: keras.Model, name: str | None = None) -> str:
-    """Returns the name of an attention of the model.
-
-    Args:
-        model: a text classifier.
-        name: of the layer; None for the one nearest to the output: the pooling where that is an attention,
-            else the last block.
-
-    Raises:
-        UserError: the model has no attention, or none of this name.
-    """
-    names = layer_scores.attention_names(model)
-    if not names:
-        raise UserError("the model of this run has no layer that attends to tokens.")
-    if name is not None and name not in names:
-        raise UserError(f"--layer {name}: there is no such attention; expected one of {', '.join(names)}.")
-    return name or names[-1]
 
 
 def attender(
@@ -86,21 +67,6 @@ def attender(
         return [found[index] for index in range(len(rows))]
 
     return attend
-
-
-def received(scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Returns the attention that each position receives, <float32>[batch, time].
-
-    Args:
-        scores: <float32>[batch, heads, query, time]; of one query, as a pooling has, or of every position.
-        valid: <bool>[batch, time], False for padding.
-    """
-    weights = tf.reduce_mean(scores, axis=1)  # [batch, query, time]
-    if weights.shape[1] == 1:
-        return weights[:, 0]
-    queries = tf.cast(valid, weights.dtype)  # [batch, query]
-    total = tf.einsum("bq,bqt->bt", queries, weights)
-    return tf.math.divide_no_nan(total, tf.reduce_sum(queries, axis=1, keepdims=True))
 
 
 def rows(

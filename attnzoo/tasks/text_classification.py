@@ -17,6 +17,7 @@ from attnzoo.info import DataInfo
 from attnzoo.layers.scores import attention_names
 from attnzoo.tasks import answers, classification, text_attention
 from attnzoo.tasks.answers import Request
+from attnzoo.tasks.attended import choose_layer
 from attnzoo.tasks.classification import *  # noqa: F403 - a task is all of this and what is below
 
 SHOWN_CHARACTERS = 200
@@ -35,7 +36,7 @@ def attention_rows(model: keras.Model, info: DataInfo) -> Callable[[Examples, in
     """Returns a function to the first texts of a split and where the model attends; None if it never does."""
     if not attention_names(model):
         return None
-    attend = text_attention.attender(model, info, text_attention.choose_layer(model))
+    attend = text_attention.attender(model, info, choose_layer(model))
     return lambda examples, count: text_attention.rows(attend, examples, info, count)
 
 

@@ -243,6 +243,9 @@ class Trainer:
             attended = self.evaluator.attention_rows(examples, self.config.eval.samples)
             if attended:
                 self.records.text("validation", progress.step, "attention", table(attended))
+            picture = self.evaluator.attention_picture(examples, self.config.eval.samples)
+            if picture is not None:
+                self.records.image("validation", progress.step, "attention", picture)
         progress.evaluated = progress.step
         best = self._note_result(numbers[self.task.MONITOR])
         place = f"step {progress.step}  epoch {progress.epoch}"

@@ -151,7 +151,7 @@ def test_residual_classifier_takes_attention_by_stage_and_gives_the_same_compile
     assert expected.shape == (2, 3)
     names = [layer.name for layer in model.layers]
     assert [name for name in names if "attention" in name] == ["stage_2_attention"]
-    assert model.get_layer("stage_0_block_0").gate.attention.name == "attention"
+    assert model.get_layer("stage_0_block_0").attention.attention.name == "attention"
     compiled = tf.function(model, jit_compile=True)(pictures)
     np.testing.assert_allclose(compiled, expected, rtol=1e-4, atol=1e-5)
     model.save(tmp_path / "model.keras")
