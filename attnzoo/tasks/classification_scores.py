@@ -12,6 +12,7 @@ from scipy import optimize, special
 from sklearn import metrics
 
 CALIBRATION_BINS = 15
+TOP = 5
 MOST_TEMPERATURE = 10.0
 """Temperatures are fitted from the inverse of this to this: where every example is right, the best is 0."""
 
@@ -30,7 +31,8 @@ def scores(
 
     Returns:
         `macro_f1` (the mean over the classes that occur, as true label or as predicted one), `cohen_kappa`
-        (agreement beyond chance, at most 1; not where one class alone occurs: all is chance there),
+        (agreement beyond chance, at most 1; not where one class alone occurs: all is chance there), of more
+        than five classes `top_5_accuracy` (the true label is among the five most probable),
         `calibration_error` and, with a temperature, `temperature` and `scaled_calibration_error`.
 
     Reference: Cohen 1960, https://doi.org/10.1177/001316446002000104
@@ -40,6 +42,9 @@ def scores(
         found = {"macro_f1": float(metrics.f1_score(labels, predicted, average="macro", zero_division=0.0))}
         if len(np.union1d(labels, predicted)) > 1:
             found["cohen_kappa"] = float(metrics.cohen_kappa_score(labels, predicted))
+    if probabilities.shape[1] > TOP:
+        most = np.argpartition(-probabilities, TOP - 1, axis=1)[:, :TOP]  # [examples, 5]
+        found[f"top_{TOP}_accuracy"] = float((most == labels[:, None]).any(axis=1).mean())
     found["calibration_error"] = calibration_error(probabilities, labels)
     if temperature is not None:
         found["temperature"] = temperature

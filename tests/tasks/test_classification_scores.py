@@ -122,3 +122,15 @@ def test_a_picture_is_drawn_for_any_names_of_classes(classes):
     assert dark.dtype == np.uint8
     assert dark.shape[2] == 3
     assert (dark == [8, 48, 107]).all(axis=2).sum() > 2 * (light == [8, 48, 107]).all(axis=2).sum()
+
+
+def test_top_five_is_told_of_more_than_five_classes():
+    generator = np.random.default_rng(3)
+    probabilities = generator.dirichlet(np.ones(7), 50)
+    labels = generator.integers(0, 7, 50)
+    expected = np.mean(
+        [label in np.argsort(row)[-5:] for row, label in zip(probabilities, labels, strict=True)]
+    )
+    assert scores.scores(probabilities, labels)["top_5_accuracy"] == pytest.approx(expected)
+    five = scores.scores(probabilities[:, :5], labels % 5)
+    assert "top_5_accuracy" not in five
