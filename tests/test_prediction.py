@@ -42,10 +42,10 @@ def test_every_line_has_its_answer_in_order(run):
     answers = list(prediction.predict([run], TEXTS, QUICK, beams=3))
     assert [answer["cut"] for answer in answers] == [False, False, False, True, True]
     assert answers[1]["translation"] == ""
-    for record, answer in zip(TEXTS, answers, strict=True):
-        (alone,) = prediction.predict([run], [record], QUICK, beams=3)
-        assert alone["translation"] == answer["translation"]
-        assert alone["score"] == pytest.approx(answer["score"], abs=1e-4)
+    for place in (2, 3):
+        (alone,) = prediction.predict([run], [TEXTS[place]], QUICK, beams=3)
+        assert alone["translation"] == answers[place]["translation"]
+        assert alone["score"] == pytest.approx(answers[place]["score"], abs=1e-4)
 
 
 def test_compiled_answers_are_the_same(run):
