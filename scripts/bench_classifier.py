@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from side_by_side import print_speeds
 
 PART = 10
 """Steps whose speed is one figure."""
@@ -165,10 +165,7 @@ def main() -> None:
         speeds["Keras fit, XLA"] += in_a_process([*again, "--keras=xla"])
         speeds["Keras fit, no XLA"] += in_a_process([*again, "--keras=plain"])
         print(f"round {number + 1} of {arguments.rounds} done", file=sys.stderr, flush=True)
-    medians = {name: statistics.median(found) for name, found in speeds.items()}
-    print("| training | examples/s | ratio |\n|---|---|---|")
-    for name, speed in medians.items():
-        print(f"| {name} | {speed:,.1f} | {medians['attnzoo'] / speed:.2f} |")
+    print_speeds(speeds, "training", "examples/s")
 
 
 if __name__ == "__main__":

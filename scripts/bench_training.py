@@ -14,12 +14,13 @@ import contextlib
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from side_by_side import print_speeds
 
 from attnzoo.startup import import_tensorflow
 
@@ -173,10 +174,7 @@ def main() -> None:
                 write_peer(config, peer, arguments.steps)
                 speeds[f"OpenNMT-tf, {name}"] += time_peer(arguments.opennmt_python, options, peer)
         print(f"round {number + 1} of {arguments.rounds} done", file=sys.stderr, flush=True)
-    medians = {name: statistics.median(found) for name, found in speeds.items()}
-    print("| system | target tokens/s | ratio |\n|---|---|---|")
-    for name, speed in medians.items():
-        print(f"| {name} | {speed:,.0f} | {medians['attnzoo'] / speed:.2f} |")
+    print_speeds(speeds, "system", "target tokens/s")
 
 
 if __name__ == "__main__":

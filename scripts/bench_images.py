@@ -1,0 +1,240 @@
+"""Times training of a residual CNN, and reading of photographs, beside plain Keras and hand-written tf.data.
+
+python scripts/bench_images.py
+
+Training: the same network, batches and augmentation from the same PNG files, by `attnzoo train` and by `fit`
+of a model of keras.layers with XLA and without; images a second, the median over parts of 10 steps, compile
+time and first steps apart. Reading: batches of 224 x 224 from JPEG files, mirrored and cropped at random,
+without a model. All are in turn, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from side_by_side import print_speeds
+
+PART = 10
+"""Steps whose speed is one figure."""
+WARM_STEPS = 10
+CLASSES, SIDE, PADDING = 10, 32, 4
+STAGES = [(32, 1), (64, 2), (128, 2)]
+DEPTH = 2
+CONFIG = {
+    "seed": 1,
+    "data": {"name": "image_folder", "augment": ["flip", {"name": "shift", "share": PADDING / SIDE}]},
+    "model": {
+        "name": "image_classifier",
+        "stages": [{"width": width, "depth": DEPTH, "stride": stride} for width, stride in STAGES],
+        "pooling": "mean",
+        "dropout": 0.0,
+    },
+    "train": {"learning_rate": 1e-3, "log_every": PART},
+}
+PHOTOGRAPH, LARGE = 224, 256
+
+
+def write_images(folder: Path, count: int, side: int, kind: str) -> None:
+    """Writes `count` smooth random pictures in folders of their classes, as "png" or "jpeg"."""
+    chance = np.random.default_rng(1)
+    for number in range(count):
+        coarse = Image.fromarray(chance.integers(0, 256, [8, 8, 3], dtype=np.uint8))
+        path = folder / f"class_{number % CLASSES}" / f"{number}.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse.resize([side, side], Image.Resampling.BILINEAR).save(path)
+
+
+def time_ours(folder: Path, batch: int, steps: int) -> list[float]:
+    """Trains by the command line; returns images a second of the logged parts, without compilation."""
+    write_images(folder / "train", 10 * batch, SIDE, "png")
+    write_images(folder / "validation", CLASSES, SIDE, "png")
+    data = {name: str(folder / name) for name in ("train", "validation")}
+    config = {
+        **CONFIG,
+        "data": {**CONFIG["data"], **data},
+        "train": {**CONFIG["train"], "batch_size": batch, "steps": steps},
+        "eval": {"every": steps},
+    }
+    (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
+    command = [sys.executable, "-m", "attnzoo", "train", str(folder / "config.yaml")]
+    subprocess.run([*command, "--run", str(folder / "run")], check=True, stdout=subprocess.DEVNULL)
+    lines = map(json.loads, (folder / "run" / "metrics.jsonl").read_text().splitlines())
+    speeds = [line["speed/targets_per_second"] for line in lines if line["split"] == "train"]
+    return speeds[WARM_STEPS // PART :]
+
+
+def keras_model():
+    """Returns the network of `CONFIG`, made of Keras's own layers."""
+    import keras
+
+    layers = keras.layers
+    image = keras.Input([SIDE, SIDE, 3])
+    hidden = layers.Conv2D(STAGES[0][0], 3, padding="same", use_bias=False)(image)
+    for width, first_stride in STAGES:
+        for index in range(DEPTH):
+            stride = first_stride if index == 0 else 1
+            normed = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden))
+            shortcut = hidden
+            if stride > 1 or hidden.shape[-1] != width:
+                shortcut = layers.AveragePooling2D(stride, padding="same")(normed) if stride > 1 else normed
+                shortcut = layers.Conv2D(width, 1, use_bias=False)(shortcut)
+            branch = layers.Conv2D(width, 3, stride, padding="same", use_bias=False)(normed)
+            branch = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(branch))
+            branch = layers.Conv2D(width, 3, padding="same", use_bias=False)(branch)
+            hidden = layers.Add()([shortcut, branch])
+    hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden))
+    pooled = layers.GlobalAveragePooling2D()(hidden)
+    return keras.Model(image, layers.Dense(CLASSES)(pooled))
+
+
+def written_by_hand(folder: Path, side: int, change: Callable):
+    """Returns a tf.data set of (image, label) without end: read, decoded, changed; not in batches."""
+    import tensorflow as tf
+
+    files = sorted(str(path) for path in folder.rglob("*.*"))
+    labels = [int(Path(path).parent.name.rpartition("_")[2]) for path in files]
+
+    def read(path, label):
+        image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+        image = change(tf.ensure_shape(tf.cast(image, tf.float32), [None, None, 3]))
+        return tf.ensure_shape(image, [side, side, 3]) / 128.0 - 1.0, label
+
+    data = tf.data.Dataset.from_tensor_slices((files, labels)).shuffle(len(files)).repeat()
+    return data.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def time_keras(batch: int, steps: int, xla: bool) -> list[float]:
+    """Trains by `fit` in this process; returns what `time_ours` does."""
+    import keras
+    import tensorflow as tf
+
+    class Clock(keras.callbacks.Callback):
+        """The moment after each step."""
+
+        def on_train_begin(self, logs=None):
+            self.moments = [time.perf_counter()]
+
+        def on_train_batch_end(self, step, logs=None):
+            self.moments.append(time.perf_counter())
+
+    def change(image):
+        image = tf.image.random_flip_left_right(image)
+        padded = tf.pad(image, [[PADDING, PADDING], [PADDING, PADDING], [0, 0]])
+        return tf.image.random_crop(padded, [SIDE, SIDE, 3])
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_images(Path(folder), 10 * batch, SIDE, "png")
+        data = written_by_hand(Path(folder), SIDE, change)
+        model = keras_model()
+        model.compile(
+            keras.optimizers.Adam(1e-3),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            jit_compile=xla,
+        )
+        clock = Clock()
+        batches = data.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+        model.fit(batches, steps_per_epoch=steps, callbacks=[clock], verbose=0)
+    ends = np.array(clock.moments)[WARM_STEPS::PART]
+    return [float(speed) for speed in PART * batch / np.diff(ends)]
+
+
+def time_reading(batch: int, steps: int, ours: bool) -> list[float]:
+    """Reads photographs in this process; returns images a second, a figure for each 10 batches."""
+    from attnzoo.startup import import_tensorflow
+
+    import_tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        write_images(Path(folder) / "train", 8 * batch, LARGE, "jpeg")
+        batches = _ours(Path(folder), batch) if ours else _by_hand(Path(folder) / "train", batch)
+        moments = []
+        for number, _ in enumerate(batches):
+            moments.append(time.perf_counter())
+            if number == steps:
+                break
+    return [float(speed) for speed in PART * batch / np.diff(np.array(moments)[WARM_STEPS::PART])]
+
+
+def _ours(folder: Path, batch: int):
+    from attnzoo.config import resolve
+    from attnzoo.data import examples as data_examples
+    from attnzoo.data import pipeline
+    from attnzoo.data.pipeline import BatchSizes
+    from attnzoo.info import IMAGE_CLASSIFICATION
+    from attnzoo.run_dir import load_splits
+
+    data = {"name": "image_folder", "train": str(folder / "train"), "image_size": [PHOTOGRAPH, PHOTOGRAPH]}
+    (folder / "config.yaml").write_text(
+        json.dumps({"seed": 1, "data": {**data, "augment": ["flip", "crop"]}, "model": CONFIG["model"]})
+    )
+    config = resolve(folder / "config.yaml").config
+    info, examples = data_examples.learn(load_splits(config), config.data, IMAGE_CLASSIFICATION)
+    plans = pipeline.training_plans(examples["train"], info, BatchSizes(batch), 1, 0, 0)
+    return pipeline.batches(examples["train"], info, plans, augment=config.data.augment, seed=1)
+
+
+def _by_hand(folder: Path, batch: int):
+    import tensorflow as tf
+
+    def change(image):
+        image = tf.image.random_flip_left_right(image)
+        image = tf.image.resize(image, [PHOTOGRAPH, PHOTOGRAPH], antialias=True)
+        area, place = tf.random.uniform([], 0.5, 1.0), tf.random.uniform([2])
+        side = tf.sqrt(area)
+        start = place * (1.0 - side)
+        box = tf.concat([start, start + side], axis=0)
+        return tf.image.crop_and_resize(image[None], box[None], [0], [PHOTOGRAPH, PHOTOGRAPH])[0]
+
+    return written_by_hand(folder, PHOTOGRAPH, change).batch(batch).prefetch(tf.data.AUTOTUNE)
+
+
+def in_a_process(arguments: list[str]) -> list[float]:
+    """Runs this script for one measurement."""
+    ended = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Prints both tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, default=128, help="images of a batch")
+    parser.add_argument("--steps", type=int, default=60, help="steps of a run")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turn")
+    parser.add_argument("--one", choices=["xla", "plain", "ours", "hand"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    sizes = (arguments.batch, arguments.steps)
+    if arguments.one in ("xla", "plain"):
+        print(json.dumps(time_keras(*sizes, arguments.one == "xla")))
+        return
+    if arguments.one:
+        print(json.dumps(time_reading(*sizes, arguments.one == "ours")))
+        return
+    training: dict[str, list[float]] = {"attnzoo": [], "Keras fit, XLA": [], "Keras fit, no XLA": []}
+    reading: dict[str, list[float]] = {"attnzoo": [], "tf.data by hand": []}
+    again = [f"--batch={arguments.batch}", f"--steps={arguments.steps}"]
+    for number in range(arguments.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            training["attnzoo"] += time_ours(Path(folder), *sizes)
+        training["Keras fit, XLA"] += in_a_process([*again, "--one=xla"])
+        training["Keras fit, no XLA"] += in_a_process([*again, "--one=plain"])
+        reading["attnzoo"] += in_a_process([*again, "--one=ours"])
+        reading["tf.data by hand"] += in_a_process([*again, "--one=hand"])
+        print(f"round {number + 1} of {arguments.rounds} done", file=sys.stderr, flush=True)
+    print_speeds(training, "training", "images/s")
+    print()
+    print_speeds(reading, "reading 224 x 224", "images/s")
+
+
+if __name__ == "__main__":
+    main()
