@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from attnzoo import catalog
 from attnzoo.config import RunConfig
+from attnzoo.config.base import Section
 from attnzoo.data import augmentation, overlap
 from attnzoo.data import examples as data_examples
 from attnzoo.data import image as image_ops
@@ -132,7 +133,7 @@ def draw_changes(config: RunConfig, info: DataInfo, examples: Examples, folder: 
     ]
 
 
-def _grid(images: tf.Tensor, changes: augmentation.Changes, info: DataInfo, seed: int) -> np.ndarray:
+def _grid(images: tf.Tensor, changes: Sequence[Section], info: DataInfo, seed: int) -> np.ndarray:
     """Returns <float32>[rows, columns, height, width, channels] in 0..1."""
     indices = tf.range(tf.shape(images)[0])
     columns = [images]

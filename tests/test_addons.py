@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import addons
+from attnzoo.config.augmentation import parse
 from attnzoo.data.augmentation import augment
 from attnzoo.errors import UserError
 
@@ -24,7 +25,8 @@ def test_without_addons_the_error_says_what_is_missing_and_where_it_exists(monke
 def rotated():
     images = tf.random.stateless_uniform([5, 11, 13, 1], [1, 2])
     seeds = tf.stack([tf.range(5), tf.range(5)], axis=1)
-    return images, tf.function(lambda: augment(images, ["rotate"], seeds, tf.zeros([1]))[0])()
+    changes = parse(["rotate"])
+    return images, tf.function(lambda: augment(images, changes, seeds, tf.zeros([1]))[0])()
 
 
 def test_rotation_turns_every_image_by_its_own_angle_or_names_what_is_missing():

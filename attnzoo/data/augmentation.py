@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -39,10 +39,6 @@ QUANTILES = 1025
 """Points at which the inverse of the distribution of shares is known."""
 
 
-Changes = Sequence[Section | Mapping[str, Any] | str]
-"""Names of changes, or their options."""
-
-
 class Mixture(NamedTuple):
     """How labels of a batch are mixed.
 
@@ -62,7 +58,7 @@ def seeds(seed: int, epoch: int | tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
 
 def augment(
     images: tf.Tensor,
-    changes: Changes,
+    changes: Sequence[Section],
     seeds: tf.Tensor,
     fill: tf.Tensor,
 ) -> tuple[tf.Tensor, Mixture | None]:
@@ -70,8 +66,8 @@ def augment(
 
     Args:
         images: <float32>[batch, height, width, channels] in 0..1; all but the batch is known.
-        changes: what is done to them, in this order; mixtures come last. Of several mixtures each image has
-            one, drawn.
+        changes: options of what is done to them, in this order, as `config.augmentation.parse` gives them;
+            mixtures come last. Of several mixtures each image has one, drawn.
         seeds: <int32>[batch, 2].
         fill: <float32>[channels], the colour of what moves in.
 
@@ -80,13 +76,11 @@ def augment(
 
     Raises:
         UserError: a change of TensorFlow Addons without it.
-        pydantic.ValidationError: unknown change or option.
     """
-    parsed = options_of.parse(changes)
-    if not parsed:
+    if not changes:
         return images, None
-    mixtures = [one for one in parsed if isinstance(one, MIXTURES)]
-    steps = [one for one in parsed if not isinstance(one, MIXTURES)]
+    mixtures = [one for one in changes if isinstance(one, MIXTURES)]
+    steps = [one for one in changes if not isinstance(one, MIXTURES)]
     counts = [_draws(one, images) for one in steps] + [MIXTURE_DRAWS] * bool(mixtures)
     draws = tf.map_fn(
         lambda seed: tf.random.stateless_uniform([sum(counts)], seed), seeds, fn_output_signature=tf.float32

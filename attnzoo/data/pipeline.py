@@ -7,15 +7,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from attnzoo.config.base import Section
 from attnzoo.data import augmentation, masking, token_links
 from attnzoo.data import image as image_ops
-from attnzoo.data.augmentation import Changes
 from attnzoo.data.examples import Examples
 from attnzoo.info import END, MASKED_TEXT, PADDING, START, TRANSLATION, DataInfo
 
@@ -128,7 +128,7 @@ def batches(
     info: DataInfo,
     plans: Iterator[tuple[int, PlannedBatch]],
     *,
-    augment: Changes = (),
+    augment: Sequence[Section] = (),
     seed: int = 0,
     class_weights: np.ndarray | None = None,
     guided_alignment: float = 0.0,
@@ -139,8 +139,8 @@ def batches(
         examples: the encoded split.
         info: buckets, image shape and pixel statistics.
         plans: (epoch, batch) in order.
-        augment: random changes of images (see `augmentation.augment`), keyed by (seed, epoch, example), as
-            masks of texts are.
+        augment: options of random changes of images (see `augmentation.augment`), keyed by (seed, epoch,
+            example), as masks of texts are.
         seed: seed of these.
         class_weights: <float32>[classes], weight of each label's examples in the loss; None for 1.
         guided_alignment: weight of the alignments in the loss; above 0 batches of translation have targets
@@ -189,7 +189,7 @@ def _naming_damaged_images(dataset: tf.data.Dataset, examples: Examples, info: D
 def _assembler(
     examples: Examples,
     info: DataInfo,
-    augment: Changes,
+    augment: Sequence[Section],
     seed: int,
     class_weights: np.ndarray | None,
     guided_alignment: float,

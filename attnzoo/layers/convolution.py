@@ -1,4 +1,4 @@
-"""Stages of convolutions, plain and residual, and attention over what they make."""
+"""Stages of convolutions, and attention over what they make."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from attnzoo import attention as attention_layers
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.options import GateOptions, MultiHeadOptions, parse
 from attnzoo.config.sections import Section
-from attnzoo.layers.dropout import StochasticDepth
 
 Norm = Literal["batch", "group", "none"]
 MOST_GROUPS = 8
@@ -195,127 +194,3 @@ class FeatureMapAttention(keras.layers.Layer):
         options = self._options.model_dump()
         config = {"units": self.units, "attention": options, "residual": self.residual}
         return {**super().get_config(), **config}
-
-
-@keras.saving.register_keras_serializable("attnzoo")
-class ResidualBlock(keras.layers.Layer):
-    """Two 3 x 3 convolutions beside a shortcut, each after normalisation and relu.
-
-        y = s + drop(gate(W_2 * relu(norm_2(W_1 * h))))        h = relu(norm_1(x))
-
-    where s is x itself, or W_s h, averaged over the stride, where the width or the size changes.
-
-    Args:
-        width: channels of the output.
-        stride: 1, or 2 to halve the map, rounded up.
-        norm: see `normalization`.
-        gate: options or name of an attention that is a `Gate`, at the end of the branch; None for none.
-        drop_path: share of the examples for which the branch is left out in training, in [0, 1).
-        **kwargs: arguments of `keras.layers.Layer`.
-
-    Call arguments:
-        inputs: <float>[batch, height, width, channels].
-        training: whether batch statistics are recorded and branches are left out.
-        return_attention_scores: also return the gate's scores.
-
-    Returns:
-        <float>[batch, height / stride, width / stride, width], rounded up; with `return_attention_scores`
-        also the scores of the gate.
-
-    Raises:
-        ValueError: `width` below 1, `stride` other than 1 and 2, an unknown `norm`, `drop_path` outside
-            [0, 1).
-
-    Reference: He et al. 2016, https://arxiv.org/abs/1603.05027
-    """
-
-    def __init__(
-        self,
-        width: int,
-        stride: int = 1,
-        norm: Norm = "batch",
-        gate: Section | Mapping[str, Any] | str | None = None,
-        drop_path: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.width = check_positive("width", width)
-        if stride not in (1, 2):
-            raise ValueError(f"`stride` must be 1 or 2. Received: stride={stride}")
-        self.stride = stride
-        self.norm = norm
-        self._gate_options = None if gate is None else parse(gate).model_dump()
-        self.drop_path = StochasticDepth(drop_path, name="drop_path", dtype=self.dtype_policy)
-        self.convolutions = [
-            self._convolution(3, stride, "conv_0"),
-            self._convolution(3, 1, "conv_1"),
-        ]
-        self.attention = (
-            None
-            if gate is None
-            else FeatureMapAttention(width, gate, residual=False, name="attention", dtype=self.dtype_policy)
-        )
-
-    def _convolution(self, size: int, stride: int, name: str) -> keras.layers.Layer:
-        return keras.layers.Conv2D(
-            self.width,
-            size,
-            stride,
-            padding="same",
-            use_bias=self.norm == "none",
-            kernel_initializer="he_normal",
-            name=name,
-            dtype=self.dtype_policy,
-        )
-
-    def build(self, inputs_shape):
-        """Builds the sublayers."""
-        channels = inputs_shape[-1]
-        inner = (*inputs_shape[:-1], self.width)
-        self.norms = [
-            normalization(self.norm, size, name=f"norm_{index}", dtype=self.dtype_policy)
-            for index, size in enumerate((channels, self.width))
-        ]
-        self.norms[0].build(inputs_shape)
-        self.norms[1].build(inner)
-        self.convolutions[0].build(inputs_shape)
-        self.convolutions[1].build(inner)
-        changes = self.stride > 1 or channels != self.width
-        self.shortcut = self._convolution(1, 1, "shortcut") if changes else None
-        if self.shortcut is not None:
-            self.shortcut.build(inputs_shape)
-        if self.attention is not None:
-            self.attention.build(inner)
-        self.drop_path.build(inner)
-        self.built = True
-
-    def call(self, inputs, *, training=None, return_attention_scores=False):
-        """Applies the block."""
-        hidden = keras.ops.relu(self.norms[0](inputs, training=training))
-        shortcut = inputs
-        if self.shortcut is not None:
-            shortcut = hidden
-            if self.stride > 1:
-                shortcut = keras.ops.average_pool(shortcut, self.stride, self.stride, padding="same")
-            shortcut = self.shortcut(shortcut)
-        branch = self.convolutions[0](hidden)
-        branch = self.convolutions[1](keras.ops.relu(self.norms[1](branch, training=training)))
-        scores = None
-        if self.attention is not None:
-            branch = self.attention(
-                branch, training=training, return_attention_scores=return_attention_scores
-            )
-            branch, scores = branch if return_attention_scores else (branch, None)
-        outputs = shortcut + self.drop_path(branch, training=training)
-        return (outputs, scores) if return_attention_scores else outputs
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "width": self.width,
-            "stride": self.stride,
-            "norm": self.norm,
-            "gate": self._gate_options,
-            "drop_path": self.drop_path.rate,
-        }

@@ -102,8 +102,9 @@ def _convolve(image: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     """Applies the stages; a stem of one convolution is before residual ones."""
     import keras
 
-    from attnzoo.layers.convolution import ConvStage, FeatureMapAttention, ResidualBlock, normalization
+    from attnzoo.layers.convolution import ConvStage, FeatureMapAttention, normalization
     from attnzoo.layers.dropout import StochasticDepth
+    from attnzoo.layers.residual import ResidualBlock
 
     hidden, done = image, 0
     total = sum(stage.depth for stage in config.stages if isinstance(stage, ResidualStage))

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from attnzoo.config import augmentation as options_of
 from attnzoo.data import augmentation, image_changes, image_warps, rand_augment
-from attnzoo.data.augmentation import augment
 from attnzoo.errors import UserError
 
 BY_ADDONS = ("rotate", "shear", "translate", "equalize", "elastic", "rand_augment")
@@ -18,6 +17,10 @@ PLAIN = ("flip", "flip_vertical", "shift", "crop", "color", "cutout", "erase", "
 INSTALLED = sys.version_info < (3, 12)
 FILL = tf.constant([0.5, 0.25, 0.75])
 needs_addons = pytest.mark.skipif(not INSTALLED, reason="TensorFlow Addons ends with Python 3.11")
+
+
+def augment(images, changes, seeds, fill):
+    return augmentation.augment(images, options_of.parse(changes), seeds, fill)
 
 
 def pictures(count=5, height=11, width=13, channels=3):

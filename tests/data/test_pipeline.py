@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attnzoo.config.augmentation import parse
 from attnzoo.data import examples as data_examples
 from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples, Ragged
@@ -140,7 +141,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_example():
 
     def images(seed, epoch, size):
         plans = pipeline.training_plans(examples, info, BatchSizes(size), seed, epoch, 0)
-        kinds = ("flip", "shift", "cutout")
+        kinds = parse(["flip", "shift", "cutout"])
         by_index = {}
         for inputs, targets in pipeline.batches(examples, info, plans, augment=kinds, seed=seed):
             for index, image in zip(targets["indices"].numpy(), inputs["image"].numpy(), strict=True):
@@ -185,3 +186,23 @@ def test_class_weights_multiply_the_weights_of_the_loss_alone():
     assert last["loss_weights"].numpy().tolist() == [0.5, 2.0, 0.0]
     assert last["weights"].numpy().tolist() == [1.0, 1.0, 0.0]
     assert all("loss_weights" not in targets for _, targets in pipeline.batches(examples, info, iter(plans)))
+
+
+def test_mixed_images_come_with_the_labels_of_both_and_their_shares():
+    examples, info = image_examples()
+    examples = dataclasses.replace(examples, labels=np.arange(len(examples), dtype=np.int32) % 2)
+    plans = pipeline.training_plans(examples, info, BatchSizes(5), 3, 1, 0)
+    weights = np.array([1.0, 3.0], np.float32)
+    inputs, targets = next(
+        pipeline.batches(examples, info, plans, augment=parse(["mixup"]), seed=3, class_weights=weights)
+    )
+    indices, shares = targets["indices"].numpy(), targets["label_shares"].numpy()
+    labels, others = targets["labels"].numpy(), targets["other_labels"].numpy()
+    np.testing.assert_array_equal(labels, indices % 2)
+    np.testing.assert_array_equal(others, np.roll(indices, 1) % 2)
+    whole = (examples.images / 255.0 - np.array(info.image_mean)) / np.array(info.image_std)
+    share = shares[:, None, None, None]
+    expected = share * whole[indices] + (1 - share) * whole[np.roll(indices, 1)]
+    np.testing.assert_allclose(inputs["image"], expected, atol=1e-5)
+    mixed_weights = shares * weights[labels] + (1 - shares) * weights[others]
+    np.testing.assert_allclose(targets["loss_weights"], targets["weights"] * mixed_weights, rtol=1e-5)

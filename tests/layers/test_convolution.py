@@ -1,12 +1,10 @@
-import re
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
-from attnzoo.layers.convolution import ConvStage, FeatureMapAttention, ResidualBlock
+from attnzoo.layers.convolution import ConvStage, FeatureMapAttention
 from attnzoo.models import image_classifier
 
 
@@ -91,69 +89,3 @@ def test_arguments_that_do_not_fit_are_refused():
         ConvStage([5, 0])
     with pytest.raises(ValueError, match=r"query must have 5 features.*\(2, 35, 3\)"):
         FeatureMapAttention(5, "additive")(image())
-
-
-@pytest.mark.parametrize("norm", ["none", "batch", "group"])
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("gate", [None, "squeeze_excitation", "cbam", "spatial"])
-def test_residual_block_keeps_or_halves_the_map(norm, stride, gate):
-    block = ResidualBlock(6, stride, norm, gate)
-    size = (7, 5) if stride == 1 else (4, 3)
-    assert block(image()).shape == (2, *size, 6)
-    if gate is not None:
-        outputs, scores = block(image(), return_attention_scores=True)
-        np.testing.assert_allclose(outputs, block(image()), atol=1e-6)
-        assert scores.shape[0] == 2
-
-
-def test_residual_block_whose_branch_is_silent_is_its_shortcut():
-    block = ResidualBlock(3)
-    block.build((None, None, None, 3))
-    block.convolutions[1].kernel.assign(tf.zeros([3, 3, 3, 3]))
-    np.testing.assert_allclose(block(image()), image())
-    assert block.shortcut is None
-    assert ResidualBlock(3, stride=2)(image()).shape == (2, 4, 3, 3)
-
-
-def test_stochastic_depth_leaves_the_branch_out_for_whole_images():
-    maps = tf.repeat(image(channels=3)[:1], 64, axis=0)
-    block = ResidualBlock(3, norm="none", drop_path=0.5)
-    branch = (block(maps) - maps).numpy()
-    trained = (block(maps, training=True) - maps).numpy()
-    ratios = trained[:, 0, 0, 0] / branch[:, 0, 0, 0]
-    np.testing.assert_allclose(trained, branch * ratios[:, None, None, None], atol=1e-4)
-    assert set(np.round(ratios, 3)) == {0.0, 2.0}
-
-
-@pytest.mark.parametrize("options", [{"stride": 3}, {"norm": "layer"}, {"width": 0}, {"drop_path": 1.0}])
-def test_residual_block_refuses_what_it_cannot_be(options):
-    with pytest.raises(ValueError, match=re.escape(str(next(iter(options.values()))))):
-        ResidualBlock(**{"width": 3, **options})(image())
-
-
-def test_residual_classifier_takes_attention_by_stage_and_gives_the_same_compiled_and_loaded(tmp_path):
-    info = DataInfo(IMAGE_CLASSIFICATION, labels=("a", "b", "c"), image_shape=(11, 9, 3))
-    options = {
-        "name": "image_classifier",
-        "stages": [
-            {"width": 4, "depth": 1, "attention": "squeeze_excitation"},
-            {"width": 6, "depth": 2, "stride": 2, "attention": "cbam"},
-            {"width": 8, "depth": 1, "stride": 2, "attention": {"name": "multi_head", "num_heads": 2}},
-            [5],
-        ],
-        "norm": "group",
-        "drop_path": 0.2,
-        "pooling": "attention",
-    }
-    model = image_classifier.build(image_classifier.Config.model_validate(options), info)
-    pictures = {"image": image(11, 9)}
-    expected = model(pictures)
-    assert expected.shape == (2, 3)
-    names = [layer.name for layer in model.layers]
-    assert [name for name in names if "attention" in name] == ["stage_2_attention"]
-    assert model.get_layer("stage_0_block_0").attention.attention.name == "attention"
-    compiled = tf.function(model, jit_compile=True)(pictures)
-    np.testing.assert_allclose(compiled, expected, rtol=1e-4, atol=1e-5)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded(pictures), expected, rtol=1e-5, atol=1e-6)
