@@ -247,11 +247,11 @@ def test_an_unknown_layer_is_one_line_with_the_names(known, ask):
 
 
 def test_a_model_without_attention_says_so():
-    from attnzoo.tasks.text_attention import choose_layer
+    from attnzoo.tasks.attended import choose_layer
     from attnzoo.tasks.text_classification import attention_rows
 
     model = model_with("multi_head", num_layers=0, pooling="max")
-    with pytest.raises(UserError, match="has no layer that attends to tokens"):
+    with pytest.raises(UserError, match="has no layer that attends to positions"):
         choose_layer(model)
     assert attention_rows(model, DataInfo("text_classification")) is None
 
