@@ -12,19 +12,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from side_by_side import print_speeds
+from side_by_side import PART, in_a_process, print_speeds, train_by_command, train_by_fit
 
-PART = 10
-"""Steps whose speed is one figure."""
-WARM_STEPS = 10
-"""Steps of Keras before the first that counts; attnzoo reports the steps that compile apart."""
 VOCABULARY = 10_000
 CLASSES = 2
 UNITS, LAYERS, HEADS, FEED_FORWARD, DROPOUT = 128, 2, 4, 512, 0.1
@@ -68,20 +62,7 @@ def time_ours(folder: Path, length: int, batch: int, steps: int) -> list[float]:
         "train": {**CONFIG["train"], "batch_size": batch, "steps": steps},
         "eval": {"every": steps},
     }
-    (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
-    command = [
-        sys.executable,
-        "-m",
-        "attnzoo",
-        "train",
-        str(folder / "config.yaml"),
-        "--run",
-        str(folder / "run"),
-    ]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    lines = map(json.loads, (folder / "run" / "metrics.jsonl").read_text().splitlines())
-    speeds = [line["speed/targets_per_second"] for line in lines if line["split"] == "train"]
-    return speeds[WARM_STEPS // PART :]
+    return train_by_command(config, folder)
 
 
 def keras_model(length: int):
@@ -106,40 +87,13 @@ def keras_model(length: int):
 
 def time_keras(length: int, batch: int, steps: int, xla: bool) -> list[float]:
     """Trains by `fit` in this process; returns what `time_ours` does."""
-    import keras
     import tensorflow as tf
-
-    class Clock(keras.callbacks.Callback):
-        """The moment after each step."""
-
-        def on_train_begin(self, logs=None):
-            self.moments = [time.perf_counter()]
-
-        def on_train_batch_end(self, step, logs=None):
-            self.moments.append(time.perf_counter())
 
     chance = np.random.default_rng(1)
     tokens = chance.integers(1, VOCABULARY, size=[10 * batch, length], dtype=np.int32)
     labels = np.arange(10 * batch, dtype=np.int32) % CLASSES
     data = tf.data.Dataset.from_tensor_slices((tokens, labels)).shuffle(len(labels)).repeat()
-    model = keras_model(length)
-    model.compile(
-        keras.optimizers.Adam(1e-3),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=xla,
-    )
-    clock = Clock()
-    batches = data.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
-    model.fit(batches, steps_per_epoch=steps, callbacks=[clock], verbose=0)
-    ends = np.array(clock.moments)[WARM_STEPS::PART]
-    return [float(speed) for speed in PART * batch / np.diff(ends)]
-
-
-def in_a_process(arguments: list[str]) -> list[float]:
-    """Runs this script for one measurement of Keras."""
-    ended = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
-    return json.loads(ended.stdout.splitlines()[-1])
+    return train_by_fit(keras_model(length), data, batch, steps, xla)
 
 
 def main() -> None:
@@ -162,8 +116,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             speeds["attnzoo"] += time_ours(Path(folder), *sizes)
         again = [f"--{name}={value}" for name, value in zip(("length", "batch", "steps"), sizes, strict=True)]
-        speeds["Keras fit, XLA"] += in_a_process([*again, "--keras=xla"])
-        speeds["Keras fit, no XLA"] += in_a_process([*again, "--keras=plain"])
+        speeds["Keras fit, XLA"] += in_a_process(__file__, [*again, "--keras=xla"])
+        speeds["Keras fit, no XLA"] += in_a_process(__file__, [*again, "--keras=plain"])
         print(f"round {number + 1} of {arguments.rounds} done", file=sys.stderr, flush=True)
     print_speeds(speeds, "training", "examples/s")
 

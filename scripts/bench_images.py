@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,11 +20,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from side_by_side import print_speeds
+from side_by_side import PART, in_a_process, part_speeds, print_speeds, train_by_command, train_by_fit
 
-PART = 10
-"""Steps whose speed is one figure."""
-WARM_STEPS = 10
 CLASSES, SIDE, PADDING = 10, 32, 4
 STAGES = [(32, 1), (64, 2), (128, 2)]
 DEPTH = 2
@@ -64,12 +60,7 @@ def time_ours(folder: Path, batch: int, steps: int) -> list[float]:
         "train": {**CONFIG["train"], "batch_size": batch, "steps": steps},
         "eval": {"every": steps},
     }
-    (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
-    command = [sys.executable, "-m", "attnzoo", "train", str(folder / "config.yaml")]
-    subprocess.run([*command, "--run", str(folder / "run")], check=True, stdout=subprocess.DEVNULL)
-    lines = map(json.loads, (folder / "run" / "metrics.jsonl").read_text().splitlines())
-    speeds = [line["speed/targets_per_second"] for line in lines if line["split"] == "train"]
-    return speeds[WARM_STEPS // PART :]
+    return train_by_command(config, folder)
 
 
 def keras_model():
@@ -114,17 +105,7 @@ def written_by_hand(folder: Path, side: int, change: Callable):
 
 def time_keras(batch: int, steps: int, xla: bool) -> list[float]:
     """Trains by `fit` in this process; returns what `time_ours` does."""
-    import keras
     import tensorflow as tf
-
-    class Clock(keras.callbacks.Callback):
-        """The moment after each step."""
-
-        def on_train_begin(self, logs=None):
-            self.moments = [time.perf_counter()]
-
-        def on_train_batch_end(self, step, logs=None):
-            self.moments.append(time.perf_counter())
 
     def change(image):
         image = tf.image.random_flip_left_right(image)
@@ -134,18 +115,7 @@ def time_keras(batch: int, steps: int, xla: bool) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), 10 * batch, SIDE, "png")
         data = written_by_hand(Path(folder), SIDE, change)
-        model = keras_model()
-        model.compile(
-            keras.optimizers.Adam(1e-3),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-            jit_compile=xla,
-        )
-        clock = Clock()
-        batches = data.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
-        model.fit(batches, steps_per_epoch=steps, callbacks=[clock], verbose=0)
-    ends = np.array(clock.moments)[WARM_STEPS::PART]
-    return [float(speed) for speed in PART * batch / np.diff(ends)]
+        return train_by_fit(keras_model(), data, batch, steps, xla)
 
 
 def time_reading(batch: int, steps: int, ours: bool) -> list[float]:
@@ -161,7 +131,7 @@ def time_reading(batch: int, steps: int, ours: bool) -> list[float]:
             moments.append(time.perf_counter())
             if number == steps:
                 break
-    return [float(speed) for speed in PART * batch / np.diff(np.array(moments)[WARM_STEPS::PART])]
+    return part_speeds(moments, batch)
 
 
 def _ours(folder: Path, batch: int):
@@ -197,12 +167,6 @@ def _by_hand(folder: Path, batch: int):
     return written_by_hand(folder, PHOTOGRAPH, change).batch(batch).prefetch(tf.data.AUTOTUNE)
 
 
-def in_a_process(arguments: list[str]) -> list[float]:
-    """Runs this script for one measurement."""
-    ended = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
-    return json.loads(ended.stdout.splitlines()[-1])
-
-
 def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(
@@ -226,10 +190,10 @@ def main() -> None:
     for number in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
             training["attnzoo"] += time_ours(Path(folder), *sizes)
-        training["Keras fit, XLA"] += in_a_process([*again, "--one=xla"])
-        training["Keras fit, no XLA"] += in_a_process([*again, "--one=plain"])
-        reading["attnzoo"] += in_a_process([*again, "--one=ours"])
-        reading["tf.data by hand"] += in_a_process([*again, "--one=hand"])
+        training["Keras fit, XLA"] += in_a_process(__file__, [*again, "--one=xla"])
+        training["Keras fit, no XLA"] += in_a_process(__file__, [*again, "--one=plain"])
+        reading["attnzoo"] += in_a_process(__file__, [*again, "--one=ours"])
+        reading["tf.data by hand"] += in_a_process(__file__, [*again, "--one=hand"])
         print(f"round {number + 1} of {arguments.rounds} done", file=sys.stderr, flush=True)
     print_speeds(training, "training", "images/s")
     print()

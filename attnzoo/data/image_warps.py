@@ -27,10 +27,14 @@ def project(images: tf.Tensor, transforms: tf.Tensor, fill: tf.Tensor) -> tf.Ten
 
 def rotate(images, draws, options: options_of.Rotate, fill):
     """Turns about the centre by draw 0."""
-    angles = math.radians(options.degrees) * (2.0 * draws[:, 0] - 1.0)
+    return project(images, rotations(images, options.degrees * (2.0 * draws[:, 0] - 1.0)), fill)
+
+
+def rotations(images, degrees) -> tf.Tensor:
+    """Returns transforms <float32>[batch, 8] that turn about the centre, degrees <float32>[batch]."""
     height, width = (float(side) for side in images.shape[1:3])
     to_maps = addons.load("image.transform_ops").angles_to_projective_transforms
-    return project(images, to_maps(angles, height, width), fill)
+    return to_maps(degrees * (math.pi / 180.0), height, width)
 
 
 def shear(images, draws, options: options_of.Shear, fill):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from attnzoo import addons
 from attnzoo.config import augmentation as options_of
 from attnzoo.data import image_warps
 from attnzoo.data.image_changes import blend
@@ -47,9 +45,7 @@ def _one(image: tf.Tensor, which: tf.Tensor, signed: tf.Tensor, fill: tf.Tensor)
         return tf.clip_by_value(blend(flat, image, MOST_BLEND * signed), 0.0, 1.0)
 
     def rotated() -> tf.Tensor:
-        to_maps = addons.load("image.transform_ops").angles_to_projective_transforms
-        angle = math.radians(MOST_DEGREES) * amount
-        return image_warps.project(image, to_maps(angle, float(height), float(width)), fill)
+        return image_warps.project(image, image_warps.rotations(image, MOST_DEGREES * amount), fill)
 
     def sheared(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         slopes = (MOST_SLOPE * rows, MOST_SLOPE * columns)

@@ -19,7 +19,6 @@ from attnzoo.info import IMAGE_CLASSIFICATION
 from attnzoo.run_dir import chosen_split, load_trained
 from attnzoo.tasks import image_attention
 from attnzoo.tasks.attended import choose_layer
-from attnzoo.tasks.image_attention import Attended
 from attnzoo.tensors import disk_errors
 
 DECIMALS = 6
@@ -136,8 +135,7 @@ def draw_image(one: ImageAttention, path: Path) -> None:
     Raises:
         UserError: the file cannot be written (4).
     """
-    values = np.array([one.probabilities[name] for name in one.probabilities], np.float32)
-    picture = image_attention.draw(one.pixels[None], [Attended(values, one.weights)], [one.said])
+    picture = image_attention.draw(one.pixels[None], [one.weights], [one.said])
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(tf.io.encode_png(picture).numpy())

@@ -101,12 +101,12 @@ def over_image(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return ((1.0 - opacity) * grey + opacity * colours).astype(np.float32)
 
 
-def draw(images: np.ndarray, found: Sequence[Attended], titles: Sequence[str]) -> np.ndarray:
+def draw(images: np.ndarray, maps: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
     """Draws each image, and beside it the image with the attention over it, under its title.
 
     Args:
         images: <uint8>[images, height, width, channels].
-        found: what the model made of each.
+        maps: <float32>[rows, columns], the attention of each.
         titles: one an image.
 
     Returns:
@@ -123,10 +123,10 @@ def draw(images: np.ndarray, found: Sequence[Attended], titles: Sequence[str]) -
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes:
             axis.set_axis_off()
-        for axis, image, one, title in zip(axes, images, found, titles, strict=False):
+        for axis, image, weights, title in zip(axes, images, maps, titles, strict=False):
             plain = np.broadcast_to(image / 255.0, (*image.shape[:2], 3))
             gap = np.ones((image.shape[0], max(1, image.shape[1] // 20), 3))
-            both = np.concatenate([plain, gap, over_image(image, one.weights)], axis=1)
+            both = np.concatenate([plain, gap, over_image(image, weights)], axis=1)
             axis.imshow(both, vmin=0, vmax=1, interpolation="nearest")
             axis.set_title(title, fontsize=8)
         canvas = FigureCanvasAgg(figure)
@@ -145,7 +145,7 @@ def picture(
         f" (true: {info.labels[label]})"
         for one, label in zip(found, examples.labels, strict=False)
     ]
-    return draw(images, found, titles)
+    return draw(images, [one.weights for one in found], titles)
 
 
 def first_images(column: Any, info: DataInfo, count: int) -> np.ndarray:
