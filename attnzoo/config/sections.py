@@ -96,7 +96,11 @@ class TrainOptions(Section):
     replicas: PositiveInt = Field(
         1, description="Devices that share each batch (GPUs, or CPUs where there are none)."
     )
-    xla: Literal["auto"] | bool = Field("auto", description="Compile the training step with XLA.")
+    xla: Literal["auto"] | bool = Field(
+        "auto",
+        description="Compile the training step with XLA. auto: yes, but for several replicas, and for images "
+        "on a CPU.",
+    )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Type of the computation; weights are float32 always."
     )

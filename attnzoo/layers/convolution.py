@@ -12,6 +12,7 @@ from attnzoo import attention as attention_layers
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.options import GateOptions, MultiHeadOptions, parse
 from attnzoo.config.sections import Section
+from attnzoo.layers.batch_normalization import MapNormalization
 
 Norm = Literal["batch", "group", "none"]
 MOST_GROUPS = 8
@@ -31,7 +32,7 @@ def normalization(norm: Norm, channels: int, **kwargs: Any) -> keras.layers.Laye
         ValueError: an unknown `norm`.
     """
     if norm == "batch":
-        return keras.layers.BatchNormalization(momentum=0.9, **kwargs)
+        return MapNormalization(momentum=0.9, **kwargs)
     if norm == "group":
         return keras.layers.GroupNormalization(math.gcd(MOST_GROUPS, channels), **kwargs)
     if norm == "none":

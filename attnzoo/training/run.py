@@ -17,7 +17,7 @@ from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.data import examples as data_examples
 from attnzoo.data.examples import Examples
 from attnzoo.errors import EXIT_DAMAGED, Diverged, UserError
-from attnzoo.info import DataInfo
+from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
 from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
 from attnzoo.tasks import confusion
 from attnzoo.tasks.scoring import Evaluator
@@ -183,15 +183,19 @@ def _write_beginning(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> N
 
 
 def use_xla(config: RunConfig) -> bool:
-    """Returns whether the training step is compiled with XLA; "auto" says yes, but for several replicas.
+    """Returns whether the training step is compiled with XLA.
+
+    "auto" says yes, but for several replicas, and for convolutions of images on a CPU, where those of
+    TensorFlow itself (oneDNN) are faster than XLA's.
 
     Raises:
         UserError: `xla: true` for several replicas on one CPU, which XLA sees as one device.
     """
-    replicas = config.train.replicas
+    replicas, on_cpu = config.train.replicas, not tf.config.list_physical_devices("GPU")
     if config.train.xla == "auto":
-        return replicas == 1
-    if config.train.xla and replicas > 1 and not tf.config.list_physical_devices("GPU"):
+        images = catalog.load("models", config.model.name).TASK == IMAGE_CLASSIFICATION
+        return replicas == 1 and not (on_cpu and images)
+    if config.train.xla and replicas > 1 and on_cpu:
         raise UserError("train.xla: true does not go with several train.replicas on a CPU; set it to auto.")
     return bool(config.train.xla)
 

@@ -3,12 +3,15 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
+from attnzoo.config import resolve
 from attnzoo.errors import UserError
 from attnzoo.run_dir import RunDir
-from attnzoo.training.run import train
+from attnzoo.training.run import train, use_xla
 from tests import recipes
 from tests.training.interrupted import crash, without_xla
 
@@ -75,3 +78,33 @@ def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys
     assert "stopped early" in capsys.readouterr().out
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert sum(line["split"] == "validation" for line in lines) < 30
+
+
+@pytest.mark.parametrize(
+    ("recipe", "option", "compiled"),
+    [
+        ("text_languages", "auto", True),
+        ("image_digits", "auto", False),
+        ("image_digits", "true", True),
+        ("text_languages", "false", False),
+    ],
+)
+def test_xla_is_chosen_for_texts_and_not_for_images_on_a_cpu(recipe, option, compiled, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    config = resolve(Path("configs") / f"{recipe}.yaml", [f"train.xla={option}"]).config
+    assert use_xla(config) is compiled
+
+
+def test_several_replicas_are_not_compiled_and_cannot_be_on_one_cpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+
+    def config(option):
+        return resolve(
+            Path("configs/text_languages.yaml"), ["train.replicas=2", f"train.xla={option}"]
+        ).config
+
+    assert use_xla(config("auto")) is False
+    with pytest.raises(
+        UserError, match=r"train\.xla: true does not go with several train\.replicas on a CPU"
+    ):
+        use_xla(config("true"))
