@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -11,6 +13,28 @@ from attnzoo.attention.base import check_positive
 
 _PRIME = 2**31 - 1
 _BASE = 1_000_003
+
+
+def hashes(ids: tf.Tensor, longest: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Yields a hash of the n-gram that begins at each position, and whether it is one, for n from 1.
+
+    Args:
+        ids: <int>[batch, time]; 0 is padding, and an n-gram that runs into it is none.
+        longest: most tokens of an n-gram.
+
+    Yields:
+        <int64>[batch, time], 0 to 2^31 - 2, of a single token its id, and <bool>[batch, time].
+    """
+    ids = tf.cast(ids, tf.int64)
+    time = keras.ops.shape(ids)[1]
+    padded = tf.pad(ids, [[0, 0], [0, longest - 1]])
+    hashed, whole = ids, ids != 0  # each [batch, time]
+    yield hashed, whole
+    for number in range(1, longest):
+        behind = padded[:, number : number + time]
+        hashed = (hashed * _BASE + behind) % _PRIME
+        whole = whole & (behind != 0)
+        yield hashed, whole
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -56,16 +80,9 @@ class NGramEmbedding(keras.layers.Layer):
 
     def call(self, ids):
         """Sums the vectors."""
-        ids = tf.cast(ids, tf.int64)
-        time = keras.ops.shape(ids)[1]
-        padded = tf.pad(ids, [[0, 0], [0, self.longest - 1]])
-        hashes, whole = ids, ids != 0  # each [batch, time]
         total = None
-        for number in range(1, self.longest):
-            behind = padded[:, number : number + time]
-            hashes = (hashes * _BASE + behind) % _PRIME
-            whole = whole & (behind != 0)
-            rows = tf.cast(hashes % self.buckets, tf.int32)
+        for hashed, whole in itertools.islice(hashes(ids, self.longest), 1, None):
+            rows = tf.cast(hashed % self.buckets, tf.int32)
             vectors = tf.cast(tf.gather(self.embeddings, rows), self.compute_dtype)  # [batch, time, units]
             vectors = tf.where(whole[..., None], vectors, tf.zeros([], vectors.dtype))
             total = vectors if total is None else total + vectors

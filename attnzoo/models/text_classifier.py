@@ -26,6 +26,16 @@ class Config(EncoderOptions):
     pooling_hidden_units: int = Field(
         0, ge=0, description="attention: width of the tanh layer that scores a position; 0 = a linear score."
     )
+    naive_bayes: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="Most tokens of the n-grams whose log-count ratios, counted in train, feed a linear "
+        "classifier that is added to the logits (NB-SVM); 0 = none.",
+    )
+    naive_bayes_buckets: int = Field(
+        2**22, ge=2, description="Rows of its table; n-grams with the same hash share one."
+    )
     batch_norm: bool = Field(False, description="Batch normalisation of the pooled vector.")
     dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the classes.")
 
@@ -43,6 +53,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     import keras
 
     from attnzoo.layers.dropout import Dropout
+    from attnzoo.layers.naive_bayes import NaiveBayesNGrams
 
     tokens, padding_mask, hidden = encode(config, info)
     pooled = _pool(hidden, padding_mask, config)  # [batch, units]
@@ -52,6 +63,14 @@ def build(config: Config, info: DataInfo) -> keras.Model:
         pooled = keras.layers.Dense(units, activation="relu", name=f"dense_{number}")(pooled)
     pooled = Dropout(config.dropout, name="dropout")(pooled)
     logits = keras.layers.Dense(info.num_classes, dtype="float32", name="logits")(pooled)
+    if config.naive_bayes:
+        logits += NaiveBayesNGrams(
+            info.num_classes,
+            config.naive_bayes,
+            config.naive_bayes_buckets,
+            config.embedding_dropout,
+            name="naive_bayes",
+        )(tokens)
     return keras.Model({"text": tokens}, logits, name=config.name)
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import resource
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import keras
@@ -15,9 +15,12 @@ import tensorflow as tf
 from attnzoo import catalog, tasks
 from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.data import examples as data_examples
+from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
+from attnzoo.data.pipeline import BatchSizes
 from attnzoo.errors import EXIT_DAMAGED, Diverged, UserError
 from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
+from attnzoo.layers.naive_bayes import NaiveBayesNGrams
 from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
 from attnzoo.tasks import confusion
 from attnzoo.tasks.scoring import Evaluator
@@ -99,17 +102,16 @@ def _train(
     model = build_model(config, info, strategy)
     with strategy.scope():
         optimizer = optimizers.build(config.train)
-    if config.train.init_from and not run.config.is_file():
-        _warm_start(RunDir(Path(config.train.init_from)), model)
     rates = layer_rates.assign(resolved, model)
     stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average, rates=rates)
-    if average is not None:
-        average.set_weights(model.get_weights())
     evaluator = Evaluator(
         average or model, task, info, evaluation_sizes(config), config.eval, strategy, xla=xla
     )
     checkpoint.require_space(run, stepper, weights_kept(config))
-    progress = checkpoint.restore(run, stepper) or checkpoint.Progress()
+    progress = checkpoint.restore(run, stepper)
+    if progress is None:
+        progress = checkpoint.Progress()
+        _give_first_weights(stepper, config, info, examples["train"])
     _write_beginning(run, resolved, info)
     for change in changed:
         warn(f"{run.path}: continues after step {progress.step} with a change of {change}.")
@@ -131,11 +133,27 @@ def _train(
             )
 
 
-def _warm_start(origin: RunDir, model: keras.Model) -> None:
-    taken, fresh = checkpoint.start_from(origin, model)
-    say(f"weights  {taken} tensors from {origin.path}" + (f", {len(fresh)} start anew" if fresh else ""))
-    for name in fresh[:5]:
-        say(f"         anew: {name.removeprefix('model/')}")
+def _give_first_weights(stepper: Stepper, config: RunConfig, info: DataInfo, examples: Examples) -> None:
+    """Gives a run that begins the weights that do not depend on the seed alone."""
+    model = stepper.model
+    for layer in model.layers:
+        if isinstance(layer, NaiveBayesNGrams):
+            layer.adapt(_texts_and_labels(examples, info, evaluation_sizes(config)))
+    if config.train.init_from:
+        origin = RunDir(Path(config.train.init_from))
+        taken, fresh = checkpoint.start_from(origin, model)
+        say(f"weights  {taken} tensors from {origin.path}" + (f", {len(fresh)} start anew" if fresh else ""))
+        for name in fresh[:5]:
+            say(f"         anew: {name.removeprefix('model/')}")
+    if stepper.average is not None:
+        stepper.average.set_weights(model.get_weights())
+
+
+def _texts_and_labels(examples: Examples, info: DataInfo, sizes: BatchSizes) -> Iterator[tuple]:
+    """Yields token ids <int32>[batch, time] and labels of one pass."""
+    for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
+        real = targets["weights"] > 0  # the others fill up a batch
+        yield inputs["text"][real], targets["labels"][real]
 
 
 def _train_and_finish(

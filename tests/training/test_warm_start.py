@@ -12,6 +12,7 @@ from attnzoo.tensors import read_tensors
 from attnzoo.training import checkpoint
 from attnzoo.training.run import train
 from tests import recipes
+from tests.training.interrupted import crash, outcome, without_xla
 
 
 @pytest.fixture
@@ -43,6 +44,30 @@ def test_a_run_starts_with_weights_and_vocabulary_of_another(parent, tmp_path, c
     for one, other in zip(old.model.get_weights(), new.model.get_weights(), strict=True):
         if one.dtype == np.float32:
             np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_run_that_ends_before_its_first_checkpoint_starts_the_same_way_again(parent, tmp_path, monkeypatch):
+    overrides = ("train.xla=false", "train.steps=1", "train.learning_rate=1e-9", f"train.init_from={parent}")
+    resolved = recipes.translation_config(tmp_path, *overrides)
+    crash(resolved, tmp_path / "run", monkeypatch, 0)
+    assert RunDir(tmp_path / "run").config.is_file()
+    train(resolved, tmp_path / "run")
+    old, new = load_trained(parent), load_trained(tmp_path / "run")
+    for one, other in zip(old.model.get_weights(), new.model.get_weights(), strict=True):
+        if one.dtype == np.float32:
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_ratios_of_ngrams_are_counted_once_and_kept(tmp_path, monkeypatch):
+    options = ("model.naive_bayes=2", "model.naive_bayes_buckets=1009", "train.ema=0.9")
+    resolved = without_xla(tmp_path, *options)
+    train(resolved, tmp_path / "whole")
+    crash(resolved, tmp_path / "run", monkeypatch, 0)
+    crash(resolved, tmp_path / "run", monkeypatch, 3)
+    train(resolved, tmp_path / "run")
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+    ratios = load_trained(tmp_path / "run").model.get_layer("naive_bayes").ratios.numpy()
+    assert np.count_nonzero(ratios) > 10
 
 
 def test_what_does_not_fit_starts_anew_and_is_named(parent, tmp_path, capsys):
