@@ -1,4 +1,4 @@
-"""Importing TensorFlow without what its compiled parts write on machines that have no GPU."""
+"""Importing TensorFlow without what its compiled parts write where nothing is wrong."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 _NO_GPU = (b"before absl::InitializeLog", b"Could not find cuda drivers", b"failed call to cuInit")
+_ALWAYS = (b"oneDNN custom operations are on",)
 
 
 def memory_bytes() -> int:
@@ -18,8 +19,8 @@ def memory_bytes() -> int:
 def import_tensorflow() -> None:
     """Imports TensorFlow and finds its devices.
 
-    What is written to the error stream meanwhile is passed on afterwards, but for the lines that say that
-    there is no GPU, where there is none. Environment variables that are set already stay as they are.
+    What is written to the error stream meanwhile is passed on afterwards, but for the lines that say which
+    library computes on the CPU, and that there is no GPU, where there is none. Environment variables that are set already stay as they are.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Memory on the host is kept for the next step. Given back to the system after each, as is TensorFlow's
@@ -41,6 +42,6 @@ def import_tensorflow() -> None:
             os.close(terminal)
             written.seek(0)
             lines = written.readlines()
-            if not Path("/dev/nvidiactl").exists():
-                lines = [line for line in lines if not any(text in line for text in _NO_GPU)]
+            silenced = _ALWAYS if Path("/dev/nvidiactl").exists() else (*_ALWAYS, *_NO_GPU)
+            lines = [line for line in lines if not any(text in line for text in silenced)]
             sys.stderr.write(b"".join(lines).decode("utf-8", "replace"))

@@ -34,6 +34,18 @@ def _faults(**environment: str) -> int:
     return int(done.stdout)
 
 
+def test_nothing_is_written_where_nothing_is_wrong():
+    code = "from attnzoo.startup import import_tensorflow; import_tensorflow()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1"},  # TensorFlow tells of it
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+
+
 def test_memory_of_one_step_serves_the_next():
     pages = STEPS * MEBIBYTES * (1 << 20) // os.sysconf("SC_PAGE_SIZE")
     assert _faults() < pages / 100
