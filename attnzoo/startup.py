@@ -20,7 +20,8 @@ def import_tensorflow() -> None:
     """Imports TensorFlow and finds its devices.
 
     What is written to the error stream meanwhile is passed on afterwards, but for the lines that say which
-    library computes on the CPU, and that there is no GPU, where there is none. Environment variables that are set already stay as they are.
+    library computes on the CPU, and that there is no GPU, where there is none. Environment variables that are
+    set already stay as they are.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Memory on the host is kept for the next step. Given back to the system after each, as is TensorFlow's

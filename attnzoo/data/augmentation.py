@@ -13,7 +13,7 @@ import tensorflow as tf
 from attnzoo.config import augmentation as options_of
 from attnzoo.config.base import Section
 from attnzoo.data import image_changes, image_warps
-from attnzoo.data.image_changes import rectangle
+from attnzoo.data.image_changes import rectangle, to_float
 from attnzoo.data.rand_augment import DRAWS, rand_augment
 
 CHANGES: dict[type[Section], tuple[int, Callable[..., tf.Tensor]]] = {
@@ -33,6 +33,10 @@ CHANGES: dict[type[Section], tuple[int, Callable[..., tf.Tensor]]] = {
 }
 """Options -> draws that the change needs; of `erase` without its noise, of `rand_augment` for one step."""
 
+OF_BYTES = (options_of.Flip, options_of.FlipVertical)
+"""Changes that take <uint8> as well: a quarter of the memory to go through."""
+LARGE = 2**15
+"""Pixel values from which on images are changed one by one."""
 MIXTURES = (options_of.MixUp, options_of.CutMix)
 MIXTURE_DRAWS = 4
 QUANTILES = 1025
@@ -65,31 +69,45 @@ def augment(
     """Changes images at random, each by its own seed: the same seed gives the same change.
 
     Args:
-        images: <float32>[batch, height, width, channels] in 0..1; all but the batch is known.
+        images: <uint8>, or <float32> in 0..1, [batch, height, width, channels]; all but the batch is known.
         changes: options of what is done to them, in this order, as `config.augmentation.parse` gives them;
             mixtures come last. Of several mixtures each image has one, drawn.
         seeds: <int32>[batch, 2].
         fill: <float32>[channels], the colour of what moves in.
 
     Returns:
-        The images, and how their labels are mixed; None without a mixture.
+        The images, <float32> in 0..1, and how their labels are mixed; None without a mixture.
 
     Raises:
         UserError: a change of TensorFlow Addons without it.
     """
     if not changes:
-        return images, None
+        return to_float(images), None
     mixtures = [one for one in changes if isinstance(one, MIXTURES)]
     steps = [one for one in changes if not isinstance(one, MIXTURES)]
     counts = [_draws(one, images) for one in steps] + [MIXTURE_DRAWS] * bool(mixtures)
     draws = tf.map_fn(
         lambda seed: tf.random.stateless_uniform([sum(counts)], seed), seeds, fn_output_signature=tf.float32
     )
-    parts = tf.split(tf.ensure_shape(draws, [None, sum(counts)]), counts, axis=1)
-    for one, part in zip(steps, parts, strict=False):
-        _, change = CHANGES[type(one)]
-        images = change(images, part, one, fill)
-    return mix(images, parts[-1], mixtures) if mixtures else (images, None)
+    draws = tf.ensure_shape(draws, [None, sum(counts)])
+
+    def change(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        for one, part in zip(steps, tf.split(draws, counts, axis=1), strict=False):
+            if not isinstance(one, OF_BYTES):
+                images = to_float(images)
+            _, function = CHANGES[type(one)]
+            images = function(images, part, one, fill)
+        return to_float(images)
+
+    if math.prod(images.shape[1:]) < LARGE:
+        changed = change(images, draws)
+    else:  # one after another, as a batch of them would not stay in the cache of a CPU
+        changed = tf.map_fn(
+            lambda one: change(one[0][None], one[1][None])[0],
+            (images, draws),
+            fn_output_signature=tf.TensorSpec(images.shape[1:], tf.float32),
+        )
+    return mix(changed, draws[:, -MIXTURE_DRAWS:], mixtures) if mixtures else (changed, None)
 
 
 def _draws(options: Section, images: tf.Tensor) -> int:

@@ -8,6 +8,7 @@ SEARCHED_BYTES = 16 << 10
 """Beginning of the file in which the segment is looked for; cameras put it first."""
 
 _SEGMENT = (0xFF, 0xE1, None, None, *b"Exif\x00\x00")
+_KNOWN = [offset for offset, value in enumerate(_SEGMENT) if value is not None]
 _ORIENTATION = 0x0112
 _ENTRY_BYTES = 12
 _MOST_ENTRIES = 256
@@ -27,10 +28,11 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     start = tf.io.decode_raw(tf.strings.substr(encoded, 0, SEARCHED_BYTES), tf.uint8)
     start = tf.pad(start, [[0, len(_SEGMENT)]])
     places = tf.size(start) - len(_SEGMENT) + 1
-    matches = [
-        start[offset : offset + places] == value for offset, value in enumerate(_SEGMENT) if value is not None
-    ]
-    found = tf.where(tf.reduce_all(tf.stack(matches), axis=0))[:, 0]
+    found = tf.where((start[:places] == _SEGMENT[0]) & (start[1 : places + 1] == _SEGMENT[1]))  # [found, 1]
+    is_exif = tf.reduce_all(
+        tf.gather(start, found + _KNOWN) == [_SEGMENT[offset] for offset in _KNOWN], axis=1
+    )
+    found = tf.boolean_mask(found[:, 0], is_exif)
     return tf.cond(tf.size(found) > 0, lambda: _read(start, tf.cast(found[0], tf.int32)), lambda: 1)
 
 

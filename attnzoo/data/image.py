@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from attnzoo.data.bad_records import BadRecord
 from attnzoo.data.exif import orientation, turn_upright
+from attnzoo.data.image_changes import to_float
 from attnzoo.data.image_files import parse_header, read_header
 from attnzoo.info import DataInfo
 
@@ -60,17 +61,23 @@ def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
 def resize(image: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
     """Resizes <uint8>[height, width, channels] to `shape` (bilinear, antialiased), <uint8>."""
     resized = tf.image.resize(image, shape[:2], antialias=True)
-    return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+    return tf.cast(tf.round(resized), tf.uint8)  # a mean of pixels is within their range
 
 
 def normalise(images: tf.Tensor, info: DataInfo) -> tf.Tensor:
     """Brings <uint8>[batch, height, width, channels] to zero mean and unit variance a channel, <float32>."""
-    return standardise(tf.cast(images, tf.float32) / 255.0, info)
+    return standardise(to_float(images), info)
 
 
 def standardise(images: tf.Tensor, info: DataInfo) -> tf.Tensor:
     """Does what `normalise` does, for <float32> in 0..1."""
-    return (images - tf.constant(info.image_mean)) / tf.constant(info.image_std)
+    width, channels = images.shape[2:]
+    # Whole rows at once: TensorFlow is slow to broadcast over an axis of one or three elements.
+    mean, std = (
+        tf.constant(np.tile(np.float32(value), width)) for value in (info.image_mean, info.image_std)
+    )
+    rows = tf.reshape(images, [-1, width * channels])
+    return tf.reshape((rows - mean) / std, tf.shape(images))
 
 
 def read_images(column: np.ndarray, shape: tuple[int, ...]):

@@ -1,7 +1,8 @@
 """Changes of images in plain TensorFlow, each image of a batch by draws of its own.
 
-All take images <float32>[batch, height, width, channels] in 0..1, `draws` <float32>[batch, n] uniform in
-0..1, the options of the change and the mean colour `fill` <float32>[channels], and return images.
+All take images <float32>[batch, height, width, channels] in 0..1, some also <uint8>, `draws`
+<float32>[batch, n] uniform in 0..1, the options of the change and the mean colour `fill` <float32>[channels],
+and return images.
 """
 
 from __future__ import annotations
@@ -19,14 +20,28 @@ SMALLEST_ERASED = 0.02
 LONGEST_ERASED = 3.3
 
 
+def to_float(images: tf.Tensor) -> tf.Tensor:
+    """Returns pixels <uint8> as <float32> in 0..1; floats stay as they are."""
+    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
+
+
 def flip(images, draws, options: options_of.Flip, fill):
     """Mirrors left to right where draw 0 is below one half."""
-    return tf.where(draws[:, 0, None, None, None] < 0.5, tf.reverse(images, [2]), images)
+    # TensorFlow has a quick way to mirror the middle one of three axes.
+    rows = tf.reshape(images, [-1, *images.shape[2:]])  # [batch * height, width, channels]
+    return _where(draws[:, 0] < 0.5, tf.reshape(tf.reverse(rows, [1]), tf.shape(images)), images)
 
 
 def flip_vertical(images, draws, options: options_of.FlipVertical, fill):
     """Mirrors upside down where draw 0 is below one half."""
-    return tf.where(draws[:, 0, None, None, None] < 0.5, tf.reverse(images, [1]), images)
+    return _where(draws[:, 0] < 0.5, tf.reverse(images, [1]), images)
+
+
+def _where(chosen: tf.Tensor, changed: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Returns the changed images where `chosen` <bool>[batch] says so."""
+    # Of two axes, as TensorFlow is slow to broadcast over more.
+    flat = [tf.reshape(tensor, [-1, math.prod(images.shape[1:])]) for tensor in (changed, images)]
+    return tf.reshape(tf.where(chosen[:, None], *flat), tf.shape(images))
 
 
 def shift(images, draws, options: options_of.Shift, fill):

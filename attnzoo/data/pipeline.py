@@ -217,7 +217,7 @@ def _assembler(
         }
         mixture = None
         if read_images is not None:
-            images = tf.cast(read_images(indices), tf.float32) / 255.0
+            images = read_images(indices)
             images, mixture = augmentation.augment(images, augment, seeds, tf.constant(info.image_mean))
             inputs["image"] = image_ops.standardise(images, info)
         if info.task == TRANSLATION:

@@ -68,9 +68,33 @@ def test_draws_of_one_change_leave_those_before_it_as_they_are():
     assert tf.reduce_any(both == flipped)
 
 
+@pytest.mark.parametrize("changes", [[], ["flip"], ["flip_vertical", "shift", "flip"], ["color", "mixup"]])
+def test_bytes_are_changed_as_floats_are(changes):
+    pixels = tf.cast(255.0 * pictures(), tf.uint8)
+    of_bytes, of_floats = (
+        augment(images, changes, seeds_of(), FILL)[0]
+        for images in (pixels, tf.cast(pixels, tf.float32) / 255.0)
+    )
+    assert of_bytes.dtype == tf.float32
+    np.testing.assert_array_equal(of_bytes, of_floats)
+
+
+@pytest.mark.parametrize("changes", [["flip", "crop", "erase"], ["shift", "cutmix"]])
+def test_large_images_are_changed_as_small_ones_are(changes, monkeypatch):
+    images = pictures()
+    expected, shares = augment(images, changes, seeds_of(), FILL)
+    monkeypatch.setattr(augmentation, "LARGE", 1)
+    found, found_shares = augment(images, changes, seeds_of(), FILL)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    if shares is not None:
+        np.testing.assert_array_equal(found_shares.shares, shares.shares)
+
+
 def test_no_change_leaves_the_images():
     images = pictures()
-    assert augment(images, [], seeds_of(), FILL) == (images, None)
+    changed, mixture = augment(images, [], seeds_of(), FILL)
+    np.testing.assert_array_equal(changed, images)
+    assert mixture is None
 
 
 @pytest.mark.parametrize(
