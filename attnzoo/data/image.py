@@ -74,7 +74,8 @@ def standardise(images: tf.Tensor, info: DataInfo) -> tf.Tensor:
     width, channels = images.shape[2:]
     # Whole rows at once: TensorFlow is slow to broadcast over an axis of one or three elements.
     mean, std = (
-        tf.constant(np.tile(np.float32(value), width)) for value in (info.image_mean, info.image_std)
+        tf.constant(np.tile(np.asarray(value, np.float32), width))
+        for value in (info.image_mean, info.image_std)
     )
     rows = tf.reshape(images, [-1, width * channels])
     return tf.reshape((rows - mean) / std, tf.shape(images))
