@@ -102,16 +102,17 @@ def _train(
     model = build_model(config, info, strategy)
     with strategy.scope():
         optimizer = optimizers.build(config.train)
+    if not run.steps():
+        _give_first_weights(model, config, info, examples["train"])
     rates = layer_rates.assign(resolved, model)
     stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average, rates=rates)
+    if average is not None:
+        average.set_weights(model.get_weights())
     evaluator = Evaluator(
         average or model, task, info, evaluation_sizes(config), config.eval, strategy, xla=xla
     )
     checkpoint.require_space(run, stepper, weights_kept(config))
-    progress = checkpoint.restore(run, stepper)
-    if progress is None:
-        progress = checkpoint.Progress()
-        _give_first_weights(stepper, config, info, examples["train"])
+    progress = checkpoint.restore(run, stepper) or checkpoint.Progress()
     _write_beginning(run, resolved, info)
     for change in changed:
         warn(f"{run.path}: continues after step {progress.step} with a change of {change}.")
@@ -133,9 +134,8 @@ def _train(
             )
 
 
-def _give_first_weights(stepper: Stepper, config: RunConfig, info: DataInfo, examples: Examples) -> None:
+def _give_first_weights(model: keras.Model, config: RunConfig, info: DataInfo, examples: Examples) -> None:
     """Gives a run that begins the weights that do not depend on the seed alone."""
-    model = stepper.model
     for layer in model.layers:
         if isinstance(layer, NaiveBayesNGrams):
             layer.adapt(_texts_and_labels(examples, info, evaluation_sizes(config)))
@@ -145,8 +145,6 @@ def _give_first_weights(stepper: Stepper, config: RunConfig, info: DataInfo, exa
         say(f"weights  {taken} tensors from {origin.path}" + (f", {len(fresh)} start anew" if fresh else ""))
         for name in fresh[:5]:
             say(f"         anew: {name.removeprefix('model/')}")
-    if stepper.average is not None:
-        stepper.average.set_weights(model.get_weights())
 
 
 def _texts_and_labels(examples: Examples, info: DataInfo, sizes: BatchSizes) -> Iterator[tuple]:

@@ -62,7 +62,7 @@ def test_every_misspelt_key_of_a_shipped_config_is_an_error_with_a_suggestion(pa
         copy.write_text("\n".join([*lines[:line], changed, *lines[line + 1 :]]), encoding="utf-8")
         with pytest.raises(ConfigErrors) as caught:
             resolve(copy)
-        where = f"{copy}:{line + 1}: {'.'.join([*place[:-1], wrong])}: unknown key, did you mean '"
+        where = f"{copy}:{line + 1}: {'.'.join(map(str, [*place[:-1], wrong]))}: unknown key, did you mean '"
         assert [message for message in caught.value.lines if message.startswith(where)], caught.value.lines
 
 
