@@ -59,8 +59,15 @@ def _read(start: tf.Tensor, segment: tf.Tensor) -> tf.Tensor:
 
 def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Mirrors and turns an image [height, width, channels] stored with an orientation, 1 to 8."""
-    image = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+    image = tf.cond(orientation >= 5, lambda: _swap_sides(image), lambda: image)
     for axis, kinds in ((1, [2, 3, 6, 7]), (0, [3, 4, 7, 8])):
         mirrored = tf.reduce_any(orientation == kinds)
         image = tf.cond(mirrored, lambda a=axis, i=image: tf.reverse(i, [a]), lambda i=image: i)
     return image
+
+
+def _swap_sides(image: tf.Tensor) -> tf.Tensor:
+    """Returns <uint8>[width, height, channels]. `tf.transpose` of bytes prints an error of oneDNN's on stderr."""
+    height, width, channels = tf.unstack(tf.shape(image))
+    places = tf.range(height) * width + tf.range(width)[:, None]  # [width, height]
+    return tf.gather(tf.reshape(image, [height * width, channels]), places)
