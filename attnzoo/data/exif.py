@@ -67,7 +67,8 @@ def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _swap_sides(image: tf.Tensor) -> tf.Tensor:
-    """Returns <uint8>[width, height, channels]. `tf.transpose` of bytes prints an error of oneDNN's on stderr."""
+    """Returns <uint8>[width, height, channels]."""
+    # `tf.transpose` of bytes makes oneDNN print an error of its own on stderr.
     height, width, channels = tf.unstack(tf.shape(image))
     places = tf.range(height) * width + tf.range(width)[:, None]  # [width, height]
     return tf.gather(tf.reshape(image, [height * width, channels]), places)
