@@ -93,10 +93,15 @@ def keep_mask(words: tf.Tensor, rate: float, shape: tf.Tensor) -> tf.Tensor:
     return keep(bits, rate)
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _drop(inputs: tf.Tensor, words: tf.Tensor, rate: float) -> tf.Tensor:
+def drop_by_words(inputs: tf.Tensor, words: tf.Tensor | None, rate: float) -> tf.Tensor:
+    """Does what `drop` does, as a part of a compiled function; without `words` it drops nothing."""
+    if words is None:
+        return inputs
     kept = keep_mask(words, rate, tf.shape(inputs))
     return tf.where(kept, inputs * tf.cast(1 / (1 - rate), inputs.dtype), tf.zeros_like(inputs))
+
+
+_drop = tf.function(drop_by_words, jit_compile=True, autograph=False)
 
 
 def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:

@@ -8,9 +8,20 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention.base import check_positive
+from attnzoo.attention.dropout import drop_by_words
 from attnzoo.layers.dropout import Dropout
+from attnzoo.layers.fusion import fused
+from attnzoo.layers.normalization import LayerNormalization, normalize
 
 Norm = Literal["pre", "post", "none"]
+
+
+@fused
+def _join(outputs, inputs, scale, offset, *, words, rate, epsilon):
+    outputs = drop_by_words(outputs, words, rate)
+    if inputs is not None:
+        outputs += tf.cast(inputs, outputs.dtype)
+    return outputs if scale is None else normalize(outputs, scale, offset, epsilon)
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -88,9 +99,7 @@ class Connection(keras.layers.Layer):
         self.residual = residual
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.normalization = (
-            None
-            if norm == "none"
-            else keras.layers.LayerNormalization(epsilon=1e-6, name="norm", dtype=self.dtype_policy)
+            None if norm == "none" else LayerNormalization(epsilon=1e-6, name="norm", dtype=self.dtype_policy)
         )
 
     def build(self, inputs_shape):
@@ -102,17 +111,16 @@ class Connection(keras.layers.Layer):
 
     def enter(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns what the sublayer sees."""
-        return self._normalize(inputs) if self.norm == "pre" else inputs
+        return inputs if self.normalization is None or self.norm == "post" else self.normalization(inputs)
 
     def leave(self, inputs: tf.Tensor, outputs: tf.Tensor, training: bool | None) -> tf.Tensor:
         """Joins the input of `enter` with the sublayer's output."""
-        outputs = self.dropout(outputs, training=training)
-        if self.residual:
-            outputs += tf.cast(inputs, outputs.dtype)
-        return self._normalize(outputs) if self.norm == "post" else outputs
-
-    def _normalize(self, tensor: tf.Tensor) -> tf.Tensor:
-        return tensor if self.normalization is None else self.normalization(tensor)
+        norm = self.normalization if self.norm == "post" else None
+        scale, offset = (None, None) if norm is None else (norm.gamma, norm.beta)
+        epsilon = None if norm is None else norm.epsilon
+        words = self.dropout.draw(training)
+        inputs = inputs if self.residual else None
+        return _join(outputs, inputs, scale, offset, words=words, rate=self.dropout.rate, epsilon=epsilon)
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -44,9 +44,12 @@ class Dropout(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         """Drops, if training."""
-        if not training or self.rate == 0:
-            return inputs
-        return drop(inputs, self.rate, next_seed(self.seed_generator))
+        words = self.draw(training)
+        return inputs if words is None else drop(inputs, self.rate, words)
+
+    def draw(self, training: bool | None) -> tf.Tensor | None:
+        """Returns the seed of the next choice, <int64>[2], or None if nothing is to be dropped."""
+        return next_seed(self.seed_generator) if training and self.rate else None
 
     def get_config(self):
         """Returns the constructor's arguments."""

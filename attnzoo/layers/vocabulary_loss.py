@@ -85,14 +85,9 @@ def _by_chunks(hidden, table, labels, weights, smoothing):
         place = places[index]  # [chunk]
         block, label, weight = (tf.gather(tensor, place) for tensor in (hidden, labels, weights))
         logits = tf.matmul(table, tf.linalg.matrix_transpose(block))  # [classes, chunk]
-        logits = tf.cast(logits, tf.float32)
-        highest = tf.reduce_max(logits, axis=0)
-        powers = tf.exp(logits - highest)
-        total = tf.reduce_sum(powers, axis=0)
-        of_label = tf.gather_nd(logits, tf.stack([label, tf.range(chunk)], axis=1))
+        powers, total, highest, of_label = _exponentials(logits, label)
         losses = highest + tf.math.log(total) - (1.0 - smoothing) * of_label
         share = weight / total
-        powers = tf.cast(powers, block.dtype)
         to_hidden = share[:, None] * tf.cast(tf.matmul(powers, table, transpose_a=True), tf.float32)
         to_table = tf.matmul(powers, tf.cast(share[:, None] * tf.cast(block, tf.float32), block.dtype))
         return (
@@ -114,3 +109,13 @@ def _by_chunks(hidden, table, labels, weights, smoothing):
     of_hidden = tf.reshape(of_hidden.stack(), [chunks * chunk, units])[:rows]
     inverse = tf.argsort(order, stable=True)
     return loss, right, tf.gather(of_hidden, inverse), of_table
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _exponentials(logits: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns exp(logits - highest), [classes, chunk], its sum, the highest logit and that of the label."""
+    wide = tf.cast(logits, tf.float32)
+    highest = tf.reduce_max(wide, axis=0)
+    powers = tf.exp(wide - highest)
+    of_label = tf.gather_nd(wide, tf.stack([label, tf.range(tf.shape(label)[0])], axis=1))
+    return tf.cast(powers, logits.dtype), tf.reduce_sum(powers, axis=0), highest, of_label

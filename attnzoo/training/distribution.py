@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import tensorflow as tf
 
 from attnzoo.errors import UserError
@@ -38,3 +40,11 @@ def describe_device() -> str:
         return f"CPU, {tf.config.threading.get_intra_op_parallelism_threads() or 'all'} threads"
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     return name if len(gpus) == 1 else f"{len(gpus)} x {name}"
+
+
+def has_bfloat16_matrix_units() -> bool:
+    """Returns whether the processor multiplies matrices of bfloat16 by itself (AMX); known on Linux alone."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return False

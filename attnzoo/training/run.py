@@ -201,8 +201,8 @@ def _write_beginning(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> N
 def use_xla(config: RunConfig) -> bool:
     """Returns whether the training step is compiled with XLA.
 
-    "auto" says yes, but for several replicas, and for convolutions of images on a CPU, where those of
-    TensorFlow itself (oneDNN) are faster than XLA's.
+    "auto" says yes, but for several replicas, and on a CPU where products of TensorFlow itself (oneDNN) are
+    much faster than XLA's: convolutions of images, and bfloat16 on a processor with matrix units for it.
 
     Raises:
         UserError: `xla: true` for several replicas on one CPU, which XLA sees as one device.
@@ -210,7 +210,8 @@ def use_xla(config: RunConfig) -> bool:
     replicas, on_cpu = config.train.replicas, not tf.config.list_physical_devices("GPU")
     if config.train.xla == "auto":
         images = catalog.load("models", config.model.name).TASK == IMAGE_CLASSIFICATION
-        return replicas == 1 and not (on_cpu and images)
+        half = config.train.precision == "mixed_bfloat16" and distribution.has_bfloat16_matrix_units()
+        return replicas == 1 and not (on_cpu and (images or half))
     if config.train.xla and replicas > 1 and on_cpu:
         raise UserError("train.xla: true does not go with several train.replicas on a CPU; set it to auto.")
     return bool(config.train.xla)

@@ -68,7 +68,7 @@ class Stepper:
         self._compiled_gradients = tf.function(self._replica_gradients, jit_compile=xla, autograph=False)
         one_device = strategy.num_replicas_in_sync == 1
         self._compiled_update = (
-            tf.function(self._update, jit_compile=xla, autograph=False) if one_device else self._update
+            tf.function(self._update, jit_compile=True, autograph=False) if one_device else self._update
         )
         self._compiled_step = tf.function(self._step, autograph=False)
 

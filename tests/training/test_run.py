@@ -11,6 +11,7 @@ import tensorflow as tf
 from attnzoo.config import resolve
 from attnzoo.errors import UserError
 from attnzoo.run_dir import RunDir
+from attnzoo.training import distribution
 from attnzoo.training.run import train, use_xla
 from tests import recipes
 from tests.training.interrupted import crash, without_xla
@@ -92,6 +93,21 @@ def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys
 def test_xla_is_chosen_for_texts_and_not_for_images_on_a_cpu(recipe, option, compiled, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     config = resolve(Path("configs") / f"{recipe}.yaml", [f"train.xla={option}"]).config
+    assert use_xla(config) is compiled
+
+
+@pytest.mark.parametrize(
+    ("precision", "units", "compiled"),
+    [
+        ("mixed_bfloat16", True, False),
+        ("mixed_bfloat16", False, True),
+        ("float32", True, True),
+    ],
+)
+def test_xla_is_not_chosen_for_bfloat16_where_a_cpu_has_matrix_units(precision, units, compiled, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(distribution, "has_bfloat16_matrix_units", lambda: units)
+    config = resolve(Path("configs/text_languages.yaml"), [f"train.precision={precision}"]).config
     assert use_xla(config) is compiled
 
 
