@@ -16,12 +16,14 @@ from attnzoo.layers.normalization import LayerNormalization, normalize
 Norm = Literal["pre", "post", "none"]
 
 
-@fused
 def _join(outputs, inputs, scale, offset, *, words, rate, epsilon):
     outputs = drop_by_words(outputs, words, rate)
     if inputs is not None:
         outputs += tf.cast(inputs, outputs.dtype)
-    return outputs if scale is None else normalize(outputs, scale, offset, epsilon)
+    return outputs if scale is None else normalize(outputs, scale, offset, epsilon=epsilon)
+
+
+_fused_join = fused(_join)
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -120,7 +122,8 @@ class Connection(keras.layers.Layer):
         epsilon = None if norm is None else norm.epsilon
         words = self.dropout.draw(training)
         inputs = inputs if self.residual else None
-        return _join(outputs, inputs, scale, offset, words=words, rate=self.dropout.rate, epsilon=epsilon)
+        join = _fused_join if training else _join
+        return join(outputs, inputs, scale, offset, words=words, rate=self.dropout.rate, epsilon=epsilon)
 
     def get_config(self):
         """Returns the constructor's arguments."""

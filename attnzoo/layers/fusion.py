@@ -14,6 +14,7 @@ def fused(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Without that each operation would take its own way through memory. Nothing but the arguments is kept for
     the gradient: it computes the function again. Inside a compiled program the function is a part of it.
+    It is for training, which knows few shapes: a program is compiled for each.
 
     Args:
         function: returns one tensor or several. Its positional arguments are <float> tensors, or None; its

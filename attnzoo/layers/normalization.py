@@ -10,7 +10,7 @@ import tensorflow as tf
 from attnzoo.layers.fusion import fused
 
 
-def normalize(inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor:
+def normalize(inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, *, epsilon: float) -> tf.Tensor:
     """Returns (x - mean) / sqrt(variance + epsilon) * scale + offset over the last axis, in the type of x.
 
     Args:
@@ -26,16 +26,14 @@ def normalize(inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: f
     return tf.cast(outputs * tf.cast(scale, wide.dtype) + tf.cast(offset, wide.dtype), inputs.dtype)
 
 
-@fused
-def _normalize(inputs, scale, offset, *, epsilon):
-    return normalize(inputs, scale, offset, epsilon)
+_fused_normalize = fused(normalize)
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class LayerNormalization(keras.layers.Layer):
     """Gives each position mean 0 and variance 1 over its units, then a trained scale and offset.
 
-    Equal to `keras.layers.LayerNormalization` over the last axis, in one pass, see `fused`.
+    Equal to `keras.layers.LayerNormalization` over the last axis; in training in one pass, see `fused`.
 
     Args:
         epsilon: added to the variance, above 0.
@@ -43,6 +41,7 @@ class LayerNormalization(keras.layers.Layer):
 
     Call arguments:
         inputs: <float>[..., units].
+        training: whether it is compiled on its own.
 
     Returns:
         <float> of the same shape.
@@ -62,9 +61,10 @@ class LayerNormalization(keras.layers.Layer):
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta", autocast=False)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Normalises."""
-        return _normalize(inputs, self.gamma, self.beta, epsilon=self.epsilon)
+        function = _fused_normalize if training else normalize
+        return function(inputs, self.gamma, self.beta, epsilon=self.epsilon)
 
     def get_config(self):
         """Returns the constructor's arguments."""

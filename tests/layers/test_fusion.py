@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.layers.fusion import fused
+from attnzoo.layers.transformer import EncoderBlock
 
 
 def plain(first, second, third, *, mask, power):
@@ -49,3 +50,17 @@ def test_keyword_tensors_have_no_gradient():
         tape.watch(scale)
         outputs = fused(lambda first, *, scale: first * scale)(tf.constant([1.0, 2.0]), scale=scale)
     assert tape.gradient(outputs, scale) is None
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_blocks_are_compiled_in_training_and_plain_in_what_is_exported(norm):
+    block = EncoderBlock(units=8, feed_forward_units=8, dropout=0.1, norm=norm)
+    block.build((None, None, 8))
+
+    def compiled_functions(training):
+        run = tf.function(lambda inputs: block(inputs, training=training), autograph=False)
+        graph = run.get_concrete_function(tf.TensorSpec([None, 16, 8])).graph.as_graph_def()
+        return [one for one in graph.library.function if one.attr["_XlaMustCompile"].b]
+
+    assert compiled_functions(True)
+    assert not compiled_functions(False)

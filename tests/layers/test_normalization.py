@@ -14,7 +14,7 @@ def values(seed, policy, shape=SHAPE):
     return tf.constant(np.random.default_rng(seed).normal(2.0, 3.0, shape), dtype)
 
 
-def outcome(kind, policy, xla):
+def outcome(kind, policy, xla, training):
     layer = kind(epsilon=1e-3, dtype=policy)
     layer.build(SHAPE)
     for number, weight in enumerate(layer.weights):
@@ -25,7 +25,7 @@ def outcome(kind, policy, xla):
         variables = [variable.value for variable in layer.trainable_variables]
         with tf.GradientTape() as tape:
             tape.watch([inputs, *variables])
-            outputs = layer(inputs)
+            outputs = layer(inputs, training=training) if kind is LayerNormalization else layer(inputs)
             loss = tf.reduce_sum(tf.cast(outputs, upstream.dtype) * upstream)
         return outputs, tape.gradient(loss, [inputs, *variables])
 
@@ -34,10 +34,11 @@ def outcome(kind, policy, xla):
 
 
 @pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("policy", list(TOLERANCE))
-def test_weights_outputs_and_gradients_are_those_of_keras(policy, xla):
+def test_weights_outputs_and_gradients_are_those_of_keras(policy, training, xla):
     (our_names, ours), (keras_names, kerass) = (
-        outcome(kind, policy, xla) for kind in (LayerNormalization, keras.layers.LayerNormalization)
+        outcome(kind, policy, xla, training) for kind in (LayerNormalization, keras.layers.LayerNormalization)
     )
     assert our_names == keras_names
     assert ours[0].dtype == kerass[0].dtype
