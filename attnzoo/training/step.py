@@ -30,7 +30,7 @@ class Stepper:
         task: a task module.
         options: the train section.
         strategy: where the model's variables live.
-        xla: whether both programs are compiled with XLA.
+        xla: whether XLA compiles the gradients as one program; on one device it compiles the update always.
         average: a model of the same variables that holds their moving average; None without.
         rates: path of a variable -> factor of its learning rate; 1 for others.
 
