@@ -53,6 +53,12 @@ class TextOptions(DataOptions):
     vocabulary_size: Annotated[int, Field(ge=8, le=MAX_VOCABULARY)] = Field(
         10_000, description="Most token ids of a vocabulary, the 4 special ones included."
     )
+    subword_sampling: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0,
+        description="Above 0 the words of training texts are split into other pieces in every epoch (subword "
+        "regularisation). bpe: how likely a merge is left out, 0.05 to 0.1 are common; subwords: exponent of "
+        "the pieces' probabilities, 0.1 to 0.5.",
+    )
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
         256, description="Longest text, in tokens; the rest of a longer one is cut and its share reported."
     )

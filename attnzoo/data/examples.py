@@ -14,7 +14,9 @@ import numpy as np
 
 from attnzoo.config.sections import DataOptions, FileOptions, ImageOptions, TextOptions
 from attnzoo.data import image as image_ops
-from attnzoo.data import overlap, tokenizers
+from attnzoo.data import overlap, subword_sampling, tokenizers
+from attnzoo.data.ragged import Ragged
+from attnzoo.data.subword_sampling import SubwordSampling
 from attnzoo.errors import UserError
 from attnzoo.info import (
     END,
@@ -32,19 +34,6 @@ MOST_LENGTHS = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Ragged:
-    """Token ids of all texts: `values` <int32>[tokens] and `offsets` <int64>[examples + 1]."""
-
-    values: np.ndarray
-    offsets: np.ndarray
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """<int64>[examples], tokens a text."""
-        return np.diff(self.offsets)
-
-
-@dataclasses.dataclass(frozen=True)
 class Examples:
     """One split ready for batches.
 
@@ -54,6 +43,7 @@ class Examples:
         labels: as in `Split`; all 0 for translation.
         buckets: <int32>[examples], index into `DataInfo.buckets`.
         raw: the split these came from.
+        sampling: text feature -> how its texts are split anew in every epoch; empty if they are not.
     """
 
     texts: Mapping[str, Ragged]
@@ -61,6 +51,7 @@ class Examples:
     labels: np.ndarray
     buckets: np.ndarray
     raw: Split
+    sampling: Mapping[str, SubwordSampling] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -69,6 +60,18 @@ class Examples:
     def text_features(self) -> tuple[str, ...]:
         """Names of the text features, in the order of the batches' lengths."""
         return tuple(self.texts)
+
+    def of_epoch(self, info: DataInfo, seed: int, epoch: int) -> Examples:
+        """Returns the examples with their texts as they are split in this epoch of training."""
+        if not self.sampling:
+            return self
+        texts = {}
+        for number, (name, sampling) in enumerate(self.sampling.items()):
+            generator = np.random.default_rng(np.random.SeedSequence((seed, epoch, number)))
+            end = int(info.task == TRANSLATION)
+            drawn = sampling.draw(generator, info.buckets[-1][name] - end)
+            texts[name] = _with_end(drawn) if end else drawn
+        return dataclasses.replace(self, texts=texts, buckets=assign_buckets(texts, info.buckets))
 
 
 def carve_validation(splits: DataSplits, fraction: float, seed: int) -> DataSplits:
@@ -124,7 +127,11 @@ def learn(
         buckets = make_buckets(texts["train"], options.num_buckets, options.max_length)
         cut = {name: cut_share(ids, buckets[-1]) for name, ids in texts.items()}
         info = dataclasses.replace(info, buckets=buckets, cut_share=cut)
-    return info, {name: _examples(split, texts[name], info) for name, split in named.items()}
+    examples = {name: _examples(split, texts[name], info) for name, split in named.items()}
+    if isinstance(options, TextOptions) and options.subword_sampling:
+        sampling = _learn_sampling(info, splits.train, options.subword_sampling)
+        examples["train"] = dataclasses.replace(examples["train"], sampling=sampling)
+    return info, examples
 
 
 def encode_split(split: Split, info: DataInfo) -> Examples:
@@ -189,17 +196,31 @@ def _learn_vocabularies(
     return dataclasses.replace(info, tokenizers=states, vocabulary_sizes=sizes)
 
 
+def _learn_sampling(info: DataInfo, train: Split, alpha: float) -> dict[str, SubwordSampling]:
+    if any(state["kind"] != "subwords" for state in info.tokenizers.values()):
+        raise UserError(
+            "data.subword_sampling: the run of train.init_from has other tokens than pieces of words; leave "
+            "it out."
+        )
+    return {
+        name: subword_sampling.learn(state, list(train.columns[name]), alpha)
+        for name, state in info.tokenizers.items()
+    }
+
+
 def encode_texts(split: Split, info: DataInfo) -> dict[str, Ragged]:
     """Returns the token ids of every text feature; in translation each text ends with END."""
     encoded = {}
     for name, state in info.tokenizers.items():
         values, lengths = tokenizers.encode_all(tokenizers.from_state(state), list(split.columns[name]))
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        if info.task == TRANSLATION:
-            values = np.insert(values, offsets[1:], END)
-            offsets += np.arange(len(offsets))
-        encoded[name] = Ragged(values if values.size else np.zeros(1, np.int32), offsets)
+        ids = Ragged.of(values, lengths)
+        encoded[name] = _with_end(ids) if info.task == TRANSLATION else ids
     return encoded
+
+
+def _with_end(ids: Ragged) -> Ragged:
+    values = ids.values[: ids.offsets[-1]]  # [tokens]
+    return Ragged.of(np.insert(values, ids.offsets[1:], END), ids.lengths + 1)
 
 
 def make_buckets(texts: Mapping[str, Ragged], num_buckets: int, max_length: int) -> tuple[Lengths, ...]:

@@ -17,6 +17,7 @@ from attnzoo.config.base import Section
 from attnzoo.data import augmentation, masking, token_links
 from attnzoo.data import image as image_ops
 from attnzoo.data.examples import Examples
+from attnzoo.data.ragged import Ragged
 from attnzoo.info import END, MASKED_TEXT, PADDING, START, TRANSLATION, DataInfo
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
@@ -33,11 +34,18 @@ MOST_SHAPES = 4
 
 @dataclasses.dataclass(frozen=True)
 class PlannedBatch:
-    """One batch: `indices` <int32>[batch] of which the first `count` are real, and its bucket."""
+    """One batch.
+
+    Attributes:
+        indices: <int32>[batch], of examples; the first `count` are real.
+        bucket: index into `DataInfo.buckets`.
+        texts: text feature -> token ids of all examples.
+    """
 
     indices: np.ndarray
     count: int
     bucket: int
+    texts: Mapping[str, Ragged] = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +99,16 @@ def plan_epoch(
         full = len(members) if bucket == used[-1] else len(members) // size * size
         for start in range(0, full, size):
             chosen = members[start : min(start + size, full)]
-            batches.append(PlannedBatch(np.resize(chosen, size), len(chosen), bucket))
+            batches.append(PlannedBatch(np.resize(chosen, size), len(chosen), bucket, examples.texts))
         left = members[full:]
     if generator is not None:
         batches = [batches[position] for position in generator.permutation(len(batches))]
     return batches
+
+
+def batches_of_epoch(examples: Examples, info: DataInfo, sizes: BatchSizes, seed: int, epoch: int) -> int:
+    """Returns the number of batches of an epoch of training; all are alike unless texts are split anew."""
+    return len(plan_epoch(examples.of_epoch(info, seed, epoch), info, sizes, (seed, epoch)))
 
 
 def few_of(count: int) -> range:
@@ -110,7 +123,8 @@ def training_plans(
 ) -> Iterator[tuple[int, PlannedBatch]]:
     """Yields (epoch, batch) without end, from the given position on."""
     while True:
-        for planned in plan_epoch(examples, info, sizes, (seed, epoch))[batch:]:
+        plan = plan_epoch(examples.of_epoch(info, seed, epoch), info, sizes, (seed, epoch))
+        for planned in plan[batch:]:
             yield epoch, planned
         epoch, batch = epoch + 1, 0
 
@@ -150,22 +164,24 @@ def batches(
         UserError: an image file has been damaged or removed since the run started; while iterating.
     """
     features = examples.text_features
-    buckets = [[bucket[name] for name in features] for bucket in info.buckets] or [[]]
 
     def rows() -> Iterator[dict[str, Any]]:
         for epoch, planned in plans:
             yield {
                 "indices": planned.indices,
                 "count": planned.count,
-                "lengths": np.asarray(buckets[planned.bucket], np.int32),
                 "epoch": epoch,
+                **{
+                    name: planned.texts[name].padded(planned.indices, info.buckets[planned.bucket][name])
+                    for name in features
+                },
             }
 
     signature = {
         "indices": tf.TensorSpec([None], tf.int32),
         "count": tf.TensorSpec([], tf.int32),
-        "lengths": tf.TensorSpec([len(features)], tf.int32),
         "epoch": tf.TensorSpec([], tf.int32),
+        **{name: tf.TensorSpec([None, None], tf.int32) for name in features},
     }
     with tf.device("/CPU:0"):
         assemble = _assembler(examples, info, augment, seed, class_weights, guided_alignment)
@@ -195,9 +211,6 @@ def _assembler(
     guided_alignment: float,
 ):
     """Returns the graph function from one planned row to a `Batch`."""
-    texts = {
-        name: (tf.constant(ids.values), tf.constant(ids.offsets)) for name, ids in examples.texts.items()
-    }
     labels = tf.constant(examples.labels)
     read_images = (
         None if examples.images is None else image_ops.read_images(examples.images, info.image_shape)
@@ -211,10 +224,7 @@ def _assembler(
             "weights": tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32),
             "indices": indices,
         }
-        inputs = {
-            name: gather_padded(values, offsets, indices, row["lengths"][position])
-            for position, (name, (values, offsets)) in enumerate(texts.items())
-        }
+        inputs = {name: row[name] for name in examples.text_features}
         mixture = None
         if read_images is not None:
             images = read_images(indices)
@@ -231,7 +241,7 @@ def _assembler(
             targets["labels"] = tf.gather(labels, indices)
         if links is not None:
             targets["alignment"] = guided_alignment * token_links.attention_targets(
-                links, indices, row["lengths"][0], row["lengths"][1]
+                links, indices, tf.shape(row["source"])[1], tf.shape(row["target"])[1]
             )
         if mixture is not None:
             targets["label_shares"] = mixture.shares
@@ -245,25 +255,6 @@ def _assembler(
         return inputs, targets
 
     return assemble
-
-
-def gather_padded(values: tf.Tensor, offsets: tf.Tensor, indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Reads rows of a ragged array, cut or padded with 0 to one length.
-
-    Args:
-        values: <int32>[tokens], all rows one after another.
-        offsets: <int64>[examples + 1], where each row starts and the last one ends.
-        indices: <int32>[batch].
-        length: <int32>[].
-
-    Returns:
-        <int32>[batch, length].
-    """
-    starts = tf.gather(offsets, indices)[:, None]  # [batch, 1]
-    ends = tf.gather(offsets, indices + 1)[:, None]  # [batch, 1]
-    positions = starts + tf.range(length, dtype=tf.int64)[None, :]  # [batch, length]
-    last = tf.maximum(tf.size(values, out_type=tf.int64) - 1, 0)
-    return tf.where(positions < ends, tf.gather(values, tf.minimum(positions, last)), 0)
 
 
 def end_of_cut(tokens: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.data import alignments, tokenizers
-from attnzoo.data.examples import Examples, Ragged
+from attnzoo.data.examples import Examples
+from attnzoo.data.ragged import Ragged
 from attnzoo.data.text_files import shown
 from attnzoo.errors import UserError
 from attnzoo.info import DataInfo
@@ -38,8 +39,8 @@ def token_links(examples: Examples, info: DataInfo) -> Ragged:
         sorted(set(_links(line, of_source, of_target)))
         for line, of_source, of_target in zip(columns["alignment"], source, target, strict=True)
     ]
-    values = np.array([link for of_pair in links for link in of_pair] or [(0, 0)], np.int32)
-    return Ragged(values, np.cumsum([0, *map(len, links)]).astype(np.int64))
+    values = np.array([link for of_pair in links for link in of_pair], np.int32).reshape(-1, 2)
+    return Ragged.of(values, np.array([len(of_pair) for of_pair in links]))
 
 
 def _links(line: str, source: Sequence[int], target: Sequence[int]) -> Iterator[tuple[int, int]]:

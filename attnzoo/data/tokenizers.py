@@ -194,9 +194,11 @@ class SubwordTokenizer(Tokenizer):
 
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of the pieces <int32>[batch, (time)]."""
-        return self.model.tokenize(
-            _single_spaces(_prepared(strings, self.lowercase, self.clean))
-        )  # [batch, (time)]
+        return self.model.tokenize(self.spaced(strings))  # [batch, (time)]
+
+    def spaced(self, strings: tf.Tensor) -> tf.Tensor:
+        """Returns strings <string>[batch] as they are split into pieces: words with single spaces between."""
+        return _single_spaces(_prepared(strings, self.lowercase, self.clean))  # [batch]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the pieces joined to texts <string>[batch]."""
@@ -305,6 +307,13 @@ def encode_all(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, 
         return np.zeros([0], np.int32), np.zeros([0], np.int64)
     ids = np.concatenate([chunk.flat_values.numpy() for chunk in encoded])  # [all tokens]
     return ids, np.concatenate([chunk.row_lengths().numpy() for chunk in encoded])
+
+
+def words_of_all(tokenizer: SubwordTokenizer, texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yields the words of each text, which are split into pieces one by one."""
+    for chunk in _chunks(texts):
+        for text in tokenizer.spaced(chunk).numpy():
+            yield [word for word in text.decode("utf-8").split(" ") if word]
 
 
 _TABLE_TOKENIZERS: dict[str, type[_TableTokenizer]] = {

@@ -76,16 +76,13 @@ class Trainer:
         self.progress, self.records = progress, records
         train = config.train
         self.sizes = pipeline.BatchSizes(train.batch_size, train.batch_tokens, train.replicas)
-        self.batches_an_epoch = len(
-            pipeline.plan_epoch(examples["train"], info, self.sizes, (config.seed, 0))
-        )
-        self.steps_an_epoch = math.ceil(self.batches_an_epoch / train.accumulate)
-        self.total_steps = train.steps or train.epochs * self.steps_an_epoch
+        self.total_steps = train.steps or self._steps_of_all_epochs()
         self.meter = Meter()
         self.stop_requested = False
-        if progress.batches not in (0, self.batches_an_epoch):
+        batches = self._batches_of(progress.epoch)
+        if progress.batches not in (0, batches):
             progress.batch = 0  # Other data or batches than before: the epoch begins again.
-        progress.batches = self.batches_an_epoch
+        progress.batches = batches
 
     def train(self, display: Display, profile: tuple[int, int] | None = None) -> None:
         """Trains to the end.
@@ -140,6 +137,18 @@ class Trainer:
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True
 
+    def _batches_of(self, epoch: int) -> int:
+        """Returns the number of batches of an epoch."""
+        return pipeline.batches_of_epoch(
+            self.examples["train"], self.info, self.sizes, self.config.seed, epoch
+        )
+
+    def _steps_of_all_epochs(self) -> int:
+        epochs, accumulate = self.config.train.epochs, self.config.train.accumulate
+        if not self.examples["train"].sampling:  # all epochs are as long as the first
+            return epochs * math.ceil(self._batches_of(0) / accumulate)
+        return sum(math.ceil(self._batches_of(epoch) / accumulate) for epoch in range(epochs))
+
     def _batches(self) -> Iterator[pipeline.Batch]:
         plans = pipeline.training_plans(
             self.examples["train"],
@@ -166,7 +175,7 @@ class Trainer:
     def _one_step(self, batches: Iterator[pipeline.Batch]) -> None:
         progress = self.progress
         begin = time.monotonic()
-        left = self.batches_an_epoch - progress.batch
+        left = progress.batches - progress.batch
         group = [next(batches) for _ in range(min(self.config.train.accumulate, left))]
         loaded = time.monotonic()
         rate = learning_rate(self.config.train, progress.step + 1, self.total_steps, progress.plateau_factor)
@@ -174,8 +183,9 @@ class Trainer:
         sums = self.stepper.step(group, rate)
         progress.step += 1
         progress.batch += len(group)
-        if progress.batch == self.batches_an_epoch:
+        if progress.batch == progress.batches:
             progress.epoch, progress.batch = progress.epoch + 1, 0
+            progress.batches = self._batches_of(progress.epoch)
         self.meter.add(
             progress.step, group, sums, rate, seconds=time.monotonic() - begin, waited=loaded - begin
         )

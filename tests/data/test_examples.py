@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from attnzoo.config.sections import TextOptions, TranslationOptions
 from attnzoo.data import examples as data_examples
-from attnzoo.data.examples import Ragged
+from attnzoo.data.ragged import Ragged
 from attnzoo.errors import UserError
 from attnzoo.info import DataInfo, DataSplits, Split
 

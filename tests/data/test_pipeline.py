@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from attnzoo.config.augmentation import parse
 from attnzoo.data import examples as data_examples
 from attnzoo.data import pipeline
-from attnzoo.data.examples import Examples, Ragged
+from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
+from attnzoo.data.ragged import Ragged
 from attnzoo.info import DataInfo, Split
 
 

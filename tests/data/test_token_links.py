@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.data import alignments, examples, token_links, tokenizers
-from attnzoo.data.examples import Ragged
+from attnzoo.data.ragged import Ragged
 from attnzoo.errors import UserError
 from attnzoo.info import TRANSLATION, DataInfo, Split
 

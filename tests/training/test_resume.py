@@ -83,7 +83,7 @@ def test_a7_best_early_stopping_and_plateau_survive_crashes(tmp_path, monkeypatc
     note = Trainer._note_result
 
     def scripted(self, value):
-        return note(self, SCRIPT[self.progress.step // self.steps_an_epoch - 1])
+        return note(self, SCRIPT[self.progress.epoch - 1])
 
     monkeypatch.setattr(Trainer, "_note_result", scripted)
     train(resolved, tmp_path / "whole")
