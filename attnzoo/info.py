@@ -37,6 +37,8 @@ PADDING, UNKNOWN, START, END = range(4)
 NUM_SPECIAL = 4
 
 Tokenization = Literal["words", "characters", "bytes", "subwords", "bpe"]
+SUBWORD_MODELS = {"subwords": "unigram", "bpe": "bpe"}
+"""Tokenizers into pieces of words -> what SentencePiece learns; the model itself says what it is."""
 """What a token can be."""
 
 LEARNED = {"words": "tokens", "characters": "tokens", "bytes": None, "subwords": "model"}

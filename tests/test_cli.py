@@ -187,6 +187,24 @@ def test_guided_attention_and_alignments_go_together(call, tmp_path, one, other)
     assert call("config", "check", tmp_path / "pairs.yaml", "--set", one, "--set", f"{other}=1")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ([], "goes with data.tokenizer subwords or bpe, not words; leave it out"),
+        (
+            ["data.tokenizer=bpe", "train.guided_alignment=1", "data.train_alignments=x"],
+            "does not go with train.guided_alignment; leave one of them out",
+        ),
+    ],
+)
+def test_what_subword_sampling_does_not_go_with_is_refused(call, tmp_path, overrides, reason):
+    (tmp_path / "pairs.yaml").write_text("data: {name: parallel_text, train: [a, b]}\nmodel: translation\n")
+    one = "data.subword_sampling=0.1"
+    options = [part for override in (one, *overrides) for part in ("--set", override)]
+    code, _, err = call("config", "check", tmp_path / "pairs.yaml", *options)
+    assert (code, err) == (2, f"attnzoo: error: --set {one}: data.subword_sampling: {reason}\n")
+
+
 def test_a_correct_config_is_said_to_be_correct(call, dates):
     assert call("config", "check", dates) == (0, "dates.yaml: correct\n", "")
 

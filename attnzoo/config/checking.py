@@ -22,7 +22,7 @@ from attnzoo.config.problems import (
 )
 from attnzoo.config.sections import EvalOptions, Section, TrainOptions
 from attnzoo.config.source import Document, KeyPath
-from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION
+from attnzoo.info import IMAGE_CLASSIFICATION, SUBWORD_MODELS, TEXT_CLASSIFICATION
 
 NAMED_SECTIONS = {"data": "datasets", "model": "models"}
 """Section whose options depend on its `name` -> kind of that name in the catalog."""
@@ -66,6 +66,7 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
     _check_task(modules["data"], modules["model"], document, problems)
     _check_classifier_options(modules["model"], options, document, problems)
     _check_guide(options, document, problems)
+    _check_subword_sampling(options, document, problems)
     problems.raise_if_any()
     return options
 
@@ -247,4 +248,18 @@ def _check_guide(options: Any, document: Document, problems: Problems) -> None:
     if given[0] != given[1]:
         path, other = paths if given[0] else reversed(paths)
         what = f"goes together with {dotted(other)}: give both, or leave both out"
+        problems.add(document.origin_near(path), path, what)
+
+
+def _check_subword_sampling(options: Any, document: Document, problems: Problems) -> None:
+    """Only pieces of words can be drawn anew, and links of words are to pieces that stay."""
+    if options is None or not getattr(options.data, "subword_sampling", 0.0):
+        return
+    path: KeyPath = ("data", "subword_sampling")
+    if options.data.tokenizer not in SUBWORD_MODELS:
+        kinds = " or ".join(SUBWORD_MODELS)
+        what = f"goes with data.tokenizer {kinds}, not {options.data.tokenizer}; leave it out"
+        problems.add(document.origin_near(path), path, what)
+    if options.train.guided_alignment:
+        what = "does not go with train.guided_alignment; leave one of them out"
         problems.add(document.origin_near(path), path, what)

@@ -219,8 +219,7 @@ def encode_texts(split: Split, info: DataInfo) -> dict[str, Ragged]:
 
 
 def _with_end(ids: Ragged) -> Ragged:
-    values = ids.values[: ids.offsets[-1]]  # [tokens]
-    return Ragged.of(np.insert(values, ids.offsets[1:], END), ids.lengths + 1)
+    return Ragged.of(np.insert(ids.values, ids.offsets[1:], END), ids.lengths + 1)
 
 
 def make_buckets(texts: Mapping[str, Ragged], num_buckets: int, max_length: int) -> tuple[Lengths, ...]:

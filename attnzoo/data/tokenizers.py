@@ -16,10 +16,8 @@ import tensorflow as tf
 
 from attnzoo.data import cleaning, sentencepiece_models
 from attnzoo.errors import UserError
-from attnzoo.info import END, LEARNED, NUM_SPECIAL, PADDING, START, UNKNOWN, Tokenization
+from attnzoo.info import END, LEARNED, NUM_SPECIAL, PADDING, START, SUBWORD_MODELS, UNKNOWN, Tokenization
 
-MODEL_TYPES = {"subwords": "unigram", "bpe": "bpe"}
-"""Names of what SentencePiece learns; the model itself says what it is."""
 TEXTS_PER_CHUNK = 1024
 
 _SPACES = r"[\p{Z}\p{C}]+"
@@ -241,8 +239,10 @@ def build(
         )
     prepared = (_prepared(chunk, lowercase, clean) for chunk in _chunks(texts))  # <string>[chunk] each
     common: dict[str, Any] = {"lowercase": lowercase, **({"clean": list(clean)} if clean else {})}
-    if kind in MODEL_TYPES:
-        model = sentencepiece_models.train(map(_single_spaces, prepared), MODEL_TYPES[kind], vocabulary_size)
+    if kind in SUBWORD_MODELS:
+        model = sentencepiece_models.train(
+            map(_single_spaces, prepared), SUBWORD_MODELS[kind], vocabulary_size
+        )
         if model is None:
             raise _nothing_to_learn(len(texts), kind)
         return {"kind": "subwords", **common, "model": base64.b64encode(model).decode("ascii")}
@@ -310,10 +310,11 @@ def encode_all(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, 
 
 
 def words_of_all(tokenizer: SubwordTokenizer, texts: Sequence[str]) -> Iterator[list[str]]:
-    """Yields the words of each text, which are split into pieces one by one."""
+    """Yields the parts of each text that are split into pieces one by one: its words."""
     for chunk in _chunks(texts):
-        for text in tokenizer.spaced(chunk).numpy():
-            yield [word for word in text.decode("utf-8").split(" ") if word]
+        for text in map(bytes.decode, tokenizer.spaced(chunk).numpy()):
+            # A sign that SentencePiece writes for spaces: what is around it is not split by itself.
+            yield [text] if "\u2581" in text else text.split()
 
 
 _TABLE_TOKENIZERS: dict[str, type[_TableTokenizer]] = {
