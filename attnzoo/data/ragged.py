@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,6 +24,13 @@ class Ragged:
     def of(values: np.ndarray, lengths: np.ndarray) -> Ragged:
         """Returns rows of <int>[rows] lengths that have <int32>[values, ...] one after another."""
         return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    @staticmethod
+    def joined(parts: Sequence[Ragged]) -> Ragged:
+        """Returns the rows of one part after those of another."""
+        none = Ragged.of(np.zeros(0, np.int32), np.zeros(0, np.int64))
+        values = np.concatenate([part.values for part in (none, *parts)])
+        return Ragged.of(values, np.concatenate([part.lengths for part in (none, *parts)]))
 
     @property
     def lengths(self) -> np.ndarray:

@@ -16,6 +16,8 @@ from attnzoo.data.ragged import Ragged
 SAMPLES = 64
 """Ways to split one word that are drawn beforehand; the first is the usual one."""
 
+WORDS_PER_CHUNK = 32_768
+
 
 @dataclasses.dataclass(frozen=True)
 class SubwordSampling:
@@ -75,10 +77,16 @@ def learn(state: Mapping[str, Any], texts: Sequence[str], alpha: float) -> Subwo
     processor = sentencepiece.SentencePieceProcessor(model_proto=base64.b64decode(state["model"]))
     # A list is split in a new thread, and each thread draws from a generator that begins with this seed.
     sentencepiece.set_random_generator_seed(0)
-    repeated = [word for word in numbers for _ in range(SAMPLES)]
-    ways = processor.encode(repeated, enable_sampling=True, nbest_size=-1, alpha=alpha, num_threads=1)
-    ways[::SAMPLES] = processor.encode(list(numbers), num_threads=1)
-    return SubwordSampling(_ragged(of_texts), _ragged(ways))
+
+    def ways(words: Sequence[str]) -> Ragged:
+        repeated = [word for word in words for _ in range(SAMPLES)]
+        drawn = processor.encode(repeated, enable_sampling=True, nbest_size=-1, alpha=alpha, num_threads=1)
+        drawn[::SAMPLES] = processor.encode(words, num_threads=1)
+        return _ragged(drawn)
+
+    words = list(numbers)
+    chunks = [ways(words[start : start + WORDS_PER_CHUNK]) for start in range(0, len(words), WORDS_PER_CHUNK)]
+    return SubwordSampling(_ragged(of_texts), Ragged.joined(chunks))
 
 
 def _ragged(rows: Sequence[Sequence[int]]) -> Ragged:

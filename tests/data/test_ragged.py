@@ -23,6 +23,11 @@ def test_rows_are_taken_in_any_order(rows, data):
     assert listed(ragged(rows).take(np.array(taken, int))) == [rows[row] for row in taken]
 
 
+@given(parts=st.lists(ROWS, max_size=3))
+def test_parts_are_joined(parts):
+    assert listed(Ragged.joined([ragged(part) for part in parts])) == [row for part in parts for row in part]
+
+
 @given(rows=ROWS, length=st.integers(1, 6), data=st.data())
 def test_rows_are_cut_or_padded_to_one_length(rows, length, data):
     taken = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=9))
