@@ -44,6 +44,7 @@ class Examples:
         buckets: <int32>[examples], index into `DataInfo.buckets`.
         raw: the split these came from.
         sampling: text feature -> how its texts are split anew in every epoch; empty if they are not.
+        sampling_from: first epoch in which they are.
     """
 
     texts: Mapping[str, Ragged]
@@ -52,6 +53,7 @@ class Examples:
     buckets: np.ndarray
     raw: Split
     sampling: Mapping[str, SubwordSampling] = dataclasses.field(default_factory=dict)
+    sampling_from: int = 0
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -63,7 +65,7 @@ class Examples:
 
     def of_epoch(self, info: DataInfo, seed: int, epoch: int) -> Examples:
         """Returns the examples with their texts as they are split in this epoch of training."""
-        if not self.sampling:
+        if not self.sampling or epoch < self.sampling_from:
             return self
         texts = {}
         for number, (name, sampling) in enumerate(self.sampling.items()):
@@ -130,7 +132,9 @@ def learn(
     examples = {name: _examples(split, texts[name], info) for name, split in named.items()}
     if isinstance(options, TextOptions) and options.subword_sampling:
         sampling = _learn_sampling(info, splits.train, options.subword_sampling)
-        examples["train"] = dataclasses.replace(examples["train"], sampling=sampling)
+        examples["train"] = dataclasses.replace(
+            examples["train"], sampling=sampling, sampling_from=options.subword_sampling_from
+        )
     return info, examples
 
 
