@@ -129,18 +129,32 @@ def learn(
         buckets = make_buckets(texts["train"], options.num_buckets, options.max_length)
         cut = {name: cut_share(ids, buckets[-1]) for name, ids in texts.items()}
         info = dataclasses.replace(info, buckets=buckets, cut_share=cut)
-    examples = {name: _examples(split, texts[name], info) for name, split in named.items()}
-    if isinstance(options, TextOptions) and options.subword_sampling:
-        sampling = _learn_sampling(info, splits.train, options.subword_sampling)
-        examples["train"] = dataclasses.replace(
-            examples["train"], sampling=sampling, sampling_from=options.subword_sampling_from
-        )
-    return info, examples
+    return info, {name: _examples(split, texts[name], info) for name, split in named.items()}
 
 
 def encode_split(split: Split, info: DataInfo) -> Examples:
     """Encodes a split with what was learned before."""
     return _examples(split, encode_texts(split, info), info)
+
+
+def with_sampling(train: Examples, info: DataInfo, options: DataOptions) -> Examples:
+    """Returns the examples of train with their texts split anew in every epoch, where the options say so.
+
+    Raises:
+        UserError: tokens are no pieces of words.
+    """
+    if not isinstance(options, TextOptions) or not options.subword_sampling:
+        return train
+    if any(state["kind"] != "subwords" for state in info.tokenizers.values()):
+        raise UserError(
+            "data.subword_sampling: the run of train.init_from has other tokens than pieces of words; leave "
+            "it out."
+        )
+    sampling = {
+        name: subword_sampling.learn(state, list(train.raw.columns[name]), options.subword_sampling)
+        for name, state in info.tokenizers.items()
+    }
+    return dataclasses.replace(train, sampling=sampling, sampling_from=options.subword_sampling_from)
 
 
 def _examples(split: Split, texts: dict[str, Ragged], info: DataInfo) -> Examples:
@@ -198,18 +212,6 @@ def _learn_vocabularies(
         states = {name: build((name,)) for name in features}
     sizes = {name: tokenizers.from_state(state).vocabulary_size for name, state in states.items()}
     return dataclasses.replace(info, tokenizers=states, vocabulary_sizes=sizes)
-
-
-def _learn_sampling(info: DataInfo, train: Split, alpha: float) -> dict[str, SubwordSampling]:
-    if any(state["kind"] != "subwords" for state in info.tokenizers.values()):
-        raise UserError(
-            "data.subword_sampling: the run of train.init_from has other tokens than pieces of words; leave "
-            "it out."
-        )
-    return {
-        name: subword_sampling.learn(state, list(train.columns[name]), alpha)
-        for name, state in info.tokenizers.items()
-    }
 
 
 def encode_texts(split: Split, info: DataInfo) -> dict[str, Ragged]:

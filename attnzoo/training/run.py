@@ -174,12 +174,14 @@ def _load_data(
     task = catalog.load("models", config.model.name).TASK
     if run.config.is_file():
         info = changes.of_data(run, splits, task, allowed)
-        named = splits.named()
-        return info, {name: data_examples.encode_split(split, info) for name, split in named.items()}
-    learned = None
-    if config.train.init_from:
-        learned = DataInfo.read(RunDir(Path(config.train.init_from)).info).tokenizers
-    return data_examples.learn(splits, config.data, task, learned)
+        examples = {name: data_examples.encode_split(split, info) for name, split in splits.named().items()}
+    else:
+        learned = None
+        if config.train.init_from:
+            learned = DataInfo.read(RunDir(Path(config.train.init_from)).info).tokenizers
+        info, examples = data_examples.learn(splits, config.data, task, learned)
+    examples["train"] = data_examples.with_sampling(examples["train"], info, config.data)
+    return info, examples
 
 
 def _write_beginning(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> None:

@@ -68,9 +68,11 @@ def test_more_merges_left_out_make_more_pieces():
     assert usual < sizes[0] < sizes[1] < sizes[2]
 
 
-def pairs():
+def sampled(options):
     columns = {name: np.array(LEARNED_FROM, object) for name in ("source", "target")}
-    return DataSplits(Split(columns, "pairs"), Split(columns, "pairs"), None)
+    splits = DataSplits(Split(columns, "pairs"), Split(columns, "pairs"), None)
+    info, encoded = examples.learn(splits, options, TRANSLATION)
+    return info, {**encoded, "train": examples.with_sampling(encoded["train"], info, options)}
 
 
 OPTIONS = TranslationOptions(
@@ -79,7 +81,7 @@ OPTIONS = TranslationOptions(
 
 
 def test_each_epoch_of_training_has_its_own_pieces_and_validation_the_usual_ones():
-    info, encoded = examples.learn(pairs(), OPTIONS, TRANSLATION)
+    info, encoded = sampled(OPTIONS)
     sizes = pipeline.BatchSizes(4)
     tokenizer = tokenizers.from_state(info.tokenizers["target"])
     plans = list(pipeline.evaluation_plans(encoded["validation"], info, sizes))
@@ -108,7 +110,7 @@ def test_each_epoch_of_training_has_its_own_pieces_and_validation_the_usual_ones
 
 def test_the_usual_pieces_come_first_if_asked_for():
     options = OPTIONS.model_copy(update={"subword_sampling_from": 2})
-    info, encoded = examples.learn(pairs(), options, TRANSLATION)
+    info, encoded = sampled(options)
     assert encoded["train"].of_epoch(info, 3, 1) is encoded["train"]
     later = encoded["train"].of_epoch(info, 3, 2)
     assert later.texts["target"].values.tolist() != encoded["train"].texts["target"].values.tolist()
@@ -119,5 +121,6 @@ def test_a_tokenizer_of_another_run_must_have_pieces_too():
     splits = DataSplits(Split(columns, "texts"), Split(columns, "texts"), None, ("a",))
     options = TextOptions(name="texts", tokenizer="bpe", subword_sampling=0.1)
     learned = {"text": tokenizers.build("words", LEARNED_FROM, 48, True)}
+    info, encoded = examples.learn(splits, options, TEXT_CLASSIFICATION, learned)
     with pytest.raises(UserError, match=r"data\.subword_sampling: the run of train\.init_from has other"):
-        examples.learn(splits, options, TEXT_CLASSIFICATION, learned)
+        examples.with_sampling(encoded["train"], info, options)
