@@ -59,9 +59,6 @@ class TextOptions(DataOptions):
         "regularisation). bpe: how likely a merge is left out, 0.05 to 0.1 are common; subwords: exponent of "
         "the pieces' probabilities, 0.1 to 0.5.",
     )
-    subword_sampling_from: Annotated[int, Field(ge=0)] = Field(
-        0, description="Epochs of training before subword_sampling begins, with the usual pieces."
-    )
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
         256, description="Longest text, in tokens; the rest of a longer one is cut and its share reported."
     )

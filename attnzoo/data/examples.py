@@ -44,7 +44,6 @@ class Examples:
         buckets: <int32>[examples], index into `DataInfo.buckets`.
         raw: the split these came from.
         sampling: text feature -> how its texts are split anew in every epoch; empty if they are not.
-        sampling_from: first epoch in which they are.
     """
 
     texts: Mapping[str, Ragged]
@@ -53,7 +52,6 @@ class Examples:
     buckets: np.ndarray
     raw: Split
     sampling: Mapping[str, SubwordSampling] = dataclasses.field(default_factory=dict)
-    sampling_from: int = 0
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -65,7 +63,7 @@ class Examples:
 
     def of_epoch(self, info: DataInfo, seed: int, epoch: int) -> Examples:
         """Returns the examples with their texts as they are split in this epoch of training."""
-        if not self.sampling or epoch < self.sampling_from:
+        if not self.sampling:
             return self
         texts = {}
         for number, (name, sampling) in enumerate(self.sampling.items()):
@@ -154,7 +152,7 @@ def with_sampling(train: Examples, info: DataInfo, options: DataOptions) -> Exam
         name: subword_sampling.learn(state, list(train.raw.columns[name]), options.subword_sampling)
         for name, state in info.tokenizers.items()
     }
-    return dataclasses.replace(train, sampling=sampling, sampling_from=options.subword_sampling_from)
+    return dataclasses.replace(train, sampling=sampling)
 
 
 def _examples(split: Split, texts: dict[str, Ragged], info: DataInfo) -> Examples:

@@ -108,14 +108,6 @@ def test_each_epoch_of_training_has_its_own_pieces_and_validation_the_usual_ones
     assert seen[0] != seen[1]
 
 
-def test_the_usual_pieces_come_first_if_asked_for():
-    options = OPTIONS.model_copy(update={"subword_sampling_from": 2})
-    info, encoded = sampled(options)
-    assert encoded["train"].of_epoch(info, 3, 1) is encoded["train"]
-    later = encoded["train"].of_epoch(info, 3, 2)
-    assert later.texts["target"].values.tolist() != encoded["train"].texts["target"].values.tolist()
-
-
 def test_a_tokenizer_of_another_run_must_have_pieces_too():
     columns = {"text": np.array(LEARNED_FROM, object), "label": np.zeros(len(LEARNED_FROM), np.int32)}
     splits = DataSplits(Split(columns, "texts"), Split(columns, "texts"), None, ("a",))

@@ -71,6 +71,15 @@ def test_a6_crashes_with_augmentation_and_with_buckets_end_bit_identical(tmp_pat
     check_crashes(make, tmp_path, monkeypatch, ["train.xla=false"])
 
 
+def test_a6_texts_are_split_anew_also_after_a_crash(tmp_path, monkeypatch):
+    pieces = ["data.tokenizer=bpe", "data.vocabulary_size=60", "data.subword_sampling=0.4"]
+    resolved = without_xla(tmp_path, *pieces, "train.epochs=2")
+    train(resolved, tmp_path / "whole")
+    crash(resolved, tmp_path / "crashed", monkeypatch, 5)
+    train(resolved, tmp_path / "crashed")
+    assert outcome(tmp_path / "crashed") == outcome(tmp_path / "whole")
+
+
 SCRIPT = [0.5, 0.6, 0.55, 0.58, 0.7, 0.7, 0.6, 0.65, 0.1, 0.9, 0.9, 0.9]
 """Accuracies by epoch: the rate falls after the fourth and the seventh, the fifth is best, the ninth last."""
 
