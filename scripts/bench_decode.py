@@ -4,7 +4,8 @@ python scripts/bench_decode.py runs/translate_multi30k --ctranslate2-python ../c
 
 Prints a table: target tokens a second (the end of a sentence counts as one), compile time apart. CTranslate2
 needs a Python of its own (`pip install ctranslate2`); without it attnzoo is timed alone. Both use all cores,
-float32, and batches of sentences of like lengths.
+float32, and batches of sentences of like lengths, of which several are translated side by side; sentences
+alone come one after another.
 """
 
 from __future__ import annotations
@@ -57,9 +58,15 @@ class Ours:
     def run(self, beams: int, batch: int) -> tuple[float, list[list[int]]]:
         """Translates all sentences; returns the seconds and the tokens of each, with END."""
         found: list[list[int]] = [[] for _ in self.rows]
+
+        def tokens_of(one: tuple[list[int], tf.Tensor]) -> tuple[list[int], list[list[int]]]:
+            chosen, ids = one
+            return chosen, self.predict({"source": ids}).tokens.numpy()[:, 0].tolist()
+
+        # As `attnzoo predict` does; a sentence alone waits for the one before.
+        apply = map if batch == 1 else answers.side_by_side
         begin = time.perf_counter()
-        for chosen, ids in answers.in_batches(self.rows, self.lengths, batch):
-            tokens = self.predict({"source": ids}).tokens.numpy()[:, 0].tolist()
+        for chosen, tokens in apply(tokens_of, answers.in_batches(self.rows, self.lengths, batch)):
             for index, row in zip(chosen, tokens, strict=False):
                 found[index] = row[: row.index(END) + 1]
         return time.perf_counter() - begin, found

@@ -6,6 +6,7 @@ It runs in a Python that has ctranslate2 and imports nothing of attnzoo.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -79,11 +80,15 @@ def main() -> None:
     folder = Path(sys.argv[1])
     rows = json.loads((folder / "rows.json").read_text())
     sentences = [["</s>" if token == END else str(token) for token in row] for row in rows]
-    translator = ctranslate2.Translator(
-        str(convert(folder)), device="cpu", compute_type="float32", inter_threads=1, intra_threads=0
-    )
+    model, cores, translator, at_once = str(convert(folder)), len(os.sched_getaffinity(0)), None, 0
     for line in sys.stdin:
         case = json.loads(line)
+        # Batches side by side on a core each are the faster way where there are several.
+        if at_once != (at_once := 1 if case["batch"] == 1 else cores):
+            translator = None  # two at once would be in each other's way
+            translator = ctranslate2.Translator(
+                model, compute_type="float32", inter_threads=at_once, intra_threads=cores // at_once
+            )
         begin = time.perf_counter()
         results = translator.translate_batch(
             sentences,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +17,11 @@ from attnzoo.data.tokenizers import Tokenizer
 from attnzoo.info import PADDING, DataInfo
 
 BATCH_SIZE = 32
+AT_ONCE = min(4, os.cpu_count() or 1)
+"""Batches that are decoded side by side."""
+
+Batch = TypeVar("Batch")
+Found = TypeVar("Found")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +82,22 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], ends: Sequence[int] = ())
     encoded = tokenizer.encode(tf.constant([text.encode("utf-8") for text in texts], tf.string))
     rows = np.split(encoded.flat_values.numpy(), np.cumsum(encoded.row_lengths().numpy())[:-1])
     return [np.concatenate([row, np.asarray(ends, np.int32)]).astype(np.int32) for row in rows]
+
+
+def side_by_side(run: Callable[[Batch], Found], batches: Iterable[Batch]) -> Iterator[Found]:
+    """Yields `run(batch)` of each batch, in order, like `map`.
+
+    Small steps one after another, as in decoding, leave processors idle: several batches run at once, and as
+    many results as that are held back.
+    """
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        running: collections.deque[concurrent.futures.Future[Found]] = collections.deque()
+        for batch in batches:
+            running.append(pool.submit(run, batch))
+            if len(running) > AT_ONCE:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 def in_batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -107,18 +107,27 @@ def _source_signature(xla: bool, *others: tf.TensorSpec) -> list[tf.TensorSpec] 
 
 
 def translate(
-    predict: Predict, examples: Examples, info: DataInfo, sizes: BatchSizes
+    predict: Predict,
+    examples: Examples,
+    info: DataInfo,
+    sizes: BatchSizes,
+    of_batches: Callable[[Callable, Iterable], Iterator] = map,
 ) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
-    """Translates a split.
+    """Translates a split, batch by batch with `map` or what `of_batches` is instead.
 
     Yields:
         index of the example, best translation, its tokens <int32>[time] and where each token attended
         <float32>[time, source].
     """
     tokenizer = tokenizers.from_state(info.tokenizers["target"])
-    for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
+
+    def found_of(batch: pipeline.Batch) -> tuple[dict[str, tf.Tensor], Translations]:
+        inputs, targets = batch
+        return targets, predict(inputs)
+
+    batches = pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes))
+    for targets, found in of_batches(found_of, batches):
         real = int(tf.math.count_nonzero(targets["weights"]))
-        found = predict(inputs)
         tokens, alignment = found.tokens[:real, 0], found.alignment[:real, 0]
         texts = [text.decode("utf-8") for text in tokenizer.decode(tokens).numpy()]
         indices = targets["indices"].numpy()[:real].tolist()
@@ -127,7 +136,8 @@ def translate(
 
 def predictions(predict: Predict, examples: Examples, info: DataInfo, sizes: BatchSizes) -> list[str]:
     """Returns the best translation of every example, in the order of the split."""
-    by_index = {index: text for index, text, _, _ in translate(predict, examples, info, sizes)}
+    found = translate(predict, examples, info, sizes, answers.side_by_side)
+    by_index = {index: text for index, text, _, _ in found}
     return [by_index[index] for index in range(len(examples))]
 
 
@@ -179,13 +189,17 @@ def answerer(
 
     seeds = itertools.count(request.seed)
 
+    def found_of(batch: tuple[list[int], tf.Tensor, int]) -> tuple[list[int], Translations]:
+        chosen, ids, seed = batch
+        return chosen, run(ids, tf.constant(seed % 2**31))
+
     def answer(texts: Sequence[str]) -> list[Answer]:
         rows = answers.encode(source, texts, [END])
         given: list[Answer] = [{} for _ in texts]
         most = lengths[-1]
         cut = [np.concatenate([row[: most - 1], [END]]) if len(row) > most else row for row in rows]
-        for chosen, ids in answers.in_batches(cut, lengths):
-            found = run(ids, tf.constant(next(seeds) % 2**31))
+        batches = ((*batch, next(seeds)) for batch in answers.in_batches(cut, lengths))
+        for chosen, found in answers.side_by_side(found_of, batches):
             ids = tf.reshape(found.tokens, [-1, found.tokens.shape[-1]])
             texts_found = [text.decode("utf-8") for text in target.decode(ids).numpy()]
             values = zip(found.scores.numpy(), found.log_probabilities.numpy(), strict=True)
