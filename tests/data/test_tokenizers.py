@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from attnzoo.data import cleaning, sentencepiece_models, tokenizers
 from attnzoo.data.tokenizers import END, NUM_SPECIAL, PADDING, START, UNKNOWN
 from attnzoo.errors import UserError
-from attnzoo.info import Cleaning, Tokenization
+from attnzoo.info import SUBWORD_MODELS, Cleaning, Tokenization
 
 TEXTS = [
     "The cat doesn't sit on the mat.",
@@ -149,7 +149,7 @@ def test_vocabularies_are_learned_from_clean_texts(kind):
     assert clean == {**tokenizers.build(kind, TEXTS, 97, True), "clean": ["html"]}
     tokenizer = tokenizers.from_state(json.loads(json.dumps(cleaned)))
     assert encode(tokenizer, "The<p>mat") == encode(make(kind, size=97), "the mat")
-    assert tokenizers.needs_tensorflow_text(cleaned) == (kind in tokenizers.MODEL_TYPES)
+    assert tokenizers.needs_tensorflow_text(cleaned) == (kind in SUBWORD_MODELS)
     assert tokenizers.needs_tensorflow_text({**cleaned, "clean": ["unicode"]})
 
 
