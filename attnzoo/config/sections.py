@@ -145,6 +145,11 @@ class TrainOptions(Section):
         None, description="Gradients with a larger global norm are scaled down to it."
     )
     label_smoothing: Rate = Field(0.0, description="Probability spread over all classes, 0 to 1.")
+    r_drop: Annotated[float, Field(ge=0.0)] = Field(
+        0.0,
+        description="Above 0 every batch is worked on twice, with different dropout, and this is the weight "
+        "of a loss that draws the two predictions together (R-Drop); 1 to 5 are common.",
+    )
     class_weights: Literal["none", "balanced"] | dict[str, PositiveFloat] = Field(
         "none",
         description="What examples weigh in the training loss of a classifier: balanced = examples "

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 CHUNK_ELEMENTS = 2**21
 """Logits held at once: 8 MiB of them stay in the last cache of a CPU while they are worked on."""
+
+
+class VocabularyLoss(NamedTuple):
+    """What `vocabulary_loss` gives, each <float32>[].
+
+    Attributes:
+        loss: with gradients for `hidden` and `table`.
+        right: weighted number of rows whose label scores highest.
+        divergence: weighted sum of the divergences of the pairs; 0 without `r_drop`.
+    """
+
+    loss: tf.Tensor
+    right: tf.Tensor
+    divergence: tf.Tensor
 
 
 def vocabulary_loss(
@@ -14,11 +30,18 @@ def vocabulary_loss(
     labels: tf.Tensor,
     weights: tf.Tensor,
     label_smoothing: float = 0.0,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cross entropy of softmax(table hidden), and how many labels score highest, summed over the rows.
+    r_drop: float = 0.0,
+) -> VocabularyLoss:
+    """Cross entropy of softmax(table hidden), summed over the rows.
 
         loss = sum_i w_i (lse_i - (1 - s) l[y_i, i] - s mean_v l[v, i])        l = table hidden^T
         dl   = w (exp(l - lse) - (1 - s) [v = y] - s / classes)
+
+    With R-Drop the rows are two halves, the same examples under different dropout, and the loss has a
+    times the divergence J of each pair (p, q) of softmaxes in it, the mean of both Kullback-Leibler ones:
+
+        J    = sum_v (p - q) (log p - log q) / 2
+        dl   = a w (p (log p - log q - KL(p, q)) + p - q) / 2 besides, and the same for q
 
     Chunks of rows go one after another through logits, loss and both gradients, so that nothing of the size
     [rows, classes] is kept, and rows of weight 0 cost nothing. A chunk is held as [classes, rows]: the sums
@@ -30,71 +53,75 @@ def vocabulary_loss(
         labels: <int32>[rows].
         weights: <float32>[rows], 0 leaves a row out.
         label_smoothing: s, 0 to 1, see `tasks.scoring.smoothed_cross_entropy`.
+        r_drop: a, at least 0; above 0 labels and weights of the halves must be the same.
 
-    Returns:
-        Loss <float32>[] with gradients for `hidden` and `table`, and the weighted number of rows whose label
-        scores highest <float32>[].
-
-    Reference: Wijmans et al. 2024 (no logits in memory), https://arxiv.org/abs/2411.09009
+    References:
+        No logits in memory: Wijmans et al. 2024, https://arxiv.org/abs/2411.09009
+        R-Drop: Liang et al. 2021, https://arxiv.org/abs/2106.14448
     """
     labels, weights = tf.stop_gradient(labels), tf.stop_gradient(weights)
     smoothing, classes = label_smoothing, table.shape[0]
 
     @tf.custom_gradient
     def compute(hidden, table):
-        loss, right, of_hidden, of_table = _by_chunks(hidden, table, labels, weights, smoothing)
+        found, of_hidden, of_table = _by_chunks(hidden, table, labels, weights, smoothing, r_drop)
         # What label and smoothing take off the loss is linear in the logits.
         weighted = weights[:, None] * tf.cast(hidden, tf.float32)
         wide_table = tf.cast(table, tf.float32)
         mean = tf.reduce_mean(wide_table, axis=0)
         total = tf.reduce_sum(weighted, axis=0)
-        loss -= smoothing * tf.reduce_sum(mean * total)
         label_vectors = (1.0 - smoothing) * tf.gather(wide_table, labels) + smoothing * mean
         of_hidden -= weights[:, None] * label_vectors
         of_table -= (1.0 - smoothing) * tf.math.unsorted_segment_sum(weighted, labels, classes)
         of_table -= smoothing / classes * total
 
-        def gradient(upstream, _):
+        def gradient(upstream, *_):
             return tf.cast(upstream * of_hidden, hidden.dtype), tf.cast(upstream * of_table, table.dtype)
 
-        return (loss, right), gradient
+        return found._replace(loss=found.loss - smoothing * tf.reduce_sum(mean * total)), gradient
 
-    return compute(hidden, table)
+    return VocabularyLoss(*compute(hidden, table))
 
 
-def _by_chunks(hidden, table, labels, weights, smoothing):
-    """Works on the rows with a weight, chunk by chunk.
+def _by_chunks(hidden, table, labels, weights, smoothing, r_drop):
+    """Works on the rows with a weight, chunk by chunk; with R-Drop both rows of a pair are in one.
 
     Returns:
-        sum_i w_i (lse_i - (1 - s) l[y_i, i]) and the weighted number of rows whose label scores highest, each
-        <float32>[], and the gradients of sum_i w_i lse_i, <float32>[rows, units] and [classes, units].
+        A `VocabularyLoss` of sum_i w_i (lse_i - (1 - s) l[y_i, i]) and the divergences, and the gradients
+        of sum_i w_i lse_i and the divergences, <float32>[rows, units] and [classes, units].
     """
-    rows, units, classes = tf.shape(hidden)[0], hidden.shape[1], table.shape[0]
-    chunk = tf.minimum(rows, max(1, CHUNK_ELEMENTS // classes))
+    halves = 2 if r_drop else 1
+    rows, units, classes = tf.shape(hidden)[0] // halves, hidden.shape[1], table.shape[0]
+    chunk = tf.minimum(rows, max(1, CHUNK_ELEMENTS // (classes * halves)))
     chunks = -(-rows // chunk)
-    used = tf.math.count_nonzero(weights, dtype=tf.int32)
-    order = tf.argsort(tf.cast(tf.equal(weights, 0.0), tf.int32), stable=True)  # rows with a weight first
-    places = tf.pad(order, [[0, chunks * chunk - rows]], constant_values=rows)  # `rows` is no row
+    used = tf.math.count_nonzero(weights[:rows], dtype=tf.int32)
+    order = tf.argsort(tf.cast(tf.equal(weights[:rows], 0.0), tf.int32), stable=True)  # with a weight first
+    no_row = halves * rows
+    places = tf.pad(order, [[0, chunks * chunk - rows]], constant_values=no_row)
     places = tf.reshape(places, [chunks, chunk])
+    if r_drop:
+        places = tf.concat([places, tf.minimum(places + rows, no_row)], axis=1)
     table = tf.cast(table, hidden.dtype)
     hidden, labels, weights = (
         tf.pad(tensor, [[0, 1]] + [[0, 0]] * (len(tensor.shape) - 1)) for tensor in (hidden, labels, weights)
     )
 
-    def step(index, loss, right, of_hidden, of_table):
-        place = places[index]  # [chunk]
+    def step(index, loss, right, divergence, of_hidden, of_table):
+        place = places[index]  # [halves * chunk]
         block, label, weight = (tf.gather(tensor, place) for tensor in (hidden, labels, weights))
-        logits = tf.matmul(table, tf.linalg.matrix_transpose(block))  # [classes, chunk]
-        powers, total, highest, of_label = _exponentials(logits, label)
-        losses = highest + tf.math.log(total) - (1.0 - smoothing) * of_label
-        share = weight / total
-        to_hidden = share[:, None] * tf.cast(tf.matmul(powers, table, transpose_a=True), tf.float32)
-        to_table = tf.matmul(powers, tf.cast(share[:, None] * tf.cast(block, tf.float32), block.dtype))
+        logits = tf.matmul(table, tf.linalg.matrix_transpose(block))  # [classes, halves * chunk]
+        found = _diverging(logits, label, r_drop) if r_drop else _softmax(logits, label)
+        losses = found.log_normaliser - (1.0 - smoothing) * found.of_label
+        share = weight / found.total
+        to_hidden = share[:, None] * tf.cast(tf.matmul(found.slopes, table, transpose_a=True), tf.float32)
+        to_table = tf.matmul(found.slopes, tf.cast(share[:, None] * tf.cast(block, tf.float32), block.dtype))
+        apart = tf.reduce_sum(found.divergences * weight[:chunk])
         return (
             index + 1,
-            loss + tf.reduce_sum(losses * weight),
-            right + tf.reduce_sum(tf.cast(of_label >= highest, tf.float32) * weight),
-            of_hidden.write(index, to_hidden),  # [chunk, units]
+            loss + tf.reduce_sum(losses * weight) + r_drop * apart,
+            right + tf.reduce_sum(tf.cast(found.of_label >= found.highest, tf.float32) * weight),
+            divergence + apart,
+            of_hidden.write(index, to_hidden),  # [halves * chunk, units]
             of_table + tf.cast(to_table, tf.float32),  # [classes, units]
         )
 
@@ -102,20 +129,65 @@ def _by_chunks(hidden, table, labels, weights, smoothing):
         tf.constant(0),
         tf.constant(0.0),
         tf.constant(0.0),
+        tf.constant(0.0),
         tf.TensorArray(tf.float32, size=chunks, element_shape=[None, units]),
         tf.zeros([classes, units], tf.float32),
     )
-    _, loss, right, of_hidden, of_table = tf.while_loop(lambda index, *_: index * chunk < used, step, state)
-    of_hidden = tf.reshape(of_hidden.stack(), [chunks * chunk, units])[:rows]
-    inverse = tf.argsort(order, stable=True)
-    return loss, right, tf.gather(of_hidden, inverse), of_table
+    _, *sums, of_hidden, of_table = tf.while_loop(lambda index, *_: index * chunk < used, step, state)
+    of_hidden = tf.reshape(of_hidden.stack(), [chunks, halves, chunk, units])
+    of_hidden = tf.reshape(tf.transpose(of_hidden, [1, 0, 2, 3]), [halves, chunks * chunk, units])
+    of_hidden = tf.gather(of_hidden, tf.argsort(order, stable=True), axis=1)
+    return VocabularyLoss(*sums), tf.reshape(of_hidden, [halves * rows, units]), of_table
+
+
+class _Softmax(NamedTuple):
+    """What a chunk needs of its logits [classes, rows].
+
+    Attributes:
+        slopes: the gradient with regard to them times `total`, [classes, rows].
+        total: [rows].
+        log_normaliser: [rows].
+        highest: logit, [rows].
+        of_label: its logit, [rows].
+        divergences: of the pairs, [rows / 2]; 0 without.
+    """
+
+    slopes: tf.Tensor
+    total: tf.Tensor
+    log_normaliser: tf.Tensor
+    highest: tf.Tensor
+    of_label: tf.Tensor
+    divergences: tf.Tensor
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _exponentials(logits: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns exp(logits - highest), [classes, chunk], its sum, the highest logit and that of the label."""
-    wide = tf.cast(logits, tf.float32)
-    highest = tf.reduce_max(wide, axis=0)
+def _softmax(logits: tf.Tensor, label: tf.Tensor) -> _Softmax:
+    wide, highest, of_label = _looked_up(logits, label)
     powers = tf.exp(wide - highest)
-    of_label = tf.gather_nd(wide, tf.stack([label, tf.range(tf.shape(label)[0])], axis=1))
-    return tf.cast(powers, logits.dtype), tf.reduce_sum(powers, axis=0), highest, of_label
+    total = tf.reduce_sum(powers, axis=0)
+    normaliser = highest + tf.math.log(total)
+    return _Softmax(
+        tf.cast(powers, logits.dtype), total, normaliser, highest, of_label, tf.zeros_like(highest)
+    )
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _diverging(logits: tf.Tensor, label: tf.Tensor, r_drop: float) -> _Softmax:
+    wide, highest, of_label = _looked_up(logits, label)
+    normaliser = highest + tf.math.log(tf.reduce_sum(tf.exp(wide - highest), axis=0))
+    first, second = tf.split(wide - normaliser, 2, axis=1)  # logarithms of p and of q
+    p, q, apart = tf.exp(first), tf.exp(second), first - second
+    forward, backward = tf.reduce_sum(p * apart, axis=0), -tf.reduce_sum(q * apart, axis=0)
+    half = 0.5 * r_drop
+    slopes_p = p + half * (p * (apart - forward) + p - q)
+    slopes_q = q + half * (q * (-apart - backward) + q - p)
+    slopes = tf.cast(tf.concat([slopes_p, slopes_q], axis=1), logits.dtype)
+    divergences = 0.5 * (forward + backward)
+    return _Softmax(slopes, tf.ones_like(highest), normaliser, highest, of_label, divergences)
+
+
+def _looked_up(logits: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns the logits as <float32>[classes, rows], the highest of a row and that of its label."""
+    wide = tf.cast(logits, tf.float32)
+    places = tf.stack([label, tf.range(tf.shape(label)[0])], axis=1)
+    return wide, tf.reduce_max(wide, axis=0), tf.gather_nd(wide, places)

@@ -44,6 +44,7 @@ def sums(
     targets: dict[str, tf.Tensor],
     training: bool,
     label_smoothing: float,
+    r_drop: float = 0.0,
 ) -> dict[str, tf.Tensor]:
     """Cross entropy (nats an example) and accuracy.
 
@@ -55,6 +56,7 @@ def sums(
             where images are mixed.
         training: whether dropout is on.
         label_smoothing: see `scoring.smoothed_cross_entropy`.
+        r_drop: weight of `divergence` (nats a pair) in the loss; above 0 the batch is two equal halves.
     """
     outputs = model(inputs, training=training)
     labels, weights = targets["labels"], targets["weights"]
@@ -63,8 +65,12 @@ def sums(
         others = scoring.smoothed_cross_entropy(outputs, targets["other_labels"], label_smoothing)
         losses = others + targets["label_shares"] * (losses - others)
     right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels)
-    loss = scoring.ratio(losses, targets.get("loss_weights", weights))
-    return {"loss": loss, "accuracy": scoring.ratio(right, weights)}
+    loss_weights = targets.get("loss_weights", weights)
+    found = {"loss": scoring.ratio(losses, loss_weights), "accuracy": scoring.ratio(right, weights)}
+    if r_drop:
+        apart = scoring.divergences(tf.nn.log_softmax(tf.cast(outputs, tf.float32)))
+        return scoring.with_divergence(found, apart, loss_weights, r_drop)
+    return found
 
 
 def predictor(

@@ -14,6 +14,7 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.info import PADDING, DataInfo
 from attnzoo.layers.vocabulary_loss import vocabulary_loss
+from attnzoo.tasks import scoring
 from attnzoo.tasks.text_attention import visible
 
 MONITOR = "loss"
@@ -29,6 +30,7 @@ def sums(
     targets: dict[str, tf.Tensor],
     training: bool,
     label_smoothing: float,
+    r_drop: float = 0.0,
 ) -> dict[str, tf.Tensor]:
     """Cross entropy (nats a masked token) and the share of masked tokens predicted right.
 
@@ -38,15 +40,15 @@ def sums(
         targets: `tokens` <int32>[batch, time], 0 where nothing is predicted, and `weights` <float32>[batch].
         training: whether dropout is on.
         label_smoothing: see `scoring.smoothed_cross_entropy`.
+        r_drop: weight of `divergence` (nats a pair) in the loss; above 0 the batch is two equal halves.
     """
     hidden = model(inputs, training=training)
     tokens = targets["tokens"]
     weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]
     rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
     labels, row_weights = tf.reshape(tokens, [-1]), tf.reshape(weights, [-1])
-    loss, right = vocabulary_loss(rows, table_of(model), labels, row_weights, label_smoothing)
-    count = tf.reduce_sum(weights)
-    return {"loss": tf.stack([loss, count]), "token_accuracy": tf.stack([right, count])}
+    found = vocabulary_loss(rows, table_of(model), labels, row_weights, label_smoothing, r_drop)
+    return scoring.token_sums(found, row_weights, r_drop)
 
 
 def table_of(model: keras.Model) -> tf.Tensor:

@@ -32,6 +32,7 @@ def sums(
     targets: dict[str, tf.Tensor],
     training: bool,
     label_smoothing: float,
+    r_drop: float = 0.0,
 ) -> dict[str, tf.Tensor]:
     """Binary cross entropy (nats a label, their mean over the labels) and the share of texts all right.
 
@@ -41,13 +42,20 @@ def sums(
         targets: `labels` <float32>[batch, classes], 0 or 1, and `weights` <float32>[batch].
         training: whether dropout is on.
         label_smoothing: share s of a target that becomes 1/2: 1 - s / 2 in place of 1.
+        r_drop: weight of `divergence` (nats a pair and label) in the loss; above 0 the batch is two equal
+            halves.
     """
     logits = tf.cast(model(inputs, training=training), tf.float32)
     labels, weights = targets["labels"], targets["weights"]
     smooth = (1.0 - label_smoothing) * labels + 0.5 * label_smoothing
     losses = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits), axis=-1)
     right = tf.reduce_all(tf.equal(logits >= 0.0, labels > 0.5), axis=-1)
-    return {"loss": scoring.ratio(losses, weights), "exact_match": scoring.ratio(right, weights)}
+    found = {"loss": scoring.ratio(losses, weights), "exact_match": scoring.ratio(right, weights)}
+    if r_drop:
+        both = tf.math.log_sigmoid(tf.stack([logits, -logits], axis=-1))  # [batch, classes, 2]
+        apart = tf.reduce_mean(scoring.divergences(both), axis=-1)
+        return scoring.with_divergence(found, apart, weights, r_drop)
+    return found
 
 
 def predictor(

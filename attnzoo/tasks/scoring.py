@@ -21,6 +21,7 @@ from attnzoo.config.sections import EvalOptions
 from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
 from attnzoo.info import DataInfo
+from attnzoo.layers.vocabulary_loss import VocabularyLoss
 
 
 def ratio(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -52,6 +53,45 @@ def smoothed_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing
     log_normaliser = tf.reduce_logsumexp(logits, axis=-1)
     uniform = log_normaliser - tf.reduce_mean(logits, axis=-1)
     return (1.0 - label_smoothing) * losses + label_smoothing * uniform
+
+
+def token_sums(found: VocabularyLoss, weights: tf.Tensor, r_drop: float) -> dict[str, tf.Tensor]:
+    """Returns `loss` and `token_accuracy` of rows with `weights` <float32>[rows], `divergence` with R-Drop."""
+    count = tf.reduce_sum(weights)
+    sums = {"loss": tf.stack([found.loss, count]), "token_accuracy": tf.stack([found.right, count])}
+    if r_drop:
+        sums["divergence"] = tf.stack([found.divergence, 0.5 * count])
+    return sums
+
+
+def with_divergence(
+    sums: dict[str, tf.Tensor], divergences: tf.Tensor, weights: tf.Tensor, r_drop: float
+) -> dict[str, tf.Tensor]:
+    """Adds what R-Drop asks for to the sums of a classifier.
+
+    Args:
+        sums: with `loss`; `divergence` (nats a pair) is added to them, and `r_drop` times it to the loss.
+        divergences: <float32>[batch / 2], see `divergences`.
+        weights: <float32>[batch], those of the loss; of two equal halves.
+        r_drop: weight of the divergence.
+    """
+    divergence = ratio(divergences, tf.split(weights, 2)[0])
+    return {**sums, "loss": sums["loss"] + tf.stack([r_drop * divergence[0], 0.0]), "divergence": divergence}
+
+
+def divergences(log_probabilities: tf.Tensor) -> tf.Tensor:
+    """Kullback-Leibler divergence of the first half of the rows and the second, the mean of both directions.
+
+    Args:
+        log_probabilities: <float32>[batch, ..., classes], of two passes over the same examples.
+
+    Returns:
+        <float32>[batch / 2, ...], nats.
+
+    Reference: R-Drop: Liang et al. 2021, https://arxiv.org/abs/2106.14448
+    """
+    first, second = tf.split(log_probabilities, 2)
+    return 0.5 * tf.reduce_sum((tf.exp(first) - tf.exp(second)) * (first - second), axis=-1)
 
 
 def to_metrics(sums: dict[str, np.ndarray]) -> dict[str, float]:

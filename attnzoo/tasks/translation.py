@@ -19,7 +19,7 @@ from attnzoo.layers.beam_search import Ranking, beam_search
 from attnzoo.layers.decoding import Decoder, Sampler, Translations, write
 from attnzoo.layers.sequence_to_sequence import SequenceToSequence
 from attnzoo.layers.vocabulary_loss import vocabulary_loss
-from attnzoo.tasks import answers, translation_scores
+from attnzoo.tasks import answers, scoring, translation_scores
 from attnzoo.tasks.answers import Request
 
 MONITOR = "loss"
@@ -39,6 +39,7 @@ def sums(
     targets: dict[str, tf.Tensor],
     training: bool,
     label_smoothing: float,
+    r_drop: float = 0.0,
 ) -> dict[str, tf.Tensor]:
     """Cross entropy (nats a target token) and the share of tokens predicted right, given those before.
 
@@ -52,6 +53,7 @@ def sums(
             <float32>[batch, time, source] where attention is guided, see `pipeline.batches`.
         training: whether dropout is on.
         label_smoothing: see `scoring.smoothed_cross_entropy`.
+        r_drop: weight of `divergence` (nats a pair) in the loss; above 0 the batch is two equal halves.
 
     Reference: guided alignment: Chen et al. 2016, https://arxiv.org/abs/1607.01628
     """
@@ -61,13 +63,13 @@ def sums(
     hidden, table = model.factors(hidden)
     rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
     labels, row_weights = tf.reshape(tokens, [-1]), tf.reshape(weights, [-1])
-    loss, right = vocabulary_loss(rows, table, labels, row_weights, label_smoothing)
-    count = tf.reduce_sum(weights)
-    found = {"loss": tf.stack([loss, count]), "token_accuracy": tf.stack([right, count])}
+    found = scoring.token_sums(
+        vocabulary_loss(rows, table, labels, row_weights, label_smoothing, r_drop), row_weights, r_drop
+    )
     if guide is not None:
         guide = guide * targets["weights"][:, None, None]
         missed = -tf.reduce_sum(guide * tf.math.log(tf.maximum(attention, LEAST_ATTENTION)))
-        found["loss"] = tf.stack([loss + missed, count])
+        found["loss"] += tf.stack([missed, 0.0])
         found["alignment_loss"] = tf.stack([missed, tf.reduce_sum(guide)])
     return found
 

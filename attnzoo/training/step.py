@@ -88,8 +88,11 @@ class Stepper:
         return tf.convert_to_tensor(self.scale_state[0]) if self.scale_state else tf.constant(1.0)
 
     def _replica_gradients(self, inputs, targets):
+        smoothing, r_drop = self.options.label_smoothing, self.options.r_drop
+        if r_drop:  # one pass over the batch twice is two passes with different dropout
+            inputs, targets = tf.nest.map_structure(lambda part: tf.concat([part, part], 0), (inputs, targets))
         with tf.GradientTape() as tape:
-            sums = self.task.sums(self.model, inputs, targets, True, self.options.label_smoothing)
+            sums = self.task.sums(self.model, inputs, targets, True, smoothing, r_drop)
             loss = sums["loss"][0] * self._loss_scale()
         variables = [variable.value for variable in self.model.trainable_variables]
         gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
