@@ -205,6 +205,18 @@ def test_what_subword_sampling_does_not_go_with_is_refused(call, tmp_path, overr
     assert (code, err) == (2, f"attnzoo: error: --set {one}: data.subword_sampling: {reason}\n")
 
 
+def test_r_drop_without_dropout_is_refused(call, tmp_path):
+    (tmp_path / "texts.yaml").write_text("data: {name: csv, train: a.csv}\nmodel: {name: text_classifier}\n")
+    command = ["config", "check", tmp_path / "texts.yaml", "--set", "train.r_drop=1"]
+    code, _, err = call(*command, "--set", "model.dropout=0")
+    what = "nothing is dropped in this model, so both passes would be the same; set model.dropout"
+    assert (code, err) == (2, f"attnzoo: error: --set train.r_drop=1: train.r_drop: {what}\n")
+    assert call(*command)[0] == 0
+    inside = "model.attention={name: multi_head, dropout: 0.1}"
+    assert call(*command, "--set", "model.dropout=0", "--set", inside)[0] == 0
+
+
+
 def test_a_correct_config_is_said_to_be_correct(call, dates):
     assert call("config", "check", dates) == (0, "dates.yaml: correct\n", "")
 

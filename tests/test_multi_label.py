@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import special
 from sklearn import metrics
 
 from attnzoo.config.sections import EvalOptions
@@ -114,6 +115,18 @@ def test_the_loss_is_the_mean_over_labels_and_a_text_is_right_if_all_are():
     smooth = task.sums(lambda inputs, training: logits, {}, targets, False, 0.2)
     pulled = 0.1 * np.where(targets["labels"] == 1, logits, -logits).sum() / 3
     np.testing.assert_allclose(smooth["loss"][0], 2 * expected + pulled, rtol=1e-5)
+
+
+def test_r_drop_adds_the_divergence_of_each_label_to_the_loss():
+    logits = tf.constant([[2.0, -1.0, 0.5], [-3.0, 1.0, -2.0]])
+    targets = {"labels": tf.ones([2, 3]), "weights": tf.ones([2])}
+    plain = task.sums(lambda inputs, training: logits, {}, targets, True, 0.0)
+    drawn = task.sums(lambda inputs, training: logits, {}, targets, True, 0.0, 2.0)
+    first, second = 1 / (1 + np.exp(-logits.numpy()))
+    both = sum(special.kl_div(p, q) for p, q in [(first, second), (second, first)])
+    both += sum(special.kl_div(1 - p, 1 - q) for p, q in [(first, second), (second, first)])
+    np.testing.assert_allclose(drawn["divergence"], [both.mean() / 2, 1.0], rtol=1e-5)
+    np.testing.assert_allclose(drawn["loss"], plain["loss"] + [both.mean(), 0.0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("some", [True, False])

@@ -67,6 +67,7 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
     _check_classifier_options(modules["model"], options, document, problems)
     _check_guide(options, document, problems)
     _check_subword_sampling(options, document, problems)
+    _check_r_drop(options, document, problems)
     problems.raise_if_any()
     return options
 
@@ -263,3 +264,20 @@ def _check_subword_sampling(options: Any, document: Document, problems: Problems
     if options.train.guided_alignment:
         what = "does not go with train.guided_alignment; leave one of them out"
         problems.add(document.origin_near(path), path, what)
+
+
+def _check_r_drop(options: Any, document: Document, problems: Problems) -> None:
+    """Two passes differ by what is dropped."""
+    if options is None or not options.train.r_drop or _drops(options.model.model_dump()):
+        return
+    path: KeyPath = ("train", "r_drop")
+    what = "nothing is dropped in this model, so both passes would be the same; set model.dropout"
+    problems.add(document.origin_near(path), path, what)
+
+
+def _drops(value: Any) -> bool:
+    """Whether some option in nested ones is a share to drop above 0."""
+    if isinstance(value, dict):
+        shares = (share for key, share in value.items() if key.endswith("dropout") or key == "drop_path")
+        return any(shares) or any(map(_drops, value.values()))
+    return isinstance(value, list) and any(map(_drops, value))

@@ -3,9 +3,9 @@
 A task module has:
     MONITOR, HIGHER_IS_BETTER: the metric that selects the best weights, and its direction.
     COUNTED: what a loss is averaged over, for people ("examples", "tokens").
-    sums(model, inputs, targets, training, label_smoothing): metric -> <float32>[2], a numerator and a
-        denominator. "loss" is one of them: it is what training minimises, divided by its denominator over the
-        whole batch.
+    sums(model, inputs, targets, training, label_smoothing, r_drop=0.0): metric -> <float32>[2], a numerator
+        and a denominator. "loss" is one of them: it is what training minimises, divided by its denominator
+        over the whole batch. With `r_drop` the batch is the same examples twice, and "divergence" another.
     predictor(models, info, options, xla): a function from inputs to predictions, `predict` below, of one
         model or of several together; `options` is the eval section, `xla` whether long loops are compiled.
     predictions(predict, examples, info, sizes): what is predicted for a whole split, in its order; None where

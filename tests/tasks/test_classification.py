@@ -1,5 +1,6 @@
 """The loss of classifiers."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -28,3 +29,18 @@ def test_the_loss_of_mixed_images_is_mixed_from_that_of_both_labels():
     assert mixed_count == count
     whole, _ = loss(other_labels=tf.constant([1, 0]), label_shares=tf.ones([2]))
     np.testing.assert_allclose(whole, alone, rtol=1e-6)
+
+
+def test_r_drop_adds_the_divergence_of_both_halves_to_the_loss():
+    targets = {
+        "labels": tf.constant([2, 2]),
+        "weights": tf.ones([2]),
+        "loss_weights": tf.constant([3.0, 3.0]),
+    }
+    plain = classification.sums(model, {}, targets, training=True, label_smoothing=0.1)
+    drawn = classification.sums(model, {}, targets, training=True, label_smoothing=0.1, r_drop=2.0)
+    first, second = tf.nn.softmax(LOGITS)
+    both = keras.losses.kl_divergence(first, second) + keras.losses.kl_divergence(second, first)
+    np.testing.assert_allclose(drawn["divergence"], [3.0 * both / 2, 3.0], rtol=1e-5)
+    np.testing.assert_allclose(drawn["loss"], plain["loss"] + [2.0 * 3.0 * both / 2, 0.0], rtol=1e-5)
+    np.testing.assert_array_equal(drawn["accuracy"], plain["accuracy"])

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.config.sections import TrainOptions
+from attnzoo.layers.dropout import Dropout
 from attnzoo.tasks import text_classification
 from attnzoo.training import distribution, optimizers
 from attnzoo.training.step import FIRST_LOSS_SCALE, NO_RATES, Stepper
@@ -11,20 +12,21 @@ from attnzoo.training.step import FIRST_LOSS_SCALE, NO_RATES, Stepper
 FEATURES, CLASSES = 5, 3
 
 
-def make_model(strategy):
+def make_model(strategy, dropout=0.0):
     keras.utils.set_random_seed(7)
     with strategy.scope():
         inputs = keras.Input([FEATURES], name="text")
         hidden = keras.layers.Dense(11, activation="tanh", name="hidden")(inputs)
+        hidden = Dropout(dropout)(hidden)
         logits = keras.layers.Dense(CLASSES, dtype="float32", name="logits")(hidden)
         return keras.Model({"text": inputs}, logits)
 
 
-def make_stepper(xla=True, average=False, strategy=None, rates=NO_RATES, **options):
+def make_stepper(xla=True, average=False, strategy=None, rates=NO_RATES, dropout=0.0, **options):
     train = TrainOptions(**{"learning_rate": 0.1, "optimizer": "sgd", "beta_1": 0.0, **options})
     strategy = strategy or tf.distribute.get_strategy()
     kept = make_model(strategy) if average else None
-    model = make_model(strategy)
+    model = make_model(strategy, dropout)
     with strategy.scope():
         optimizer = optimizers.build(train)
     return Stepper(model, optimizer, text_classification, train, strategy, xla=xla, average=kept, rates=rates)
@@ -85,6 +87,25 @@ def test_a_factor_of_the_rate_of_some_weights_is_one_of_their_changes(optimizer)
         factor = 0.25 if variable.path == "hidden/kernel" else 1.0
         np.testing.assert_allclose(other - start, factor * (one - start), atol=1e-6)
         assert np.abs(one - start).max() > 5e-5
+
+
+def test_r_drop_without_dropout_changes_nothing():
+    plain, twice = make_stepper(), make_stepper(r_drop=5.0)
+    expected = plain.step([make_batch(range(7), count=5)], 0.1)
+    sums = twice.step([make_batch(range(7), count=5)], 0.1)
+    np.testing.assert_allclose(sums["divergence"], [0.0, 5.0], atol=1e-6)
+    np.testing.assert_allclose(sums["loss"][0] / sums["loss"][1], expected["loss"][0] / 5.0, rtol=1e-6)
+    assert_same(plain.model, twice.model)
+
+
+def test_r_drop_draws_passes_with_different_dropout_together():
+    def divergence_after_training(r_drop):
+        stepper = make_stepper(r_drop=r_drop, dropout=0.5)
+        for _ in range(60):
+            sums = stepper.step([make_batch(range(32))], 0.1)
+        return float(sums["divergence"][0] / sums["divergence"][1])
+
+    assert 0.0 < divergence_after_training(20.0) < 0.5 * divergence_after_training(1e-6)
 
 
 def test_accumulated_uneven_batches_equal_one_batch_of_everything():
