@@ -216,7 +216,6 @@ def test_r_drop_without_dropout_is_refused(call, tmp_path):
     assert call(*command, "--set", "model.dropout=0", "--set", inside)[0] == 0
 
 
-
 def test_a_correct_config_is_said_to_be_correct(call, dates):
     assert call("config", "check", dates) == (0, "dates.yaml: correct\n", "")
 

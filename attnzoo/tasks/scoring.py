@@ -56,7 +56,7 @@ def smoothed_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing
 
 
 def token_sums(found: VocabularyLoss, weights: tf.Tensor, r_drop: float) -> dict[str, tf.Tensor]:
-    """Returns `loss` and `token_accuracy` of rows with `weights` <float32>[rows], `divergence` with R-Drop."""
+    """Returns `loss` and `token_accuracy` of rows of `weights` <float32>[rows]; `divergence` with R-Drop."""
     count = tf.reduce_sum(weights)
     sums = {"loss": tf.stack([found.loss, count]), "token_accuracy": tf.stack([found.right, count])}
     if r_drop:

@@ -90,7 +90,9 @@ class Stepper:
     def _replica_gradients(self, inputs, targets):
         smoothing, r_drop = self.options.label_smoothing, self.options.r_drop
         if r_drop:  # one pass over the batch twice is two passes with different dropout
-            inputs, targets = tf.nest.map_structure(lambda part: tf.concat([part, part], 0), (inputs, targets))
+            inputs, targets = tf.nest.map_structure(
+                lambda part: tf.concat([part, part], 0), (inputs, targets)
+            )
         with tf.GradientTape() as tape:
             sums = self.task.sums(self.model, inputs, targets, True, smoothing, r_drop)
             loss = sums["loss"][0] * self._loss_scale()
