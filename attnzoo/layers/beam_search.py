@@ -210,8 +210,9 @@ def beam_search(
         advance, start, plan, lambda caches, length: ensemble.grow(caches, beams, length)
     )
     best = _Ended(*(tensor[:, :count] for tensor in ended))
-    alignment = tf.gather(attention, tf.transpose(best.lineage, [0, 2, 1]), batch_dims=2)
-    alignment = tf.where(best.tokens[..., None] != PADDING, tf.transpose(alignment, [0, 2, 1, 3]), 0.0)
+    attention = tf.reshape(attention, [batch, max_length * beams, source_length])
+    alignment = tf.gather(attention, tf.range(max_length) * beams + best.lineage, batch_dims=1)
+    alignment = tf.where(best.tokens[..., None] != PADDING, alignment, 0.0)
     return Translations(best.tokens, best.total, best.scores, alignment)
 
 

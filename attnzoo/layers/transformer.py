@@ -378,10 +378,11 @@ def _own_slots(lineage: tf.Tensor, position: int | tf.Tensor) -> tf.Tensor:
 def _follow(cache: tf.Tensor, lineage: tf.Tensor | None, lanes: int) -> tf.Tensor:
     """Returns each target's own memory, <float>[batch * lanes, heads, time, dim]."""
     batch, heads, slots, dim = keras.ops.shape(cache)
-    time = slots // lanes
-    by_time = keras.ops.reshape(cache, [batch, heads, time, lanes, dim])
-    by_time = tf.transpose(by_time, [0, 2, 3, 1, 4])  # [batch, time, lanes, heads, dim]
-    if lineage is not None:
-        by_time = tf.gather(by_time, tf.transpose(lineage, [0, 2, 1]), batch_dims=2)
-    own = tf.transpose(by_time, [0, 2, 3, 1, 4])  # [batch, lanes, heads, time, dim]
-    return keras.ops.reshape(own, [batch * lanes, heads, time, dim])
+    own = tf.transpose(cache, [0, 2, 1, 3])  # [batch, time * lanes, heads, dim]
+    if lineage is None:
+        own = keras.ops.reshape(own, [batch, slots // lanes, lanes, heads, dim])
+        own = tf.transpose(own, [0, 2, 3, 1, 4])
+    else:
+        own = tf.gather(own, tf.range(slots // lanes) * lanes + lineage, batch_dims=1)
+        own = tf.transpose(own, [0, 1, 3, 2, 4])
+    return keras.ops.reshape(own, [batch * lanes, heads, slots // lanes, dim])
