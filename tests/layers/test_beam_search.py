@@ -158,6 +158,21 @@ def test_a_compiled_search_is_the_same(attention):
     np.testing.assert_allclose(compiled.alignment, found.alignment, atol=1e-5)
 
 
+@pytest.mark.parametrize("attention", ATTENTIONS[:2], ids=str)
+def test_nothing_of_whole_numbers_is_transposed(attention):
+    model = transformer(attention)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def search(source):
+        return beam_search([model], source, 9, beams=3)
+
+    # On many processors oneDNN says on standard error that it does not do that.
+    graph = search.get_concrete_function().graph.as_graph_def()
+    nodes = itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
+    types = {tf.as_dtype(node.attr["T"].type) for node in nodes if node.op == "Transpose"}
+    assert types == {tf.float32}
+
+
 @pytest.mark.parametrize(
     ("search", "seed"),
     [pytest.param(beam_search, 14, marks=pytest.mark.slow), (write, 17)],
