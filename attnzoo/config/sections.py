@@ -105,7 +105,7 @@ class TrainOptions(Section):
     xla: Literal["auto"] | bool = Field(
         "auto",
         description="Compile the training step with XLA as a whole. auto: yes, but for several replicas, and "
-        "on a CPU for images, and for bfloat16 where the processor has matrix units for it (AMX).",
+        "on a CPU for images, and for bfloat16 where the processor multiplies it (AMX, AVX-512 BF16).",
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Type of the computation; weights are float32 always."

@@ -42,9 +42,10 @@ def describe_device() -> str:
     return name if len(gpus) == 1 else f"{len(gpus)} x {name}"
 
 
-def has_bfloat16_matrix_units() -> bool:
-    """Returns whether the processor multiplies matrices of bfloat16 by itself (AMX); known on Linux alone."""
+def multiplies_bfloat16() -> bool:
+    """Returns whether the processor has instructions for products of bfloat16; known on Linux x86 alone."""
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text("utf-8", "replace")
+        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:
         return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags

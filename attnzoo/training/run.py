@@ -204,7 +204,7 @@ def use_xla(config: RunConfig) -> bool:
     """Returns whether the training step is compiled with XLA.
 
     "auto" says yes, but for several replicas, and on a CPU where products of TensorFlow itself (oneDNN) are
-    much faster than XLA's: convolutions of images, and bfloat16 on a processor with matrix units for it.
+    much faster than XLA's: convolutions of images, and bfloat16 on a processor that multiplies it.
 
     Raises:
         UserError: `xla: true` for several replicas on one CPU, which XLA sees as one device.
@@ -212,7 +212,7 @@ def use_xla(config: RunConfig) -> bool:
     replicas, on_cpu = config.train.replicas, not tf.config.list_physical_devices("GPU")
     if config.train.xla == "auto":
         images = catalog.load("models", config.model.name).TASK == IMAGE_CLASSIFICATION
-        half = config.train.precision == "mixed_bfloat16" and distribution.has_bfloat16_matrix_units()
+        half = config.train.precision == "mixed_bfloat16" and distribution.multiplies_bfloat16()
         return replicas == 1 and not (on_cpu and (images or half))
     if config.train.xla and replicas > 1 and on_cpu:
         raise UserError("train.xla: true does not go with several train.replicas on a CPU; set it to auto.")

@@ -97,16 +97,16 @@ def test_xla_is_chosen_for_texts_and_not_for_images_on_a_cpu(recipe, option, com
 
 
 @pytest.mark.parametrize(
-    ("precision", "units", "compiled"),
+    ("precision", "able", "compiled"),
     [
         ("mixed_bfloat16", True, False),
         ("mixed_bfloat16", False, True),
         ("float32", True, True),
     ],
 )
-def test_xla_is_not_chosen_for_bfloat16_where_a_cpu_has_matrix_units(precision, units, compiled, monkeypatch):
+def test_xla_is_not_chosen_for_bfloat16_where_a_cpu_multiplies_it(precision, able, compiled, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
-    monkeypatch.setattr(distribution, "has_bfloat16_matrix_units", lambda: units)
+    monkeypatch.setattr(distribution, "multiplies_bfloat16", lambda: able)
     config = resolve(Path("configs/text_languages.yaml"), [f"train.precision={precision}"]).config
     assert use_xla(config) is compiled
 
