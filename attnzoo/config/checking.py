@@ -67,7 +67,7 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
     _check_classifier_options(modules["model"], options, document, problems)
     _check_guide(options, document, problems)
     _check_subword_sampling(options, document, problems)
-    _check_r_drop(options, document, problems)
+    _check_r_drop(modules["model"], options, document, problems)
     problems.raise_if_any()
     return options
 
@@ -266,9 +266,9 @@ def _check_subword_sampling(options: Any, document: Document, problems: Problems
         problems.add(document.origin_near(path), path, what)
 
 
-def _check_r_drop(options: Any, document: Document, problems: Problems) -> None:
+def _check_r_drop(model: ModuleType | None, options: Any, document: Document, problems: Problems) -> None:
     """Two passes differ by what is dropped."""
-    if options is None or not options.train.r_drop or _drops(options.model.model_dump()):
+    if model is None or options is None or not options.train.r_drop or _drops(options.model.model_dump()):
         return
     path: KeyPath = ("train", "r_drop")
     what = "nothing is dropped in this model, so both passes would be the same; set model.dropout"
