@@ -286,9 +286,10 @@ class Serving(tf.Module):
         }
 
     def _encode(self, source: tf.Tensor) -> tf.Tensor:
-        ids = self.source.encode(source)
-        ids = tf.concat([ids[:, : self.source_length - 1], tf.fill([ids.nrows(), 1], END)], axis=1)
-        return ids.to_tensor(PADDING)
+        ids = self.source.encode(source)[:, : self.source_length - 1]
+        rows = tf.pad(ids.to_tensor(PADDING), [[0, 0], [0, 1]])
+        lengths = tf.cast(ids.row_lengths(), tf.int32)[:, None]
+        return tf.where(tf.range(tf.shape(rows)[1]) == lengths, END, rows)
 
     def _decode(self, ids: tf.Tensor) -> Translations:
         return decode([self.model], ids, self.target_length, self.options)
