@@ -1,4 +1,4 @@
-"""Attention: the compiled kernel, its reference, and layers behind one contract.
+"""Attention: the compiled kernel, its definition, and layers behind one contract.
 
 Importing this package does not import TensorFlow; the first use of a name below does.
 """
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from attnzoo.attention.cbam import CBAM
     from attnzoo.attention.dot_product import DotProductAttention
     from attnzoo.attention.grid import GridAttention
-    from attnzoo.attention.kernel import attention, choose_implementation
+    from attnzoo.attention.kernel import attention, attention_scores, choose_implementation
     from attnzoo.attention.linear import LinearAttention
     from attnzoo.attention.local import LocalAttention
     from attnzoo.attention.multi_head import MultiHeadAttention
     from attnzoo.attention.pooling import AttentionPooling
-    from attnzoo.attention.reference import attention_scores
     from attnzoo.attention.sigmoid import SigmoidAttention
     from attnzoo.attention.spatial import SpatialGate
     from attnzoo.attention.squeeze_excitation import SqueezeExcitation
@@ -41,7 +40,7 @@ _MODULES = {
     "SpatialGate": "spatial",
     "SqueezeExcitation": "squeeze_excitation",
     "attention": "kernel",
-    "attention_scores": "reference",
+    "attention_scores": "kernel",
     "choose_implementation": "kernel",
 }
 

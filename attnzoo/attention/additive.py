@@ -7,11 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.base import AttentionLayer, check_positive, split_heads
+from attnzoo.attention.base import check_positive
+from attnzoo.attention.memory import SoftmaxAttention
+from attnzoo.attention.shapes import split_heads
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class AdditiveAttention(AttentionLayer):
+class AdditiveAttention(SoftmaxAttention):
     """Scores by a small network that sees the query and the key together.
 
         e_ik = v^T tanh(W_1 key_k + W_2 query_i)
@@ -28,7 +30,7 @@ class AdditiveAttention(AttentionLayer):
     Call arguments, returns: those of `AttentionLayer`; the key may have any width.
 
     Raises:
-        ValueError: a value of another width than `units`, and what `AttentionLayer` raises.
+        ValueError: a value of another width than `units`, and what `SoftmaxAttention` raises.
 
     Reference: Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473
     """

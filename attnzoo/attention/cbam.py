@@ -8,18 +8,17 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention.base import check_positive
-from attnzoo.attention.gate import flatten_positions
-from attnzoo.attention.squeeze_excitation import SqueezeExcitation, mean_over_positions
+from attnzoo.attention.gate import ChannelGate, flatten_positions, mean_over_positions
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class CBAM(SqueezeExcitation):
+class CBAM(ChannelGate):
     """Convolutional block attention: scales each channel, then each position by what is around it.
 
         s = sigmoid(E(mean over positions of x) + E(maximum over positions of x))        x' = s x
         m = sigmoid(convolution of [mean over channels of x', maximum over channels of x'])        y = m x'
 
-    with E as in `SqueezeExcitation`. The convolution runs along the time of a sequence and over height and
+    with E as in `ChannelGate`. The convolution runs along the time of a sequence and over height and
     width of a feature map; which of the two is settled by the first input.
 
     Args:
@@ -35,12 +34,10 @@ class CBAM(SqueezeExcitation):
         <float32>[batch, 1, 1, positions], 0 at masked positions.
 
     Raises:
-        ValueError: `kernel_size` below 1, and what `SqueezeExcitation` raises.
+        ValueError: `kernel_size` below 1, and what `ChannelGate` raises.
 
     Reference: Woo et al. 2018, https://arxiv.org/abs/1807.06521
     """
-
-    weighs_positions = True
 
     def __init__(self, units: int, ratio: int = 16, kernel_size: int = 7, **kwargs: Any) -> None:
         super().__init__(units, ratio, **kwargs)

@@ -7,13 +7,13 @@ from typing import Any, Literal, get_args
 import keras
 
 from attnzoo.attention.additive import additive_logits
-from attnzoo.attention.base import AttentionLayer
+from attnzoo.attention.memory import SoftmaxAttention
 
 Score = Literal["dot", "scaled", "general", "concat"]
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class DotProductAttention(AttentionLayer):
+class DotProductAttention(SoftmaxAttention):
     """Scores by the product of query and key, or by what was proposed beside it.
 
         dot:     e_ik = query_i . key_k
@@ -35,7 +35,7 @@ class DotProductAttention(AttentionLayer):
 
     Raises:
         ValueError: unknown `score`, a value (for "dot" and "scaled" also a key) of another width than
-            `units`, and what `AttentionLayer` raises.
+            `units`, and what `SoftmaxAttention` raises.
 
     Reference: Luong et al. 2015, https://arxiv.org/abs/1508.04025
     """

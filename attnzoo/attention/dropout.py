@@ -23,21 +23,21 @@ def check_rate(rate: float) -> float:
     return float(rate)
 
 
-def seed_words(seed: int | tf.Tensor) -> tf.Tensor:
+def make_rng_key(seed: int | tf.Tensor) -> tf.Tensor:
     """Returns <int64>[2] from an integer, or from a scalar or a pair of integers."""
-    words = tf.cast(tf.convert_to_tensor(seed, dtype=tf.int64 if isinstance(seed, int) else None), tf.int64)
-    words = tf.reshape(words, [-1])
-    return tf.stack([words[0], words[-1]])
+    rng_key = tf.cast(tf.convert_to_tensor(seed, dtype=tf.int64 if isinstance(seed, int) else None), tf.int64)
+    rng_key = tf.reshape(rng_key, [-1])
+    return tf.stack([rng_key[0], rng_key[-1]])
 
 
 def next_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
     """Draws <int64>[2] from a Keras generator, another one on every replica of a distribution strategy."""
-    words = seed_words(generator.next())
+    rng_key = make_rng_key(generator.next())
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return words
+        return rng_key
     replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
-    return words + tf.stack([replica * 7919, tf.zeros_like(replica)])
+    return rng_key + tf.stack([replica * 7919, tf.zeros_like(replica)])
 
 
 def _mix(bits: tf.Tensor) -> tf.Tensor:
@@ -62,10 +62,10 @@ def chain(bits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     return _mix(bits + tf.cast(index + 1, tf.uint32) * tf.constant(_GOLDEN, tf.uint32))
 
 
-def first_bits(words: tf.Tensor) -> tf.Tensor:
+def first_bits(rng_key: tf.Tensor) -> tf.Tensor:
     """Returns the hash of a seed, <uint32>[] of <int64>[2]."""
-    words = tf.cast(words, tf.uint32)
-    return _mix(_mix(words[0]) + words[1])
+    rng_key = tf.cast(rng_key, tf.uint32)
+    return _mix(_mix(rng_key[0]) + rng_key[1])
 
 
 def keep(bits: tf.Tensor, rate: float) -> tf.Tensor:
@@ -73,35 +73,35 @@ def keep(bits: tf.Tensor, rate: float) -> tf.Tensor:
     return bits >= tf.constant(min(round(rate * 2**32), 2**32 - 1), tf.uint32)
 
 
-def keep_mask(words: tf.Tensor, rate: float, shape: tf.Tensor) -> tf.Tensor:
+def keep_mask(rng_key: tf.Tensor, rate: float, shape: tf.Tensor) -> tf.Tensor:
     """Chooses what stays. Call it inside a compiled function: XLA has the integer operations on every device.
 
     An element's fate depends on the seed and its own index alone, not on the lengths of the axes, so padding
     more changes nothing.
 
     Args:
-        words: <int64>[2], the seed.
+        rng_key: <int64>[2], the seed.
         rate: share to drop, in [0, 1).
         shape: <int32>[rank], rank 1 or more.
 
     Returns:
         <bool> of `shape`, True = keep.
     """
-    bits = first_bits(words)
+    bits = first_bits(rng_key)
     for axis in range(shape.shape[0]):
         bits = chain(bits[..., None], tf.range(shape[axis]))
     return keep(bits, rate)
 
 
-def drop_by_words(inputs: tf.Tensor, words: tf.Tensor | None, rate: float) -> tf.Tensor:
-    """Does what `drop` does, as a part of a compiled function; without `words` it drops nothing."""
-    if words is None:
+def drop_by_key(inputs: tf.Tensor, rng_key: tf.Tensor | None, rate: float) -> tf.Tensor:
+    """Does what `drop` does, as a part of a compiled function; without a key it drops nothing."""
+    if rng_key is None:
         return inputs
-    kept = keep_mask(words, rate, tf.shape(inputs))
+    kept = keep_mask(rng_key, rate, tf.shape(inputs))
     return tf.where(kept, inputs * tf.cast(1 / (1 - rate), inputs.dtype), tf.zeros_like(inputs))
 
 
-_drop = tf.function(drop_by_words, jit_compile=True, autograph=False)
+_drop = tf.function(drop_by_key, jit_compile=True, autograph=False)
 
 
 def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
@@ -115,11 +115,11 @@ def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
     Returns:
         <float> of the same shape. Nothing is stored for the gradient: it draws the same choice again.
     """
-    words = seed_words(seed)
+    rng_key = make_rng_key(seed)
 
     @tf.custom_gradient
     def compute(inputs):
         # Dropout is linear and its own transpose: the gradient is dropout of the gradient.
-        return _drop(tf.stop_gradient(inputs), words, rate), lambda gradient: _drop(gradient, words, rate)
+        return _drop(tf.stop_gradient(inputs), rng_key, rate), lambda gradient: _drop(gradient, rng_key, rate)
 
     return compute(inputs)

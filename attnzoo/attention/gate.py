@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.base import AttentionLayer
+from attnzoo.attention.base import AttentionLayer, check_positive
 
 
 class Gate(AttentionLayer):
@@ -33,9 +35,6 @@ class Gate(AttentionLayer):
             `AttentionLayer` raises.
     """
 
-    supports_cross = False
-    supports_causal = False
-
     def build(self, query_shape, key_shape=None, value_shape=None):
         """Creates the weights."""
         if len(query_shape) not in (3, 4):
@@ -53,13 +52,6 @@ class Gate(AttentionLayer):
             valid: <bool>[batch, position..., 1], False where masked.
         """
         raise NotImplementedError
-
-    def attend(self, query, memory, **arguments):
-        """Refuses: a gate has no memory."""
-        raise ValueError(
-            f"{type(self).__name__} {self.name!r} looks at its query only: call the layer, or use another "
-            f"attention. Received: key.shape={tuple(memory[0].shape)}, value.shape={tuple(memory[1].shape)}"
-        )
 
     def call(
         self,
@@ -106,13 +98,56 @@ class Gate(AttentionLayer):
                 f"segment_ids out, or use another attention. Received: segment_ids.shape={tuple(ids.shape)}"
             )
 
+
+class ChannelGate(Gate):
+    """Base of the gates that scale each channel by what a small network E says.
+
+        E(z) = W_2 relu(W_1 z + b_1) + b_2
+
+    Args:
+        units: width of the input and output, the number of channels.
+        ratio: how many channels share one unit of the relu layer, 1 or more; it has units / ratio of them,
+            rounded down, but never none.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: `ratio` below 1, and what `Gate` raises.
+    """
+
+    def __init__(self, units: int, ratio: int = 16, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.ratio = check_positive("ratio", ratio)
+        self.squeeze_projection = self._projection(max(1, units // ratio), "squeeze")
+        self.excite_projection = self._projection(units, "excite")
+
+    def build_projections(self, query_shape, key_shape, value_shape):
+        """Builds the sublayers."""
+        self.squeeze_projection.build(query_shape)
+        self.excite_projection.build((*query_shape[:-1], self.squeeze_projection.units))
+
+    def excite(self, pooled: tf.Tensor) -> tf.Tensor:
+        """Returns E(z), <float32> of the shape of z."""
+        return tf.cast(self.excite_projection(tf.nn.relu(self.squeeze_projection(pooled))), tf.float32)
+
     def get_config(self):
         """Returns the constructor's arguments."""
-        config = super().get_config()
-        del config["dropout"]
-        return config
+        return {**super().get_config(), "ratio": self.ratio}
 
 
 def flatten_positions(tensor: tf.Tensor) -> tf.Tensor:
     """Returns [batch, positions, features] of [batch, position..., features]."""
     return keras.ops.reshape(tensor, [keras.ops.shape(tensor)[0], -1, tensor.shape[-1]])
+
+
+def mean_over_positions(inputs: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Returns the mean of the valid positions, <float32>[batch, 1..., units]; 0 where there is none.
+
+    Args:
+        inputs: <float>[batch, position..., units], zeros where not valid.
+        valid: <bool>[batch, position..., 1].
+    """
+    axes = list(range(1, inputs.shape.rank - 1))
+    total, count = (
+        tf.reduce_sum(tf.cast(tensor, tf.float32), axes, keepdims=True) for tensor in (inputs, valid)
+    )
+    return tf.math.divide_no_nan(total, count)

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.attention.base import check_positive
-from attnzoo.attention.multi_head import MultiHeadAttention
+from attnzoo.attention.multi_head import UnmarkedMultiHeadAttention
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class GridAttention(MultiHeadAttention):
+class GridAttention(UnmarkedMultiHeadAttention):
     """Multi-head self attention over a grid, row by row, that knows distances along both axes.
 
         score_ij = q_i . k_j / sqrt(dim) + r_h[row_j - row_i] + c_h[column_j - column_i]
@@ -25,12 +25,12 @@ class GridAttention(MultiHeadAttention):
         units: width of input and output, a multiple of `num_heads`.
         height: rows of the grid, 1 or more.
         width: columns of the grid, 1 or more.
-        **kwargs: other arguments of `MultiHeadAttention`, but for `position`.
+        **kwargs: other arguments of `UnmarkedMultiHeadAttention`.
 
-    Call arguments, returns: those of `MultiHeadAttention`, for a query of height * width positions alone.
+    Call arguments, returns: those of `AttentionLayer`, for a query of height * width positions alone.
 
     Raises:
-        ValueError: `height` or `width` below 1, and what `MultiHeadAttention` raises.
+        ValueError: `height` or `width` below 1, and what `UnmarkedMultiHeadAttention` raises.
 
     Reference: Bello et al. 2019, https://arxiv.org/abs/1904.09925; as a bias: Liu et al. 2021,
         https://arxiv.org/abs/2103.14030
@@ -47,27 +47,24 @@ class GridAttention(MultiHeadAttention):
         """Builds the sublayers and the biases of distances."""
         super().build_projections(query_shape, key_shape, value_shape)
         self.distance_biases = [
-            self.add_weight(
-                shape=(2 * side - 1, self.num_heads), initializer="zeros", name=name, autocast=False
-            )
+            self._add_logits((2 * side - 1, self.num_heads), name)
             for side, name in zip(self.sides, ("rows", "columns"), strict=True)
         ]
 
-    def kernel_terms(self, query_length, key_length, position):
-        """Returns what shapes the scores."""
+    def kernel_arguments(self, arguments, query_length, key_length, position):
+        """Adds what shapes the logits, with the biases of distances."""
         rows, columns = (
             _by_distance(table, side) for table, side in zip(self.distance_biases, self.sides, strict=True)
         )
         bias = rows[:, :, None, :, None] + columns[:, None, :, None, :]  # [heads, row, column, row, column]
         positions = self.sides[0] * self.sides[1]
         bias = tf.reshape(bias, [1, self.num_heads, positions, positions])
-        return {**super().kernel_terms(query_length, key_length, position), "bias": bias}
+        arguments = super().kernel_arguments(arguments, query_length, key_length, position)
+        return arguments._replace(bias=bias)
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        config = super().get_config()
-        del config["position"]
-        return {**config, "height": self.sides[0], "width": self.sides[1]}
+        return {**super().get_config(), "height": self.sides[0], "width": self.sides[1]}
 
 
 def _by_distance(table: tf.Tensor, side: int) -> tf.Tensor:

@@ -1,82 +1,26 @@
-"""Scaled dot-product attention: the function that everything else calls."""
+"""Scaled dot-product attention: its definition in plain einsum, and the function that everything else calls.
+
+Every implementation must equal the definition. `loops` is the one that never holds all logits.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
-from attnzoo.attention import blocks, loops, masks, reference
-from attnzoo.attention.terms import Inputs, Options, Segments, Window, prepare
+from attnzoo.attention import blocks, loops, masks
+from attnzoo.attention.arguments import AttentionArguments, AttentionInputs, Segments, Window, prepare
+from attnzoo.attention.dropout import drop
+from attnzoo.attention.shapes import length, repeat_heads
 
 Implementation = Literal["auto", "xla", "reference"]
 
 _LOG = logging.getLogger(__name__)
-# Up to so many keys, or pairs of query and key, scores in memory cost less than computing them twice.
+# Up to so many keys, or pairs of query and key, logits in memory cost less than computing them twice.
 _FEW_KEYS = 256
 _FEW_PAIRS = 256 * 256
-
-
-def _compiled(inputs: Inputs, options: Options) -> tuple[tf.Tensor, tf.Tensor]:
-    """Joins `loops.forward` and `loops.backward` into one differentiable function."""
-    targets = blocks.targets()
-
-    @tf.custom_gradient
-    def gradients(*tensors):
-        *sources, _, _, output_gradient, lse_gradient = tensors
-
-        def gradient_of_gradient(*upstream):
-            # Rare: every score in memory, through the reference; output and lse follow from the sources.
-            with tf.GradientTape() as outer:
-                outer.watch([*sources, output_gradient, lse_gradient])
-                with tf.GradientTape() as inner:
-                    inner.watch(sources)
-                    results = reference.compute(inputs.with_sources(sources), options)
-                first = inner.gradient(results, sources, output_gradients=[output_gradient, lse_gradient])
-            second = outer.gradient(
-                first, [*sources, output_gradient, lse_gradient], output_gradients=upstream
-            )
-            return [*second[:-2], None, None, *second[-2:]]
-
-        stopped = [tf.stop_gradient(tensor) for tensor in tensors]
-        replaced = inputs.with_sources(stopped[:-4])
-        return loops.backward(replaced, *stopped[-4:], options, targets), gradient_of_gradient
-
-    @tf.custom_gradient
-    def compute(*sources):
-        # Under an eager tape TensorFlow would differentiate the program itself as well, and keep every block.
-        stopped = inputs.with_sources([tf.stop_gradient(source) for source in sources])
-        output, lse = loops.forward(stopped, options, targets)
-        # The backward pass takes a difference of close numbers, so it gets the output before it is rounded.
-        rounded = tf.cast(output, inputs.value.dtype)
-        return (rounded, lse), lambda *upstream: gradients(*sources, output, lse, *upstream)
-
-    return compute(*inputs.sources)
-
-
-@tf.function(jit_compile=True, autograph=False)
-def _short(inputs: Inputs, options: Options) -> tuple[tf.Tensor, tf.Tensor]:
-    return reference.compute(inputs, options)
-
-
-def choose_implementation(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementation, str]:
-    """Says what `implementation="auto"` takes, and why.
-
-    Args:
-        query: <float>[batch, heads, query, dim].
-        key: <float>[batch, key_heads, key, dim].
-
-    Returns:
-        The implementation and the reason in words.
-    """
-    queries, keys = query.shape[2], key.shape[2]
-    pairs = None if None in (queries, keys) else queries * keys
-    if keys is not None and keys <= _FEW_KEYS:
-        return "reference", f"{keys} keys, at most {_FEW_KEYS}: scores in memory are faster"
-    if pairs is not None and pairs <= _FEW_PAIRS:
-        return "reference", f"{pairs} pairs, at most {_FEW_PAIRS}: scores in memory are faster"
-    return "xla", f"{queries} queries and {keys} keys: blocks of scores are faster and smaller"
 
 
 def attention(
@@ -102,13 +46,13 @@ def attention(
 ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
     """Scaled dot-product attention, softmax(scale * query key^T + biases) value.
 
-    Forward and backward pass are compiled by XLA and hold a few blocks of scores only: extra memory grows
-    with the length, not with its square. Blocks that a causal mask or a window hides are not computed. Scores
+    Forward and backward pass are compiled by XLA and hold a few blocks of logits only: extra memory grows
+    with the length, not with its square. Blocks that a causal mask or a window hides are not computed. Logits
     and sums are float32 whatever the inputs (float64 of float64); a query with nothing to attend to gives
     zeros. In float32 on a GPU the products use TensorFloat-32 unless
     `tf.config.experimental.enable_tensor_float_32_execution(False)`.
 
-    Second derivatives are right, and computed by the reference, with every score in memory.
+    Second derivatives are right, and computed by the reference, with every logit in memory.
 
     Args:
         query: <float>[batch, heads, query, dim].
@@ -127,14 +71,14 @@ def attention(
         bias: <float> of rank 4 that broadcasts to [batch, heads, query, key]; -inf forbids a pair.
         distance_bias: <float>[heads, query + key - 1], a bias that depends on the distance only: query i and
             key j get entry j - i + query - 1.
-        alibi_slopes: <float>[heads]; slope * distance is taken from the scores (ALiBi).
+        alibi_slopes: <float>[heads]; slope * distance is taken from the logits (ALiBi).
         scale: factor of the products; None for 1 / sqrt(dim).
-        soft_cap: limit c of the scores, biases included, c * tanh(scores / c); above 0.
-        sink: <float>[heads], the score of one more key that has no value and takes part of the weight.
+        soft_cap: limit c of the logits, biases included, c * tanh(logits / c); above 0.
+        sink: <float>[heads], the logit of one more key that has no value and takes part of the weight.
         dropout: share of the weights to drop, in [0, 1).
         seed: integer, <int>[] or <int>[2], needed if `dropout` is above 0; it decides what is dropped.
         return_lse: also return the log of the sum of the exponentials of each row.
-        implementation: "xla" for the kernel, "reference" for plain TensorFlow with every score in memory,
+        implementation: "xla" for the kernel, "reference" for plain TensorFlow with every logit in memory,
             "auto" for what `choose_implementation` says.
 
     Returns:
@@ -150,15 +94,7 @@ def attention(
         2023, https://arxiv.org/abs/2305.13245; sinks, Xiao et al. 2024, https://arxiv.org/abs/2309.17453;
         soft cap, Gemma Team 2024, https://arxiv.org/abs/2408.00118
     """
-    if implementation not in get_args(Implementation):
-        raise ValueError(
-            f"`implementation` must be one of {', '.join(get_args(Implementation))}. "
-            f"Received: implementation={implementation!r}"
-        )
-    inputs, options = prepare(
-        query,
-        key,
-        value,
+    arguments = AttentionArguments(
         padding_mask=padding_mask,
         segment_ids=segment_ids,
         causal=causal,
@@ -173,16 +109,195 @@ def attention(
         dropout=dropout,
         seed=seed,
     )
+    output, lse = compute_attention(query, key, value, arguments, implementation)
+    return (output, lse) if return_lse else output
+
+
+def compute_attention(
+    query: tf.Tensor,
+    key: tf.Tensor,
+    value: tf.Tensor,
+    arguments: AttentionArguments,
+    implementation: Implementation = "auto",
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the output and the lse of `attention`, whose arguments these are.
+
+    Raises:
+        ValueError: what `attention` says.
+    """
+    if implementation not in get_args(Implementation):
+        raise ValueError(
+            f"`implementation` must be one of {', '.join(get_args(Implementation))}. "
+            f"Received: implementation={implementation!r}"
+        )
+    inputs = prepare(query, key, value, arguments)
     # There is no block in a call without examples, queries or keys.
     if implementation == "reference" or 0 in (*inputs.query.shape, *inputs.key.shape):
-        output, lse = reference.compute(inputs, options)
-    elif implementation == "xla":
-        output, lse = _compiled(inputs, options)
-    else:
-        chosen, reason = choose_implementation(inputs.query, inputs.key)
-        _LOG.debug("attention %s x %s: %s (%s)", inputs.query.shape, inputs.key.shape, chosen, reason)
-        # Inside a compiled function XLA takes the inputs of a nested one with a gradient for constants, and
-        # compiles anew for every value.
-        short = _short if tf.executing_eagerly() else reference.compute
-        output, lse = (short if chosen == "reference" else _compiled)(inputs, options)
-    return (output, lse) if return_lse else output
+        return _reference(inputs)
+    if implementation == "xla":
+        return _in_blocks(inputs)
+    chosen, reason = choose_implementation(inputs.query, inputs.key)
+    _LOG.debug("attention %s x %s: %s (%s)", inputs.query.shape, inputs.key.shape, chosen, reason)
+    if chosen == "xla":
+        return _in_blocks(inputs)
+    # Inside a compiled function XLA takes the inputs of a nested one with a gradient for constants, and
+    # compiles anew for every value.
+    return _compiled_reference(inputs) if tf.executing_eagerly() else _reference(inputs)
+
+
+def attention_scores(
+    query: tf.Tensor, key: tf.Tensor, *, rows: tf.Tensor | None = None, **arguments: Any
+) -> tf.Tensor:
+    """The weights that `attention` gives its values, before dropout.
+
+    Args:
+        query: <float>[batch, heads, query, dim].
+        key: <float>[batch, key_heads, key, dim].
+        rows: <int>[row], the queries to look at; None for all. Memory grows with their number.
+        **arguments: those of `attention` that shape the weights.
+
+    Returns:
+        <float32>[batch, heads, row, key]. Rows sum to 1, to 0 where there is nothing to attend to, and to
+        less than 1 with a sink.
+
+    Raises:
+        ValueError: what `attention` says.
+    """
+    return attention_weights(query, key, AttentionArguments(**arguments), rows)
+
+
+def attention_weights(
+    query: tf.Tensor, key: tf.Tensor, arguments: AttentionArguments, rows: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Returns what `attention_scores` does, whose arguments these are."""
+    inputs = prepare(query, key, key, arguments)
+    rows = None if rows is None else tf.convert_to_tensor(rows, tf.int32)
+    return masks.masked_softmax(*_logits(inputs, rows))[..., : length(key)]
+
+
+def choose_implementation(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementation, str]:
+    """Says what `implementation="auto"` takes, and why.
+
+    Args:
+        query: <float>[batch, heads, query, dim].
+        key: <float>[batch, key_heads, key, dim].
+
+    Returns:
+        The implementation and the reason in words.
+    """
+    queries, keys = query.shape[2], key.shape[2]
+    pairs = None if None in (queries, keys) else queries * keys
+    if keys is not None and keys <= _FEW_KEYS:
+        return "reference", f"{keys} keys, at most {_FEW_KEYS}: scores in memory are faster"
+    if pairs is not None and pairs <= _FEW_PAIRS:
+        return "reference", f"{pairs} pairs, at most {_FEW_PAIRS}: scores in memory are faster"
+    return "xla", f"{queries} queries and {keys} keys: blocks of scores are faster and smaller"
+
+
+def _logits(inputs: AttentionInputs, rows: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Returns what the softmax is taken of, and what limits it.
+
+    Args:
+        inputs: the call.
+        rows: <int32>[row], the queries to look at; None for all.
+
+    Returns:
+        The logits <float32>[batch, heads, row, key], <float64> of <float64>, with a sink as one more key; and
+        where they count, <bool> that broadcasts to it, or None for everywhere.
+    """
+    arguments = inputs.arguments
+    dtype = tf.float64 if inputs.query.dtype == tf.float64 else tf.float32
+    queries, keys = length(inputs.query), length(inputs.key)
+    index = tf.range(queries) if rows is None else rows  # [row]
+
+    def chosen(tensor, axis):
+        return tensor if rows is None or tensor is None else tf.gather(tensor, rows, axis=axis)
+
+    query, key = tf.cast(chosen(inputs.query, 2), dtype), tf.cast(inputs.key, dtype)
+    key = repeat_heads(key, query.shape[1])
+    logits = tf.einsum("bhqd,bhkd->bhqk", query, key) * inputs.scale  # [batch, heads, row, key]
+    finite = None
+    if arguments.bias is not None:
+        bias = tf.cast(arguments.bias if arguments.bias.shape[2] == 1 else chosen(arguments.bias, 2), dtype)
+        finite = bias > -float("inf")
+        logits += tf.where(finite, bias, tf.zeros([], dtype))
+    distance = tf.range(keys)[None, :] - (index + inputs.start)[:, None]  # [row, key]
+    if arguments.distance_bias is not None:
+        # Entry 0 is for the last query and key 0.
+        entry = tf.range(keys)[None, :] - index[:, None] + queries - 1
+        logits += tf.gather(tf.cast(arguments.distance_bias, dtype), entry, axis=1)  # [heads, row, key]
+    if arguments.alibi_slopes is not None:
+        logits -= tf.cast(arguments.alibi_slopes, dtype)[:, None, None] * tf.cast(tf.abs(distance), dtype)
+    if arguments.soft_cap is not None:
+        logits = arguments.soft_cap * tf.tanh(logits / arguments.soft_cap)
+    segments = inputs.segments
+    allowed = masks.allowed_pairs(
+        distance,
+        padding_mask=arguments.padding_mask,
+        segments=None if segments is None else (chosen(segments[0], 1), segments[1]),
+        causal=arguments.causal,
+        window=inputs.window,
+    )
+    allowed = masks.combine(allowed, finite)
+    if arguments.sink is None:
+        return logits, allowed
+    sink = tf.zeros_like(logits[..., :1]) + tf.cast(arguments.sink, dtype)[:, None, None]
+    if allowed is not None:
+        allowed = tf.broadcast_to(allowed, tf.shape(logits))
+        allowed = tf.concat([allowed, tf.ones_like(allowed[..., :1])], axis=-1)
+    return tf.concat([logits, sink], axis=-1), allowed
+
+
+def _reference(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns output <float>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query]."""
+    logits, allowed = _logits(inputs)
+    weights = masks.masked_softmax(logits, allowed)[..., : length(inputs.key)]  # without the sink
+    if inputs.rng_key is not None:
+        weights = drop(weights, inputs.arguments.dropout, inputs.rng_key)
+    value = tf.cast(inputs.value, weights.dtype)
+    value = repeat_heads(value, inputs.query.shape[1])
+    output = tf.cast(tf.einsum("bhqk,bhkd->bhqd", weights, value), inputs.value.dtype)
+    if allowed is None:
+        return output, tf.reduce_logsumexp(logits, axis=-1)
+    lse = tf.reduce_logsumexp(tf.where(allowed, logits, logits.dtype.min), axis=-1)  # [batch, heads, query]
+    return output, tf.where(tf.reduce_any(allowed, axis=-1), lse, tf.constant(-float("inf"), lse.dtype))
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _compiled_reference(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
+    return _reference(inputs)
+
+
+def _in_blocks(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
+    """Joins `loops.forward` and `loops.backward` into one differentiable function."""
+    sizes = blocks.block_sizes()
+
+    @tf.custom_gradient
+    def gradients(*tensors):
+        *sources, _, _, grad_output, grad_lse = tensors
+
+        def gradient_of_gradient(*upstream):
+            # Rare: every logit in memory, through the reference; output and lse follow from the sources.
+            with tf.GradientTape() as outer:
+                outer.watch([*sources, grad_output, grad_lse])
+                with tf.GradientTape() as inner:
+                    inner.watch(sources)
+                    results = _reference(inputs.with_sources(sources))
+                first = inner.gradient(results, sources, output_gradients=[grad_output, grad_lse])
+            second = outer.gradient(first, [*sources, grad_output, grad_lse], output_gradients=upstream)
+            return [*second[:-2], None, None, *second[-2:]]
+
+        stopped = [tf.stop_gradient(tensor) for tensor in tensors]
+        replaced = inputs.with_sources(stopped[:-4])
+        return loops.backward(replaced, *stopped[-4:], sizes), gradient_of_gradient
+
+    @tf.custom_gradient
+    def compute(*sources):
+        # Under an eager tape TensorFlow would differentiate the program itself as well, and keep every block.
+        stopped = inputs.with_sources([tf.stop_gradient(source) for source in sources])
+        output, lse = loops.forward(stopped, sizes)
+        # The backward pass takes a difference of close numbers, so it gets the output before it is rounded.
+        rounded = tf.cast(output, inputs.value.dtype)
+        return (rounded, lse), lambda *upstream: gradients(*sources, output, lse, *upstream)
+
+    return compute(*inputs.sources)

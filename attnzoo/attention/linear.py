@@ -8,16 +8,17 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention import masks
-from attnzoo.attention.base import AttentionLayer, check_positive, merge_heads, split_heads
-from attnzoo.attention.reference import allowed_pairs
-from attnzoo.attention.terms import length, pair_of_segments
+from attnzoo.attention.arguments import pair_of_segments
+from attnzoo.attention.base import check_positive
+from attnzoo.attention.memory import MemoryAttention
+from attnzoo.attention.shapes import length, merge_heads, split_heads
 
 CHUNK = 64
 """Queries whose weights are written out at a time."""
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class LinearAttention(AttentionLayer):
+class LinearAttention(MemoryAttention):
     """Multi-head attention with weights that are products of positive features, without a softmax.
 
         output_i = sum_k (phi(Q_i) . phi(K_k)) V_k / sum_k (phi(Q_i) . phi(K_k))        phi(x) = elu(x) + 1
@@ -36,7 +37,7 @@ class LinearAttention(AttentionLayer):
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width.
 
     Raises:
-        ValueError: `units` is not a multiple of `num_heads`, and what `AttentionLayer` raises.
+        ValueError: `units` is not a multiple of `num_heads`, and what `MemoryAttention` raises.
 
     Reference: Katharopoulos et al. 2020, https://arxiv.org/abs/2006.16236
     """
@@ -91,7 +92,7 @@ class LinearAttention(AttentionLayer):
         training=None,
         return_attention_scores=False,
     ):
-        """Looks at a memory that `project_memory` made. Arguments and results are those of the call."""
+        """Looks at a memory that `project_memory` made; see `MemoryAttention.attend`."""
         projected = positive_features(self.project_query(query, position))  # [batch, heads, query, dim]
         key, value = positive_features(memory[0]), tf.cast(memory[1], tf.float32)
         if padding_mask is not None:
@@ -107,7 +108,7 @@ class LinearAttention(AttentionLayer):
             segments = pair_of_segments(segment_ids)
             distance = masks.distances(queries, length(key), position)
             allowed = masks.combine(
-                allowed_pairs(distance, segments=segments, causal=causal),
+                masks.allowed_pairs(distance, segments=segments, causal=causal),
                 None if pair_mask is None else pair_mask[:, None],
             )
             weights = weights if allowed is None else tf.where(allowed, weights, 0.0)
@@ -123,9 +124,7 @@ class LinearAttention(AttentionLayer):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        config = super().get_config()
-        del config["dropout"]
-        return {**config, "num_heads": self.num_heads}
+        return {**super().get_config(), "num_heads": self.num_heads}
 
 
 def positive_features(inputs: tf.Tensor) -> tf.Tensor:

@@ -43,9 +43,10 @@ class LocalAttention(MultiHeadAttention):
         """True: a window is about distances."""
         return True
 
-    def kernel_terms(self, query_length, key_length, position):
-        """Returns what limits and shapes the scores."""
-        return {**super().kernel_terms(query_length, key_length, position), "window": self.window}
+    def kernel_arguments(self, arguments, query_length, key_length, position):
+        """Adds the window to what `MultiHeadAttention` adds."""
+        arguments = super().kernel_arguments(arguments, query_length, key_length, position)
+        return arguments._replace(window=self.window)
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -1,4 +1,7 @@
-"""Masks as pure functions. Boolean, True = may attend; they combine by logical and."""
+"""Masks and the softmax under a mask, as pure functions.
+
+Masks are boolean, True = may attend; they combine by logical and.
+"""
 
 from __future__ import annotations
 
@@ -136,3 +139,52 @@ def combine(*masks: tf.Tensor | None) -> tf.Tensor | None:
         if mask is not None:
             combined = mask if combined is None else combined & mask
     return combined
+
+
+def allowed_pairs(
+    distance: tf.Tensor,
+    *,
+    padding_mask: tf.Tensor | None = None,
+    segments: tuple[tf.Tensor, tf.Tensor] | None = None,
+    causal: bool = False,
+    window: tuple[int, int] | None = None,
+) -> tf.Tensor | None:
+    """Joins all that limits who may attend to whom.
+
+    Args:
+        distance: <int>[query, key], key position minus query position (`distances`).
+        padding_mask: <bool>[batch, key], True = may attend.
+        segments: <int>[batch, query] and <int>[batch, key]; equal numbers may attend.
+        causal: no distance above 0.
+        window: least and greatest distance, (left, right) for -left to right.
+
+    Returns:
+        <bool>[batch or 1, 1, query or 1, key], or None if every query may attend to every key.
+    """
+    allowed = combine(
+        None if padding_mask is None else tf.cast(padding_mask, tf.bool)[:, None, :],
+        None if segments is None else segment_mask(*segments),
+        (distance <= 0)[None] if causal else None,
+        None if window is None else ((distance >= -window[0]) & (distance <= window[1]))[None],
+    )
+    return None if allowed is None else allowed[:, None]
+
+
+def masked_softmax(logits: tf.Tensor, allowed: tf.Tensor | None = None) -> tf.Tensor:
+    """Softmax over the last axis, over the allowed entries alone.
+
+    Args:
+        logits: <float>[..., key].
+        allowed: <bool> that broadcasts to `logits`, True = may attend.
+
+    Returns:
+        <float32>[..., key], <float64> of <float64>. A row without an allowed entry is all zeros.
+    """
+    if logits.dtype != tf.float64:
+        logits = tf.cast(logits, tf.float32)
+    if allowed is None:
+        return tf.nn.softmax(logits)
+    # Two `where`: the first keeps masked entries out of the sum; the second makes rows without any key zero.
+    # A finite number instead of -inf keeps the gradient of such a row finite.
+    weights = tf.nn.softmax(tf.where(allowed, logits, logits.dtype.min))
+    return tf.where(allowed, weights, tf.zeros([], logits.dtype))

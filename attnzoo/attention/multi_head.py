@@ -7,22 +7,135 @@ from typing import Any, Literal, get_args
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.base import AttentionLayer, check_positive, merge_heads, split_heads
+from attnzoo.attention.base import check_positive
+from attnzoo.attention.memory import SoftmaxAttention
 from attnzoo.attention.position_bias import NUM_BUCKETS, alibi_slopes, distance_bias
 from attnzoo.attention.rotary import rotate
+from attnzoo.attention.shapes import merge_heads, split_heads
 
 PositionMark = Literal["none", "rotary", "alibi", "relative"]
 
 
-@keras.saving.register_keras_serializable("attnzoo")
-class MultiHeadAttention(AttentionLayer):
-    """Scaled dot-product attention in several subspaces side by side.
+class UnmarkedMultiHeadAttention(SoftmaxAttention):
+    """Base of the kinds of multi-head attention: heads, and no marks of position.
 
         head_h = softmax(Q_h K_g^T / sqrt(dim)) V_g        output = W_o [head_1 ... head_H]
 
     with Q_h, K_g, V_g slices of W_q query, W_k key, W_v value, and dim = units / H. The H heads of the query
     are in G groups of neighbours, each with one head of key and value; with G = H every head has its own.
     Without scores it runs the compiled kernel, which keeps no weights for the gradient.
+
+    Args:
+        units: width of query and output, a multiple of `num_heads`.
+        num_heads: number of heads H, 1 or more.
+        num_key_value_heads: number of groups G, a divisor of `num_heads`; `num_heads` if None.
+        soft_cap: c in c tanh(score / c), above 0, which keeps scores between -c and c; None for no limit.
+        sink: whether each head has a trained logit that takes weight from the keys, so that a head can look
+            at nothing.
+        dropout: share of the attention weights dropped in training, in [0, 1).
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments, returns: those of `AttentionLayer`; key and value may have any width. With `sink` the
+        weights of a query sum to less than 1.
+
+    Raises:
+        ValueError: `units` is not a multiple of `num_heads`, nor `num_heads` of `num_key_value_heads`;
+            `soft_cap` not above 0; and what `SoftmaxAttention` raises.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        num_heads: int = 4,
+        num_key_value_heads: int | None = None,
+        soft_cap: float | None = None,
+        sink: bool = False,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, dropout, **kwargs)
+        self.num_heads = check_positive("num_heads", num_heads)
+        self.num_key_value_heads = num_key_value_heads
+        self.soft_cap = soft_cap
+        self.sink = sink
+        self.memory_heads = num_heads if num_key_value_heads is None else num_key_value_heads
+        self._check_heads()
+        if soft_cap is not None and soft_cap <= 0:
+            raise ValueError(f"`soft_cap` must be above 0. Received: soft_cap={soft_cap}")
+        self.dim = units // num_heads
+        self.product_scale = self.dim**-0.5
+        self.query_projection = self._projection(units, "query")
+        self.key_projection = self._projection(self.memory_heads * self.dim, "key")
+        self.value_projection = self._projection(self.memory_heads * self.dim, "value")
+        self.output_projection = self._projection(units, "output")
+        self.sink_logits: keras.Variable | None = None
+
+    def _check_heads(self) -> None:
+        if self.units % self.num_heads:
+            raise ValueError(
+                "`units` must be a multiple of `num_heads`. "
+                f"Received: units={self.units}, num_heads={self.num_heads}"
+            )
+        check_positive("num_key_value_heads", self.memory_heads)
+        if self.num_heads % self.memory_heads:
+            raise ValueError(
+                "`num_heads` must be a multiple of `num_key_value_heads`. "
+                f"Received: num_heads={self.num_heads}, num_key_value_heads={self.memory_heads}"
+            )
+
+    @property
+    def memory_dims(self):
+        """Heads, key_dim and value_dim of a memory."""
+        return (self.memory_heads, self.dim, self.dim)
+
+    def build_projections(self, query_shape, key_shape, value_shape):
+        """Builds the sublayers and the weights of the sink."""
+        self.query_projection.build(query_shape)
+        self.key_projection.build(key_shape)
+        self.value_projection.build(value_shape)
+        self.output_projection.build(query_shape)
+        if self.sink:
+            self.sink_logits = self._add_logits((self.num_heads,), "sink")
+
+    def _add_logits(self, shape: tuple[int, ...], name: str) -> keras.Variable:
+        """Adds a weight that is not cast to the type of the computation, as logits are float32."""
+        return self.add_weight(shape=shape, initializer="zeros", name=name, autocast=False)
+
+    def project_query(self, query, position=0):
+        """Returns <float>[batch, heads, query, dim]."""
+        return split_heads(self.query_projection(query), self.num_heads)
+
+    def project_memory(self, key, value, position=0):
+        """Returns key and value, each <float>[batch, key_heads, key, dim]."""
+        key = split_heads(self.key_projection(key), self.memory_heads)
+        return key, split_heads(self.value_projection(value), self.memory_heads)
+
+    def kernel_arguments(self, arguments, query_length, key_length, position):
+        """Adds what shapes the logits of every head."""
+        return arguments._replace(soft_cap=self.soft_cap, sink=self.sink_logits)
+
+    def project_output(self, context):
+        """Returns <float>[batch, query, units]."""
+        return self.output_projection(merge_heads(context))
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "soft_cap": self.soft_cap,
+            "sink": self.sink,
+        }
+
+
+@keras.saving.register_keras_serializable("attnzoo")
+class MultiHeadAttention(UnmarkedMultiHeadAttention):
+    """Scaled dot-product attention in several subspaces side by side.
+
+        head_h = softmax(Q_h K_g^T / sqrt(dim)) V_g        output = W_o [head_1 ... head_H]
+
+    as in `UnmarkedMultiHeadAttention`, with marks of position if asked for.
 
     Marks of position, each by the distance of query and key:
 
@@ -47,7 +160,7 @@ class MultiHeadAttention(AttentionLayer):
     Raises:
         ValueError: `units` is not a multiple of `num_heads`, nor `num_heads` of `num_key_value_heads`; an
             unknown `position`, or "rotary" with an odd dim; `soft_cap` not above 0; and what
-            `AttentionLayer` raises.
+            `SoftmaxAttention` raises.
 
     Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; one group: Shazeer 2019,
         https://arxiv.org/abs/1911.02150; groups: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245;
@@ -67,50 +180,19 @@ class MultiHeadAttention(AttentionLayer):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(units, dropout, **kwargs)
-        self.num_heads = check_positive("num_heads", num_heads)
-        self.num_key_value_heads = num_key_value_heads
+        super().__init__(units, num_heads, num_key_value_heads, soft_cap, sink, dropout, **kwargs)
         self.position = position
-        self.soft_cap = soft_cap
-        self.sink = sink
-        self.memory_heads = num_heads if num_key_value_heads is None else num_key_value_heads
-        self._check_arguments()
-        self.dim = units // num_heads
-        self.product_scale = self.dim**-0.5
-        self.query_projection = self._projection(units, "query")
-        self.key_projection = self._projection(self.memory_heads * self.dim, "key")
-        self.value_projection = self._projection(self.memory_heads * self.dim, "value")
-        self.output_projection = self._projection(units, "output")
-        self.sink_logits: keras.Variable | None = None
-        self.bucket_biases: keras.Variable | None = None
-
-    def _check_arguments(self) -> None:
-        received = f"units={self.units}, num_heads={self.num_heads}"
-        if self.units % self.num_heads:
-            raise ValueError(f"`units` must be a multiple of `num_heads`. Received: {received}")
-        check_positive("num_key_value_heads", self.memory_heads)
-        if self.num_heads % self.memory_heads:
-            raise ValueError(
-                "`num_heads` must be a multiple of `num_key_value_heads`. "
-                f"Received: num_heads={self.num_heads}, num_key_value_heads={self.memory_heads}"
-            )
-        if self.position not in get_args(PositionMark):
+        if position not in get_args(PositionMark):
             raise ValueError(
                 f"`position` must be one of {', '.join(get_args(PositionMark))}. "
-                f"Received: position={self.position!r}"
+                f"Received: position={position!r}"
             )
-        if self.position == "rotary" and self.units // self.num_heads % 2:
+        if position == "rotary" and self.dim % 2:
             raise ValueError(
                 "Rotary positions turn pairs of features: `units` / `num_heads` must be even. "
-                f"Received: {received}"
+                f"Received: units={units}, num_heads={num_heads}"
             )
-        if self.soft_cap is not None and self.soft_cap <= 0:
-            raise ValueError(f"`soft_cap` must be above 0. Received: soft_cap={self.soft_cap}")
-
-    @property
-    def memory_dims(self):
-        """Heads, key_dim and value_dim of a memory."""
-        return (self.memory_heads, self.dim, self.dim)
+        self.bucket_biases: keras.Variable | None = None
 
     @property
     def needs_order(self):
@@ -119,51 +201,30 @@ class MultiHeadAttention(AttentionLayer):
 
     def build_projections(self, query_shape, key_shape, value_shape):
         """Builds the sublayers and the weights of sink and relative positions."""
-        self.query_projection.build(query_shape)
-        self.key_projection.build(key_shape)
-        self.value_projection.build(value_shape)
-        self.output_projection.build(query_shape)
-        # Neither is cast to the type of the computation: scores are float32.
-        if self.sink:
-            self.sink_logits = self.add_weight(
-                shape=(self.num_heads,), initializer="zeros", name="sink", autocast=False
-            )
+        super().build_projections(query_shape, key_shape, value_shape)
         if self.position == "relative":
-            self.bucket_biases = self.add_weight(
-                shape=(NUM_BUCKETS, self.num_heads), initializer="zeros", name="relative", autocast=False
-            )
+            self.bucket_biases = self._add_logits((NUM_BUCKETS, self.num_heads), "relative")
 
     def project_query(self, query, position=0):
         """Returns <float>[batch, heads, query, dim]."""
-        query = split_heads(self.query_projection(query), self.num_heads)
+        query = super().project_query(query)
         return rotate(query, position) if self.position == "rotary" else query
 
     def project_memory(self, key, value, position=0):
         """Returns key and value, each <float>[batch, key_heads, key, dim]."""
-        key = split_heads(self.key_projection(key), self.memory_heads)
-        value = split_heads(self.value_projection(value), self.memory_heads)
+        key, value = super().project_memory(key, value)
         return rotate(key, position) if self.position == "rotary" else key, value
 
-    def kernel_terms(self, query_length, key_length, position):
-        """Returns what shapes the scores."""
-        terms: dict[str, Any] = {"soft_cap": self.soft_cap, "sink": self.sink_logits}
+    def kernel_arguments(self, arguments, query_length, key_length, position):
+        """Adds what shapes the logits."""
+        arguments = super().kernel_arguments(arguments, query_length, key_length, position)
         if self.position == "alibi":
-            terms["alibi_slopes"] = tf.constant(alibi_slopes(self.num_heads))
+            return arguments._replace(alibi_slopes=tf.constant(alibi_slopes(self.num_heads)))
         if self.position == "relative":
-            terms["distance_bias"] = distance_bias(self.bucket_biases, query_length, key_length, position)
-        return terms
-
-    def project_output(self, context):
-        """Returns <float>[batch, query, units]."""
-        return self.output_projection(merge_heads(context))
+            bias = distance_bias(self.bucket_biases, query_length, key_length, position)
+            return arguments._replace(distance_bias=bias)
+        return arguments
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "num_key_value_heads": self.num_key_value_heads,
-            "position": self.position,
-            "soft_cap": self.soft_cap,
-            "sink": self.sink,
-        }
+        return {**super().get_config(), "position": self.position}

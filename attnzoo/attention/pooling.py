@@ -7,11 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from attnzoo.attention.base import ScoredLayer
 from attnzoo.attention.position_score import PositionScore
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(ScoredLayer):
     """One vector for a sequence: the sum of its elements, each with a learned weight.
 
         w = softmax over time of E(x)        y = sum_t w_t x_t        E: see `PositionScore`

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention.base import check_positive
-from attnzoo.attention.reference import masked_softmax
+from attnzoo.attention.masks import masked_softmax
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from attnzoo.attention.terms import length
+from attnzoo.attention.shapes import length
 
 BASE = 10000.0
 """From one position to the next the first pair of features turns by 1 radian, the last by nearly 1 / BASE."""

@@ -7,11 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.base import AttentionLayer, check_positive, split_heads
+from attnzoo.attention.base import check_positive
+from attnzoo.attention.memory import SoftmaxAttention
+from attnzoo.attention.shapes import split_heads
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class SigmoidAttention(AttentionLayer):
+class SigmoidAttention(SoftmaxAttention):
     """Weights by a sigmoid, then normalised over the keys.
 
         S = (W_q query) (W_k key)^T / sqrt(hidden_units)
@@ -29,7 +31,7 @@ class SigmoidAttention(AttentionLayer):
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width.
 
     Raises:
-        ValueError: what `AttentionLayer` raises.
+        ValueError: what `SoftmaxAttention` raises.
     """
 
     def __init__(self, units: int, hidden_units: int = 64, dropout: float = 0.0, **kwargs: Any) -> None:

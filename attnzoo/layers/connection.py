@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention.base import check_positive
-from attnzoo.attention.dropout import drop_by_words
+from attnzoo.attention.dropout import drop_by_key
 from attnzoo.layers.dropout import Dropout
 from attnzoo.layers.fusion import fused
 from attnzoo.layers.normalization import LayerNormalization, normalize
@@ -17,7 +17,7 @@ Norm = Literal["pre", "post", "none"]
 
 
 def _join(outputs, inputs, scale, offset, *, words, rate, epsilon):
-    outputs = drop_by_words(outputs, words, rate)
+    outputs = drop_by_key(outputs, words, rate)
     if inputs is not None:
         outputs += tf.cast(inputs, outputs.dtype)
     return outputs if scale is None else normalize(outputs, scale, offset, epsilon=epsilon)

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 import keras
 
 from attnzoo import attention as attention_layers
-from attnzoo.attention.base import check_positive
+from attnzoo.attention.base import ScoredLayer, check_positive
+from attnzoo.attention.grid import GridAttention
 from attnzoo.attention.options import GateOptions, MultiHeadOptions, parse
 from attnzoo.config.sections import Section
 from attnzoo.layers.batch_normalization import MapNormalization
@@ -110,7 +111,7 @@ class ConvStage(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class FeatureMapAttention(keras.layers.Layer):
+class FeatureMapAttention(ScoredLayer):
     """Self attention over the positions of a feature map, row by row; a `Gate` sees the map as it is.
 
     `multi_head` with relative positions is a `GridAttention`: it knows the distance along both axes.
@@ -156,7 +157,7 @@ class FeatureMapAttention(keras.layers.Layer):
     @property
     def weighs_positions(self) -> bool:
         """Whether the attention's scores are of positions, and not of channels."""
-        return getattr(self.attention, "weighs_positions", True)
+        return self._needs_sides or self.attention.weighs_positions
 
     @property
     def _needs_sides(self) -> bool:
@@ -172,7 +173,7 @@ class FeatureMapAttention(keras.layers.Layer):
                     f"Received: inputs_shape={tuple(inputs_shape)}"
                 )
             options = self._options.model_dump(exclude={"name", "position"})
-            self.attention = attention_layers.GridAttention(
+            self.attention = GridAttention(
                 self.units, height, width, name="attention", dtype=self.dtype_policy, **options
             )
         positions = None if height is None or width is None else height * width

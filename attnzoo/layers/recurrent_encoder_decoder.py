@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from attnzoo import attention as attention_layers
-from attnzoo.attention.base import Memory
+from attnzoo.attention.memory import Memory
 from attnzoo.attention.options import across
 from attnzoo.layers.dropout import Dropout
 from attnzoo.layers.recurrent import Cell, both_directions
@@ -70,7 +70,8 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         **kwargs: arguments of `keras.Model`.
 
     Raises:
-        ValueError: `units` is odd; a shared table of two vocabularies.
+        ValueError: `units` is odd; a shared table of two vocabularies; an attention that cannot look at
+            another sequence.
 
     Reference: Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473; input feeding: Luong et al. 2015,
         https://arxiv.org/abs/1508.04025
@@ -122,6 +123,11 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         self.decoder = [cell_class(units, name=f"decoder_{number}") for number in range(num_decoder_layers)]
         self.num_states = num_states
         self.attention = attention_layers.build(across(attention), units, name="attention")
+        if not self.attention.supports_cross:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} needs an attention that can look at another sequence; "
+                f"{type(self.attention).__name__} cannot. Received: attention={attention}"
+            )
         self.combine = keras.layers.Dense(units, activation="tanh", name="combine")
 
     def build(self, inputs_shape=None):

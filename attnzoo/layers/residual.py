@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from attnzoo.attention.base import check_positive
+from attnzoo.attention.base import ScoredLayer, check_positive
 from attnzoo.attention.options import parse
 from attnzoo.config.sections import Section
 from attnzoo.layers.convolution import FeatureMapAttention, Norm, normalization
@@ -15,7 +15,7 @@ from attnzoo.layers.dropout import StochasticDepth
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(ScoredLayer):
     """Two 3 x 3 convolutions beside a shortcut, each after normalisation and relu.
 
         y = s + drop(gate(W_2 * relu(norm_2(W_1 * h))))        h = relu(norm_1(x))
@@ -72,6 +72,11 @@ class ResidualBlock(keras.layers.Layer):
             if gate is None
             else FeatureMapAttention(width, gate, residual=False, name="attention", dtype=self.dtype_policy)
         )
+
+    @property
+    def weighs_positions(self) -> bool:
+        """Whether there is a gate whose scores are of positions."""
+        return self.attention is not None and self.attention.weighs_positions
 
     def _convolution(self, size: int, stride: int, name: str) -> keras.layers.Layer:
         return keras.layers.Conv2D(

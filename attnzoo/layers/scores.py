@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
-
 import keras
+
+from attnzoo.attention.base import ScoredLayer
 
 
 def attention_names(model: keras.Model) -> list[str]:
     """Returns the names of the layers that can tell how they weigh positions, the nearest to the output last.
 
-    These are attention layers and blocks around them: all whose call takes `return_attention_scores`, but for
-    those that weigh channels.
+    These are attention layers and blocks around them: each `ScoredLayer`, but for those that weigh channels.
     """
     return [layer.name for layer in model.layers if weighs_positions(layer)]
 
 
 def weighs_positions(layer: keras.layers.Layer) -> bool:
     """Returns whether a layer can be asked for its weights of positions."""
-    attention = getattr(layer, "attention", layer)  # of a block, which may have none
-    has_scores = "return_attention_scores" in inspect.signature(layer.call).parameters
-    return has_scores and attention is not None and getattr(attention, "weighs_positions", True)
+    return isinstance(layer, ScoredLayer) and layer.weighs_positions
 
 
 def with_scores(model: keras.Model, name: str) -> keras.Model:

@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from attnzoo import attention as attention_layers
-from attnzoo.attention.base import AttentionLayer, Memory, check_positive
+from attnzoo.attention.base import AttentionLayer, ScoredLayer, check_positive
+from attnzoo.attention.memory import Memory
 from attnzoo.attention.options import across, parse
 from attnzoo.config.sections import Section
 from attnzoo.layers.connection import Connection, FeedForward, Norm
@@ -19,7 +20,7 @@ __all__ = ["DecoderBlock", "DecoderCaches", "EncoderBlock", "FeedForward"]
 Options = Section | Mapping[str, Any] | str
 
 
-class _Block(keras.layers.Layer):
+class _Block(ScoredLayer):
     """What encoder and decoder blocks share: the arguments and the feed-forward part."""
 
     def __init__(
@@ -55,6 +56,11 @@ class _Block(keras.layers.Layer):
                 units, feed_forward_units, rate, name="feed_forward", dtype=self.dtype_policy
             )
             self.feed_forward_connection = self._connection("feed_forward_connection")
+
+    @property
+    def weighs_positions(self) -> bool:
+        """Whether the attention's scores are of positions, and not of channels."""
+        return self.attention.weighs_positions
 
     def _attention(self, options: Options, name: str) -> AttentionLayer:
         return attention_layers.build(options, self.units, name=name, dtype=self.dtype_policy)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.base import check_positive
+from attnzoo.attention.base import ScoredLayer, check_positive
 from attnzoo.attention.pooling import AttentionPooling
 from attnzoo.layers.transformer import EncoderBlock
 
@@ -45,7 +45,11 @@ class WindowBlock(EncoderBlock):
         super().__init__(units, **kwargs)
         self.window = check_positive("window", window)
 
-    # It gives no scores: those of windows are none of the sequence.
+    @property
+    def weighs_positions(self) -> bool:
+        """False: it gives no scores, as those of a window are none of the sequence."""
+        return False
+
     def call(self, inputs, *, padding_mask, training=None):  # type: ignore[override]
         """Folds, applies the block, and unfolds."""
         batch, time, units = keras.ops.shape(inputs)
@@ -59,7 +63,7 @@ class WindowBlock(EncoderBlock):
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class WindowPooling(keras.layers.Layer):
+class WindowPooling(ScoredLayer):
     """One vector for a long text: attention over the positions of each window, then over the windows.
 
         y_j = sum_t w_jt x_jt        y = sum_j v_j y_j        a position weighs v_j w_jt

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import attention
+from attnzoo.attention.memory import MemoryAttention
 from attnzoo.layers.transformer import DecoderBlock
 
 BATCH, HEIGHT, WIDTH, UNITS = 2, 3, 5, 7
@@ -145,14 +146,19 @@ def test_what_a_gate_cannot_do_is_refused(name):
         layer(inputs, causal=True)
     with pytest.raises(ValueError, match=rf"{kind} 'gate'.*packed sequences.*segment_ids.shape=\(2, 5\)"):
         layer(inputs, segment_ids=tf.zeros([2, 5], tf.int32))
-    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*query only.*key.shape=\(2, 1, 5, 7\)"):
-        layer.attend(inputs, layer.project_memory(inputs, inputs))
     with pytest.raises(ValueError, match=rf"{kind} 'gate'.*query_shape=\(2, 7\)"):
         build(name).build((2, 7))
     with pytest.raises(ValueError, match=rf"can be causal; {kind} cannot.*'{name}'"):
         DecoderBlock(UNITS, GATES[name], "additive")
     with pytest.raises(ValueError, match=rf"another sequence; {kind} cannot.*'{name}'"):
         DecoderBlock(UNITS, "additive", GATES[name])
+
+
+@every_gate
+def test_a_gate_has_neither_a_memory_nor_dropout(name):
+    layer = build(name)
+    assert not isinstance(layer, MemoryAttention)
+    assert "dropout" not in layer.get_config()
 
 
 def test_arguments_that_do_not_fit_are_refused():

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.attention import reference
-from attnzoo.attention.dropout import keep_mask, seed_words
-from attnzoo.attention.kernel import attention, choose_implementation
+from attnzoo.attention.dropout import keep_mask, make_rng_key
+from attnzoo.attention.kernel import attention, attention_scores, choose_implementation
 
 BATCH, HEADS, KEY_HEADS, QUERY, KEY, DIM, VALUE_DIM = 2, 6, 3, 5, 11, 7, 13
 every_implementation = pytest.mark.parametrize("implementation", ["xla", "reference", "auto"])
@@ -135,7 +134,7 @@ def test_dropout_takes_the_bits_of_the_seed_in_both_passes(jit_compile, implemen
 
     run = both_passes if jit_compile is None else tf.function(both_passes, jit_compile=jit_compile)
     output, gradient = run(tf.constant(4))
-    kept = keep_mask(seed_words(4), 0.3, tf.constant([BATCH, KEY_HEADS, 7, 7]))
+    kept = keep_mask(make_rng_key(4), 0.3, tf.constant([BATCH, KEY_HEADS, 7, 7]))
     expected = tf.where(kept, 1 / 7 / 0.7, 0.0)
     np.testing.assert_allclose(output, expected, rtol=1e-6)
     np.testing.assert_allclose(np.swapaxes(gradient, 2, 3), expected, rtol=1e-6)
@@ -173,13 +172,13 @@ SLOW = pytest.mark.slow
 def test_blocks_of_any_size_give_the_same(cut_into, sizes):
     terms = {**ALL_TERMS, "dropout": 0.3, "seed": 7}
     expected = outputs_and_gradients(tensors(), implementation="reference", **terms)
-    cut_into(**dict(zip(("query", "key", "scores"), sizes, strict=True)))
+    cut_into(**dict(zip(("query", "key", "logits"), sizes, strict=True)))
     assert_all_close(outputs_and_gradients(tensors(), implementation="xla", **terms), expected)
 
 
 def test_scores_reproduce_the_output():
     query, key, value = tensors()
-    scores = reference.attention_scores(query, key, **ALL_TERMS)
+    scores = attention_scores(query, key, **ALL_TERMS)
     assert scores.shape == (BATCH, HEADS, QUERY, KEY)
     output = scores @ tf.repeat(value, HEADS // KEY_HEADS, axis=1)
     assert_all_close([attention(query, key, value, implementation="xla", **ALL_TERMS)], [output])
@@ -187,8 +186,8 @@ def test_scores_reproduce_the_output():
 
 def test_scores_of_chosen_rows_are_those_rows():
     query, key, _ = tensors()
-    scores = reference.attention_scores(query, key, **ALL_TERMS)
-    found = reference.attention_scores(query, key, rows=[4, 0, 4], **ALL_TERMS)
+    scores = attention_scores(query, key, **ALL_TERMS)
+    found = attention_scores(query, key, rows=[4, 0, 4], **ALL_TERMS)
     assert_all_close([found], [tf.gather(scores, [4, 0, 4], axis=2)], 1e-6)
 
 
@@ -337,7 +336,7 @@ def elements_of_program(length, implementation):
 
 
 def test_memory_grows_with_the_length_and_not_with_its_square(cut_into):
-    cut_into(query=256, key=512, scores=256 * 512)
+    cut_into(query=256, key=512, logits=256 * 512)
     (total, _), (longer_total, longer_greatest) = (
         elements_of_program(length, "xla") for length in (4096, 8192)
     )

@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.attention import MultiHeadAttention, kernel
-from attnzoo.attention.kernel import attention
-from attnzoo.attention.reference import attention_scores
+from attnzoo.attention.kernel import attention, attention_scores
 
 both_implementations = pytest.mark.parametrize("implementation", ["xla", "reference"])
 
@@ -212,13 +211,13 @@ def test_causal_starts_where_it_is_told_to(implementation):
 
 def test_layer_with_dropout_runs_the_kernel_in_training_and_inference(monkeypatch):
     """bayesflow#754: Keras leaves the fused path if dropout is above 0, in inference too."""
-    rates = []
+    rates, compute = [], kernel.compute_attention
 
-    def recorded(*tensors, dropout, **terms):
-        rates.append(dropout)
-        return attention(*tensors, dropout=dropout, implementation="reference", **terms)
+    def recorded(query, key, value, arguments):
+        rates.append(arguments.dropout)
+        return compute(query, key, value, arguments, "reference")
 
-    monkeypatch.setattr(kernel, "attention", recorded)
+    monkeypatch.setattr(kernel, "compute_attention", recorded)
     layer = MultiHeadAttention(6, 3, dropout=0.3)
     for training in (True, False, None):
         layer(normal(2, 7, 6), training=training)

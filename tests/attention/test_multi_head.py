@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import attention
+from attnzoo.attention.arguments import AttentionArguments
 from attnzoo.attention.position_bias import alibi_slopes, relative_bucket
 from attnzoo.layers.transformer import DecoderBlock
 
@@ -207,8 +208,8 @@ def test_functional_model_with_all_options_trains_and_is_loaded_with_what_it_lea
 
 
 def test_bias_of_relative_positions_grows_with_the_length_and_not_with_its_square():
-    bias = build(KINDS["relative"]).kernel_terms(1009, 2003, 0)["distance_bias"]
-    assert bias.shape == (HEADS, 1009 + 2003 - 1)
+    arguments = build(KINDS["relative"]).kernel_arguments(AttentionArguments(), 1009, 2003, 0)
+    assert arguments.distance_bias.shape == (HEADS, 1009 + 2003 - 1)
 
 
 @pytest.mark.parametrize(

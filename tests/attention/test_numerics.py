@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from attnzoo.attention.dropout import keep_mask, seed_words
+from attnzoo.attention.dropout import keep_mask, make_rng_key
 from attnzoo.attention.kernel import attention
 from tests.attention import float64
 
@@ -132,8 +132,8 @@ def expected_results(case):
     arguments = {**case.sources, **case.terms}
     if case.terms["dropout"] > 0:
         shape = (*case.lse_gradient.shape, case.sources["key"].shape[2])
-        words = seed_words(case.seed)
-        arguments["keep"] = keep_mask(words, case.terms["dropout"], tf.constant(shape)).numpy()
+        rng_key = make_rng_key(case.seed)
+        arguments["keep"] = keep_mask(rng_key, case.terms["dropout"], tf.constant(shape)).numpy()
     result = float64.attend(**arguments)
     gradients = float64.gradients(
         **arguments, output_gradient=case.output_gradient, lse_gradient=case.lse_gradient
@@ -215,7 +215,7 @@ def test_kernel_is_as_exact_as_plain_tensorflow(structure):
 
 @pytest.mark.parametrize("name", ["all in bfloat16", "all in float16"])
 def test_products_of_half_precision_as_on_a_gpu_lose_a_few_roundings_only(cut_into, name):
-    cut_into(query=5, key=7, scores=200, half_products=True)
+    cut_into(query=5, key=7, logits=200, half_products=True)
     structure = CHOSEN[name]
     case = draw(structure, 0)
     found = errors(found_results(case, structure.dtype, "xla"), expected_results(case))

@@ -86,3 +86,9 @@ def test_odd_units_are_refused():
         RecurrentEncoderDecoder(
             5, 5, units=7, num_encoder_layers=1, num_decoder_layers=1, attention={"name": "additive"}
         )
+
+
+@pytest.mark.parametrize("gate", ["spatial", "squeeze_excitation", "cbam"])
+def test_an_attention_that_cannot_look_at_the_source_is_refused(gate):
+    with pytest.raises(ValueError, match=rf"look at another sequence; \w+ cannot.*'name': '{gate}'"):
+        built(gate)

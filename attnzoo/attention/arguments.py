@@ -7,143 +7,131 @@ from typing import NamedTuple, TypeAlias
 import tensorflow as tf
 
 from attnzoo.attention import masks
-from attnzoo.attention.dropout import check_rate, seed_words
+from attnzoo.attention.dropout import check_rate, make_rng_key
+from attnzoo.attention.shapes import length
 
 Window: TypeAlias = int | tuple[int, int]
 """Keys that a query sees before and after its own position; one number stands for both."""
 Segments: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
 """Numbers of packed sequences, <int>[batch, time], or one tensor for the queries and one for the keys."""
+LEARNED = ("bias", "distance_bias", "alibi_slopes", "sink")
+"""The arguments with a gradient, in the order of the fields."""
 
 
-def repeat_heads(tensor: tf.Tensor, heads: int) -> tf.Tensor:
-    """Returns <float>[batch, heads, ...] of [batch, key_heads, ...], each head as often as it is shared."""
-    shared = heads // tensor.shape[1]
-    # Not even once: the gradient of a repetition in a loop has no shape that XLA knows.
-    return tensor if shared == 1 else tf.repeat(tensor, shared, axis=1)
+class AttentionArguments(NamedTuple):
+    """What a call is given besides query, key and value; `kernel.attention` says what each of them is."""
+
+    bias: tf.Tensor | None = None
+    distance_bias: tf.Tensor | None = None
+    alibi_slopes: tf.Tensor | None = None
+    sink: tf.Tensor | None = None
+    padding_mask: tf.Tensor | None = None
+    segment_ids: Segments | None = None
+    align: masks.Align = "top_left"
+    seed: int | tf.Tensor | None = None
+    causal: bool = False
+    window: Window | None = None
+    scale: float | None = None
+    soft_cap: float | None = None
+    dropout: float = 0.0
 
 
-class Options(NamedTuple):
-    """What is known when the program is traced."""
-
-    causal: bool
-    window: tuple[int, int] | None
-    scale: float
-    soft_cap: float | None
-    dropout: float
-
-
-class Inputs(NamedTuple):
-    """The tensors. `sources` are the ones with a gradient.
+class AttentionInputs(NamedTuple):
+    """A checked call, as `prepare` makes it. Numbers and booleans are known when a program is traced.
 
     Attributes:
         query: <float>[batch, heads, query, dim].
         key: <float>[batch, key_heads, key, dim]; key_heads divides heads.
         value: <float>[batch, key_heads, key, value_dim].
-        bias: <float> that broadcasts to [batch, heads, query, key].
-        distance_bias: <float>[heads, query + key - 1].
-        alibi_slopes: <float>[heads].
-        sink: <float>[heads].
-        padding_mask: <bool>[batch, key].
-        query_segments: <int32>[batch, query].
-        key_segments: <int32>[batch, key].
-        start: <int32>[], position of query 0 among the keys.
-        words: <int64>[2], the seed of the dropout.
+        arguments: with tensors of the shapes that they stand for, numbers of segments as a pair, `align` as
+            `start` and the seed as `rng_key`.
     """
 
     query: tf.Tensor
     key: tf.Tensor
     value: tf.Tensor
-    bias: tf.Tensor | None
-    distance_bias: tf.Tensor | None
-    alibi_slopes: tf.Tensor | None
-    sink: tf.Tensor | None
-    padding_mask: tf.Tensor | None
-    query_segments: tf.Tensor | None
-    key_segments: tf.Tensor | None
-    start: tf.Tensor
-    words: tf.Tensor | None
+    arguments: AttentionArguments
+
+    @property
+    def scale(self) -> float:
+        """Factor of the products."""
+        scale = self.arguments.scale
+        return float(self.query.shape[-1]) ** -0.5 if scale is None else scale
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Number of keys that a query sees before and after its own position; None for no limit."""
+        return window_sides(self.arguments.window)
+
+    @property
+    def segments(self) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """Numbers of the queries <int32>[batch, query] and of the keys <int32>[batch, key]."""
+        return pair_of_segments(self.arguments.segment_ids)
+
+    @property
+    def start(self) -> tf.Tensor:
+        """Position of query 0 among the keys, <int32>[]."""
+        return self.arguments.align
+
+    @property
+    def rng_key(self) -> tf.Tensor | None:
+        """Seed of the dropout, <int64>[2]; None where nothing is dropped."""
+        return self.arguments.seed
 
     @property
     def sources(self) -> list[tf.Tensor]:
-        """The tensors with a gradient that are there, in the order of the fields."""
-        return [tensor for tensor in self[:7] if tensor is not None]
+        """The tensors with a gradient that are there: query, key, value and what is learned."""
+        learned = (tensor for tensor in self.arguments[: len(LEARNED)] if tensor is not None)
+        return [self.query, self.key, self.value, *learned]
 
-    def with_sources(self, sources) -> Inputs:
+    def with_sources(self, sources) -> AttentionInputs:
         """Returns the same inputs with other tensors in the places of `sources`."""
-        rest = iter(sources)
-        named = zip(self._fields[:7], self[:7], strict=True)
-        return self._replace(**{name: next(rest) for name, tensor in named if tensor is not None})
+        query, key, value, *rest = sources
+        present = [name for name in LEARNED if getattr(self.arguments, name) is not None]
+        arguments = self.arguments._replace(**dict(zip(present, rest, strict=True)))
+        return AttentionInputs(query, key, value, arguments)
 
 
 def prepare(
-    query: tf.Tensor,
-    key: tf.Tensor,
-    value: tf.Tensor,
-    *,
-    padding_mask: tf.Tensor | None = None,
-    segment_ids: Segments | None = None,
-    causal: bool = False,
-    window: Window | None = None,
-    align: masks.Align = "top_left",
-    bias: tf.Tensor | None = None,
-    distance_bias: tf.Tensor | None = None,
-    alibi_slopes: tf.Tensor | None = None,
-    scale: float | None = None,
-    soft_cap: float | None = None,
-    sink: tf.Tensor | None = None,
-    dropout: float = 0.0,
-    seed: int | tf.Tensor | None = None,
-) -> tuple[Inputs, Options]:
-    """Checks the arguments of `kernel.attention` and brings them into one form.
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, arguments: AttentionArguments
+) -> AttentionInputs:
+    """Checks a call of `kernel.attention` and brings it into one form.
 
     Raises:
         ValueError: what `kernel.attention` says.
     """
     query, key, value = (tf.convert_to_tensor(tensor) for tensor in (query, key, value))
     _check_products(query, key, value)
-    heads = query.shape[1]
-    lengths = length(query), length(key)
+    dropout, seed, soft_cap = arguments.dropout, arguments.seed, arguments.soft_cap
     if check_rate(dropout) > 0 and seed is None:
         raise ValueError(f"Dropout needs a seed: pass seed=<integer>. Received: dropout={dropout}, seed=None")
     if soft_cap is not None and soft_cap <= 0:
         raise ValueError(f"`soft_cap` must be above 0. Received: soft_cap={soft_cap}")
+    window_sides(arguments.window)
+    batch, heads = query.shape[:2]
+    queries, keys = query.shape[2], key.shape[2]
+    lengths = length(query), length(key)
+    entries = None if None in (queries, keys) else queries + keys - 1
     bias = _broadcastable(
         "bias",
-        bias,
-        (*query.shape[:3], key.shape[2]),
+        arguments.bias,
+        (*query.shape[:3], keys),
         [length(query, 0), heads, *lengths],
         "[batch, heads, query, key]",
     )
-    both = None if None in (query.shape[2], key.shape[2]) else query.shape[2] + key.shape[2] - 1
-    distance_bias = _exact("distance_bias", distance_bias, (heads, both), "[heads, query + key - 1]")
-    alibi_slopes = _exact("alibi_slopes", alibi_slopes, (heads,), "[heads]")
-    sink = _exact("sink", sink, (heads,), "[heads]")
-    batch = query.shape[0]
-    padding_mask = _exact("padding_mask", padding_mask, (batch, key.shape[2]), "[batch, key]", tf.bool)
-    of_queries, of_keys = _segments(segment_ids, query, key)
-    start = masks.query_start(*lengths, align)
-    inputs = Inputs(
-        query,
-        key,
-        value,
-        bias,
-        distance_bias,
-        alibi_slopes,
-        sink,
-        padding_mask,
-        of_queries,
-        of_keys,
-        tf.convert_to_tensor(start, tf.int32),
-        None if seed is None or dropout == 0 else seed_words(seed),
+    checked = arguments._replace(
+        bias=bias,
+        distance_bias=_exact(
+            "distance_bias", arguments.distance_bias, (heads, entries), "[heads, query + key - 1]"
+        ),
+        alibi_slopes=_exact("alibi_slopes", arguments.alibi_slopes, (heads,), "[heads]"),
+        sink=_exact("sink", arguments.sink, (heads,), "[heads]"),
+        padding_mask=_exact("padding_mask", arguments.padding_mask, (batch, keys), "[batch, key]", tf.bool),
+        segment_ids=_segments(arguments.segment_ids, query, key),
+        align=tf.convert_to_tensor(masks.query_start(*lengths, arguments.align), tf.int32),
+        seed=None if seed is None or dropout == 0 else make_rng_key(seed),
     )
-    default = float(query.shape[-1]) ** -0.5
-    options = Options(causal, _sides(window), default if scale is None else scale, soft_cap, dropout)
-    return inputs, options
-
-
-def length(tensor: tf.Tensor, axis: int = 2) -> int | tf.Tensor:
-    """Returns the size of an axis, as an integer if it is known."""
-    return tf.shape(tensor)[axis] if tensor.shape[axis] is None else tensor.shape[axis]
+    return AttentionInputs(query, key, value, checked)
 
 
 def _check_products(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> None:
@@ -218,21 +206,29 @@ def pair_of_segments(ids: Segments | None) -> tuple[tf.Tensor, tf.Tensor] | None
 
 
 def _segments(ids: Segments | None, query: tf.Tensor, key: tf.Tensor):
-    if ids is None:
-        return None, None
-    of_queries, of_keys = ids if isinstance(ids, tuple) else (ids, ids)
+    """Returns the numbers of the queries and those of the keys, <int32>."""
+    pair = pair_of_segments(ids)
+    if pair is None:
+        return None
     shapes = (query.shape[0], query.shape[2]), (key.shape[0], key.shape[2])
     axes = "[batch, query]", "[batch, key]"
     return tuple(
         _exact("segment_ids", part, shape, name, tf.int32)
-        for part, shape, name in zip((of_queries, of_keys), shapes, axes, strict=True)
+        for part, shape, name in zip(pair, shapes, axes, strict=True)
     )
 
 
-def _sides(window: Window | None) -> tuple[int, int] | None:
+def window_sides(window: Window | None) -> tuple[int, int] | None:
+    """Returns the number of keys before and after.
+
+    Raises:
+        ValueError: one of them is below 0.
+    """
     if window is None:
         return None
-    left, right = (window, window) if isinstance(window, int) else window
-    if left < 0 or right < 0:
-        raise ValueError(f"A window reaches 0 or more keys to each side. Received: window=({left}, {right})")
-    return left, right
+    before, after = (window, window) if isinstance(window, int) else window
+    if before < 0 or after < 0:
+        raise ValueError(
+            f"A window reaches 0 or more keys to each side. Received: window=({before}, {after})"
+        )
+    return before, after

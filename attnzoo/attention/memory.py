@@ -1,0 +1,216 @@
+"""Attention of a query to a memory of keys and values, in particular by a softmax."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import keras
+import tensorflow as tf
+
+from attnzoo.attention import kernel, masks
+from attnzoo.attention.arguments import AttentionArguments, Segments, pair_of_segments
+from attnzoo.attention.base import AttentionLayer
+from attnzoo.attention.dropout import check_rate, drop, next_seed
+from attnzoo.attention.shapes import length, merge_heads, repeat_heads
+
+Position: TypeAlias = int | tf.Tensor
+"""Place in a sequence, an integer or <int>[]."""
+Memory: TypeAlias = tuple[tf.Tensor, tf.Tensor]
+"""Projected key <float>[batch, key_heads, key, key_dim], value <float>[batch, key_heads, key, value_dim]."""
+
+
+class MemoryAttention(AttentionLayer):
+    """Base of the layers in which a query looks at a memory of keys and values.
+
+    `layer(query, key, value)` is `layer.attend(query, layer.project_memory(key, value))`. The two halves are
+    public so that a decoder can keep the memory of earlier steps.
+
+    A subclass gives `attend` and, where it projects, `project_query`, `project_memory`, `project_output` and
+    `memory_dims`.
+
+    Args, call arguments, returns: those of `AttentionLayer`.
+
+    Raises:
+        ValueError: a key without a value, and what `AttentionLayer` raises.
+    """
+
+    supports_cross = True
+    supports_causal = True
+
+    @property
+    def memory_dims(self) -> tuple[int, int, int]:
+        """Heads, key_dim and value_dim of a memory."""
+        return (1, self.units, self.units)
+
+    def project_query(self, query: tf.Tensor, position: Position = 0) -> tf.Tensor:
+        """Returns <float>[batch, heads, query, key_dim] of <float>[batch, query, units].
+
+        Args:
+            query: <float>[batch, query, units].
+            position: of the first query in its sequence; matters where rotation marks positions.
+        """
+        return self.one_head(query)
+
+    def project_memory(self, key: tf.Tensor, value: tf.Tensor, position: Position = 0) -> Memory:
+        """Returns key <float>[batch, heads, key, key_dim] and value <float>[batch, heads, key, value_dim].
+
+        Args:
+            key: <float>[batch, key, features].
+            value: <float>[batch, key, features].
+            position: of the first key in its sequence.
+        """
+        return self.one_head(key), self.one_head(value)
+
+    def project_output(self, context: tf.Tensor) -> tf.Tensor:
+        """Returns <float>[batch, query, units] of <float>[batch, heads, query, value_dim]."""
+        return merge_heads(context)
+
+    def attend(
+        self,
+        query: tf.Tensor,
+        memory: Memory,
+        *,
+        padding_mask: tf.Tensor | None = None,
+        causal: bool = False,
+        segment_ids: Segments | None = None,
+        pair_mask: tf.Tensor | None = None,
+        position: Position = 0,
+        training: bool | None = None,
+        return_attention_scores: bool = False,
+    ):
+        """Looks at a memory that `project_memory` made. Arguments and results are those of the call.
+
+        `position` is where the first query stands among the keys: 0, or the number of steps so far in a
+        decoder that keeps the memory of earlier steps. `pair_mask` <bool>[batch, query, key] is True where
+        this query may attend to this key; layers that need the order of their keys do not take it.
+        """
+        raise NotImplementedError
+
+    def call(
+        self,
+        query,
+        key=None,
+        value=None,
+        *,
+        padding_mask=None,
+        causal=False,
+        segment_ids=None,
+        training=None,
+        return_attention_scores=False,
+        mask=None,
+        value_mask=None,
+    ):
+        """Projects the memory and attends to it."""
+        if padding_mask is None:
+            padding_mask = mask if value is None else value_mask
+        if key is not None and value is None:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: a key needs a value; the key alone may be "
+                f"left out. Received: key.shape={tuple(key.shape)}, value=None"
+            )
+        value = query if value is None else value
+        return self.attend(
+            query,
+            self.project_memory(value if key is None else key, value),
+            padding_mask=padding_mask,
+            causal=causal,
+            segment_ids=segment_ids,
+            training=training,
+            return_attention_scores=return_attention_scores,
+        )
+
+
+class SoftmaxAttention(MemoryAttention):
+    """Base of the layers that weigh values by a softmax over the keys.
+
+    A subclass gives `logits`. If its logits are products times one number it sets `product_scale` instead,
+    and the compiled kernel is used, with what `kernel_arguments` adds.
+
+    Args:
+        units: width of query and output.
+        dropout: share of the attention weights dropped in training, in [0, 1).
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Call arguments, returns: those of `AttentionLayer`.
+
+    Raises:
+        ValueError: `dropout` outside [0, 1), and what `MemoryAttention` raises.
+    """
+
+    product_scale: float | None = None
+    """Factor of query key^T, where that is what `logits` are."""
+
+    def __init__(self, units: int, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.dropout = check_rate(dropout)
+
+    def build(self, query_shape, key_shape=None, value_shape=None):
+        """Creates the weights; key and value are as wide as the query unless their shapes say otherwise."""
+        super().build(query_shape, key_shape, value_shape)
+        # Made here and named: the path of its state must not depend on what else the process has built.
+        self.seed_generator = keras.random.SeedGenerator(name="seed") if self.dropout > 0 else None
+
+    def kernel_arguments(
+        self,
+        arguments: AttentionArguments,
+        query_length: int | tf.Tensor,
+        key_length: int | tf.Tensor,
+        position: Position,
+    ) -> AttentionArguments:
+        """Returns the arguments of a call with what the layer adds to them, such as a window or a bias."""
+        return arguments
+
+    def logits(self, query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        """Returns <float32>[batch, heads, query, key] of a projected query and key, before the softmax."""
+        raise NotImplementedError
+
+    def attend(
+        self,
+        query,
+        memory,
+        *,
+        padding_mask=None,
+        causal=False,
+        segment_ids=None,
+        pair_mask=None,
+        position=0,
+        training=None,
+        return_attention_scores=False,
+    ):
+        """Looks at a memory that `project_memory` made; see `MemoryAttention.attend`."""
+        key, value = memory
+        projected = self.project_query(query, position)  # [batch, heads, query, key_dim]
+        rate = self.dropout if training else 0.0
+        seed = next_seed(self.seed_generator) if rate > 0 else None
+        if self.product_scale is not None:
+            arguments = AttentionArguments(
+                padding_mask=padding_mask,
+                segment_ids=segment_ids,
+                causal=causal,
+                align=position,
+                bias=None if pair_mask is None else tf.where(pair_mask, 0.0, -float("inf"))[:, None],
+                scale=self.product_scale,
+            )
+            arguments = self.kernel_arguments(arguments, length(projected), length(key), position)
+            if not return_attention_scores:
+                arguments = arguments._replace(dropout=rate, seed=seed)
+                context, _ = kernel.compute_attention(projected, key, value, arguments)
+                return self.project_output(context)
+            scores = kernel.attention_weights(projected, key, arguments)  # [batch, heads, query, key]
+        else:
+            allowed = masks.allowed_pairs(
+                masks.distances(length(projected), length(key), position),
+                padding_mask=padding_mask,
+                segments=pair_of_segments(segment_ids),
+                causal=causal,
+            )
+            allowed = masks.combine(allowed, None if pair_mask is None else pair_mask[:, None])
+            scores = masks.masked_softmax(self.logits(projected, key), allowed)
+        weights = tf.cast(scores if seed is None else drop(scores, rate, seed), value.dtype)
+        value = repeat_heads(value, weights.shape[1])
+        output = self.project_output(tf.einsum("bhqk,bhkd->bhqd", weights, value))  # [batch, query, units]
+        return (output, scores) if return_attention_scores else output
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "dropout": self.dropout}
