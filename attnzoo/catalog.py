@@ -100,24 +100,11 @@ def _files(kind: str) -> dict[str, Path]:
         return {path.stem: path for path in folder.glob("*.yaml")}
     folder = _ROOT.joinpath(*_PACKAGES[kind].split("."))
     modules = {path.stem: path for path in folder.glob("*.py") if not path.stem.startswith("_")}
-    if kind == "attention":
-        chosen = _names_in_options(modules["options"]) if "options" in modules else set()
-        return {name: path for name, path in modules.items() if name in chosen}
     return {name: path for name, path in modules.items() if _defines_config(path)}
 
 
 def _defines_config(path: Path) -> bool:
     return any(isinstance(node, ast.ClassDef) and node.name == "Config" for node in _parse(path).body)
-
-
-def _names_in_options(path: Path) -> set[str]:
-    """Returns X of every `name: Literal["X"]` in the classes of a file."""
-    found: set[str] = set()
-    for node in ast.walk(_parse(path)):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "name":
-            parts = ast.walk(node.annotation)
-            found.update(str(part.value) for part in parts if isinstance(part, ast.Constant))
-    return found
 
 
 @functools.cache

@@ -17,10 +17,8 @@ def package(tmp_path, monkeypatch):
         "models/shared.py": '"""Not a model: it has no Config."""\n',
         "models/_hidden.py": "class Config: pass\n",
         "attention/__init__.py": "",
-        "attention/options.py": 'class A:\n    name: Literal["additive"]\n\nclass M:\n'
-        '    name: Literal["multi_head"] = Field("multi_head")\n    other: Literal["masks"]\n',
-        "attention/additive.py": '"""Additive attention."""\n',
-        "attention/multi_head.py": "",
+        "attention/additive.py": '"""Additive attention."""\nimport nothing_like_it\nclass Config: pass\n',
+        "attention/multi_head.py": "class Config: pass\n",
         "attention/masks.py": '"""No mechanism."""\n',
     }
     for name, text in files.items():
@@ -46,7 +44,7 @@ def test_lists_do_not_import(package):
     ]
 
 
-def test_attention_mechanisms_are_the_modules_that_options_name(package):
+def test_attention_mechanisms_are_files_with_a_config(package):
     assert catalog.describe("attention") == [("additive", "Additive attention."), ("multi_head", "")]
 
 
@@ -102,7 +100,7 @@ def test_everything_in_the_real_lists_says_what_it_is():
 
 def test_loading_all_models_and_data_sets_does_not_import_tensorflow():
     code = (
-        "import sys; from attnzoo import catalog; import attnzoo.attention.options\n"
+        "import sys; from attnzoo import catalog; import attnzoo.attention.mechanisms\n"
         "[catalog.load(kind, name) for kind in ('models', 'datasets') for name in catalog.names(kind)]\n"
         "print([name for name in ('tensorflow', 'keras', 'tensorflow_datasets', 'babel', 'sklearn')"
         " if name in sys.modules])"

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
+from pydantic import Field
 
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import SoftmaxAttention
+from attnzoo.attention.options import DROPOUT, MechanismOptions
 from attnzoo.attention.shapes import split_heads
+from attnzoo.config.base import PositiveInt, Rate
+
+
+class Config(MechanismOptions):
+    """Options of `AdditiveAttention`."""
+
+    name: Literal["additive"] = Field("additive", description="Bahdanau: v . tanh(W1 key + W2 query).")
+    hidden_units: PositiveInt = Field(64, description="Width of the tanh layer that scores query and key.")
+    dropout: Rate = Field(0.0, description=DROPOUT)
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
+from pydantic import Field
 
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.gate import ChannelGate, flatten_positions, mean_over_positions
+from attnzoo.attention.options import ChannelGateOptions
+from attnzoo.config.base import PositiveInt
+
+
+class Config(ChannelGateOptions):
+    """Options of `CBAM`."""
+
+    name: Literal["cbam"] = Field(
+        "cbam",
+        description="Gate: over channels, then over positions by convolution; within one sequence only.",
+    )
+    kernel_size: PositiveInt = Field(7, description="Positions that the convolution sees along each axis.")
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -5,11 +5,27 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 import keras
+from pydantic import Field
 
 from attnzoo.attention.additive import additive_logits
 from attnzoo.attention.memory import SoftmaxAttention
+from attnzoo.attention.options import DROPOUT, MechanismOptions
+from attnzoo.config.base import Rate
 
 Score = Literal["dot", "scaled", "general", "concat"]
+
+
+class Config(MechanismOptions):
+    """Options of `DotProductAttention`."""
+
+    name: Literal["dot_product"] = Field(
+        "dot_product", description="Luong: query . key, or a learned score of the two."
+    )
+    score: Score = Field(
+        "scaled",
+        description="dot: q . k; scaled: q . k / sqrt(width); general: q . W k; concat: v . tanh(W [q; k]).",
+    )
+    dropout: Rate = Field(0.0, description=DROPOUT)
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
+from pydantic import Field
 
 from attnzoo.attention import masks
 from attnzoo.attention.arguments import pair_of_segments
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import MemoryAttention
+from attnzoo.attention.options import MechanismOptions
 from attnzoo.attention.shapes import length, merge_heads, split_heads
+from attnzoo.config.base import PositiveInt
 
 CHUNK = 64
 """Queries whose weights are written out at a time."""
+
+
+class Config(MechanismOptions):
+    """Options of `LinearAttention`."""
+
+    name: Literal["linear"] = Field(
+        "linear", description="Products of elu + 1 in place of the softmax: linear in the length."
+    )
+    num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import keras
+from pydantic import Field
 
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.multi_head import MultiHeadAttention
+from attnzoo.attention.options import HeadOptions
+
+
+class Config(HeadOptions):
+    """Options of `LocalAttention`."""
+
+    name: Literal["local"] = Field("local", description="Multi-head attention to near positions alone.")
+    window: Annotated[int, Field(ge=0)] = Field(
+        128, description="Keys that a query sees on each side of its own position, 0 or more."
+    )
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -6,14 +6,25 @@ from typing import Any, Literal, get_args
 
 import keras
 import tensorflow as tf
+from pydantic import Field
 
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import SoftmaxAttention
+from attnzoo.attention.options import HeadOptions, PositionMark
 from attnzoo.attention.position_bias import NUM_BUCKETS, alibi_slopes, distance_bias
 from attnzoo.attention.rotary import rotate
 from attnzoo.attention.shapes import merge_heads, split_heads
 
-PositionMark = Literal["none", "rotary", "alibi", "relative"]
+
+class Config(HeadOptions):
+    """Options of `MultiHeadAttention`."""
+
+    name: Literal["multi_head"] = Field("multi_head", description="Scaled dot products in several subspaces.")
+
+    @property
+    def needs_sides(self) -> bool:
+        """True of relative positions: over a map they are by rows and columns, see `GridAttention`."""
+        return self.position == "relative"
 
 
 class UnmarkedMultiHeadAttention(SoftmaxAttention):

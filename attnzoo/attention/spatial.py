@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import keras
 import tensorflow as tf
+from pydantic import Field
 
 from attnzoo.attention.gate import Gate, flatten_positions
+from attnzoo.attention.options import GateOptions
 from attnzoo.attention.position_score import PositionScore
+
+
+class Config(GateOptions):
+    """Options of `SpatialGate`."""
+
+    name: Literal["spatial"] = Field(
+        "spatial",
+        description="Gate: each position times its softmax weight; within one sequence only.",
+    )
+    hidden_units: Annotated[int, Field(ge=0)] = Field(
+        0, description="Width of the tanh layer that scores a position; 0 for a linear score."
+    )
+    rescale: bool = Field(
+        True, description="Multiply by the number of positions, so that even attention changes nothing."
+    )
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import keras
 import tensorflow as tf
+from pydantic import Field
 
 from attnzoo.attention.gate import ChannelGate, mean_over_positions
+from attnzoo.attention.options import ChannelGateOptions
+
+
+class Config(ChannelGateOptions):
+    """Options of `SqueezeExcitation`."""
+
+    name: Literal["squeeze_excitation"] = Field(
+        "squeeze_excitation",
+        description="Gate: each channel times a factor that comes from the mean; within one sequence only.",
+    )
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import keras
 
-from attnzoo import attention as attention_layers
+from attnzoo.attention import mechanisms
 from attnzoo.attention.base import ScoredLayer, check_positive
 from attnzoo.attention.grid import GridAttention
-from attnzoo.attention.options import GateOptions, MultiHeadOptions, parse
-from attnzoo.config.sections import Section
+from attnzoo.attention.options import GateOptions
 from attnzoo.layers.batch_normalization import MapNormalization
 
 Norm = Literal["batch", "group", "none"]
@@ -140,33 +139,27 @@ class FeatureMapAttention(ScoredLayer):
     def __init__(
         self,
         units: int,
-        attention: Section | Mapping[str, Any] | str = "multi_head",
+        attention: mechanisms.Options = "multi_head",
         residual: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.units = check_positive("units", units)
         self.residual = residual
-        self._options = parse(attention)
+        self._options = mechanisms.parse(attention)
         self._takes_maps = isinstance(self._options, GateOptions)
-        if not self._needs_sides:
-            self.attention = attention_layers.build(
-                self._options, units, name="attention", dtype=self.dtype_policy
-            )
+        if not self._options.needs_sides:
+            self.attention = mechanisms.build(self._options, units, name="attention", dtype=self.dtype_policy)
 
     @property
     def weighs_positions(self) -> bool:
         """Whether the attention's scores are of positions, and not of channels."""
-        return self._needs_sides or self.attention.weighs_positions
-
-    @property
-    def _needs_sides(self) -> bool:
-        return isinstance(self._options, MultiHeadOptions) and self._options.position == "relative"
+        return self._options.needs_sides or self.attention.weighs_positions
 
     def build(self, inputs_shape):
         """Builds the attention."""
         batch, height, width, channels = inputs_shape
-        if self._needs_sides:
+        if self._options.needs_sides:
             if height is None or width is None:
                 raise ValueError(
                     "Relative positions of a map need its sides. "

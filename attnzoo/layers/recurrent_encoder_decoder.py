@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from attnzoo import attention as attention_layers
+from attnzoo.attention import mechanisms
 from attnzoo.attention.memory import Memory
-from attnzoo.attention.options import across
 from attnzoo.layers.dropout import Dropout
 from attnzoo.layers.recurrent import Cell, both_directions
 from attnzoo.layers.sequence_to_sequence import SequenceToSequence
@@ -122,7 +121,7 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         )
         self.decoder = [cell_class(units, name=f"decoder_{number}") for number in range(num_decoder_layers)]
         self.num_states = num_states
-        self.attention = attention_layers.build(across(attention), units, name="attention")
+        self.attention = mechanisms.build(mechanisms.parse(attention).across(), units, name="attention")
         if not self.attention.supports_cross:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} needs an attention that can look at another sequence; "

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 
+from attnzoo.attention import mechanisms
 from attnzoo.attention.base import ScoredLayer, check_positive
-from attnzoo.attention.options import parse
-from attnzoo.config.sections import Section
 from attnzoo.layers.convolution import FeatureMapAttention, Norm, normalization
 from attnzoo.layers.dropout import StochasticDepth
 
@@ -51,7 +49,7 @@ class ResidualBlock(ScoredLayer):
         width: int,
         stride: int = 1,
         norm: Norm = "batch",
-        gate: Section | Mapping[str, Any] | str | None = None,
+        gate: mechanisms.Options | None = None,
         drop_path: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -61,7 +59,7 @@ class ResidualBlock(ScoredLayer):
             raise ValueError(f"`stride` must be 1 or 2. Received: stride={stride}")
         self.stride = stride
         self.norm = norm
-        self._gate_options = None if gate is None else parse(gate).model_dump()
+        self._gate_options = None if gate is None else mechanisms.parse(gate).model_dump()
         self.drop_path = StochasticDepth(drop_path, name="drop_path", dtype=self.dtype_policy)
         self.convolutions = [
             self._convolution(3, stride, "conv_0"),

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from attnzoo import attention as attention_layers
+from attnzoo.attention import mechanisms
 from attnzoo.attention.base import AttentionLayer, ScoredLayer, check_positive
+from attnzoo.attention.mechanisms import Options
 from attnzoo.attention.memory import Memory
-from attnzoo.attention.options import across, parse
-from attnzoo.config.sections import Section
 from attnzoo.layers.connection import Connection, FeedForward, Norm
 
 __all__ = ["DecoderBlock", "DecoderCaches", "EncoderBlock", "FeedForward"]
-
-Options = Section | Mapping[str, Any] | str
 
 
 class _Block(ScoredLayer):
@@ -40,7 +36,7 @@ class _Block(ScoredLayer):
         # A plain dict: Keras turns the config into JSON.
         self._arguments: dict[str, Any] = {
             "units": units,
-            "attention": parse(attention).model_dump(),
+            "attention": mechanisms.parse(attention).model_dump(),
             "feed_forward_units": feed_forward_units,
             "dropout": dropout,
             "feed_forward_dropout": feed_forward_dropout,
@@ -63,7 +59,7 @@ class _Block(ScoredLayer):
         return self.attention.weighs_positions
 
     def _attention(self, options: Options, name: str) -> AttentionLayer:
-        return attention_layers.build(options, self.units, name=name, dtype=self.dtype_policy)
+        return mechanisms.build(options, self.units, name=name, dtype=self.dtype_policy)
 
     def _connection(self, name: str) -> Connection:
         norm, residual, dropout = (self._arguments[key] for key in ("norm", "residual", "dropout"))
@@ -221,8 +217,9 @@ class DecoderBlock(_Block):
         super().__init__(
             units, attention, feed_forward_units, dropout, feed_forward_dropout, norm, residual, **kwargs
         )
-        cross_attention = across(attention) if cross_attention is None else cross_attention
-        self._arguments["cross_attention"] = parse(cross_attention).model_dump()
+        if cross_attention is None:
+            cross_attention = mechanisms.parse(attention).across()
+        self._arguments["cross_attention"] = mechanisms.parse(cross_attention).model_dump()
         self.cross_attention = self._attention(cross_attention, "cross_attention")
         self.cross_connection = self._connection("cross_connection")
         for layer, need, able in (

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from attnzoo.attention.options import AttentionOptions, GateOptions
+from attnzoo.attention.mechanisms import AttentionOptions
+from attnzoo.attention.options import GateOptions
 from attnzoo.config.sections import PositiveInt, Rate, Section
 from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from attnzoo.attention.options import AttentionOptions, MultiHeadOptions
+from attnzoo.attention.mechanisms import AttentionOptions, parse
 from attnzoo.config.sections import PositiveInt, Rate, Section
 from attnzoo.info import DataInfo
 
@@ -45,7 +45,7 @@ class EncoderOptions(Section):
         "a text; for long texts. Default: no windows.",
     )
     num_layers: int = Field(1, ge=0, description="Attention blocks.")
-    attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of the blocks.")
+    attention: AttentionOptions = Field(parse("multi_head"), description="Attention layer of the blocks.")
     feed_forward_units: int = Field(
         0, ge=0, description="Width inside the feed-forward part of a block, 0 = none."
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from attnzoo.attention.options import AttentionOptions, MultiHeadOptions
+from attnzoo.attention.mechanisms import AttentionOptions, parse
 from attnzoo.config.sections import PositiveInt, Rate, Section
 from attnzoo.info import TRANSLATION, DataInfo
 
@@ -24,7 +24,7 @@ class Config(Section):
     num_encoder_layers: PositiveInt = Field(2, description="Blocks that read the source.")
     num_decoder_layers: PositiveInt = Field(2, description="Blocks that write the target.")
     feed_forward_units: PositiveInt = Field(512, description="Width inside the feed-forward parts.")
-    attention: AttentionOptions = Field(MultiHeadOptions(), description="Attention layer of all blocks.")
+    attention: AttentionOptions = Field(parse("multi_head"), description="Attention layer of all blocks.")
     position: Literal["sinusoidal", "none"] = Field(
         "sinusoidal", description="What is added to the embeddings; none where the attention marks positions."
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from attnzoo.attention.options import AdditiveOptions, AttentionOptions
+from attnzoo.attention.mechanisms import AttentionOptions, parse
 from attnzoo.config.sections import PositiveInt, Rate, Section
 from attnzoo.info import TRANSLATION, DataInfo
 
@@ -25,7 +25,7 @@ class Config(Section):
     num_decoder_layers: PositiveInt = Field(1, description="Layers that write the target.")
     cell: Literal["gru", "lstm"] = Field("gru", description="Recurrent cell.")
     attention: AttentionOptions = Field(
-        AdditiveOptions(), description="How the decoder looks at the source; dot_product is Luong's."
+        parse("additive"), description="How the decoder looks at the source; dot_product is Luong's."
     )
     input_feeding: bool = Field(True, description="What was attended to enters the next step.")
     dropout: Rate = Field(0.2, description="Share of activations dropped in training, 0 to 1.")

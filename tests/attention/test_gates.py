@@ -6,20 +6,24 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import attention
+from attnzoo.attention.mechanisms import parse
 from attnzoo.attention.memory import MemoryAttention
 from attnzoo.layers.transformer import DecoderBlock
+from tests import mechanisms
 
 BATCH, HEIGHT, WIDTH, UNITS = 2, 3, 5, 7
-GATES = {
-    "spatial": {"name": "spatial", "hidden_units": 11},
-    "squeeze_excitation": {"name": "squeeze_excitation", "ratio": 2},
-    "cbam": {"name": "cbam", "ratio": 2, "kernel_size": 3},
-}
-every_gate = pytest.mark.parametrize("name", GATES)
+SMALL = {"hidden_units": 11, "ratio": 2, "kernel_size": 3}
+"""Values of the options that a gate may have."""
+every_gate = pytest.mark.parametrize("name", mechanisms.GATES)
+
+
+def options_of(name):
+    known = parse(name).model_dump()
+    return {**known, **{option: value for option, value in SMALL.items() if option in known}}
 
 
 def build(name, dtype=None):
-    return attention.build(GATES[name], UNITS, name="gate", dtype=dtype)
+    return attention.build(options_of(name), UNITS, name="gate", dtype=dtype)
 
 
 def feature_map(seed=0):
@@ -149,9 +153,9 @@ def test_what_a_gate_cannot_do_is_refused(name):
     with pytest.raises(ValueError, match=rf"{kind} 'gate'.*query_shape=\(2, 7\)"):
         build(name).build((2, 7))
     with pytest.raises(ValueError, match=rf"can be causal; {kind} cannot.*'{name}'"):
-        DecoderBlock(UNITS, GATES[name], "additive")
+        DecoderBlock(UNITS, options_of(name), "additive")
     with pytest.raises(ValueError, match=rf"another sequence; {kind} cannot.*'{name}'"):
-        DecoderBlock(UNITS, "additive", GATES[name])
+        DecoderBlock(UNITS, "additive", options_of(name))
 
 
 @every_gate

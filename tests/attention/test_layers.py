@@ -6,31 +6,34 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import attention
+from attnzoo.attention.mechanisms import parse
+from tests import mechanisms
 
 BATCH, QUERY, KEY, UNITS = 2, 5, 7, 6
-LAYERS = {
-    "multi_head": {"name": "multi_head", "num_heads": 3},
+SMALL = {"num_heads": 3, "hidden_units": 11, "ratio": 2, "kernel_size": 3}
+"""Values of the options that a mechanism may have."""
+VARIANTS = {
     "rotary": {"name": "multi_head", "num_heads": 3, "num_key_value_heads": 1, "position": "rotary"},
-    "local": {"name": "local", "num_heads": 3, "window": 4, "position": "relative", "soft_cap": 3.0},
-    "additive": {"name": "additive", "hidden_units": 11},
+    "near": {"name": "local", "num_heads": 3, "window": 4, "position": "relative", "soft_cap": 3.0},
     "dot": {"name": "dot_product", "score": "dot"},
-    "scaled": {"name": "dot_product", "score": "scaled"},
     "general": {"name": "dot_product", "score": "general"},
     "concat": {"name": "dot_product", "score": "concat"},
-    "sigmoid": {"name": "sigmoid", "hidden_units": 11},
-    "linear": {"name": "linear", "num_heads": 3},
-    "spatial": {"name": "spatial", "hidden_units": 11},
-    "squeeze_excitation": {"name": "squeeze_excitation", "ratio": 2},
-    "cbam": {"name": "cbam", "ratio": 2, "kernel_size": 3},
 }
-GATES = ["spatial", "squeeze_excitation", "cbam"]
-CROSS = [name for name in LAYERS if name not in GATES]
-DROPPING = [name for name in CROSS if name != "linear"]
+
+
+def small_options(name):
+    known = parse(name).model_dump()
+    return {**known, **{option: value for option, value in SMALL.items() if option in known}}
+
+
+LAYERS = {**{name: small_options(name) for name in mechanisms.NAMES}, **VARIANTS}
+CROSS = [*mechanisms.CROSS, *VARIANTS]
+DROPPING = [name for name in CROSS if "dropout" in parse(LAYERS[name]).model_dump()]
 """Layers that have dropout."""
-WEIGHTS_OF_KEYS = [name for name in LAYERS if name not in ("squeeze_excitation", "cbam")]
-"""Layers whose scores are shares of the keys."""
-ORDERED = ["rotary", "local"]
-"""Layers to which the order of the keys matters."""
+FRACTIONS = [*CROSS, "spatial"]
+"""Layers whose scores are fractions of the keys."""
+UNORDERED = [name for name in CROSS if not attention.build(LAYERS[name], UNITS).needs_order]
+"""Layers to which the order of the keys does not matter."""
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
 every_layer = pytest.mark.parametrize("name", LAYERS)
 every_cross_layer = pytest.mark.parametrize("name", CROSS)
@@ -63,7 +66,7 @@ def test_eager_compiled_and_scores_agree_in_every_precision(name, policy):
     assert output.shape == inputs.shape
     assert output.dtype == layer.compute_dtype
     assert scores.dtype == tf.float32
-    if name in WEIGHTS_OF_KEYS:
+    if name in FRACTIONS:
         close(tf.reduce_sum(scores, -1), tf.ones(scores.shape[:-1]))
         assert (scores.numpy()[0, ..., 3:] == 0).all()
     tolerance = 1e-5 if policy == "float32" else 5e-2
@@ -107,7 +110,7 @@ def test_masked_key_equals_a_removed_key(name, with_scores):
     close(masked[0] if with_scores else masked, removed[0] if with_scores else removed)
 
 
-@pytest.mark.parametrize("name", GATES)
+@pytest.mark.parametrize("name", mechanisms.GATES)
 def test_masked_position_of_a_gate_equals_a_removed_one(name):
     layer, inputs = build(name), sequence()
     masked = layer(inputs, padding_mask=tf.sequence_mask([4, 4], KEY))
@@ -126,7 +129,7 @@ def test_causal_output_ignores_the_future(name, with_scores):
     assert np.abs(first - second)[:, 4:].max() > 1e-3
 
 
-@pytest.mark.parametrize("name", [name for name in CROSS if name not in ORDERED])
+@pytest.mark.parametrize("name", UNORDERED)
 def test_permuting_keys_with_their_values_changes_nothing(name):
     layer, query, memory = build(name), sequence(QUERY, 1), sequence()
     order = np.random.default_rng(3).permutation(KEY)
@@ -142,9 +145,6 @@ def test_permuting_keys_with_their_values_changes_nothing(name):
 @pytest.mark.parametrize("with_scores", [False, True])
 def test_sequence_with_nothing_to_attend_to_gets_no_context_and_finite_gradients(name, with_scores):
     layer, inputs = build(name), sequence()
-    if name == "multi_head":
-        layer.build(inputs.shape)
-        layer.output_projection.bias.assign(tf.zeros(UNITS))
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         output = layer(
@@ -187,6 +187,12 @@ def test_dropout_is_active_in_training_only_and_repeats_with_the_seed(name):
     assert np.abs(layer(inputs, training=True) - outputs[0]).max() > 1e-3
 
 
+def ignores_key_bias(layer):
+    """All logits of a query move alike with the bias of its keys, which no softmax sees."""
+    is_multi_head = isinstance(layer, attention.MultiHeadAttention)
+    return is_multi_head and layer.position != "rotary" and layer.soft_cap is None
+
+
 @every_layer
 def test_every_weight_gets_a_gradient(name):
     keras.utils.set_random_seed(5)  # with some weights no unit of a relu layer is above 0
@@ -196,8 +202,7 @@ def test_every_weight_gets_a_gradient(name):
     for weight, gradient in zip(
         layer.trainable_variables, tape.gradient(loss, layer.trainable_variables), strict=True
     ):
-        # All scores of a query move alike with the bias of a multi-head key, which no softmax sees.
-        if (name, weight.path) != ("multi_head", "attention/key/bias"):
+        if weight.path != "attention/key/bias" or not ignores_key_bias(layer):
             assert np.abs(gradient).max() > 0, weight.path
 
 

@@ -11,6 +11,7 @@ from attnzoo.layers import beam_search as beam_search_module
 from attnzoo.layers.beam_search import Ranking, beam_search
 from attnzoo.layers.decoding import Sampler, write
 from attnzoo.layers.encoder_decoder import EncoderDecoder
+from tests import mechanisms
 
 VOCABULARY = 7
 
@@ -100,10 +101,7 @@ ATTENTIONS = [
     {"name": "multi_head", "num_heads": 4, "num_key_value_heads": 2, "position": "rotary"},
     {"name": "multi_head", "num_heads": 2, "position": "relative", "sink": True},
     {"name": "local", "num_heads": 2, "window": 2},
-    "linear",
-    "additive",
-    "dot_product",
-    "sigmoid",
+    *(name for name in mechanisms.CROSS if name not in ("multi_head", "local")),
 ]
 
 

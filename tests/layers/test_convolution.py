@@ -6,6 +6,7 @@ import tensorflow as tf
 from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
 from attnzoo.layers.convolution import ConvStage, FeatureMapAttention
 from attnzoo.models import image_classifier
+from tests import mechanisms
 
 
 def image(height=7, width=5, channels=3):
@@ -34,29 +35,23 @@ def test_stage_is_the_maximum_over_squares_of_relu():
     np.testing.assert_allclose(stage(tf.reshape(maps, [2, 2, 2, 1]))[:, 0, 0, 0], [5.0, 0.0])
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["multi_head", "linear", "additive", "dot_product", "sigmoid", "spatial", "squeeze_excitation", "cbam"],
-)
+@pytest.mark.parametrize("name", mechanisms.NAMES)
 @pytest.mark.parametrize("residual", [True, False])
 def test_feature_map_attention_is_attention_over_the_positions(name, residual):
     layer, maps = FeatureMapAttention(4, name, residual), image(3, 5, 4)
     found, scores = layer(maps, return_attention_scores=True)
     # What a convolution makes of a map depends on its sides.
-    inputs = maps if name == "cbam" else tf.reshape(maps, [2, 15, 4])
+    inputs = maps if name in mechanisms.GATES else tf.reshape(maps, [2, 15, 4])
     expected = layer.attention(inputs) + (inputs if residual else 0)
     np.testing.assert_allclose(tf.reshape(found, inputs.shape), expected, rtol=1e-5, atol=1e-6)
-    shapes = {
-        "multi_head": (2, 4, 15, 15),
-        "linear": (2, 4, 15, 15),
-        "spatial": (2, 1, 1, 15),
-        "squeeze_excitation": (2, 1, 1, 4),
-        "cbam": (2, 1, 1, 15),
-    }
-    assert scores.shape == shapes.get(name, (2, 1, 15, 15))
+    if name in mechanisms.GATES:
+        assert scores.shape == (2, 1, 1, 15 if layer.weighs_positions else 4)
+    else:
+        heads, *_ = layer.attention.memory_dims
+        assert scores.shape == (2, heads, 15, 15)
 
 
-@pytest.mark.parametrize("name", ["squeeze_excitation", "cbam", "spatial", "sigmoid", "multi_head", "linear"])
+@pytest.mark.parametrize("name", mechanisms.NAMES)
 def test_image_classifier_takes_the_attention_by_its_name(name):
     info = DataInfo(IMAGE_CLASSIFICATION, labels=("a", "b", "c"), image_shape=(7, 5, 3))
     options = {"name": "image_classifier", "stages": [[4]], "attention": name}

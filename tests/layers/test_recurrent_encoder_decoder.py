@@ -8,6 +8,7 @@ import tensorflow as tf
 from attnzoo.info import PADDING, START
 from attnzoo.layers.beam_search import beam_search
 from attnzoo.layers.recurrent_encoder_decoder import RecurrentEncoderDecoder
+from tests import mechanisms
 
 SOURCE = tf.constant([[5, 6, 7, 3, 0], [8, 3, 0, 0, 0], [9, 10, 4, 5, 3]])
 TARGET = tf.constant([[2, 4, 5, 6], [2, 7, 8, 0], [2, 11, 12, 4]])
@@ -24,7 +25,7 @@ def built(attention="additive", seed=3, **options):
 
 @pytest.mark.parametrize("input_feeding", [True, False])
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-@pytest.mark.parametrize("attention", ["additive", "dot_product", "multi_head"])
+@pytest.mark.parametrize("attention", mechanisms.CROSS)
 @pytest.mark.filterwarnings("error:.*build.*was called:UserWarning")
 def test_steps_equal_the_call(attention, cell, input_feeding):
     model = built(attention, cell=cell, input_feeding=input_feeding)
@@ -88,7 +89,7 @@ def test_odd_units_are_refused():
         )
 
 
-@pytest.mark.parametrize("gate", ["spatial", "squeeze_excitation", "cbam"])
+@pytest.mark.parametrize("gate", mechanisms.GATES)
 def test_an_attention_that_cannot_look_at_the_source_is_refused(gate):
     with pytest.raises(ValueError, match=rf"look at another sequence; \w+ cannot.*'name': '{gate}'"):
         built(gate)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
 from attnzoo.layers.residual import ResidualBlock
 from attnzoo.models import image_classifier
+from tests import mechanisms
 
 
 def image(height=7, width=5, channels=3):
@@ -17,7 +18,7 @@ def image(height=7, width=5, channels=3):
 
 @pytest.mark.parametrize("norm", ["none", "batch", "group"])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("gate", [None, "squeeze_excitation", "cbam", "spatial"])
+@pytest.mark.parametrize("gate", [None, *mechanisms.GATES])
 def test_residual_block_keeps_or_halves_the_map(norm, stride, gate):
     block = ResidualBlock(6, stride, norm, gate)
     size = (7, 5) if stride == 1 else (4, 3)

@@ -4,7 +4,7 @@ import pydantic
 import pytest
 import tensorflow as tf
 
-from attnzoo.attention.options import AdditiveOptions
+from attnzoo.attention.mechanisms import parse
 from attnzoo.layers.connection import Connection
 from attnzoo.layers.transformer import DecoderBlock, EncoderBlock, FeedForward
 
@@ -111,7 +111,7 @@ def test_masked_position_equals_a_removed_one(attention):
 def test_saved_and_loaded_blocks_give_the_same_with_the_same_paths(tmp_path):
     def build():
         source, target = keras.Input((None, UNITS)), keras.Input((None, UNITS))
-        options = AdditiveOptions(hidden_units=11, dropout=0.1)
+        options = parse({"name": "additive", "hidden_units": 11, "dropout": 0.1})
         encoded = EncoderBlock(UNITS, options, 13, dropout=0.1, name="encoder")(source)
         block = DecoderBlock(UNITS, {"name": "multi_head", "num_heads": 2}, options, 13, 0.1, name="decoder")
         return keras.Model([source, target], block(target, encoded))

@@ -10,6 +10,7 @@ from attnzoo.config import resolve
 from attnzoo.errors import UserError
 from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION, DataInfo
 from attnzoo.run_dir import build_model
+from tests import mechanisms
 
 CONFIGS = catalog.names("configs")
 LABELS = ("a", "b", "c")
@@ -125,7 +126,7 @@ def test_models_survive_a_keras_file(name, tmp_path):
     np.testing.assert_allclose(loaded(inputs), model(inputs), atol=1e-6)
 
 
-@pytest.mark.parametrize("attention", ["multi_head", "additive", "dot_product", "sigmoid"])
+@pytest.mark.parametrize("attention", mechanisms.CROSS)
 @pytest.mark.parametrize("name", ["text_scaled_dot_product", "image_digits", "translate_dates"])
 def test_the_attention_mechanism_changes_by_name_alone(name, attention):
     model, task = built(name, f"model.attention={attention}")

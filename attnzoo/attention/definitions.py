@@ -1,0 +1,84 @@
+"""What the files of this package define, read without running them: they import Keras and TensorFlow."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PACKAGE = __name__.rpartition(".")[0]
+CONFIG = "Config"
+"""Name of the class that makes a file a mechanism: its options."""
+
+
+def module_files() -> dict[str, Path]:
+    """Returns the name of each module of the package and its file, sorted by name.
+
+    A folder that is appended to `__path__` of the package adds its files.
+    """
+    folders = importlib.import_module(PACKAGE).__path__
+    files = [path for folder in folders for path in Path(folder).glob("*.py") if path.stem[0] != "_"]
+    return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
+
+
+def mechanism_files() -> dict[str, Path]:
+    """Returns those of `module_files` that define `Config`."""
+    return {
+        name: path
+        for name, path in module_files().items()
+        if any(isinstance(node, ast.ClassDef) and node.name == CONFIG for node in _parse(path).body)
+    }
+
+
+def layer_names(path: Path) -> list[str]:
+    """Returns the names of the classes in a file that are registered with Keras."""
+    classes = (node for node in _parse(path).body if isinstance(node, ast.ClassDef))
+    return [node.name for node in classes if any(map(_registers, node.decorator_list))]
+
+
+@functools.cache
+def load_config(path: Path) -> type[Any]:
+    """Returns `Config` of a file, of which only this class, and what it needs, is run.
+
+    Its annotations are evaluated at once, so they cannot name the class itself.
+    """
+    statements = _parse(path).body
+    defined = {name: number for number, node in enumerate(statements) for name in _names_defined_by(node)}
+    needed: set[int] = set()
+    pending = {CONFIG}
+    while pending:
+        number = defined.get(pending.pop())
+        if number is not None and number not in needed:
+            needed.add(number)
+            pending |= {node.id for node in ast.walk(statements[number]) if isinstance(node, ast.Name)}
+    module = ast.Module([statements[number] for number in sorted(needed)], type_ignores=[])
+    namespace: dict[str, Any] = {"__name__": f"{PACKAGE}.{path.stem}", "__file__": str(path)}
+    exec(compile(module, str(path), "exec", dont_inherit=True), namespace)
+    return namespace[CONFIG]
+
+
+def _names_defined_by(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+        return
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        for alias in statement.names:
+            yield alias.asname or alias.name.partition(".")[0]
+    elif isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
+        yield statement.name
+    else:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+
+
+def _registers(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return ast.unparse(called) == "keras.saving.register_keras_serializable"
+
+
+@functools.cache
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
