@@ -1,4 +1,4 @@
-"""What there is to choose from: models, data sets, attention mechanisms and configs.
+"""What there is to choose from: models, data sets, tasks, features, attention mechanisms and configs.
 
 A name in a config is the name of a file: `text_classifier` is `attnzoo/models/text_classifier.py`. Lists read
 the files without importing them; a module is imported when its name is asked for.
@@ -7,19 +7,21 @@ the files without importing them; a module is imported when its name is asked fo
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 import importlib
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from attnzoo.errors import UserError
+from attnzoo.suggest import hint
 
 KINDS = {
     "models": "model",
     "datasets": "data set",
     "attention": "attention mechanism",
+    "tasks": "task",
+    "features": "feature",
     "configs": "config",
 }
 """What can be listed -> what one of them is called."""
@@ -29,14 +31,18 @@ _PACKAGES = {
     "models": "attnzoo.models",
     "datasets": "attnzoo.data.datasets",
     "attention": "attnzoo.attention",
+    "tasks": "attnzoo.tasks",
+    "features": "attnzoo.features",
 }
+_BY_CLASS = ("tasks", "features")
+"""Kinds of which a file holds the class of its name: `TextRegression` of `text_regression`."""
 
 
 def names(kind: str) -> list[str]:
     """Returns the names of a kind, sorted.
 
     Args:
-        kind: "models", "datasets", "attention" or "configs".
+        kind: one of `KINDS`.
 
     Raises:
         ValueError: there is no such kind.
@@ -58,7 +64,7 @@ def load(kind: str, name: str) -> ModuleType:
     """Imports and returns the module behind a name.
 
     Args:
-        kind: "models", "datasets" or "attention".
+        kind: one of `KINDS`, but for "configs".
         name: one of `names(kind)`.
 
     Raises:
@@ -82,13 +88,18 @@ def config_path(name: str) -> Path:
     return files[name]
 
 
-def hint(word: str, known: Iterable[str]) -> str:
-    """Returns "did you mean 'x'?" where a known word is near, else a list of what is known."""
-    known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    return "expected one of " + ", ".join(known) if known else "there is none"
+def load_class(kind: str, name: str) -> Any:
+    """Returns the class of a task or a feature by its name.
+
+    Raises:
+        UserError: there is no such name; says which one is near.
+    """
+    return getattr(load(kind, name), class_name(name))
+
+
+def class_name(name: str) -> str:
+    """Returns `TextRegression` of `text_regression`."""
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def _files(kind: str) -> dict[str, Path]:
@@ -98,13 +109,22 @@ def _files(kind: str) -> dict[str, Path]:
         here = Path("configs")
         folder = here if here.is_dir() else _ROOT / "configs"
         return {path.stem: path for path in folder.glob("*.yaml")}
-    folder = _ROOT.joinpath(*_PACKAGES[kind].split("."))
-    modules = {path.stem: path for path in folder.glob("*.py") if not path.stem.startswith("_")}
-    return {name: path for name, path in modules.items() if _defines_config(path)}
+    paths = [path for folder in _folders(kind) for path in folder.glob("*.py") if path.stem[0] != "_"]
+    paths = [path for path in paths if path.stem != KINDS[kind]]  # the base class of its kind
+    return {path.stem: path for path in paths if _defines(path, _class_of(kind, path.stem))}
 
 
-def _defines_config(path: Path) -> bool:
-    return any(isinstance(node, ast.ClassDef) and node.name == "Config" for node in _parse(path).body)
+def _folders(kind: str) -> list[Path]:
+    """Returns the folders of a package, those that its `__path__` has been extended by included."""
+    return [Path(folder) for folder in importlib.import_module(_PACKAGES[kind]).__path__]
+
+
+def _class_of(kind: str, name: str) -> str:
+    return class_name(name) if kind in _BY_CLASS else "Config"
+
+
+def _defines(path: Path, name: str) -> bool:
+    return any(isinstance(node, ast.ClassDef) and node.name == name for node in _parse(path).body)
 
 
 @functools.cache

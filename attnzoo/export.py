@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from attnzoo import tasks
-from attnzoo.data import tokenizers
 from attnzoo.errors import EXIT_DAMAGED, UserError
-from attnzoo.info import Split
-from attnzoo.run_dir import TrainedRun, load_splits, load_trained, write_errors
+from attnzoo.files import exclusive_lock, replaced_folder
+from attnzoo.runs.data import load_splits
+from attnzoo.runs.folder import write_errors
+from attnzoo.runs.trained import TrainedRun, load_trained
+from attnzoo.tasks.serving import ServingModule
 
 CHECKED_EXAMPLES = 8
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 5e-2, "mixed_float16": 5e-2}
+"""Most difference of an answer in a fresh process, in units of `Task.answer_scale`."""
+ROUNDING = 1e-6
+"""The same as a fraction of the answer: float32 holds numbers to 6e-8 of them, and several are added."""
 
 _ALLOWED_OPERATIONS = """
     Abs Acos AddN AddV2 All Any ArgMax AsString Asin Assert AssignVariableOp Atan Atan2 AvgPool
@@ -92,8 +94,8 @@ def export(folder: Path, out: Path | None = None) -> Path:
             or read-only, or the graph holds an operation that no export may hold (4).
     """
     trained = load_trained(folder)
-    task = tasks.load(trained.info.task)
-    if not hasattr(task, "serving"):
+    module = trained.task.serving_module(trained.answering, trained.info, trained.config.eval)
+    if module is None:
         raise UserError(
             f"{folder}: a run of {trained.info.task}, which answers nothing by itself; start another model "
             f"from it: train.init_from: {folder}."
@@ -101,44 +103,28 @@ def export(folder: Path, out: Path | None = None) -> Path:
     target = out or trained.run.export
     _require_replaceable(target)
     inputs = tf.constant(raw_inputs(trained, CHECKED_EXAMPLES))
-    module = task.serving(trained.answering, trained.info, trained.config.eval)
-    # A name of its own, which nobody else can have made ready: what is loaded below was written here.
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{uuid.uuid4().hex}")
-    try:
-        with write_errors(target):
-            _remove_leftovers(target)
-            temporary.mkdir(parents=True)
-            tf.saved_model.save(module, str(temporary), module.signatures(), SAVE_OPTIONS)
-            _describe(temporary, trained, module)
+    expected = module.signatures()["serving_default"](inputs)
+    with write_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+
+    def refusal(holder: str) -> str:
+        return f"{target}: another `attnzoo export` (process {holder}) writes to it; wait for it."
+
+    lock = target.with_name(f".{target.name}.lock")
+    with exclusive_lock(lock, refusal), write_errors(target), replaced_folder(target) as temporary:
+        tf.saved_model.save(module, str(temporary), module.signatures(), SAVE_OPTIONS)
+        _describe(temporary, trained, module)
         require_allowed_operations(temporary)
-        _check(temporary, trained, module, inputs)
-        with write_errors(target):
-            _put_in_place(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _check(temporary, trained, inputs, expected)
     return target
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Removes what exports to this target have left whose process was killed."""
-    for path in target.parent.glob(f".{glob.escape(target.name)}.tmp-*-*"):
-        process = path.name.split("-")[-2]
-        if process.isdigit() and not Path("/proc", process).exists():
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _put_in_place(new: Path, target: Path) -> None:
-    """Gives the new folder its name; the one that had it is removed afterwards."""
-    if not target.exists():
-        new.rename(target)
-        return
-    old = new.with_name(f"{new.name}.old")
-    target.rename(old)
-    new.rename(target)
-    shutil.rmtree(old)
-
-
 def _require_replaceable(target: Path) -> None:
+    if target.name in ("", ".."):
+        raise UserError(
+            f"{target}: has no name of its own, so nothing can be written beside it; name a folder with "
+            "--out."
+        )
     if target.is_symlink():
         raise UserError(f"{target}: is a link; remove it or choose another folder with --out.")
     if not target.exists():
@@ -171,31 +157,18 @@ def _operations(saved: SavedModel) -> Iterator[str]:
 def raw_inputs(trained: TrainedRun, count: int) -> list[bytes]:
     """Returns the first raw inputs of the test (else validation) split, as an export takes them."""
     named = load_splits(trained.config).named()
-    return raw_bytes(named.get("test") or named["validation"], count)
+    split = (named.get("test") or named["validation"]).first(count)
+    name = trained.task.input_name
+    return trained.info.features[name].raw(split.column(name))
 
 
-def raw_bytes(split: Split, count: int) -> list[bytes]:
-    """Returns the first texts of a split in UTF-8, or its first images as the bytes of a file."""
-    for name in ("text", "source"):
-        if name in split.columns:
-            return [text.encode("utf-8") for text in split.columns[name][:count]]
-    return [_image_bytes(image) for image in split.columns["image"][:count]]
-
-
-def _image_bytes(image: np.ndarray | bytes | str) -> bytes:
-    if isinstance(image, np.ndarray):
-        return tf.io.encode_png(image).numpy()
-    return image if isinstance(image, bytes) else Path(image).read_bytes()
-
-
-def _describe(folder: Path, trained: TrainedRun, module: tf.Module) -> None:
+def _describe(folder: Path, trained: TrainedRun, module: ServingModule) -> None:
     description = {
         "run": trained.run.path.name,
         "weights": json.loads((trained.origin / "state.json").read_text(encoding="utf-8")),
         "task": trained.info.task,
-        "labels": trained.info.labels,
+        **trained.task.export_notes(trained.info, trained.config.eval),
         "precision": trained.config.train.precision,
-        "calibrated": trained.config.eval.calibrate,
         "needs_tensorflow_text": _needs_tensorflow_text(trained),
         "signatures": {
             name: {
@@ -212,10 +185,11 @@ def _describe(folder: Path, trained: TrainedRun, module: tf.Module) -> None:
 
 
 def _needs_tensorflow_text(trained: TrainedRun) -> bool:
-    return any(map(tokenizers.needs_tensorflow_text, trained.info.tokenizers.values()))
+    return any(feature.needs_tensorflow_text for feature in trained.info.features.values())
 
 
-def _check(folder: Path, trained: TrainedRun, module: tf.Module, inputs: tf.Tensor) -> None:
+def _check(folder: Path, trained: TrainedRun, inputs: tf.Tensor, expected: Mapping[str, tf.Tensor]) -> None:
+    """Holds what a fresh process answers against what this one does."""
     work = folder / ".check"
     work.mkdir()
     tf.io.write_file(str(work / "inputs"), tf.io.serialize_tensor(inputs))
@@ -232,10 +206,10 @@ def _check(folder: Path, trained: TrainedRun, module: tf.Module, inputs: tf.Tens
     if finished.returncode != 0:
         last = finished.stderr.strip().splitlines()[-1:] or ["no message"]
         raise UserError(f"{folder}: a fresh process cannot use the export: {last[0]}", EXIT_DAMAGED)
-    expected = module.signatures()["serving_default"](inputs)
+    tolerance = TOLERANCE[trained.config.train.precision] * trained.task.answer_scale(trained.info)
     for key, value in expected.items():
         answer = tf.io.parse_tensor(tf.io.read_file(str(work / key)), value.dtype)
-        if not _same(value.numpy(), answer.numpy(), TOLERANCE[trained.config.train.precision]):
+        if not _same(value.numpy(), answer.numpy(), tolerance):
             raise UserError(
                 f"{folder}: a fresh process gives another '{key}' for the same input.", EXIT_DAMAGED
             )
@@ -245,4 +219,5 @@ def _check(folder: Path, trained: TrainedRun, module: tf.Module, inputs: tf.Tens
 def _same(expected: np.ndarray, answer: np.ndarray, tolerance: float) -> bool:
     if expected.dtype == object or expected.dtype.kind in "SUb":
         return bool((expected == answer).all())
-    return expected.shape == answer.shape and bool(np.allclose(expected, answer, rtol=0.0, atol=tolerance))
+    close = np.allclose(expected, answer, rtol=ROUNDING, atol=tolerance)
+    return expected.shape == answer.shape and bool(close)

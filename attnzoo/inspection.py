@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from attnzoo import catalog
 from attnzoo.config import RunConfig
 from attnzoo.config.base import Section
-from attnzoo.data import augmentation, overlap
 from attnzoo.data import examples as data_examples
-from attnzoo.data import image as image_ops
+from attnzoo.data import overlap
 from attnzoo.data.examples import Examples
-from attnzoo.data.image_files import parse_header, read_header
+from attnzoo.data.splits import Split
 from attnzoo.errors import DataWarning
-from attnzoo.info import IMAGE_CLASSIFICATION, MULTI_LABEL, DataInfo, Split
+from attnzoo.features.image import Image, ImageOptions
+from attnzoo.features.info import DataInfo
+from attnzoo.files import disk_errors
+from attnzoo.images import augmentation
+from attnzoo.images.image_changes import to_float
 from attnzoo.pictures import plain_texts
-from attnzoo.run_dir import load_splits
-from attnzoo.tensors import disk_errors
+from attnzoo.runs.data import load_splits, task_of
 
-QUANTILES = {"shortest": 0.0, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 ROWS, COLUMNS = 6, 8
 """Of a grid of pictures: images, and the image itself with changes of it."""
 
@@ -36,76 +35,44 @@ def inspect(config: RunConfig) -> tuple[dict[str, Any], DataInfo, dict[str, Exam
     Returns:
         A report that JSON can hold, what was learned, and the encoded splits. The report has, for each split,
         `origin`, `examples`, `in_train` (examples that train has too; of train itself those that it has
-        twice), `labels` (label -> examples), and of images `sizes` ("height x width" -> images), `formats`
-        and `channels`, of texts `tokens` (feature -> lengths) and `cut_share`.
+        twice), `cut_share` of texts, and what each feature says: `labels` (label -> examples), of images
+        `sizes` ("height x width" -> images), `formats` and `channels`, of texts `tokens` (feature ->
+        lengths), of numbers `numbers` (feature -> quantiles, mean, std).
 
     Raises:
         UserError: the data cannot be read.
     """
-    task = catalog.load("models", config.model.name).TASK
+    task = task_of(config)
     splits = load_splits(config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # the report says it
-        info, examples = data_examples.learn(splits, config.data, task)
+        info, examples = data_examples.learn(splits, config.data, task.name, task.features)
     report = {
         name: {
             "origin": split.origin,
             "examples": len(split),
-            "in_train": _in_train(split, splits.train),
-            **_labels(split, info),
-            **(_images(split) if task == IMAGE_CLASSIFICATION else _texts(examples[name])),
+            "in_train": _in_train(split, splits.train, info),
+            **_described(examples[name], info),
             **({"cut_share": info.cut_share[name]} if name in info.cut_share else {}),
         }
         for name, split in splits.named().items()
     }
-    return {"config": config.name, "task": task, "splits": report}, info, examples
+    return {"config": config.name, "task": task.name, "splits": report}, info, examples
 
 
-def _in_train(split: Split, train: Split) -> int:
-    return overlap.num_repeated(train) if split is train else int(overlap.shared_indices(train, split).size)
+def _in_train(split: Split, train: Split, info: DataInfo) -> int:
+    if split is train:
+        return overlap.num_repeated(train, info.features)
+    return int(overlap.shared_indices(train, split, info.features).size)
 
 
-def _labels(split: Split, info: DataInfo) -> dict[str, Any]:
-    labels = split.columns.get("label")
-    if labels is None:
-        return {}
-    if info.task == MULTI_LABEL:
-        counts = labels.sum(axis=0).astype(int)
-    else:
-        counts = np.bincount(labels, minlength=info.num_classes)
-    return {"labels": dict(zip(info.labels, counts.tolist(), strict=True))}
-
-
-def _images(split: Split) -> dict[str, Any]:
-    column = split.columns["image"]
-    if column.dtype == np.uint8:
-        height, width, channels = column.shape[1:]
-        count = len(column)
-        return {
-            "sizes": {f"{height} x {width}": count},
-            "formats": {"array": count},
-            "channels": {channels: count},
-        }
-    headers = [
-        read_header(item) if isinstance(item, str) else parse_header(item, split.origin) for item in column
-    ]
-    return {
-        "sizes": dict(Counter(f"{header.height} x {header.width}" for header in headers).most_common()),
-        "formats": dict(Counter(header.format for header in headers).most_common()),
-        "channels": dict(Counter(header.channels for header in headers).most_common()),
-    }
-
-
-def _texts(examples: Examples) -> dict[str, Any]:
-    return {
-        "tokens": {
-            name: {
-                word: int(np.quantile(np.diff(ids.offsets), share, method="nearest"))
-                for word, share in QUANTILES.items()
-            }
-            for name, ids in examples.texts.items()
-        }
-    }
+def _described(examples: Examples, info: DataInfo) -> dict[str, Any]:
+    """Returns what the features say, topic by topic; of a topic of several features what each says."""
+    topics: dict[str, Any] = {}
+    for name, encoded in examples.encoded.items():
+        for topic, content in info.features[name].describe(name, examples.raw.column(name), encoded).items():
+            topics[topic] = {**topics.get(topic, {}), **content}
+    return topics
 
 
 def draw_changes(config: RunConfig, info: DataInfo, examples: Examples, folder: Path) -> list[Path]:
@@ -119,28 +86,28 @@ def draw_changes(config: RunConfig, info: DataInfo, examples: Examples, folder: 
     Raises:
         UserError: a change of TensorFlow Addons without it; a file cannot be written (4).
     """
-    changes = getattr(config.data, "augment", [])
-    if examples.images is None or not changes:
+    changes = config.data.augment if isinstance(config.data, ImageOptions) else []
+    feature = info.features.get("image")
+    if not isinstance(feature, Image) or not changes:
         return []
-    read = image_ops.read_images(examples.images[:ROWS], info.image_shape)
-    images = tf.cast(read(tf.range(min(ROWS, len(examples)))), tf.float32) / 255.0
-    grids = {change.name: [change] for change in changes}
+    images = to_float(tf.constant(feature.first(examples.encoded["image"][:ROWS])))
+    grids: dict[str, list[Section]] = {change.name: [change] for change in changes}
     if len(changes) > 1:
         grids["all"] = list(changes)
     return [
-        _draw(_grid(images, chosen, info, config.seed), folder / f"{name}.png", f"{config.name}: {name}")
+        _draw(_grid(images, chosen, feature, config.seed), folder / f"{name}.png", f"{config.name}: {name}")
         for name, chosen in grids.items()
     ]
 
 
-def _grid(images: tf.Tensor, changes: Sequence[Section], info: DataInfo, seed: int) -> np.ndarray:
+def _grid(images: tf.Tensor, changes: Sequence[Section], feature: Image, seed: int) -> np.ndarray:
     """Returns <float32>[rows, columns, height, width, channels] in 0..1."""
     indices = tf.range(tf.shape(images)[0])
     columns = [images]
     for epoch in range(COLUMNS - 1):
         seeds = augmentation.seeds(seed, epoch, indices)
-        changed, _ = augmentation.augment(images, changes, seeds, tf.constant(info.image_mean))
-        columns.append(changed)
+        changed = augmentation.augment({"image": images}, changes, seeds, tf.constant(feature.mean))
+        columns.append(changed["image"])
     return np.clip(np.stack(columns, axis=1), 0.0, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""`attnzoo predict` and `attnzoo score`: answers to new texts, and how likely given ones are."""
+"""`attnzoo predict` and `attnzoo score`: answers to raw inputs, and how likely given ones are."""
 
 from __future__ import annotations
 
@@ -7,66 +7,86 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnzoo import catalog, tasks
+from attnzoo import catalog
 from attnzoo.data import examples as data_examples
-from attnzoo.data.text_records import TextRecord
+from attnzoo.data.buckets import cut_examples
 from attnzoo.errors import UserError
-from attnzoo.info import TRANSLATION
-from attnzoo.run_dir import TrainedRun, evaluation_sizes, load_trained
-from attnzoo.tasks.answers import Request
+from attnzoo.records.text_records import TextRecord
+from attnzoo.runs.building import evaluation_sizes
+from attnzoo.runs.trained import TrainedRun, load_trained
+from attnzoo.tasks.task import Predictor, Request, Task
 
 TEXTS_AT_ONCE = 1024
-"""Texts that are read before the first is answered: those of like lengths share a batch."""
+"""Inputs that are read before the first is answered: texts of like lengths share a batch."""
 MANY_TEXTS = 64
 """Fewer than these are answered before XLA had compiled anything."""
 
 
-def predict(
-    folders: Sequence[Path],
-    records: Iterable[TextRecord],
-    request: Request,
-    beams: int | None = None,
-    at_once: int = TEXTS_AT_ONCE,
-) -> Iterator[dict[str, Any]]:
-    """Yields an answer for each text, in order, with the `id` of its record if it has one.
-
-    Memory does not grow with their number. What comes before a bad record is answered.
+class Answers:
+    """Runs that answer raw inputs together, by the mean of their probabilities or numbers.
 
     Args:
-        folders: run folders; several answer together, by the mean of their probabilities.
-        records: the texts.
+        folders: run folders.
         request: how to answer.
-        beams: in place of `eval.beams` of the first run.
-        at_once: texts read before the first answer.
 
     Raises:
-        UserError: no such run, a run whose task is not about texts, runs that do not go together, more
-            answers than beams, a bad record (2), damaged weights (4).
+        UserError: no such run, a run whose task answers nothing or has no search to request something of,
+            runs that do not go together (2), damaged weights (4).
     """
-    trained = _load(folders)
-    info, options = trained[0].info, trained[0].config.eval
-    task = tasks.load(info.task)
-    if not hasattr(task, "answerer"):
-        raise UserError(
-            f"{folders[0]}: a run of {info.task}, which gives no answers to lines of text; "
-            "name a run that classifies or translates texts."
-        )
-    if beams is not None:
-        options = options.model_copy(update={"beams": beams})
-    if info.task == TRANSLATION and not request.sample and request.count > options.beams:
-        raise UserError(
-            f"--count {request.count}: a search with {options.beams} beam(s) gives at most as many "
-            f"translations; add --beams {request.count}, or --sample."
-        )
-    answer = None
-    for chunk in _chunks(records, at_once):
-        if answer is None:
-            if request.xla is None:
-                request = dataclasses.replace(request, xla=len(chunk) >= MANY_TEXTS)
-            answer = task.answerer([run.answering for run in trained], info, options, request)
-        answers = answer([record.text for record in chunk])
-        for record, given in zip(chunk, answers, strict=True):
-            yield given if record.id is None else {"id": record.id, **given}
+
+    def __init__(self, folders: Sequence[Path], request: Request) -> None:
+        self.folders, self.request = folders, request
+        self.runs = _load(folders)
+        if not self.task.searches and (request.beams is not None or request.count > 1 or request.sample):
+            raise UserError(
+                f"{folders[0]}: a run of {self.task.name}; --beams, --count and --sample are about "
+                "translations."
+            )
+
+    @property
+    def task(self) -> Task:
+        """What the runs are for."""
+        return self.runs[0].task
+
+    def to(self, records: Iterable[TextRecord], at_once: int = TEXTS_AT_ONCE) -> Iterator[dict[str, Any]]:
+        """Yields an answer for each record, in order, with its `id` if it has one.
+
+        Memory does not grow with their number. What comes before a bad record is answered.
+
+        Args:
+            records: the inputs.
+            at_once: inputs read before the first answer.
+
+        Raises:
+            UserError: a request that the task cannot fulfill, or a bad record (2).
+        """
+        predictor: Predictor | None = None
+        for chunk in _chunks(self._checked(records), at_once):
+            if predictor is None:
+                predictor = self._predictor(len(chunk))
+            answers = predictor([record.text for record in chunk])
+            for record, answer in zip(chunk, answers, strict=True):
+                yield answer if record.id is None else {"id": record.id, **answer}
+
+    def _checked(self, records: Iterable[TextRecord]) -> Iterator[TextRecord]:
+        """Yields the records as long as they are what the task's feature takes."""
+        feature = self.task.features[self.task.input_name]
+        for record in records:
+            feature.check_raw(record.place, record.text, self.request.folder)
+            yield record
+
+    def _predictor(self, first: int) -> Predictor:
+        request, trained = self.request, self.runs[0]
+        if request.xla is None:
+            request = dataclasses.replace(request, xla=first >= MANY_TEXTS)
+        models = [run.answering for run in self.runs]
+        predictor = self.task.predictor(models, trained.info, trained.config.eval, request)
+        if predictor is None:
+            raise UserError(
+                f"{self.folders[0]}: a run of {self.task.name}, which answers nothing by itself; start "
+                f"another model from it: train.init_from: {self.folders[0]}."
+            )
+        return predictor
 
 
 def _chunks(records: Iterable[TextRecord], size: int) -> Iterator[list[TextRecord]]:
@@ -100,19 +120,23 @@ def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
         UserError: no such run, another task, files that are not aligned (2), damaged weights (4).
     """
     trained = load_trained(folder)
-    if trained.info.task != TRANSLATION:
-        raise UserError(f"{folder}: a run of {trained.info.task}; only translations can be scored.")
+    info = trained.info
     pairs = catalog.load("datasets", "parallel_text")
+    refusal = UserError(f"{folder}: a run of {info.task}; only translations can be scored.")
+    if not trained.task.features.keys() <= pairs.COLUMNS.keys():
+        raise refusal
     config = pairs.Config(name="parallel_text", train=[str(source), str(target)])
-    split = pairs.load(config, TRANSLATION, 0).train
-    examples = data_examples.encode_split(split, trained.info)
-    task, sizes = tasks.load(TRANSLATION), evaluation_sizes(trained.config)
-    cut = data_examples.cut_examples(examples.texts, trained.info.buckets[-1])
-    found = {
+    split = pairs.load(config, trained.task.features, 0).train
+    examples = data_examples.encode_split(split, info)
+    scores = trained.task.score(trained.model, examples, info, evaluation_sizes(trained.config))
+    if scores is None:
+        raise refusal
+    cut = cut_examples(examples.lengths(info), info.buckets[-1])
+    by_index = {
         index: {"log_probability": total, "tokens": count, "cut": bool(cut[index])}
-        for index, total, count in task.log_probabilities(trained.model, examples, trained.info, sizes)
+        for index, total, count in scores
     }
-    yield from (found[index] for index in range(len(examples)))
+    yield from (by_index[index] for index in range(len(examples)))
 
 
 def _load(folders: Sequence[Path]) -> list[TrainedRun]:
@@ -121,8 +145,7 @@ def _load(folders: Sequence[Path]) -> list[TrainedRun]:
     for other in trained[1:]:
         same = (
             other.info.task == first.task
-            and other.info.labels == first.labels
-            and other.info.tokenizers == first.tokenizers
+            and other.info.features == first.features
             and other.info.buckets == first.buckets
         )
         if not same:

@@ -1,4 +1,4 @@
-"""`attnzoo compare CONFIG --vary`: a training for each value of an option and each seed, side by side.
+"""`attnzoo sweep CONFIG --vary`: a training for each value of an option and each seed, side by side.
 
 Imports no TensorFlow: each training is a process of its own, so that its peak of memory is its own too.
 """
@@ -18,10 +18,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from attnzoo.config import ResolvedConfig, resolve
+from attnzoo.config import resolve
 from attnzoo.config.source import Origin, parse_value
 from attnzoo.errors import EXIT_STOPPED, UserError
-from attnzoo.tensors import disk_errors, read_json
+from attnzoo.files import disk_errors, read_json
+from attnzoo.runs.data import task_of
 
 SPEED = "speed/targets_per_second"
 
@@ -49,7 +50,8 @@ class Outcome:
         monitor: metric by which weights are chosen.
         validation: its best value on validation, one a seed.
         split: "test", or "validation" where the data has no test.
-        metrics: metric on that split -> values, one a seed.
+        metrics: metric on that split that every seed has -> values, one a seed.
+        headline: metrics of it that a table shows besides the monitored one.
         num_weights: of the model.
         targets_per_second: median over the steps of each run, one a seed.
         peak_memory_bytes: most resident memory of a training process, one a seed.
@@ -61,6 +63,7 @@ class Outcome:
     validation: list[float]
     split: str
     metrics: dict[str, list[float]]
+    headline: list[str]
     num_weights: int
     targets_per_second: list[float]
     peak_memory_bytes: list[int]
@@ -110,7 +113,7 @@ def sweep(
         vary: see `variants`.
         overrides: `--set` for all variants.
         seeds: trainings of a variant: the seed of the config, and those after it.
-        out: folder for the runs; None for `runs/compare/` and the config's name.
+        out: folder for the runs; None for `runs/sweeps/` and the config's name.
         say: is told of the progress.
 
     Raises:
@@ -119,7 +122,13 @@ def sweep(
     """
     chosen = variants(vary)
     resolved = [resolve(config, [*overrides, *one.overrides]) for one in chosen]
-    folder = out or Path("runs") / "compare" / resolved[0].config.name
+    tasks = [task_of(one.config) for one in resolved]
+    if len({task.name for task in tasks}) > 1:
+        names = ", ".join(sorted({task.name for task in tasks}))
+        raise UserError(
+            f"--vary: runs of different tasks ({names}) have no scores in common; sweep each alone."
+        )
+    folder = out or Path("runs") / "sweeps" / resolved[0].config.name
     plan = [
         (number, seed, folder / f"{_slug(one.name)}-seed{seed}")
         for number, (one, options) in enumerate(zip(chosen, resolved, strict=True))
@@ -135,7 +144,8 @@ def sweep(
         command = ["train", str(config), "--run", str(run)]
         _train([*command, *(part for option in options for part in ("--set", option))], run)
         found.setdefault(number, []).append(run)
-    return [_outcome(one, resolved[number], found[number]) for number, one in enumerate(chosen)]
+    headline = [tasks[0].monitor, *tasks[0].headline]
+    return [_outcome(one, found[number], headline) for number, one in enumerate(chosen)]
 
 
 def _slug(name: str) -> str:
@@ -178,10 +188,15 @@ def _train(arguments: list[str], run: Path) -> None:
         raise UserError(f"{run}: {why} (its output: {log})", code if code > 0 else 1)
 
 
-def _outcome(variant: Variant, resolved: ResolvedConfig, runs: Sequence[Path]) -> Outcome:
+def _outcome(variant: Variant, runs: Sequence[Path], headline: Sequence[str]) -> Outcome:
     results = [read_json(run / "result.json") for run in runs]
     (monitor,) = results[0]["validation"]
-    names = [name for name, value in results[0]["metrics"].items() if not isinstance(value, str)]
+    # A metric that one seed lacks, such as a rank of predictions that are all the same, has no mean.
+    names = [
+        name
+        for name, value in results[0]["metrics"].items()
+        if not isinstance(value, str) and all(name in result["metrics"] for result in results)
+    ]
     return Outcome(
         name=variant.name,
         runs=[str(run) for run in runs],
@@ -189,6 +204,7 @@ def _outcome(variant: Variant, resolved: ResolvedConfig, runs: Sequence[Path]) -
         validation=[result["validation"][monitor] for result in results],
         split=results[0]["split"],
         metrics={name: [result["metrics"][name] for result in results] for name in names},
+        headline=[name for name in headline if name in names],
         num_weights=results[0]["num_weights"],
         targets_per_second=[_median_speed(run) for run in runs],
         peak_memory_bytes=[result["peak_memory_bytes"] for result in results],

@@ -26,11 +26,12 @@ import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-from attnzoo.data import tokenizers  # noqa: E402
-from attnzoo.info import END  # noqa: E402
+from attnzoo.data import token_batches  # noqa: E402
 from attnzoo.layers.encoder_decoder import EncoderDecoder  # noqa: E402
-from attnzoo.run_dir import TrainedRun, load_splits, load_trained  # noqa: E402
-from attnzoo.tasks import answers, translation, translation_scores  # noqa: E402
+from attnzoo.runs.data import load_splits  # noqa: E402
+from attnzoo.runs.trained import TrainedRun, load_trained  # noqa: E402
+from attnzoo.special_tokens import END  # noqa: E402
+from attnzoo.tasks import translation_metrics  # noqa: E402
 
 PEER = Path(__file__).with_name("bench_decode_peer.py")
 CASES = ((5, 32), (1, 32), (5, 1), (1, 1))
@@ -44,12 +45,14 @@ class Ours:
 
     def __init__(self, trained: TrainedRun, rows: list[np.ndarray]) -> None:
         self.trained, self.rows = trained, rows
-        self.lengths = answers.lengths_of(trained.info, "source")
+        self.lengths = token_batches.lengths_of(trained.info, "source")
 
     def start(self, beams: int, batch: int) -> float:
         """Compiles what the case needs; returns the seconds."""
         options = self.trained.config.eval.model_copy(update={"beams": beams, "length_penalty_kind": "power"})
-        self.predict = translation.predictor([self.trained.model], self.trained.info, options, xla=True)
+        self.predict = self.trained.task.predict_fn(
+            [self.trained.model], self.trained.info, options, xla=True
+        )
         begin = time.perf_counter()
         for length in self.lengths:
             self.predict({"source": tf.fill([batch, length], END)})
@@ -64,9 +67,9 @@ class Ours:
             return chosen, self.predict({"source": ids}).tokens.numpy()[:, 0].tolist()
 
         # As `attnzoo predict` does; a sentence alone waits for the one before.
-        apply = map if batch == 1 else answers.side_by_side
+        apply = map if batch == 1 else token_batches.side_by_side
         begin = time.perf_counter()
-        for chosen, tokens in apply(tokens_of, answers.in_batches(self.rows, self.lengths, batch)):
+        for chosen, tokens in apply(tokens_of, token_batches.in_batches(self.rows, self.lengths, batch)):
             for index, row in zip(chosen, tokens, strict=False):
                 found[index] = row[: row.index(END) + 1]
         return time.perf_counter() - begin, found
@@ -126,11 +129,11 @@ def main() -> None:
     arguments = parser.parse_args()
     trained = load_trained(arguments.run)
     split = load_splits(trained.config).named()["test"]
-    split = split.take(range(min(arguments.sentences, len(split))))
-    source, target = (tokenizers.from_state(trained.info.tokenizers[name]) for name in ("source", "target"))
+    split = split.first(arguments.sentences)
+    source, target = (trained.info.features[name].make_tokenizer() for name in ("source", "target"))
     longest = trained.info.buckets[-1]["source"]
-    rows = [row[-longest:] for row in answers.encode(source, list(split.columns["source"]), [END])]
-    references = list(split.columns["target"])
+    rows = [row[-longest:] for row in token_batches.encode(source, list(split.column("source")), [END])]
+    references = list(split.column("target"))
     print(f"{len(rows)} sentences; median of {arguments.rounds} rounds, in turn")
     print("| beams | batch | system | tokens/s | ratio | ms a sentence | compile s | BLEU |")
     print("|---|---|---|---|---|---|---|---|")
@@ -152,7 +155,7 @@ def main() -> None:
             for system in systems:
                 ids = tf.ragged.constant(found[system.name]).to_tensor(0)
                 texts = [text.decode("utf-8") for text in target.decode(ids).numpy()]
-                metric = translation_scores.bleu(trained.config.eval)
+                metric = translation_metrics.bleu(trained.config.eval)
                 print(
                     f"| {beams} | {batch} | {system.name} | {speeds[system.name]:,.0f} | "
                     f"{speeds[systems[0].name] / speeds[system.name]:.2f} | "

@@ -139,17 +139,19 @@ def _ours(folder: Path, batch: int):
     from attnzoo.data import examples as data_examples
     from attnzoo.data import pipeline
     from attnzoo.data.pipeline import BatchSizes
-    from attnzoo.info import IMAGE_CLASSIFICATION
-    from attnzoo.run_dir import load_splits
+    from attnzoo.runs.data import load_splits, task_of
 
     data = {"name": "image_folder", "train": str(folder / "train"), "image_size": [PHOTOGRAPH, PHOTOGRAPH]}
     (folder / "config.yaml").write_text(
         json.dumps({"seed": 1, "data": {**data, "augment": ["flip", "crop"]}, "model": CONFIG["model"]})
     )
     config = resolve(folder / "config.yaml").config
-    info, examples = data_examples.learn(load_splits(config), config.data, IMAGE_CLASSIFICATION)
-    plans = pipeline.training_plans(examples["train"], info, BatchSizes(batch), 1, 0, 0)
-    return pipeline.batches(examples["train"], info, plans, augment=config.data.augment, seed=1)
+    task = task_of(config)
+    info, examples = data_examples.learn(load_splits(config), config.data, task.name, task.features)
+    train = examples["train"]
+    plans = pipeline.training_plans(train, info, BatchSizes(batch), 1, 0, 0)
+    make_batch = task.make_batch(info, train, config.train)
+    return pipeline.batches(train, info, plans, make_batch, changes=config.data, seed=1)
 
 
 def _by_hand(folder: Path, batch: int):

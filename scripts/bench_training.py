@@ -29,8 +29,7 @@ import_tensorflow()
 
 from attnzoo.config import RunConfig, resolve  # noqa: E402
 from attnzoo.data import examples as data_examples  # noqa: E402
-from attnzoo.info import TRANSLATION  # noqa: E402
-from attnzoo.run_dir import load_splits  # noqa: E402
+from attnzoo.runs.data import load_splits, task_of  # noqa: E402
 
 PART = 20
 """Steps whose speed is one figure."""
@@ -60,16 +59,17 @@ def model():
 
 def write_peer(config: RunConfig, folder: Path, steps: int) -> None:
     """Writes data in subwords, vocabulary, model and settings for OpenNMT-tf."""
-    info, encoded = data_examples.learn(load_splits(config), config.data, TRANSLATION)
+    task = task_of(config)
+    info, examples = data_examples.learn(load_splits(config), config.data, task.name, task.features)
     for name in ("source", "target"):
-        rows = encoded["train"].texts[name]
+        rows = examples["train"].encoded[name]
         ends = rows.offsets[1:] - 1  # without END
         lines = [
             " ".join(f"t{token}" for token in rows.values[start:end])
             for start, end in zip(rows.offsets[:-1], ends, strict=True)
         ]
         (folder / f"train.{name}").write_text("\n".join(lines) + "\n")
-    size = info.vocabulary_sizes["source"]
+    size = info.features["source"].vocabulary_size
     vocabulary = ["<blank>", "<s>", "</s>", *(f"t{number}" for number in range(size))]
     (folder / "vocabulary").write_text("\n".join(vocabulary) + "\n")
     model = config.model.model_dump()

@@ -27,11 +27,10 @@ _FORKS.set_forkserver_preload(
         "tests.quick",
         *("attnzoo.cli", "attnzoo.training.run", "attnzoo.evaluation", "attnzoo.export"),
         *(
-            f"attnzoo.{kind}.{name}"
-            for kind in ("models", "data.datasets")
-            for name in catalog.names(kind.split(".")[-1])
+            f"attnzoo.{package}.{name}"
+            for kind, package in (("models", "models"), ("datasets", "data.datasets"), ("tasks", "tasks"))
+            for name in catalog.names(kind)
         ),
-        *(f"attnzoo.tasks.{task}" for task in ("text_classification", "image_classification", "translation")),
     ]
 )
 NO_ENVIRONMENT: Mapping[str, str] = {}

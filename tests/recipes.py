@@ -61,6 +61,59 @@ eval: {{samples: 3}}
     )
 
 
+def text_regression_config(folder: Path, *overrides: str) -> ResolvedConfig:
+    """A regressor of prices, near 1,000, to which every word adds its own."""
+    generator = np.random.default_rng(5)
+    prices = {"cheap": -40.0, "dear": 30.0, "old": -10.0, "house": 0.0, "hut": 0.0}
+    for split, count in (("train", 83), ("test", 29)):
+        rows = []
+        for number in range(count):
+            words = generator.choice(list(prices), generator.integers(2, 6))
+            price = 1000.0 + sum(prices[word] for word in words) + generator.normal()
+            rows.append(f"{' '.join(words)} n{number % 7},{price:.2f}")
+        (folder / f"{split}.csv").write_text("\n".join(["text,label", *rows]) + "\n", "utf-8")
+    return write(
+        folder,
+        "prices",
+        f"""
+seed: 3
+data: {{name: csv, train: {folder}/train.csv, test: {folder}/test.csv, num_buckets: 1}}
+model: {{name: text_regressor, units: 16, attention: additive, num_layers: 1, pooling: attention}}
+train: {{epochs: 15, batch_size: 16, learning_rate: 2e-2, log_every: 5, xla: false}}
+eval: {{every: 30, samples: 3}}
+""",
+        overrides,
+    )
+
+
+def image_regression_config(folder: Path, *overrides: str) -> ResolvedConfig:
+    """A regressor of how bright PNG files are, from a table of their names."""
+    generator = np.random.default_rng(5)
+    (folder / "images").mkdir(exist_ok=True)
+    for split, count in (("train", 53), ("test", 19)):
+        rows = []
+        for number in range(count):
+            level = int(generator.integers(0, 200))
+            pixels = generator.integers(level, level + 56, (7 + number % 3, 11, 3)).astype(np.uint8)
+            name = f"images/{split}{number}.png"
+            (folder / name).write_bytes(tf.io.encode_png(pixels).numpy())
+            rows.append(f"{name},{pixels.mean():.1f}")
+        (folder / f"{split}.csv").write_text("\n".join(["image,label", *rows]) + "\n", "utf-8")
+    return write(
+        folder,
+        "brightness",
+        f"""
+seed: 3
+data: {{name: image_table, train: {folder}/train.csv, test: {folder}/test.csv, image_size: [8, 8],
+  augment: [flip, mixup]}}
+model: {{name: image_regressor, stages: [[5]], attention: {{name: sigmoid}}, dropout: 0.0}}
+train: {{epochs: 12, batch_size: 8, learning_rate: 1e-2, log_every: 5}}
+eval: {{every: 36, samples: 3}}
+""",
+        overrides,
+    )
+
+
 def translation_config(folder: Path, *overrides: str) -> ResolvedConfig:
     """A translator that turns words around, from line-aligned files."""
     generator = np.random.default_rng(7)

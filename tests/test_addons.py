@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from attnzoo import addons
 from attnzoo.config.augmentation import parse
-from attnzoo.data.augmentation import augment
 from attnzoo.errors import UserError
+from attnzoo.images.augmentation import augment
 
 INSTALLED = sys.version_info < (3, 12)
 
@@ -26,7 +26,7 @@ def rotated():
     images = tf.random.stateless_uniform([5, 11, 13, 1], [1, 2])
     seeds = tf.stack([tf.range(5), tf.range(5)], axis=1)
     changes = parse(["rotate"])
-    return images, tf.function(lambda: augment(images, changes, seeds, tf.zeros([1]))[0])()
+    return images, tf.function(lambda: augment({"image": images}, changes, seeds, tf.zeros([1]))["image"])()
 
 
 def test_rotation_turns_every_image_by_its_own_angle_or_names_what_is_missing():

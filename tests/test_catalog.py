@@ -1,21 +1,30 @@
+import importlib
 import subprocess
 import sys
 
 import pytest
 
-from attnzoo import catalog
+from attnzoo import catalog, suggest
 from attnzoo.errors import UserError
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package on disk with two models, of which one does not import, and two attention mechanisms."""
+    """A package on disk with two models, of which one does not import, two tasks and attention mechanisms."""
     files = {
         "models/__init__.py": "",
         "models/good_model.py": '"""Says what it is.\n\nAnd more."""\nTASK = "x"\nclass Config: pass\n',
         "models/broken_model.py": '"""Cannot be imported."""\nimport nothing_like_it\nclass Config: pass\n',
         "models/shared.py": '"""Not a model: it has no Config."""\n',
         "models/_hidden.py": "class Config: pass\n",
+        "tasks/__init__.py": "",
+        "tasks/task.py": '"""The base of all."""\nclass Task: pass\n',
+        "tasks/two_words.py": '"""Says what it is for."""\nclass TwoWords: pass\n',
+        "tasks/word.py": '"""One word."""\nimport nothing_like_it\nclass Word: pass\n',
+        "tasks/words.py": '"""Not a task: no class has its name."""\nclass Other: pass\n',
+        "features/__init__.py": "",
+        "features/feature.py": "class Feature: pass\n",
+        "features/number.py": '"""A number."""\nclass Number: pass\n',
         "attention/__init__.py": "",
         "attention/additive.py": '"""Additive attention."""\nimport nothing_like_it\nclass Config: pass\n',
         "attention/multi_head.py": "class Config: pass\n",
@@ -27,10 +36,13 @@ def package(tmp_path, monkeypatch):
         path.write_text(text, encoding="utf-8")
     (tmp_path / "zoo/__init__.py").write_text("")
     monkeypatch.setattr(catalog, "_ROOT", tmp_path)
-    monkeypatch.setattr(catalog, "_PACKAGES", {"models": "zoo.models", "attention": "zoo.attention"})
+    packages = {kind: f"zoo.{kind}" for kind in ("models", "tasks", "features", "attention")}
+    monkeypatch.setattr(catalog, "_PACKAGES", packages)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "zoo"]:
+        del sys.modules[name]
 
 
 def test_models_are_files_with_a_config(package):
@@ -53,6 +65,32 @@ def test_load_imports_one_module(package):
     assert "zoo.models.broken_model" not in sys.modules
 
 
+def test_tasks_and_features_are_files_with_a_class_of_their_name(package):
+    assert catalog.describe("tasks") == [("two_words", "Says what it is for."), ("word", "One word.")]
+    assert catalog.describe("features") == [("number", "A number.")]
+
+
+def test_a_class_is_loaded_by_the_name_of_its_file(package):
+    found = catalog.load_class("tasks", "two_words")
+    assert (found.__module__, found.__name__) == ("zoo.tasks.two_words", "TwoWords")
+    assert "zoo.tasks.word" not in sys.modules
+    assert catalog.class_name("two_words") == "TwoWords"
+    with pytest.raises(UserError, match=r"^unknown task 'two_word'; did you mean 'two_words'\?$"):
+        catalog.load_class("tasks", "two_word")
+    with pytest.raises(UserError, match=r"^unknown feature 'feature'; expected one of number$"):
+        catalog.load_class("features", "feature")
+
+
+def test_a_package_that_is_extended_by_another_folder_lists_what_is_there(package, monkeypatch):
+    more = package / "more"
+    more.mkdir()
+    (more / "third_model.py").write_text('"""From elsewhere."""\nclass Config: pass\n', encoding="utf-8")
+    models = importlib.import_module("zoo.models")
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(more)])
+    assert catalog.names("models") == ["broken_model", "good_model", "third_model"]
+    assert catalog.load("models", "third_model").__doc__ == "From elsewhere."
+
+
 @pytest.mark.parametrize("name", ["shared", "_hidden", "os", "..errors", "zoo.models.good_model", ""])
 def test_only_names_of_the_list_are_imported(package, name):
     with pytest.raises(UserError, match=r"^unknown model '"):
@@ -66,11 +104,11 @@ def test_an_unknown_name_is_answered_with_the_nearest_one(package):
     with pytest.raises(UserError) as caught:
         catalog.load("models", "xyz")
     assert str(caught.value) == "unknown model 'xyz'; expected one of broken_model, good_model"
-    assert catalog.hint("x", []) == "there is none"
+    assert suggest.hint("x", []) == "there is none"
 
 
 def test_an_unknown_kind_is_a_mistake_in_the_code(package):
-    message = "Unknown kind 'model', expected one of models, datasets, attention, configs."
+    message = "Unknown kind 'model', expected one of models, datasets, attention, tasks, features, configs."
     with pytest.raises(ValueError, match=f"^{message}$"):
         catalog.names("model")
 
@@ -92,16 +130,17 @@ def test_configs_next_to_the_package_are_listed_elsewhere(empty_folder, root):
 
 
 def test_everything_in_the_real_lists_says_what_it_is():
-    for kind in ("models", "datasets", "attention"):
+    for kind in ("models", "datasets", "attention", "tasks", "features"):
         entries = catalog.describe(kind)
         assert entries
         assert [name for name, line in entries if not line.endswith((".", ":", ","))] == []
 
 
-def test_loading_all_models_and_data_sets_does_not_import_tensorflow():
+def test_loading_all_models_data_sets_tasks_and_features_does_not_import_tensorflow():
     code = (
         "import sys; from attnzoo import catalog; import attnzoo.attention.mechanisms\n"
-        "[catalog.load(kind, name) for kind in ('models', 'datasets') for name in catalog.names(kind)]\n"
+        "kinds = ('models', 'datasets', 'tasks', 'features')\n"
+        "[catalog.load(kind, name) for kind in kinds for name in catalog.names(kind)]\n"
         "print([name for name in ('tensorflow', 'keras', 'tensorflow_datasets', 'babel', 'sklearn')"
         " if name in sys.modules])"
     )

@@ -10,11 +10,12 @@ from scipy import special
 from sklearn import metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from attnzoo import explain
-from attnzoo.data import tokenizers
 from attnzoo.errors import UserError
-from attnzoo.run_dir import load_splits, load_trained
-from attnzoo.tensors import MAX_JSON_BYTES, read_tensors, write_tensors
+from attnzoo.explanation import Explanation
+from attnzoo.files import MAX_JSON_BYTES
+from attnzoo.runs.data import load_splits
+from attnzoo.runs.trained import load_trained
+from attnzoo.variables import read_tensors, write_tensors
 from tests import commands, recipes
 
 OPTIONS = ["train.xla=false", "train.epochs=2", "eval.calibrate=true", "train.class_weights={de: 3}"]
@@ -52,11 +53,12 @@ def evaluated(trained):
 def test_set(trained):
     """Texts <str>, labels <int>[examples] and logits <float64>[examples, classes] of the test split."""
     run = load_trained(trained[0])
-    columns = load_splits(run.config).test.columns
-    tokenizer = tokenizers.from_state(run.info.tokenizers["text"])
-    ids = tokenizer.encode(tf.constant(list(columns["text"]))).to_tensor(0)
+    split = load_splits(run.config).test
+    texts, labels = list(split.column("text")), split.column("label")
+    tokenizer = run.info.features["text"].make_tokenizer()
+    ids = tokenizer.encode(tf.constant(texts)).to_tensor(0)
     logits = run.model({"text": ids}, training=False).numpy().astype(np.float64)
-    return list(columns["text"]), columns["label"], logits
+    return texts, labels, logits
 
 
 def copy_with(trained, folder, **state):
@@ -86,7 +88,7 @@ def test_train_ends_with_the_metrics_of_eval_and_begins_with_the_counts(trained,
     assert result["metrics"] == pytest.approx(evaluated["metrics"], abs=1e-5)
     assert f"cohen_kappa {result['metrics']['cohen_kappa']:.4f}" in printed
     for name, split in load_splits(load_trained(run).config).named().items():
-        german, english = np.bincount(split.columns["label"])
+        german, english = np.bincount(split.column("label"))
         assert f"         {name}: en {english}, de {german}\n" in printed
 
 
@@ -100,10 +102,8 @@ def test_predict_answers_with_calibrated_probabilities_where_that_is_asked_for(
     ended = commands.run("predict", trained[0], "texts", "--json", folder=tmp_path)
     answers = [json.loads(line)["probabilities"] for line in ended.out.splitlines()]
     np.testing.assert_allclose([[one["de"], one["en"]] for one in answers], expected, atol=1e-5)
-    attended = explain.attend(trained[0], texts)
-    np.testing.assert_allclose(
-        [[one.probabilities["de"], one.probabilities["en"]] for one in attended], expected, atol=1e-5
-    )
+    attended = Explanation(trained[0]).of_inputs(texts)
+    np.testing.assert_allclose([one.values for one in attended], expected, atol=1e-5)
 
 
 def test_a_run_without_a_temperature_is_evaluated_and_answers_only_as_it_is(trained, evaluated, tmp_path):

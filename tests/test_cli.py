@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attnzoo import __version__, cli
+from attnzoo import __version__, cli, tasks
 from attnzoo.errors import ConfigErrors, UserError
 
 PROBE = (
@@ -160,12 +160,13 @@ def test_options_of_classifiers_are_refused_where_there_are_no_classes(call, dat
         "config", "check", dates, "--set", "train.class_weights={a: 2}", "--set", "eval.calibrate=true"
     )
     assert code == 2
+    what = (
+        "an option of image_classification and text_classification, and this model is for translation; "
+        "leave it out"
+    )
     assert [line.split(": ", 4)[3:] for line in err.splitlines()] == [
-        [
-            "2}",
-            "train.class_weights: for classifiers only, and 'translation' is for translation; leave it out",
-        ],
-        ["eval.calibrate", "for classifiers only, and 'translation' is for translation; leave it out"],
+        ["2}", f"train.class_weights: {what}"],
+        ["eval.calibrate", what],
     ]
 
 
@@ -236,12 +237,13 @@ def test_the_schema_is_json(call):
     assert json.loads(out)["title"] == "attnzoo config"
 
 
-@pytest.mark.parametrize("kind", ["models", "datasets", "attention", "configs"])
+@pytest.mark.parametrize("kind", ["models", "datasets", "attention", "tasks", "features", "configs"])
 def test_lists_show_a_line_for_each_name(call, kind):
     from attnzoo import catalog
 
     code, out, _ = call("list", kind)
     assert code == 0
+    assert catalog.names(kind)
     assert [name for name in catalog.names(kind) if f"  {name} " not in out] == []
 
 
@@ -306,7 +308,8 @@ def test_errors_of_a_command_become_lines_and_exit_codes(call, dates, fake, erro
 def result_of(run, split):
     print("noise of a library")
     metrics = {"accuracy": 0.98765, "signature": "BLEU|x", "exact": 7}
-    return {"run": str(run), "split": split, "examples": 11, "metrics": metrics, "seconds": 1.5}
+    result = {"run": str(run), "split": split, "examples": 11, "metrics": metrics, "seconds": 1.5}
+    return result, []
 
 
 def test_eval_prints_a_table(call, empty_folder, fake):
@@ -331,7 +334,8 @@ def test_eval_json_is_one_object_and_nothing_else(call, empty_folder, fake):
 
 def with_confusions(matrix, labels):
     def evaluate(run, split):
-        return {**result_of(run, split), "labels": labels, "confusion_matrix": matrix}
+        details = {"labels": labels, "confusion_matrix": matrix}
+        return {**result_of(run, split)[0], **details}, tasks.load("text_classification").describe(details)
 
     return evaluate
 
@@ -375,7 +379,8 @@ def test_export_prints_the_folder(call, empty_folder, fake):
 
 
 def test_every_command_has_an_example(call):
-    for command in (("train",), ("eval",), ("export",), ("list",), ("config", "check"), ("config", "show")):
+    names = ["train", "eval", "export", "list", "predict", "score", "attend", "compare", "sweep"]
+    for command in (*zip(names), ("config", "check"), ("config", "show"), ("data", "inspect")):
         code, out, _ = call(*command, "--help")
         assert code == 0
         assert f"Example:  attnzoo {' '.join(command)} " in out

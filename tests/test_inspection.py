@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import inspection
-from attnzoo.data import augmentation
+from attnzoo.images import augmentation
 from tests import commands, recipes
 
 
@@ -46,12 +46,14 @@ def test_grids_show_the_images_and_the_changes_of_training(tmp_path):
     for path in drawn:
         pixels = tf.io.decode_png(path.read_bytes())
         assert len(np.unique(pixels)) > 50
-    images = tf.zeros([3, *info.image_shape])
-    grid = inspection._grid(images, config.data.augment[1:2], info, config.seed)
+    feature = info.features["image"]
+    images = tf.zeros([3, *feature.shape])
+    grid = inspection._grid(images, config.data.augment[1:2], feature, config.seed)
     np.testing.assert_array_equal(grid[:, 0], images)
     seeds = augmentation.seeds(config.seed, 2, tf.range(3))
-    expected, _ = augmentation.augment(images, config.data.augment[1:2], seeds, tf.constant(info.image_mean))
-    np.testing.assert_allclose(grid[:, 3], expected, atol=1e-6)
+    fill = tf.constant(feature.mean)
+    expected = augmentation.augment({"image": images}, config.data.augment[1:2], seeds, fill)
+    np.testing.assert_allclose(grid[:, 3], expected["image"], atol=1e-6)
 
 
 @pytest.mark.parametrize("make", [recipes.text_config, recipes.translation_config, recipes.image_config])
@@ -67,6 +69,24 @@ def test_the_command_prints_tables_or_json(tmp_path, make):
         assert (tmp_path / "inspection" / "light" / "flip.png").is_file()
     ended = commands.run("data", "inspect", path, "--json", folder=tmp_path)
     assert json.loads(ended.out)["splits"]["train"]["examples"] > 10
+
+
+def test_numbers_have_quantiles(tmp_path):
+    recipes.text_config(tmp_path)
+    for split in ("train", "test"):
+        lines = [f"text {number},{number / 2}" for number in range(7)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    path = tmp_path / "greetings.yaml"
+    path.write_text(path.read_text().replace("text_classifier", "text_regressor"))
+    ended = commands.run("data", "inspect", path, "--json", folder=tmp_path)
+    assert ended.code == 0, ended.err
+    numbers = json.loads(ended.out)["splits"]["test"]["numbers"]["label"]
+    assert numbers.pop("std") == pytest.approx(1.0)
+    expected = {"least": 0.0, "25 %": 0.75, "median": 1.5, "75 %": 2.25, "greatest": 3.0, "mean": 1.5}
+    assert numbers == expected
+    ended = commands.run("data", "inspect", path, folder=tmp_path)
+    assert "numbers of" in ended.out
+    assert "2.25" in ended.out
 
 
 def test_bad_data_is_one_line(tmp_path):

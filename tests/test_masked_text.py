@@ -7,9 +7,9 @@ import pytest
 
 from attnzoo.errors import UserError
 from attnzoo.export import export
-from attnzoo.info import DataInfo
-from attnzoo.run_dir import load_trained
-from attnzoo.tensors import read_json
+from attnzoo.features.info import DataInfo
+from attnzoo.files import read_json
+from attnzoo.runs.trained import load_trained
 from attnzoo.training.run import train
 from tests import commands, recipes
 
@@ -44,7 +44,7 @@ def test_masked_tokens_are_learned_and_the_end_says_what_to_do_with_them(pretrai
     assert set(read_json(run / "result.json")["metrics"]) == {"loss", "token_accuracy", "perplexity"}
     assert f"train.init_from: {run.name}" in out
     assert "attnzoo export" not in out
-    assert DataInfo.read(run / "info.json").labels == ()
+    assert list(DataInfo.read(run / "info.json").features) == ["text"]
 
 
 def test_a_classifier_starts_with_its_weights(pretrained, tmp_path, capsys):
@@ -76,8 +76,8 @@ def test_what_it_cannot_be_asked_is_one_line(pretrained, tmp_path):
     assert json.loads(ended.out)["metrics"]["perplexity"] > 1.0
     (tmp_path / "texts").write_text("hello\n")
     for arguments, message in (
-        (["predict", run, "texts"], "a run of masked_text, which gives no answers to lines of text"),
-        (["attend", run, "hello"], "a run of masked_text; only text classifiers can be asked this"),
+        (["predict", run, "texts"], "a run of masked_text, which answers nothing by itself"),
+        (["attend", run, "hello"], "a run of masked_text without a layer that attends to positions"),
     ):
         ended = commands.run(*arguments, folder=tmp_path)
         assert (ended.code, ended.out) == (2, "")

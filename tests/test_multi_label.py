@@ -8,24 +8,25 @@ import tensorflow as tf
 from scipy import special
 from sklearn import metrics
 
-from attnzoo.config.sections import EvalOptions
+from attnzoo import tasks
 from attnzoo.data.datasets import csv
 from attnzoo.errors import DataWarning, UserError
-from attnzoo.info import MULTI_LABEL, DataInfo
-from attnzoo.run_dir import load_trained
-from attnzoo.tasks import multi_label_classification as task
-from attnzoo.training import classes
+from attnzoo.features.info import DataInfo
+from attnzoo.features.labels import Labels
+from attnzoo.losses import r_drop
+from attnzoo.runs.trained import load_trained
 from tests import commands, recipes
 
-COLOURS = ["blue", "green", "red"]
+TASK = tasks.load("multi_label_classification")
+COLORS = ["blue", "green", "red"]
 
 
 def write_table(path, count, seed):
-    """Texts that name colours among other words, and those colours as labels."""
+    """Texts that name colors among other words, and those colors as labels."""
     generator = np.random.default_rng(seed)
     rows = []
     for number in range(count):
-        chosen = sorted(generator.permutation(COLOURS)[: generator.integers(0, 3)])
+        chosen = sorted(generator.permutation(COLORS)[: generator.integers(0, 3)])
         words = generator.permutation([*chosen, "a", "house", f"n{number % 5}"])
         rows.append((" ".join(words), chosen))
     path.write_text("\n".join(json.dumps({"text": text, "label": labels}) for text, labels in rows) + "\n")
@@ -34,7 +35,7 @@ def write_table(path, count, seed):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("colours")
+    folder = tmp_path_factory.mktemp("colors")
     write_table(folder / "train.jsonl", 120, 1)
     rows = write_table(folder / "test.jsonl", 31, 2)
     text = f"""
@@ -44,8 +45,8 @@ model: {{name: multi_label_text_classifier, units: 16, attention: additive, pool
 train: {{epochs: 12, batch_size: 16, learning_rate: 2e-2, xla: false}}
 eval: {{every: 40}}
 """
-    recipes.write(folder, "colours", text, ())
-    ended = commands.run("train", "colours.yaml", "--run", "run", folder=folder)
+    recipes.write(folder, "colors", text, ())
+    ended = commands.run("train", "colors.yaml", "--run", "run", folder=folder)
     assert ended.code == 0, ended.err
     return folder, rows, ended.out
 
@@ -74,11 +75,17 @@ def test_it_learns_and_answers_with_every_label_that_fits(trained):
     assert json.loads(ended.out)["metrics"] == pytest.approx(result["metrics"], abs=1e-5)
 
     run = load_trained(folder / "run")
-    module = task.serving(run.model, run.info, run.config.eval)
-    served = module.classify(tf.constant(texts))
+    module = TASK.serving_module(run.model, run.info, run.config.eval)
+    served = module.signatures()["serving_default"](tf.constant(texts))
     expected = [list(answer["probabilities"].values()) for answer in answers]
     np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
     np.testing.assert_array_equal(served["has_label"], np.array(expected) >= 0.5)
+
+
+def test_the_end_of_training_says_what_to_do_next(trained):
+    _, _, out = trained
+    for verb in ("eval", "attend", "predict", "export"):
+        assert f"attnzoo {verb} run" in out
 
 
 def test_attend_shows_every_label_that_it_says_and_the_true_ones(trained):
@@ -101,27 +108,29 @@ def test_attend_shows_every_label_that_it_says_and_the_true_ones(trained):
 
     ended = commands.run("attend", "run", "--faithfulness", folder=folder)
     assert ended.code == 2
-    assert ended.err.endswith("only text classifiers with one label a text can be asked this.\n")
+    refusal = "--faithfulness is about text classifiers with one label a text."
+    assert ended.err.endswith(f"run: a run of multi_label_classification; {refusal}\n")
 
 
 def test_the_loss_is_the_mean_over_labels_and_a_text_is_right_if_all_are():
     logits = tf.constant([[2.0, -1.0, 0.5], [-3.0, 1.0, -2.0]])
     targets = {"labels": tf.constant([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), "weights": tf.constant([1.0, 1.0])}
-    sums = task.sums(lambda inputs, training: logits, {}, targets, False, 0.0)
+    sums = TASK.sums(lambda inputs, training: logits, {}, targets, None)
     probabilities = 1 / (1 + np.exp(-logits.numpy()))
     expected = metrics.log_loss(targets["labels"].numpy().ravel(), probabilities.ravel())
     np.testing.assert_allclose(sums["loss"], [2 * expected, 2], rtol=1e-5)
     np.testing.assert_allclose(sums["exact_match"], [1, 2])
-    smooth = task.sums(lambda inputs, training: logits, {}, targets, False, 0.2)
+    options = TASK.TrainOptions(label_smoothing=0.2)
+    smooth = TASK.sums(lambda inputs, training: logits, {}, targets, options)
     pulled = 0.1 * np.where(targets["labels"] == 1, logits, -logits).sum() / 3
     np.testing.assert_allclose(smooth["loss"][0], 2 * expected + pulled, rtol=1e-5)
 
 
 def test_r_drop_adds_the_divergence_of_each_label_to_the_loss():
     logits = tf.constant([[2.0, -1.0, 0.5], [-3.0, 1.0, -2.0]])
-    targets = {"labels": tf.ones([2, 3]), "weights": tf.ones([2])}
-    plain = task.sums(lambda inputs, training: logits, {}, targets, True, 0.0)
-    drawn = task.sums(lambda inputs, training: logits, {}, targets, True, 0.0, 2.0)
+    targets = {"labels": tf.ones([1, 3]), "weights": tf.ones([1])}
+    plain = TASK.sums(lambda inputs, training: logits, {}, r_drop.twice(targets), TASK.TrainOptions())
+    drawn = TASK.sums(lambda inputs, training: logits, {}, targets, TASK.TrainOptions(r_drop=2.0))
     first, second = 1 / (1 + np.exp(-logits.numpy()))
     both = sum(special.kl_div(p, q) for p, q in [(first, second), (second, first)])
     both += sum(special.kl_div(1 - p, 1 - q) for p, q in [(first, second), (second, first)])
@@ -134,9 +143,9 @@ def test_scores_are_those_of_scikit_learn_and_finite_where_nothing_is_found(some
     generator = np.random.default_rng(5)
     truth = (generator.random((40, 4)) < (0.3 if some else 0.0)).astype(np.float32)
     found = np.clip(generator.random((40, 4)) * (0.6 if some else 0.4) + 0.3 * truth, 0, 1)
-    examples = type("Examples", (), {"labels": truth})
-    info = DataInfo(MULTI_LABEL, labels=tuple("abcd"))
-    scores = task.corpus_metrics(found, examples, info, EvalOptions())
+    examples = type("Examples", (), {"encoded": {"label": truth}})
+    info = DataInfo(TASK.name, {"label": Labels(names=tuple("abcd"))})
+    scores = TASK.corpus_metrics(found, examples, info, TASK.EvalOptions(), {})
     if not some:
         assert scores == {"macro_f1": 0.0, "micro_f1": 0.0, "average_precision": 0.0}
         return
@@ -150,20 +159,20 @@ def test_scores_are_those_of_scikit_learn_and_finite_where_nothing_is_found(some
 def load(folder, content, suffix="csv", **options):
     path = folder / f"train.{suffix}"
     path.write_text(content)
-    return csv.load(csv.Config(name="csv", train=str(path), **options), MULTI_LABEL, 3)
+    return csv.load(csv.Config(name="csv", train=str(path), **options), TASK.features, 3)
 
 
 def test_labels_are_parted_and_a_text_may_have_none(tmp_path):
     splits = load(tmp_path, 'text,label\none,"b, a"\ntwo,\nthree,a\n')
-    assert splits.labels == ("a", "b")
-    np.testing.assert_array_equal(splits.train.columns["label"], [[1, 1], [0, 0], [1, 0]])
+    assert splits.features["label"].names == ("a", "b")
+    np.testing.assert_array_equal(splits.train.column("label"), [[1, 1], [0, 0], [1, 0]])
     splits = load(tmp_path, "text,label\none,b|a\n", label_separator="|")
-    np.testing.assert_array_equal(splits.train.columns["label"], [[1, 1]])
+    np.testing.assert_array_equal(splits.train.column("label"), [[1, 1]])
     lines = [{"text": "x", "label": ["7", 5]}, {"text": "y", "label": []}, {"text": "z", "label": "7,5"}]
     splits = load(tmp_path, "\n".join(map(json.dumps, lines)), "jsonl")
-    assert splits.labels == ("5", "7")
-    np.testing.assert_array_equal(splits.train.columns["label"], [[1, 1], [0, 0], [1, 1]])
-    assert classes.imbalance(splits.labels, {"train": splits.train.columns["label"]}) == []
+    assert splits.features["label"].names == ("5", "7")
+    np.testing.assert_array_equal(splits.train.column("label"), [[1, 1], [0, 0], [1, 1]])
+    assert splits.features["label"].balance({"train": splits.train.column("label")}) == []
 
 
 @pytest.mark.parametrize(
@@ -197,4 +206,4 @@ def test_a_label_that_train_does_not_have_is_named(tmp_path):
         splits = load(
             tmp_path, content, test=str(tmp_path / "test.csv"), on_bad_record="skip", max_bad_fraction=0.5
         )
-    np.testing.assert_array_equal(splits.test.columns["label"], [[0, 1]])
+    np.testing.assert_array_equal(splits.test.column("label"), [[0, 1]])

@@ -1,5 +1,6 @@
-"""What people ask a trained run: predict, score, attend, compare."""
+"""What people ask a trained run: predict, score, compare."""
 
+import dataclasses
 import gzip
 import itertools
 import json
@@ -8,23 +9,32 @@ import shutil
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo import comparison, explain, prediction, tasks
-from attnzoo.data.text_records import TextRecord
+from attnzoo import comparison, prediction, tasks
 from attnzoo.errors import UserError
 from attnzoo.evaluation import evaluate
+from attnzoo.explanation import Explanation
 from attnzoo.export import export
-from attnzoo.run_dir import load_splits, load_trained
-from attnzoo.tasks.answers import Request
+from attnzoo.records.text_records import TextRecord
+from attnzoo.runs.data import load_splits
+from attnzoo.runs.trained import load_trained
+from attnzoo.tasks.task import Request
 from attnzoo.training.run import train
 from tests import commands, recipes
+from tests.robustness.malformed_images import png
 
 TEXTS = [TextRecord(text) for text in ("abc", "", "ca", "b" * 50, "no such letters")]
 QUICK = Request(xla=False)
+
+
+def predict(folders, records, request=QUICK, at_once=prediction.TEXTS_AT_ONCE, **changes):
+    """Answers of runs to records."""
+    return prediction.Answers(folders, dataclasses.replace(request, **changes)).to(records, at_once)
 
 
 @pytest.fixture(scope="session")
@@ -39,23 +49,23 @@ def classifier(runs):
 
 
 def test_every_line_has_its_answer_in_order(run):
-    answers = list(prediction.predict([run], TEXTS, QUICK, beams=3))
+    answers = list(predict([run], TEXTS, beams=3))
     assert [answer["cut"] for answer in answers] == [False, False, False, True, True]
     assert answers[1]["translation"] == ""
     for place in (2, 3):
-        (alone,) = prediction.predict([run], [TEXTS[place]], QUICK, beams=3)
+        (alone,) = predict([run], [TEXTS[place]], beams=3)
         assert alone["translation"] == answers[place]["translation"]
         assert alone["score"] == pytest.approx(answers[place]["score"], abs=1e-4)
 
 
 def test_compiled_answers_are_the_same(run):
-    plain = list(prediction.predict([run], TEXTS[:3], QUICK, beams=2))
-    compiled = list(prediction.predict([run], TEXTS[:3], Request(xla=True), beams=2))
+    plain = list(predict([run], TEXTS[:3], beams=2))
+    compiled = list(predict([run], TEXTS[:3], Request(xla=True), beams=2))
     assert [answer["translation"] for answer in compiled] == [answer["translation"] for answer in plain]
 
 
 def test_several_answers_come_best_first(run):
-    (answer,) = prediction.predict([run], TEXTS[:1], Request(count=3, xla=False), beams=4)
+    (answer,) = predict([run], TEXTS[:1], Request(count=3, xla=False), beams=4)
     scores = [one["score"] for one in answer["translations"]]
     assert scores == sorted(scores, reverse=True)
     assert len({one["translation"] for one in answer["translations"]}) == 3
@@ -66,7 +76,7 @@ def test_samples_follow_their_seed(run):
     def drawn(seed):
         """Best first, though draws come in no order."""
         request = Request(count=4, sample=True, seed=seed, xla=False)
-        (answer,) = prediction.predict([run], TEXTS[:1], request)
+        (answer,) = predict([run], TEXTS[:1], request)
         scores = [one["score"] for one in answer["translations"]]
         assert scores == sorted(scores, reverse=True)
         assert answer["score"] == scores[0]
@@ -77,17 +87,17 @@ def test_samples_follow_their_seed(run):
 
 
 def test_a_run_together_with_itself_answers_like_it(run, classifier):
-    alone = list(prediction.predict([run], TEXTS[:3], QUICK, beams=2))
-    both = list(prediction.predict([run, run], TEXTS[:3], QUICK, beams=2))
+    alone = list(predict([run], TEXTS[:3], beams=2))
+    both = list(predict([run, run], TEXTS[:3], beams=2))
     assert [answer["translation"] for answer in both] == [answer["translation"] for answer in alone]
     with pytest.raises(UserError, match="only if both were trained on the same data"):
-        next(prediction.predict([run, classifier], TEXTS, QUICK))
+        next(predict([run, classifier], TEXTS))
 
 
 def test_an_export_writes_the_translations_of_predict_and_their_alignment(run, tmp_path):
     trained = load_trained(run)
-    sources = list(load_splits(trained.config).test.columns["source"])
-    answers = list(prediction.predict([run], map(TextRecord, sources), QUICK))
+    sources = list(load_splits(trained.config).test.column("source"))
+    answers = list(predict([run], map(TextRecord, sources)))
     loaded = tf.saved_model.load(str(export(run, tmp_path / "export")))
     given = loaded.signatures["serving_default"](tf.constant(sources))
     assert [text.decode() for text in given["translation"].numpy()] == [a["translation"] for a in answers]
@@ -99,7 +109,7 @@ def test_an_export_writes_the_translations_of_predict_and_their_alignment(run, t
 
 def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
     sources = ["abc", "cab", "bb"]
-    answers = list(prediction.predict([run], map(TextRecord, sources), QUICK))
+    answers = list(predict([run], map(TextRecord, sources)))
     targets = [answer["translation"] for answer in answers]
     assert all(targets)
     for name, texts in (("source", [*sources, "b" * 50]), ("target", [*targets, "b"])):
@@ -115,62 +125,36 @@ def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
         list(prediction.score(run, tmp_path / "source", tmp_path / "target"))
 
 
-@pytest.mark.parametrize("beams", [1, 3])
-def test_attention_is_shown_as_data_and_as_a_picture(run, tmp_path, beams):
-    one, other = explain.align(run, ["abc", "ca"], beams)
-    assert one.source_tokens == ["a", "b", "c", "(end)"]
-    assert one.weights.shape == (len(one.target_tokens), 4)
-    assert other.source_tokens == ["c", "a", "(end)"]
-    np.testing.assert_allclose(one.weights.sum(axis=1), 1.0, atol=1e-5)
-    assert json.loads(one.to_json())["translation"] == one.translation
-    explain.draw(one, tmp_path / "pictures" / "1.png")
-    picture = tf.io.decode_png((tmp_path / "pictures" / "1.png").read_bytes())
-    assert picture.shape[0] > 100
-    assert len(explain.align(run, count=2)) == 2
-    longest = load_trained(run).info.buckets[-1]["source"] - 1  # END takes a place
-    whole, cut = explain.align(run, ["b" * longest, "b" * (longest + 1)], beams)
-    assert (one.cut, whole.cut, cut.cut) == (False, False, True)
-    assert whole.source_tokens == cut.source_tokens == [*"b" * longest, "(end)"]
-
-
-def test_tokens_of_any_signs_are_drawn_as_they_are(tmp_path, recwarn):
-    tokens = ["$$", r"$5-$\foo$", "猫", "\x00", "(end)"]
-    alignment = explain.Alignment("any", "any", tokens, tokens, np.eye(5, dtype=np.float32), cut=False)
-    explain.draw(alignment, tmp_path / "1.png")
-    assert tf.io.decode_png((tmp_path / "1.png").read_bytes()).shape[0] > 100
-    assert not recwarn.list
-
-
 def test_a_run_is_not_better_than_itself(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other)
     found, signature = comparison.compare([run, other])
     assert [one.p_value for one in found] == [None, 1.0]
-    assert found[1].bleu == found[0].bleu
+    assert [one.metric for one in found] == ["bleu", "bleu"]
+    assert found[1].value == found[0].value
     assert "bs:1000" in signature
     with pytest.raises(UserError, match="one run has nothing to be compared with"):
         comparison.compare([run])
 
 
-def test_other_tasks_are_refused_in_one_line(run, classifier):
-    for ask in (
-        lambda: explain.align(classifier),
-        lambda: comparison.compare([classifier, classifier]),
-        lambda: list(prediction.score(classifier, classifier, classifier)),
-    ):
-        with pytest.raises(UserError, match="a run of text_classification; only translations can be"):
-            ask()
-    for ask in (explain.attend, explain.faithfulness):
-        with pytest.raises(UserError, match=r"a run of translation; only text classifiers .*can be asked"):
-            ask(run)
+def test_other_tasks_are_refused_in_one_line(classifier):
+    with pytest.raises(UserError, match="a run of text_classification; only translations can be scored"):
+        list(prediction.score(classifier, classifier, classifier))
+    with pytest.raises(UserError, match="a run of text_classification, whose runs are not compared"):
+        comparison.compare([classifier, classifier])
+    for asked in ({"beams": 2}, {"count": 3}, {"sample": True}):
+        with pytest.raises(
+            UserError, match="a run of text_classification; --beams, --count and --sample are"
+        ):
+            prediction.Answers([classifier], Request(**asked))
 
 
 def test_a_classifier_answers_with_labels_and_probabilities(classifier):
-    (answer,) = prediction.predict([classifier], [TextRecord("guten morgen")], QUICK)
+    (answer,) = predict([classifier], [TextRecord("guten morgen")])
     assert answer["label"] in ("de", "en")
     assert math.isclose(sum(answer["probabilities"].values()), 1.0, abs_tol=1e-5)
     assert answer["probability"] == max(answer["probabilities"].values())
-    assert tasks.load("text_classification").MONITOR == "accuracy"
+    assert tasks.load("text_classification").monitor == "accuracy"
 
 
 def test_tables_and_json_lines_are_answered_like_lines_with_their_ids(classifier, tmp_path):
@@ -179,7 +163,7 @@ def test_tables_and_json_lines_are_answered_like_lines_with_their_ids(classifier
     records = [{"id": "x", "body": texts[0]}, {"body": texts[1], "id": None}, {"body": texts[2], "id": 7}]
     packed = gzip.compress("".join(json.dumps(record) + "\n" for record in records).encode())
     (tmp_path / "new.jsonl.gz").write_bytes(packed)
-    expected = list(prediction.predict([classifier], map(TextRecord, texts), QUICK))
+    expected = list(predict([classifier], map(TextRecord, texts)))
     for arguments, ids in (
         (("new.csv",), ["x", "", "7"]),
         (("new.jsonl.gz", "--column", "body"), ["x", None, 7]),
@@ -192,6 +176,48 @@ def test_tables_and_json_lines_are_answered_like_lines_with_their_ids(classifier
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
 
 
+def test_images_are_answered_by_their_paths_from_lines_and_tables(runs, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, level in (("night.png", 40), ("day.png", 210)):
+        (folder / name).write_bytes(tf.io.encode_png(np.full((9, 7, 3), level, np.uint8)).numpy())
+    paths = ["pictures/night.png", str(folder / "day.png")]
+    (tmp_path / "new.txt").write_text("\n".join(paths) + "\n")
+    (tmp_path / "new.csv").write_text(f"id,image\nx,{paths[0]}\n7,{paths[1]}\n")
+    (folder / "beside.jsonl").write_text('{"image": "night.png"}\n{"image": "day.png"}\n')
+    maps = Explanation(runs["image"]).of_inputs([str(folder / "night.png"), str(folder / "day.png")])
+    expected = [json.loads(one.to_json()) for one in maps]
+    for file, ids in (("new.txt", [None, None]), ("new.csv", ["x", "7"]), (folder / "beside.jsonl", None)):
+        ended = commands.run("predict", runs["image"], file, "--json", folder=tmp_path)
+        assert ended.code == 0, ended.err
+        given = [json.loads(line) for line in ended.out.splitlines()]
+        assert [Path(one["image"]).name for one in given] == ["night.png", "day.png"]
+        if ids is not None:
+            assert [one["image"] for one in given] == paths
+            assert [one.get("id") for one in given] == ids
+        assert [one["label"] for one in given] == [one["label"] for one in expected]
+        for one, other in zip(given, expected, strict=True):
+            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+    ended = commands.run("predict", runs["image"], "new.txt", folder=tmp_path)
+    assert ended.out.splitlines() == [f"{one['label']}\t{one['probability']:.4f}" for one in expected]
+    (tmp_path / "bad.txt").write_text("pictures/night.png\nnew.csv\n")
+    (tmp_path / "empty.txt").write_text("pictures/night.png\n\npictures/night.png\n")
+    (tmp_path / "half.txt").write_text("half.png\n")
+    (tmp_path / "half.png").write_bytes(png(8, 8, b"x\x9cnonsense"))
+    for file, message in (
+        ("bad.txt", "bad.txt:2: new.csv: not a JPEG, PNG, GIF or BMP image"),
+        ("empty.txt", "empty.txt:2: the image name is empty"),
+        ("half.txt", "half.png: cannot be decoded"),
+        ("new.tsv", "new.tsv: "),
+    ):
+        ended = commands.run("predict", runs["image"], file, folder=tmp_path)
+        # What comes before a bad line is answered.
+        answered = 1 if file in ("bad.txt", "empty.txt") else 0
+        assert (ended.code, len(ended.out.splitlines())) == (2, answered)
+        assert ended.err.startswith(f"attnzoo: error: {message}")
+        assert ended.err.count("\n") == 1
+
+
 def test_bytes_of_texts_that_are_cleaned_train_answer_and_serve_alike(tmp_path, capsys):
     steps = "data.clean=[html, unicode, whitespace]"
     config = recipes.text_config(
@@ -199,22 +225,23 @@ def test_bytes_of_texts_that_are_cleaned_train_answer_and_serve_alike(tmp_path, 
     )
     train(config, tmp_path / "run")
     info = json.loads((tmp_path / "run" / "info.json").read_text())
-    assert info["tokenizers"]["text"] == {
+    text, label = info["features"]
+    assert text["tokenizer"] == {
         "kind": "bytes",
         "lowercase": True,
         "clean": ["html", "unicode", "whitespace"],
     }
     assert f"tokens cut: train {info['cut_share']['train']:.2%}, " in capsys.readouterr().out
-    result = evaluate(tmp_path / "run")
+    result, _ = evaluate(tmp_path / "run")
     assert result["cut_share"] == info["cut_share"]["test"]
-    lengths = [len(text) for text in load_splits(config.config).test.columns["text"]]
+    lengths = [len(text) for text in load_splits(config.config).test.column("text")]
     assert result["cut_share"] == pytest.approx(sum(max(0, n - 11) for n in lengths) / sum(lengths))
     texts = ["guten morgen", "Guten<br />\u3000ｍorgen", "thank you", "thank&nbsp;you"]
-    first, second, third, fourth = prediction.predict([tmp_path / "run"], map(TextRecord, texts), QUICK)
+    first, second, third, fourth = predict([tmp_path / "run"], map(TextRecord, texts))
     assert first == second
     assert third == fourth
     served = tf.saved_model.load(str(export(tmp_path / "run"))).signatures["serving_default"]
-    labels = info["labels"]
+    labels = label["names"]
     for answer, row in zip(
         (first, second, third, fourth), served(tf.constant(texts))["probabilities"], strict=True
     ):
@@ -236,7 +263,7 @@ def test_texts_are_streamed_from_records_without_end(classifier):
             seen.add(text)
             yield TextRecord(text)
 
-    answers = prediction.predict([classifier], endless(), QUICK, at_once=8)
+    answers = predict([classifier], endless(), at_once=8)
     for _ in range(100):
         next(answers)
         assert len(seen) <= 16

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from attnzoo import sweep
-from attnzoo.cli.compare import print_outcomes
+from attnzoo.cli.sweep import print_outcomes
 from attnzoo.errors import EXIT_STOPPED, ConfigErrors, UserError
-from attnzoo.run_dir import load_trained
+from attnzoo.runs.trained import load_trained
 from tests import commands, recipes
 
 
@@ -39,6 +39,15 @@ def forked(monkeypatch, tmp_path):
 def config(tmp_path):
     recipes.text_config(tmp_path)
     return tmp_path / "greetings.yaml"
+
+
+def test_variants_of_two_tasks_are_refused_before_the_first_training(config, monkeypatch, tmp_path):
+    monkeypatch.setattr(sweep, "_train", lambda *_: pytest.fail("it trains"))
+    vary = ["model.name=text_classifier,multi_label_text_classifier"]
+    with pytest.raises(
+        UserError, match=r"--vary: runs of different tasks \(multi_label_classification, text_c"
+    ):
+        sweep.sweep(config, vary, out=tmp_path / "runs")
 
 
 def test_every_combination_of_values_is_a_variant():
@@ -80,9 +89,9 @@ def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, 
     options, vary = ["train.xla=false", "train.epochs=1"], ["model.pooling=mean"]
     found = sweep.sweep(config, vary, options, seeds=2)
     said = capsys.readouterr().out.splitlines()
-    assert said[1] == "[2/2] mean, seed 4: runs/compare/greetings/mean-seed4"
+    assert said[1] == "[2/2] mean, seed 4: runs/sweeps/greetings/mean-seed4"
     (mean,) = found
-    assert mean.runs == [f"runs/compare/greetings/mean-seed{seed}" for seed in (3, 4)]
+    assert mean.runs == [f"runs/sweeps/greetings/mean-seed{seed}" for seed in (3, 4)]
     trained = load_trained(tmp_path / mean.runs[1])
     assert (trained.config.seed, trained.config.model.pooling) == (4, "mean")
     result = json.loads((tmp_path / mean.runs[1] / "result.json").read_text())
@@ -108,14 +117,14 @@ def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, 
 def test_a_training_that_fails_is_named_with_its_reason_and_exit_code(config, forked, tmp_path):
     (tmp_path / "train.csv").write_text("text,label\n")
     with pytest.raises(
-        UserError, match=r"runs/compare/greetings/8-seed3: .*train\.csv: .* \(its output: .*8-seed3\.log"
+        UserError, match=r"runs/sweeps/greetings/8-seed3: .*train\.csv: .* \(its output: .*8-seed3\.log"
     ):
         sweep.sweep(config, ["model.units=8"], seeds=1)
 
 
 def test_a_stop_reaches_the_training_and_the_same_command_continues(config, tmp_path):
-    command = ["compare", config, "--vary", "model.units=8", "--seeds", "1", "--set", "train.xla=false"]
-    folder = tmp_path / "runs" / "compare" / "greetings" / "8-seed3"
+    command = ["sweep", config, "--vary", "model.units=8", "--seeds", "1", "--set", "train.xla=false"]
+    folder = tmp_path / "runs" / "sweeps" / "greetings" / "8-seed3"
     more = ["--set", "train.epochs=1000", "--set", "train.log_every=1"]
     process = commands.start(*command, *more, folder=tmp_path, out=tmp_path / "out")
     metrics = folder / "metrics.jsonl"
@@ -129,17 +138,19 @@ def test_a_stop_reaches_the_training_and_the_same_command_continues(config, tmp_
     assert any((folder / "checkpoints").iterdir())
 
 
-def test_a_config_takes_no_options_of_runs_and_runs_none_of_a_config(config, tmp_path):
+def test_sweep_takes_a_config_and_compare_takes_runs(config, tmp_path):
     for arguments, message in (
         (
-            ["compare", config, "--vary", "model.units=8", "--split", "test"],
-            "--vary takes one config file, and no",
+            ["sweep", tmp_path, "--vary", "model.units=8"],
+            f"attnzoo: error: {tmp_path}: there is no such",
         ),
-        (["compare", tmp_path, "--seeds", "2"], "--seeds, --set and --out go with --vary"),
+        (["sweep", config], "Usage: attnzoo sweep"),
+        (["compare", config, config], f"attnzoo: error: {config}: there is no such run folder, expected one"),
+        (["compare", tmp_path, tmp_path, "--seeds", "2"], "Usage: attnzoo compare"),
     ):
         ended = commands.run(*arguments, folder=tmp_path)
         assert (ended.code, ended.out) == (2, "")
-        assert ended.err.startswith(f"attnzoo: error: {message}")
+        assert ended.err.startswith(message)
 
 
 def test_a_run_too_short_to_be_timed_has_no_speed(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import importlib.machinery
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,19 +47,35 @@ def load_config(path: Path) -> type[Any]:
 
     Its annotations are evaluated at once, so they cannot name the class itself.
     """
-    statements = _parse(path).body
-    defined = {name: number for number, node in enumerate(statements) for name in _names_defined_by(node)}
-    needed: set[int] = set()
-    pending = {CONFIG}
-    while pending:
-        number = defined.get(pending.pop())
-        if number is not None and number not in needed:
-            needed.add(number)
-            pending |= {node.id for node in ast.walk(statements[number]) if isinstance(node, ast.Name)}
-    module = ast.Module([statements[number] for number in sorted(needed)], type_ignores=[])
-    namespace: dict[str, Any] = {"__name__": f"{PACKAGE}.{path.stem}", "__file__": str(path)}
-    exec(compile(module, str(path), "exec", dont_inherit=True), namespace)
-    return namespace[CONFIG]
+    name = f"{PACKAGE}.{path.stem}"
+    spec = importlib.util.spec_from_loader(name, _ConfigLoader(name, str(path)))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, CONFIG)
+
+
+class _ConfigLoader(importlib.machinery.SourceFileLoader):
+    """Loads `Config` of a mechanism's file, and what it needs."""
+
+    def path_stats(self, path: str) -> Any:
+        """Raises: cached bytecode is that of the whole file."""
+        raise OSError
+
+    def source_to_code(self, data: Any, path: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Returns the code of those statements alone."""
+        statements = ast.parse(data).body
+        defined = {name: number for number, node in enumerate(statements) for name in _names_defined_by(node)}
+        needed: set[int] = set()
+        pending = {CONFIG}
+        while pending:
+            number = defined.get(pending.pop())
+            if number is not None and number not in needed:
+                needed.add(number)
+                pending |= {node.id for node in ast.walk(statements[number]) if isinstance(node, ast.Name)}
+        tree: Any = ast.Module([statements[number] for number in sorted(needed)], type_ignores=[])
+        return super().source_to_code(tree, path, **options)
 
 
 def _names_defined_by(statement: ast.stmt) -> Iterator[str]:

@@ -27,5 +27,9 @@ def merge_heads(tensor: tf.Tensor) -> tf.Tensor:
 def repeat_heads(tensor: tf.Tensor, heads: int) -> tf.Tensor:
     """Returns <float>[batch, heads, ...] of [batch, key_heads, ...], each head as often as it is shared."""
     shared = heads // tensor.shape[1]
-    # Not even once: the gradient of a repetition in a loop has no shape that XLA knows.
-    return tensor if shared == 1 else tf.repeat(tensor, shared, axis=1)
+    if shared == 1:
+        return tensor
+    # Not `tf.repeat`: the gradient of that in a loop has no shape that XLA knows.
+    sizes = [length(tensor, axis) for axis in range(tensor.shape.rank)]
+    tiled = tf.tile(tensor[:, :, None], [1, 1, shared] + [1] * (tensor.shape.rank - 2))
+    return tf.reshape(tiled, [sizes[0], heads, *sizes[2:]])

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,7 @@ from attnzoo.cli.common import Beams, Format, RunFolder, refuse, require_folder
 from attnzoo.startup import import_tensorflow
 
 if TYPE_CHECKING:
-    from attnzoo.data.text_records import TextRecord
+    from attnzoo.records.text_records import TextRecord
 
 
 app = typer.Typer()
@@ -29,7 +29,8 @@ def predict(
         str,
         typer.Argument(
             metavar="[FILE|-]",
-            help="Texts, one a line, or in .csv, .tsv or .jsonl, each also .gz; - is standard input.",
+            help="Texts, or paths of images, one a line, or in .csv, .tsv or .jsonl, each also .gz; "
+            "- is standard input.",
         ),
     ] = "-",
     form: Annotated[
@@ -64,7 +65,7 @@ def predict(
     top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Draw among this share.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the draw.")] = 0,
 ) -> None:
-    """Answer new texts: a translation or a label for each, in order, one a line."""
+    """Answer new texts or images: a translation, a label or a number for each, in order, one a line."""
     folders = [run, *(together_with or [])]
     for folder in folders:
         require_folder(folder)
@@ -75,12 +76,14 @@ def predict(
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import prediction
-        from attnzoo.tasks.answers import Request
+        from attnzoo.tasks.task import Request
 
+        beside = None if file == "-" else Path(file).parent
+        request = Request(count, sample, seed, temperature, top_k, top_p, beams, folder=beside)
+        answers = prediction.Answers(folders, request)
     at_once = 1 if file == "-" and sys.stdin.isatty() else prediction.TEXTS_AT_ONCE
-    request = Request(count, sample, seed, temperature, top_k, top_p)
-    answers = prediction.predict(folders, itertools.chain(first, records), request, beams, at_once)
-    cut = _print_answers(answers, as_json or count > 1)
+    each = answers.to(itertools.chain(first, records), at_once)
+    cut = _print_answers(each, None if as_json or count > 1 else answers.task.answer_line)
     if cut:
         from attnzoo.training.console import warn
 
@@ -92,7 +95,7 @@ def predict(
 
 def _read_texts(run: Path, file: str, form: Format | None, column: str | None) -> Iterator[TextRecord]:
     """Returns the texts of a file; in a table from the column that texts are in, as in training."""
-    from attnzoo.data.text_records import LINES, format_of, read_texts
+    from attnzoo.records.text_records import LINES, format_of, read_texts
 
     chosen = form.value if form else format_of(file)
     if chosen == LINES:
@@ -103,32 +106,26 @@ def _read_texts(run: Path, file: str, form: Format | None, column: str | None) -
 
 
 def _trained_column(run: Path) -> str:
-    """Returns the name that the config of a run gives to the column of its texts, else `text` or `source`."""
+    """Returns the name that the config of a run gives to the column of its inputs, else the feature's."""
     from attnzoo import catalog
     from attnzoo.config import RunConfig
-    from attnzoo.info import TEXT_FEATURES
+    from attnzoo.features.info import require_run_format
 
+    require_run_format(run)
     config = RunConfig.read(run / "config.yaml")
-    features = TEXT_FEATURES[catalog.load("models", config.model.name).TASK] or ("text",)
-    return getattr(config.data, features[0], None) or features[0]
+    name = catalog.load_class("tasks", catalog.load("models", config.model.name).TASK).input_name
+    return config.data.model_dump().get(name) or name
 
 
-def _print_answers(answers: Iterable[dict[str, Any]], as_json: bool) -> list[int]:
-    """Prints a line an answer; returns the numbers of the texts that were cut."""
+def _print_answers(
+    answers: Iterable[dict[str, Any]], to_line: Callable[[dict[str, Any]], str] | None
+) -> list[int]:
+    """Prints a line an answer, as JSON without `to_line`; returns the numbers of the texts that were cut."""
     cut = []
     for number, answer in enumerate(answers, 1):
         if answer["cut"]:
             cut.append(number)
-        if as_json:
-            text = json.dumps(answer, ensure_ascii=False)
-        elif "translation" in answer:
-            text = " ".join(answer["translation"].splitlines())
-        elif "labels" in answer:
-            chosen = ((label, answer["probabilities"][label]) for label in answer["labels"])
-            text = "\t".join(f"{' '.join(label.splitlines())} {value:.4f}" for label, value in chosen)
-        else:
-            text = f"{' '.join(answer['label'].splitlines())}\t{answer['probability']:.4f}"
-        print(text, flush=True)
+        print(to_line(answer) if to_line else json.dumps(answer, ensure_ascii=False), flush=True)
     return cut
 
 

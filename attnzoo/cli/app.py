@@ -9,14 +9,15 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from attnzoo import __version__
-from attnzoo.cli import answers, attend, compare, confusion, data
+from attnzoo import __version__, catalog
+from attnzoo.cli import answers, attend, compare, data, sweep
 from attnzoo.cli.common import (
     ConfigFile,
     Overrides,
@@ -31,12 +32,11 @@ from attnzoo.startup import import_tensorflow
 
 
 class Kind(str, enum.Enum):
-    """What `attnzoo list` can list."""
+    """What `attnzoo list` can list: members are made of what the catalog has."""
 
-    MODELS = "models"
-    DATASETS = "datasets"
-    ATTENTION = "attention"
-    CONFIGS = "configs"
+    _ignore_ = "kind"  # type: ignore[assignment]
+    for kind in catalog.KINDS:
+        vars()[kind.upper()] = kind
 
 
 OUT_OF_MEMORY = (
@@ -58,6 +58,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(answers.app)
 app.add_typer(attend.app)
 app.add_typer(compare.app)
+app.add_typer(sweep.app)
 
 
 def main() -> None:
@@ -164,11 +165,11 @@ def evaluate(
         import_tensorflow()
         from attnzoo import evaluation
 
-        result = evaluation.evaluate(run, split.value)
+        result, details = evaluation.evaluate(run, split.value)
     if as_json:
         print(json.dumps(result, ensure_ascii=False, default=float))
     else:
-        _print_metrics(result)
+        _print_metrics(result, details)
 
 
 @app.command(epilog="Example:  attnzoo export runs/translate_dates --out served/dates")
@@ -194,8 +195,6 @@ def export(
 @app.command("list", epilog="Example:  attnzoo list models")
 def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)]) -> None:
     """List what a config can name, or the configs themselves."""
-    from attnzoo import catalog
-
     print_table(["name", "what it is"], catalog.describe(kind.value))
 
 
@@ -235,16 +234,15 @@ def _steps(text: str | None) -> tuple[int, int] | None:
     return int(start), int(stop)
 
 
-def _print_metrics(result: dict[str, Any]) -> None:
+def _print_metrics(result: dict[str, Any], details: Sequence[str]) -> None:
     rows = [(name, _format(value)) for name, value in result["metrics"].items()]
     cut = f", {result['cut_share']:.2%} of tokens cut" if result.get("cut_share") else ""
     print(
         f"{result['run']}: {result['split']}, {result['examples']} examples{cut}, {result['seconds']:.1f} s"
     )
     print_table(["metric", "value"], rows)
-    if "confusion_matrix" in result:
-        for line in confusion.lines(result["confusion_matrix"], result["labels"]):
-            print(line)
+    for line in details:
+        print(line)
 
 
 def _format(value: Any) -> str:

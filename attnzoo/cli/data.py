@@ -50,7 +50,8 @@ def inspect(
         print(json.dumps(report, ensure_ascii=False))
         return
     _print_splits(report["splits"])
-    _print_lengths(report["splits"])
+    _print_quantiles(report["splits"], "tokens", "tokens of")
+    _print_quantiles(report["splits"], "numbers", "numbers of")
     _print_labels(report["splits"])
     for picture in inspection.draw_changes(
         options, info, examples["train"], out or Path("inspection") / options.name
@@ -79,17 +80,18 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
     print_table(columns, rows)
 
 
-def _print_lengths(splits: Mapping[str, Mapping[str, Any]]) -> None:
+def _print_quantiles(splits: Mapping[str, Mapping[str, Any]], topic: str, title: str) -> None:
+    """Prints a row a split and feature: quantiles of lengths, or of numbers."""
     rows = [
-        (name, feature, lengths)
+        (name, feature, values)
         for name, split in splits.items()
-        for feature, lengths in split.get("tokens", {}).items()
+        for feature, values in split.get(topic, {}).items()
     ]
     if rows:
         words = list(rows[0][-1])
         print_table(
-            ["split", "tokens of", *words],
-            [[name, feature, *(f"{lengths[word]:,}" for word in words)] for name, feature, lengths in rows],
+            ["split", title, *words],
+            [[name, feature, *(f"{values[word]:,.6g}" for word in words)] for name, feature, values in rows],
         )
 
 

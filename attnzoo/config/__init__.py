@@ -6,24 +6,18 @@ from attnzoo.config.sections import (
     DataOptions,
     EvalOptions,
     FileOptions,
-    ImageOptions,
     Section,
-    TextOptions,
     TrainOptions,
-    TranslationOptions,
 )
 
 __all__ = [
     "DataOptions",
     "EvalOptions",
     "FileOptions",
-    "ImageOptions",
     "ResolvedConfig",
     "RunConfig",
     "Section",
-    "TextOptions",
     "TrainOptions",
-    "TranslationOptions",
     "resolve",
     "schema",
 ]

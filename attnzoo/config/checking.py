@@ -16,13 +16,12 @@ from attnzoo.config.problems import (
     Problems,
     add_missing_name,
     add_pydantic_errors,
-    dotted,
     errors_by_path,
     received,
 )
 from attnzoo.config.sections import EvalOptions, Section, TrainOptions
 from attnzoo.config.source import Document, KeyPath
-from attnzoo.info import IMAGE_CLASSIFICATION, SUBWORD_MODELS, TEXT_CLASSIFICATION
+from attnzoo.suggest import hint
 
 NAMED_SECTIONS = {"data": "datasets", "model": "models"}
 """Section whose options depend on its `name` -> kind of that name in the catalog."""
@@ -58,36 +57,42 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
             document.values[section] = {}
     modules = {section: _load(section, document, problems) for section in NAMED_SECTIONS}
     data, model = (module and module.Config for module in modules.values())
-    root = root_class(data, model, default_name)
+    task = catalog.load_class("tasks", modules["model"].TASK)() if modules["model"] else None
+    root = root_class(data, model, task and task.TrainOptions, task and task.EvalOptions, default_name)
     outline = _outline(root)
     _drop_foreign_keys(document, outline, old_names)
     _complete_components(document, (), outline)
+    _take_keys_of_other_tasks(task, document, problems)
     options = _validate(root, document, outline, problems)
-    _check_task(modules["data"], modules["model"], document, problems)
-    _check_classifier_options(modules["model"], options, document, problems)
-    _check_guide(options, document, problems)
-    _check_subword_sampling(options, document, problems)
-    _check_r_drop(modules["model"], options, document, problems)
+    if task is not None and modules["data"] is not None:
+        _check_columns(modules["data"], task, document, problems)
+        if options is not None:
+            _check_together(task, options, document, problems)
     problems.raise_if_any()
     return options
 
 
 @lru_cache
-def root_class(data: Any, model: Any, default_name: str = "run") -> type[BaseModel]:
+def root_class(
+    data: Any, model: Any, train: Any = None, evaluation: Any = None, default_name: str = "run"
+) -> type[BaseModel]:
     """Returns the pydantic model of a whole config.
 
     Args:
         data: type of section `data`; None where it is unknown and anything goes.
         model: type of section `model`; None as above.
+        train: type of section `train`, with the options of a task; None for those that every task has.
+        evaluation: type of section `eval`, likewise.
         default_name: default of key `name`.
     """
+    train, evaluation = train or TrainOptions, evaluation or EvalOptions
     fields: dict[str, Any] = {
         "name": (RunName, Field(default_name, description="Name of the run. Default: the file's name.")),
         "seed": (Seed, Field(0, description="Start of all randomness: weights, order of examples, dropout.")),
         "data": (data or Any, Field(... if data else None, description="Data set and its options.")),
         "model": (model or Any, Field(... if model else None, description="Model and its options.")),
-        "train": (TrainOptions, Field(TrainOptions(), description="How the model is trained.")),
-        "eval": (EvalOptions, Field(EvalOptions(), description="How the model is evaluated.")),
+        "train": (train, Field(train(), description="How the model is trained.")),
+        "eval": (evaluation, Field(evaluation(), description="How the model is evaluated.")),
     }
     return create_model("Run", __base__=Section, **fields)
 
@@ -120,7 +125,7 @@ def _load(section: str, document: Document, problems: Problems) -> ModuleType | 
     name = value["name"]
     if name not in known:
         what = f"unknown {catalog.KINDS[kind]} {received(name, document.raw.get(path))}, "
-        problems.add(document.origin_near(path), path, what + catalog.hint(str(name), known))
+        problems.add(document.origin_near(path), path, what + hint(str(name), known))
         return None
     return catalog.load(kind, name)
 
@@ -208,76 +213,73 @@ def _take_typed_text(document: Document, outline: Outline, errors: list[Any]) ->
     return any_taken
 
 
-def _check_task(
-    data: ModuleType | None, model: ModuleType | None, document: Document, problems: Problems
-) -> None:
-    if data is None or model is None or model.TASK in data.TASKS:
+def _take_keys_of_other_tasks(task: Any, document: Document, problems: Problems) -> None:
+    """Takes keys that only other tasks have out of `train` and `eval`, and says whose they are.
+
+    Of an unknown task (None) nobody knows which they are: those that any task has are taken out in silence.
+    """
+    for section, options, of_all in (
+        ("train", "TrainOptions", TrainOptions),
+        ("eval", "EvalOptions", EvalOptions),
+    ):
+        own = (of_all if task is None else getattr(task, options)).model_fields
+        values = document.values.get(section)
+        for key in list(values) if isinstance(values, dict) else ():
+            owners = [] if key in own else owners_of(key, options)
+            if owners and task is None:
+                del values[key]
+            elif owners:
+                path: KeyPath = (section, key)
+                what = f"an option of {' and '.join(owners)}, and this model is for {task.name}; leave it out"
+                problems.add(document.origin_near(path), path, what)
+                del values[key]
+
+
+def owners_of(key: str, options: str) -> list[str]:
+    """Returns the tasks that have an option.
+
+    Args:
+        key: of the option.
+        options: "TrainOptions" or "EvalOptions".
+    """
+    tasks = (catalog.load_class("tasks", name) for name in catalog.names("tasks"))
+    return [task.name for task in tasks if key in getattr(task, options).model_fields]
+
+
+def fits(data: ModuleType, task: Any) -> bool:
+    """Returns whether a data set has the columns of a task, each of a kind that it can be."""
+    return all(
+        feature.is_optional or (name in data.COLUMNS and _is_one_of(feature.kind, data.COLUMNS[name]))
+        for name, feature in task.features.items()
+    )
+
+
+def _is_one_of(kind: str, kinds: tuple[str, ...] | None) -> bool:
+    return kinds is None or kind in kinds
+
+
+def _check_columns(data: ModuleType, task: Any, document: Document, problems: Problems) -> None:
+    if fits(data, task):
         return
-    models = [name for name in catalog.names("models") if catalog.load("models", name).TASK in data.TASKS]
-    datasets = [
-        name for name in catalog.names("datasets") if model.TASK in catalog.load("datasets", name).TASKS
-    ]
+    every = [catalog.load_class("tasks", name) for name in catalog.names("tasks")]
+    tasks = [other.name for other in every if fits(data, other)]
+    models = [name for name in catalog.names("models") if catalog.load("models", name).TASK in tasks]
+    datasets = [name for name in catalog.names("datasets") if fits(catalog.load("datasets", name), task)]
     path: KeyPath = ("model", "name")
     model_name, data_name = (document.values[section]["name"] for section in ("model", "data"))
     what = (
-        f"'{model_name}' is for {model.TASK} and data '{data_name}' for {' and '.join(data.TASKS)}; "
+        f"'{model_name}' is for {task.name} and data '{data_name}' for {' and '.join(tasks) or 'no task'}; "
         f"models that fit: {', '.join(models) or 'none'}; data sets that fit: {', '.join(datasets) or 'none'}"
     )
     problems.add(document.origin_near(path), path, what)
 
 
-def _check_classifier_options(
-    model: ModuleType | None, options: Any, document: Document, problems: Problems
-) -> None:
-    if model is None or options is None or model.TASK in (TEXT_CLASSIFICATION, IMAGE_CLASSIFICATION):
-        return
-    used = {
-        ("train", "class_weights"): options.train.class_weights != "none",
-        ("eval", "calibrate"): options.eval.calibrate,
+def _check_together(task: Any, options: Any, document: Document, problems: Problems) -> None:
+    """Adds what the task and its features say of options that do not go together."""
+    problems_of_features: dict[KeyPath, str] = {
+        ("data", key): what
+        for feature in task.features.values()
+        for key, what in feature.option_problems(options.data)
     }
-    for path in (path for path, is_used in used.items() if is_used):
-        what = f"for classifiers only, and '{options.model.name}' is for {model.TASK}; leave it out"
+    for path, what in [*problems_of_features.items(), *task.config_problems(options)]:
         problems.add(document.origin_near(path), path, what)
-
-
-def _check_guide(options: Any, document: Document, problems: Problems) -> None:
-    """Guided attention needs alignments, and alignments are there for it."""
-    if options is None:
-        return
-    paths: list[KeyPath] = [("train", "guided_alignment"), ("data", "train_alignments")]
-    given = [bool(options.train.guided_alignment), bool(getattr(options.data, "train_alignments", None))]
-    if given[0] != given[1]:
-        path, other = paths if given[0] else reversed(paths)
-        what = f"goes together with {dotted(other)}: give both, or leave both out"
-        problems.add(document.origin_near(path), path, what)
-
-
-def _check_subword_sampling(options: Any, document: Document, problems: Problems) -> None:
-    """Only pieces of words can be drawn anew, and links of words are to pieces that stay."""
-    if options is None or not getattr(options.data, "subword_sampling", 0.0):
-        return
-    path: KeyPath = ("data", "subword_sampling")
-    if options.data.tokenizer not in SUBWORD_MODELS:
-        kinds = " or ".join(SUBWORD_MODELS)
-        what = f"goes with data.tokenizer {kinds}, not {options.data.tokenizer}; leave it out"
-        problems.add(document.origin_near(path), path, what)
-    if options.train.guided_alignment:
-        what = "does not go with train.guided_alignment; leave one of them out"
-        problems.add(document.origin_near(path), path, what)
-
-
-def _check_r_drop(model: ModuleType | None, options: Any, document: Document, problems: Problems) -> None:
-    """Two passes differ by what is dropped."""
-    if model is None or options is None or not options.train.r_drop or _drops(options.model.model_dump()):
-        return
-    path: KeyPath = ("train", "r_drop")
-    what = "nothing is dropped in this model, so both passes would be the same; set model.dropout"
-    problems.add(document.origin_near(path), path, what)
-
-
-def _drops(value: Any) -> bool:
-    """Whether some option in nested ones is a share to drop above 0."""
-    if isinstance(value, dict):
-        shares = (share for key, share in value.items() if key.endswith("dropout") or key == "drop_path")
-        return any(shares) or any(map(_drops, value.values()))
-    return isinstance(value, list) and any(map(_drops, value))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
-from attnzoo.catalog import hint
 from attnzoo.config.outline import Outline, step
 from attnzoo.config.source import Document, KeyPath, Origin
 from attnzoo.errors import ConfigErrors
+from attnzoo.suggest import hint, nearest
 
 PydanticError = Mapping[str, Any]
 
@@ -73,8 +72,8 @@ def add_pydantic_errors(problems: Problems, errors: list[Any], document: Documen
 
 def add_missing_name(problems: Problems, document: Document, path: KeyPath, known: list[str]) -> None:
     """Adds that the mapping at `path` lacks its `name`, or what stands there by mistake in its place."""
-    near = difflib.get_close_matches("name", reduce(step, path, document.values), n=1)
-    place = (*path, near[0] if near else "name")
+    near = nearest("name", reduce(step, path, document.values))
+    place = (*path, near or "name")
     what = "unknown key, did you mean 'name'?" if near else f"missing key, expected one of {', '.join(known)}"
     problems.add(document.origin_near(place), place, what)
 
@@ -163,5 +162,5 @@ def _key_hint(path: KeyPath, document: Document, root: Outline) -> str:
 
 def _choice_hint(value: Any, outline: Outline | None) -> str:
     choices = [choice for choice in outline.choices() if isinstance(choice, str)] if outline else []
-    near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else []
-    return f"; did you mean '{near[0]}'?" if near else ""
+    near = nearest(value, choices) if isinstance(value, str) else None
+    return f"; did you mean '{near}'?" if near else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from attnzoo.config.sections import DataOptions, EvalOptions, TrainOptions
 from attnzoo.config.source import Document, Origin, parse, read
 from attnzoo.config.writing import Comment, to_text
 from attnzoo.errors import UserError
+from attnzoo.suggest import nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,8 +152,8 @@ def _resolve(document: Document, overrides: Sequence[str], name: str) -> Resolve
 
 def _nearest_config(path: Path) -> str:
     files = {name: str(catalog.config_path(name)) for name in catalog.names("configs")}
-    near = difflib.get_close_matches(path.stem, files, n=1)
-    return f"did you mean '{files[near[0]]}'?" if near else "see `attnzoo list configs`"
+    near = nearest(path.stem, files)
+    return f"did you mean '{files[near]}'?" if near else "see `attnzoo list configs`"
 
 
 def _stem(path: Path) -> str:

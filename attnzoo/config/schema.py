@@ -16,20 +16,29 @@ def schema() -> dict[str, Any]:
         section: [catalog.load(kind, name).Config for name in catalog.names(kind)]
         for section, kind in NAMED_SECTIONS.items()
     }
+    tasks = [catalog.load_class("tasks", name) for name in catalog.names("tasks")]
+    own = {
+        "train": list(dict.fromkeys(task.TrainOptions for task in tasks)),
+        "eval": list(dict.fromkeys(task.EvalOptions for task in tasks)),
+    }
     root = root_class(dict[str, Any], dict[str, Any])
-    inputs = [(config, "validation") for config in [*classes["data"], *classes["model"], root]]
+    every = [*classes["data"], *classes["model"], *own["train"], *own["eval"], root]
+    inputs = [(config, "validation") for config in every]
     references, document = models_json_schema(inputs)  # type: ignore[arg-type]
     definitions = document["$defs"]
     run = definitions.pop(references[(root, "validation")]["$ref"].removeprefix("#/$defs/"))
     del run["properties"]["name"]["default"]
     for section, configs in classes.items():
         run["properties"][section] = {
-            "description": run["properties"][section]["description"],
+            "description": root.model_fields[section].description,
             "oneOf": [references[(config, "validation")] for config in configs],
         }
-    for section in ("train", "eval"):
-        reference = {"$ref": run["properties"][section]["$ref"]}
-        run["properties"][section] = {"anyOf": [reference, {"type": "null"}]}
+    for section, options in own.items():
+        choices = [references[(config, "validation")] for config in options]
+        run["properties"][section] = {
+            "description": root.model_fields[section].description,
+            "anyOf": [*choices, {"type": "null"}],
+        }
     for definition in definitions.values():
         _require_name(definition)
         for place in definition.get("properties", {}).values():

@@ -271,9 +271,9 @@ class _Reader:
     def _refuse_extras(self, event: Any) -> None:
         if isinstance(event, yaml.AliasEvent):
             self._fail(event, f"alias *{event.anchor}, expected the value itself written out")
-        if getattr(event, "anchor", None) is not None:
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             self._fail(event, f"anchor &{event.anchor}, expected a value without anchor")
-        if getattr(event, "tag", None) is not None:
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             self._fail(event, f"tag {tag}, expected a value without tag; put text in quotes")
 

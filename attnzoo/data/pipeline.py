@@ -7,26 +7,41 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from attnzoo.config.base import Section
-from attnzoo.data import augmentation, masking, token_links
-from attnzoo.data import image as image_ops
+from attnzoo.config.sections import DataOptions
 from attnzoo.data.examples import Examples
-from attnzoo.data.ragged import Ragged
-from attnzoo.info import END, MASKED_TEXT, PADDING, START, TRANSLATION, DataInfo
+from attnzoo.features.info import DataInfo
+from attnzoo.images import augmentation
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
-"""(inputs, targets). Targets hold `labels` or `tokens`, `weights` <float32>[batch] (0 for rows that only
-fill up the last batch) and `indices` <int32>[batch] of the examples in their split; with class weights also
-`loss_weights` <float32>[batch], the products of both, with guided alignment `alignment`
-<float32>[batch, target, source], and with mixed images `other_labels` <int32>[batch] and `label_shares`
-<float32>[batch], how much of the image is of `labels`."""
+"""(inputs, targets): what the model takes, and what the task makes of the rest. Targets hold `weights`
+<float32>[batch] (0 for rows that only fill up the last batch), `indices` <int32>[batch] of the examples in
+their split, and what else the task needs."""
 
+
+class Row(NamedTuple):
+    """What a task makes inputs and targets of.
+
+    Attributes:
+        values: feature -> its values of the batch, as models take them; with mixed images also what
+            `images.augmentation.Mixture` says.
+        weights: <float32>[batch], 0 for examples that only fill up the batch.
+        indices: <int32>[batch], of the examples in their split.
+        seeds: <int32>[batch, 2], of each example in this epoch.
+    """
+
+    values: dict[str, tf.Tensor]
+    weights: tf.Tensor
+    indices: tf.Tensor
+    seeds: tf.Tensor
+
+
+MakeBatch = Callable[[Row], Batch]
 
 MOST_SHAPES = 4
 """Most buckets that one pass over texts uses: compiling more programs takes longer than they save."""
@@ -39,13 +54,13 @@ class PlannedBatch:
     Attributes:
         indices: <int32>[batch], of examples; the first `count` are real.
         bucket: index into `DataInfo.buckets`.
-        texts: text feature -> token ids of all examples.
+        encoded: feature -> values of all examples, as they are in the epoch.
     """
 
     indices: np.ndarray
     count: int
     bucket: int
-    texts: Mapping[str, Ragged] = dataclasses.field(repr=False)
+    encoded: Mapping[str, Any] = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +69,7 @@ class BatchSizes:
 
     Attributes:
         examples: examples a batch, unless `tokens` is given.
-        tokens: most padded tokens a batch, counted on its longest text feature.
+        tokens: most padded tokens a batch, counted on its longest feature.
         multiple: every batch is a multiple of this (the number of replicas).
     """
 
@@ -99,7 +114,7 @@ def plan_epoch(
         full = len(members) if bucket == used[-1] else len(members) // size * size
         for start in range(0, full, size):
             chosen = members[start : min(start + size, full)]
-            batches.append(PlannedBatch(np.resize(chosen, size), len(chosen), bucket, examples.texts))
+            batches.append(PlannedBatch(np.resize(chosen, size), len(chosen), bucket, examples.encoded))
         left = members[full:]
     if generator is not None:
         batches = [batches[position] for position in generator.permutation(len(batches))]
@@ -141,39 +156,41 @@ def batches(
     examples: Examples,
     info: DataInfo,
     plans: Iterator[tuple[int, PlannedBatch]],
+    make_batch: MakeBatch,
     *,
-    augment: Sequence[Section] = (),
+    changes: DataOptions | None = None,
     seed: int = 0,
-    class_weights: np.ndarray | None = None,
-    guided_alignment: float = 0.0,
 ) -> Iterator[Batch]:
     """Returns an iterator over batches, in the order of `plans`.
 
     Args:
         examples: the encoded split.
-        info: buckets, image shape and pixel statistics.
+        info: features and buckets.
         plans: (epoch, batch) in order.
-        augment: options of random changes of images (see `augmentation.augment`), keyed by (seed, epoch,
-            example), as masks of texts are.
-        seed: seed of these.
-        class_weights: <float32>[classes], weight of each label's examples in the loss; None for 1.
-        guided_alignment: weight of the alignments in the loss; above 0 batches of translation have targets
-            `alignment` <float32>[batch, target, source], rows of which sum to it, or to 0 without a link.
+        make_batch: what the task makes of values, see `tasks.task.Task.make_batch`.
+        changes: options of the data set in training: examples change at random, keyed by (seed, epoch,
+            example); None in evaluations.
+        seed: seed of what is random.
 
     Raises:
         UserError: an image file has been damaged or removed since the run started; while iterating.
     """
-    features = examples.text_features
+    features = {
+        name: feature
+        for name, feature in info.features.items()
+        if feature.in_batches and name in examples.encoded
+    }
 
     def rows() -> Iterator[dict[str, Any]]:
         for epoch, planned in plans:
+            lengths = info.buckets[planned.bucket] if info.buckets else {}
             yield {
                 "indices": planned.indices,
                 "count": planned.count,
                 "epoch": epoch,
-                **{
-                    name: planned.texts[name].padded(planned.indices, info.buckets[planned.bucket][name])
-                    for name in features
+                "values": {
+                    name: feature.host_batch(planned.encoded[name], planned.indices, lengths.get(name))
+                    for name, feature in features.items()
                 },
             }
 
@@ -181,89 +198,36 @@ def batches(
         "indices": tf.TensorSpec([None], tf.int32),
         "count": tf.TensorSpec([], tf.int32),
         "epoch": tf.TensorSpec([], tf.int32),
-        **{name: tf.TensorSpec([None, None], tf.int32) for name in features},
+        "values": {name: feature.host_spec for name, feature in features.items()},
     }
     with tf.device("/CPU:0"):
-        assemble = _assembler(examples, info, augment, seed, class_weights, guided_alignment)
+        readers = {name: feature.graph_batch(examples.encoded[name]) for name, feature in features.items()}
+        moving = [name for name, feature in features.items() if feature.moves_with_images]
+
+        def assemble(row: dict[str, Any]) -> Batch:
+            indices = row["indices"]  # [batch]
+            seeds = augmentation.seeds(seed, row["epoch"], indices)  # [batch, 2]
+            values = {name: read(row["values"][name]) for name, read in readers.items()}
+            if changes is not None:
+                for name in moving:
+                    values |= features[name].change({one: values[one] for one in moving}, changes, seeds)
+            values |= {name: feature.prepare(values[name]) for name, feature in features.items()}
+            weights = tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32)
+            return make_batch(Row(values, weights, indices, seeds))
+
         dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
         dataset = dataset.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    return _naming_damaged_images(dataset, examples, info)
+    return _naming_damaged(dataset, examples, info)
 
 
-def _naming_damaged_images(dataset: tf.data.Dataset, examples: Examples, info: DataInfo) -> Iterator[Batch]:
-    """Iterates over the data set; where it fails, looks for the image that cannot be decoded any more."""
+def _naming_damaged(dataset: tf.data.Dataset, examples: Examples, info: DataInfo) -> Iterator[Batch]:
+    """Iterates over the data set; where it fails, looks for the value that cannot be read any more."""
     try:
         yield from dataset
     except tf.errors.OpError:
-        if examples.images is not None:
-            for bad in image_ops.undecodable(examples.images, info.image_shape[2], examples.raw.origin):
-                raise bad from None
+        for name, encoded in examples.encoded.items():
+            damaged = info.features[name].damaged(encoded, examples.raw.origin)
+            if damaged is not None:
+                raise damaged from None
         raise
-
-
-def _assembler(
-    examples: Examples,
-    info: DataInfo,
-    augment: Sequence[Section],
-    seed: int,
-    class_weights: np.ndarray | None,
-    guided_alignment: float,
-):
-    """Returns the graph function from one planned row to a `Batch`."""
-    labels = tf.constant(examples.labels)
-    read_images = (
-        None if examples.images is None else image_ops.read_images(examples.images, info.image_shape)
-    )
-    links = token_links.token_links(examples, info) if guided_alignment else None
-
-    def assemble(row: dict[str, tf.Tensor]) -> Batch:
-        indices = row["indices"]  # [batch]
-        seeds = augmentation.seeds(seed, row["epoch"], indices)  # [batch, 2]
-        targets = {
-            "weights": tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32),
-            "indices": indices,
-        }
-        inputs = {name: row[name] for name in examples.text_features}
-        mixture = None
-        if read_images is not None:
-            images = read_images(indices)
-            images, mixture = augmentation.augment(images, augment, seeds, tf.constant(info.image_mean))
-            inputs["image"] = image_ops.standardise(images, info)
-        if info.task == TRANSLATION:
-            inputs["source"] = end_of_cut(inputs["source"])
-            targets["tokens"] = inputs["target"]  # [batch, time], ends with END
-            inputs["target"] = shift_right(inputs["target"])
-        elif info.task == MASKED_TEXT:
-            size = info.vocabulary_sizes["text"]
-            inputs["text"], targets["tokens"] = masking.mask(inputs["text"], seeds, size)
-        else:
-            targets["labels"] = tf.gather(labels, indices)
-        if links is not None:
-            targets["alignment"] = guided_alignment * token_links.attention_targets(
-                links, indices, tf.shape(row["source"])[1], tf.shape(row["target"])[1]
-            )
-        if mixture is not None:
-            targets["label_shares"] = mixture.shares
-            targets["other_labels"] = tf.gather(targets["labels"], mixture.partners)
-        if class_weights is not None:
-            own = tf.gather(class_weights, targets["labels"])
-            if mixture is not None:
-                others = tf.gather(class_weights, targets["other_labels"])
-                own = others + mixture.shares * (own - others)
-            targets["loss_weights"] = targets["weights"] * own
-        return inputs, targets
-
-    return assemble
-
-
-def end_of_cut(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns rows <int32>[batch, time] in which END is the last token also of a row that was cut."""
-    last = tokens[:, -1:]
-    return tf.concat([tokens[:, :-1], tf.where(last == PADDING, PADDING, END)], axis=1)
-
-
-def shift_right(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns what a decoder reads to predict `tokens` <int32>[batch, time]: START, then all but the last."""
-    start = tf.fill([tf.shape(tokens)[0], 1], START)
-    return tf.concat([start, tokens[:, :-1]], axis=1)

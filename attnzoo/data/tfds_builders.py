@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from attnzoo.data.text_files import nearest
 from attnzoo.errors import UserError
+from attnzoo.suggest import did_you_mean
 
 RETRIES = 5
 """Times that a download is tried again: 6 seconds of waiting. The 10 of the library make it 200 seconds."""
@@ -49,7 +49,7 @@ def find_builder(dataset: str, data_dir: str | None) -> Any:
         known = tfds.list_builders(with_community_datasets=False)
         raise UserError(
             f"data.dataset: no data set {dataset!r} in tensorflow-datasets "
-            f"{tfds.__version__}{nearest(dataset.split('/')[0], known)}; the names are at "
+            f"{tfds.__version__}{did_you_mean(dataset.split('/')[0], known)}; the names are at "
             "https://www.tensorflow.org/datasets."
         ) from None
     except Exception as error:

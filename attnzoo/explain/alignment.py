@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,21 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo import pictures
-from attnzoo.data import tokenizers
-from attnzoo.errors import UserError
-from attnzoo.info import PADDING, TRANSLATION
-from attnzoo.run_dir import chosen_split, load_trained
-from attnzoo.tasks import translation
-from attnzoo.tasks.text_attention import visible
-from attnzoo.tensors import disk_errors
+from attnzoo.data.splits import Split
+from attnzoo.explain.view import CUT, AttentionMap, AttentionView
+from attnzoo.explain.words import visible
+from attnzoo.features.info import DataInfo
+from attnzoo.files import disk_errors
+from attnzoo.special_tokens import PADDING
 
 POINTS_AN_INCH = 72
 POINTS_A_TOKEN = 22
+SHOWN_TOKENS = 3
+"""Source tokens that a line on a terminal names."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Alignment:
+class Alignment(AttentionMap):
     """Where each token of a translation attended.
 
     Attributes:
@@ -50,55 +51,62 @@ class Alignment:
         return json.dumps(values, ensure_ascii=False)
 
 
-def align(
-    folder: Path,
-    texts: Sequence[str] = (),
-    beams: int | None = None,
-    count: int = 5,
-    split: str | None = None,
-) -> list[Alignment]:
-    """Translates texts and says where each token attended.
+class AlignmentView(AttentionView[Alignment]):
+    """Shows where each token of translations attends.
 
     Args:
-        folder: a run of a translation model.
-        texts: sources; none for the first ones of a split.
-        beams: in place of the run's `eval.beams`.
-        count: number of examples where no text is given.
-        split: their split; None for test, or validation where there is no test.
-
-    Raises:
-        UserError: no such run or split, or another task (2), damaged weights (4).
+        translate: from sources <string>[batch] to what the signature `alignment` of an export gives.
+        info: what is known of the data.
     """
-    trained = load_trained(folder)
-    if trained.info.task != TRANSLATION:
-        raise UserError(f"{folder}: a run of {trained.info.task}; only translations can be aligned.")
-    if not texts:
-        _, chosen = chosen_split(trained, split)
-        texts = list(chosen.columns["source"][:count])
-    options = trained.config.eval
-    if beams is not None:
-        options = options.model_copy(update={"beams": beams})
-    module = translation.serving(trained.model, trained.info, options)
-    encoded = tf.constant([text.encode("utf-8") for text in texts])
-    found = module.align(encoded)
-    cut = (module.source.encode(encoded).row_lengths() >= module.source_length).numpy()  # END takes a place
-    source, target = (
-        tokenizers.from_state(trained.info.tokenizers[name]).pieces(found[f"{name}_tokens"])
-        for name in ("source", "target")
-    )
-    written = [text.decode("utf-8") for text in found["translation"].numpy()]
-    sizes = tf.math.count_nonzero(found["target_tokens"] != PADDING, axis=1).numpy()
-    return [
-        Alignment(
-            text,
-            written[row],
-            source[row],
-            target[row],
-            weights[: sizes[row], : len(source[row])],
-            bool(cut[row]),
+
+    def __init__(self, translate: Callable[[tf.Tensor], dict[str, tf.Tensor]], info: DataInfo) -> None:
+        self.translate = translate
+        self.source, self.target = (info.features[name].make_tokenizer() for name in ("source", "target"))
+        self.longest = info.longest("source") or 0
+
+    def of_inputs(self, inputs: Sequence[str]) -> list[Alignment]:
+        """Returns where the translations of texts attend."""
+        encoded = tf.constant([text.encode("utf-8") for text in inputs])
+        outputs = self.translate(encoded)
+        cut = (self.source.encode(encoded).row_lengths() >= self.longest).numpy()  # END takes a place
+        source, target = (
+            self.source.pieces(outputs["source_tokens"]),
+            self.target.pieces(outputs["target_tokens"]),
         )
-        for row, (text, weights) in enumerate(zip(texts, found["alignment"].numpy(), strict=True))
-    ]
+        written = [text.decode("utf-8") for text in outputs["translation"].numpy()]
+        sizes = tf.math.count_nonzero(outputs["target_tokens"] != PADDING, axis=1).numpy()
+        return [
+            Alignment(
+                text,
+                written[row],
+                source[row],
+                target[row],
+                weights[: sizes[row], : len(source[row])],
+                bool(cut[row]),
+            )
+            for row, (text, weights) in enumerate(zip(inputs, outputs["alignment"].numpy(), strict=True))
+        ]
+
+    def of_split(self, split: Split) -> list[Alignment]:
+        """Returns where the translations of the sources of a split attend."""
+        return self.of_inputs(list(split.column("source")))
+
+    def write(self, maps: Sequence[Alignment], folder: Path, title: str) -> list[Path]:
+        """Writes a picture a translation."""
+        paths = [folder / f"{number}.png" for number in range(1, len(maps) + 1)]
+        for one, path in zip(maps, paths, strict=True):
+            draw(one, path)
+        return paths
+
+    def lines(self, maps: Sequence[Alignment], paths: Sequence[Path], in_colors: bool) -> Iterator[str]:
+        """Yields a line a token of each translation, with the source tokens that it attended to most."""
+        for one, path in zip(maps, paths, strict=True):
+            yield f"{one.source}{CUT if one.cut else ''}  ->  {one.translation}"
+            for token, row in zip(one.target_tokens, one.weights, strict=True):
+                most = row.argsort()[::-1][:SHOWN_TOKENS]
+                looked = "  ".join(f"{one.source_tokens[place]!r} {row[place]:.0%}" for place in most)
+                yield f"    {token!r:12} <- {looked}"
+            yield f"  {path}\n"
 
 
 def draw(alignment: Alignment, path: Path) -> None:

@@ -5,19 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from attnzoo.data import tokenizers
 from attnzoo.errors import UserError
-from attnzoo.explain.attention import load_classifier
-from attnzoo.run_dir import MANY, TrainedRun, chosen_split
-from attnzoo.tasks import answers, text_attention
-from attnzoo.tasks.attended import choose_layer
-from attnzoo.tasks.classification import predictor
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of a text's tokens that are removed."""
@@ -46,7 +38,7 @@ class Faithfulness:
     """Removing the most attended tokens against removing others.
 
     Attributes:
-        run, split, examples, layer: what was measured.
+        split, examples, layer: what was measured.
         shares: shares of the tokens that were removed.
         attention: most attended tokens first.
         random: tokens drawn at random, mean over `RANDOM_ORDERS` draws.
@@ -56,7 +48,6 @@ class Faithfulness:
         interval: half the width of the 95 % interval of the advantage, over the texts.
     """
 
-    run: str
     split: str
     examples: int
     layer: str
@@ -92,41 +83,47 @@ class Faithfulness:
         return json.dumps({**dataclasses.asdict(self), "meaning": self.meaning}, ensure_ascii=False)
 
 
-def faithfulness(
-    folder: Path, split: str | None = None, count: int = 200, layer: str | None = None
+@dataclasses.dataclass(frozen=True)
+class AttendedText:
+    """A text as a model sees it.
+
+    Attributes:
+        ids: token ids <int32>[tokens], one or more.
+        weights: the attention that each received, <float>[tokens].
+    """
+
+    ids: np.ndarray
+    weights: np.ndarray
+
+
+Probabilities = Callable[[Sequence[np.ndarray]], np.ndarray]
+"""From token ids <int32>[tokens] of texts to the probabilities of classes <float>[texts, classes]."""
+
+
+def measure(
+    texts: Sequence[AttendedText], probabilities: Probabilities, *, split: str, layer: str
 ) -> Faithfulness:
-    """Removes tokens from texts of a split and measures what the model says then.
+    """Removes tokens from texts and measures what a model says then.
 
     A removed token is gone: those behind it move up. At least one token of a text is always left. Tokens of
     equal weight come in random order.
 
     Args:
-        folder: a run of a text classifier.
-        split: "train", "validation" or "test"; None for test, or validation where there is no test.
-        count: number of examples, 2 or more, drawn from the split at random, the same at every call.
-        layer: name of the attention; None for the one nearest to the output.
+        texts: 2 or more.
+        probabilities: what the model says.
+        split, layer: names of what is measured.
 
     Raises:
-        UserError: no such run, split or layer, another task, fewer than 2 texts with a token (2), damaged
-            weights (4).
+        UserError: fewer than 2 texts (2).
 
     Reference: area over the perturbation curve: Samek et al. 2017, https://arxiv.org/abs/1509.06321;
         comprehensiveness: DeYoung et al. 2020, https://arxiv.org/abs/1911.03429; why to measure: Jain &
         Wallace 2019, https://arxiv.org/abs/1902.10186
     """
-    trained = load_classifier(folder)
-    layer = choose_layer(trained.model, layer)
-    name, chosen = chosen_split(trained, split)
-    drawn = np.sort(np.random.default_rng(0).permutation(len(chosen))[:count])
-    tokenizer = tokenizers.from_state(trained.info.tokenizers["text"])
-    longest = answers.lengths_of(trained.info, "text")[-1]
-    encoded = answers.encode(tokenizer, [chosen.columns["text"][index] for index in drawn])
-    rows = [row[:longest] for row in encoded if len(row)]
-    if len(rows) < 2:
-        raise UserError(f"{chosen.origin}: {len(rows)} text(s) with a token; at least 2 are needed.")
-    attended = text_attention.attender(trained.model, trained.info, layer)(rows)
-    orders = [removal_orders(one.weights, index) for index, one in enumerate(attended)]
-    original, said = _probabilities_without(trained, rows, orders)
+    if len(texts) < 2:
+        raise UserError(f"{split}: {len(texts)} text(s) with a token; at least 2 are needed.")
+    orders = [removal_orders(one.weights, index) for index, one in enumerate(texts)]
+    original, said = _probabilities_without([one.ids for one in texts], orders, probabilities)
     drops = (original[:, :, :1] - original).mean(axis=2)  # [examples, orders]
     areas = drops.mean(axis=0)  # [orders]
     gains = drops[:, 0] - drops[:, 2:].mean(axis=1)  # [examples]
@@ -137,9 +134,8 @@ def faithfulness(
         return Curve(probability, other, float(areas[numbers].mean()))
 
     return Faithfulness(
-        run=str(folder),
-        split=name,
-        examples=len(rows),
+        split=split,
+        examples=len(texts),
         layer=layer,
         shares=SHARES,
         attention=curve(slice(0, 1)),
@@ -171,12 +167,12 @@ def without(row: np.ndarray, order: np.ndarray, share: float) -> np.ndarray:
 
 
 def _probabilities_without(
-    trained: TrainedRun, rows: Sequence[np.ndarray], orders: Sequence[Sequence[np.ndarray]]
+    rows: Sequence[np.ndarray], orders: Sequence[Sequence[np.ndarray]], probabilities: Probabilities
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what the model says of texts from which tokens are removed.
 
     Returns:
-        The probability of the class that it says of the whole text, <float32>[examples, orders, shares], and
+        The probability of the class that it says of the whole text, <float>[examples, orders, shares], and
         the class that it says, <int>[examples, orders, shares].
     """
     variants = [
@@ -185,11 +181,7 @@ def _probabilities_without(
         for order in its_orders
         for share in SHARES
     ]
-    lengths = answers.lengths_of(trained.info, "text")
-    run: Any = predictor([trained.answering], trained.info, trained.config.eval, xla=len(variants) >= MANY)
-    found = np.zeros([len(variants), trained.info.num_classes], np.float32)
-    for chosen, ids in answers.in_batches(variants, lengths):
-        found[chosen] = run({"text": ids}).numpy()[: len(chosen)]
-    found = found.reshape([len(rows), len(orders[0]), len(SHARES), -1])
-    said = found.argmax(axis=-1)
-    return np.take_along_axis(found, said[:, :, :1, None], axis=-1)[..., 0], said
+    values = probabilities(variants).astype(np.float32)
+    values = values.reshape([len(rows), len(orders[0]), len(SHARES), -1])
+    said = values.argmax(axis=-1)
+    return np.take_along_axis(values, said[:, :, :1, None], axis=-1)[..., 0], said

@@ -1,121 +1,192 @@
-"""Where an image classifier attends, as data and as pictures."""
+"""Where a model of one image attends: one weight for each place of a feature map, drawn over the image."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from attnzoo.data import image as image_ops
-from attnzoo.data.bad_records import BadRecord
-from attnzoo.data.image_files import read_header
-from attnzoo.data.text_files import object_array
-from attnzoo.errors import UserError
-from attnzoo.info import IMAGE_CLASSIFICATION
-from attnzoo.run_dir import chosen_split, load_trained
-from attnzoo.tasks import image_attention
-from attnzoo.tasks.attended import choose_layer
-from attnzoo.tensors import disk_errors
+from attnzoo.data.examples import Examples
+from attnzoo.data.splits import Split
+from attnzoo.explain.view import (
+    AttentionMap,
+    AttentionView,
+    attention_received,
+    choose_layer,
+    rounded,
+    target_name,
+)
+from attnzoo.features.feature import Column, Target
+from attnzoo.features.image import Image, shown_name
+from attnzoo.features.info import DataInfo
+from attnzoo.files import disk_errors
+from attnzoo.images import pixels
+from attnzoo.images.image_files import read_header
+from attnzoo.layers import scores as layer_scores
+from attnzoo.pictures import plain_texts
+from attnzoo.records.text_files import object_array
 
-DECIMALS = 6
+BATCH_SIZE = 16
+"""Images at once: all weights of a layer are in memory, [batch, heads, positions, positions]."""
+OPACITY = 0.55
+"""Of the colors over an image where the weight is the largest."""
+COLORS = "inferno"
+INCHES = 1.6
+DOTS_AN_INCH = 100
+
+
+class Attended(NamedTuple):
+    """What a model makes of one image.
+
+    Attributes:
+        values: <float32>[outputs], see `features.feature.Target.activate`.
+        weights: <float32>[rows, columns], the attention that each place of the feature map receives.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageAttention:
-    """Where a classifier attended in an image.
+class ImageAttention(AttentionMap):
+    """Where a model attended in an image.
 
     Attributes:
         image: path of the file, or the number of an example.
         pixels: <uint8>[height, width, channels], what the model saw of it.
         weights: <float32>[rows, columns], the attention that each place of the feature map received.
         layer: whose attention it is.
-        label: what the model says.
-        probabilities: by label, 0 to 1.
-        true_label: of an example of a split, else None.
+        target: what the model gives.
+        values: of it, <float32>[outputs].
+        truth: the true value of an example of a split, else None.
     """
 
     image: str
     pixels: np.ndarray
     weights: np.ndarray
     layer: str
-    label: str
-    probabilities: dict[str, float]
-    true_label: str | None
+    target: Target
+    values: np.ndarray
+    truth: Any
 
     @property
     def said(self) -> str:
-        """The label with its probability and, where it is known, the true one."""
-        truth = "" if self.true_label is None else f" (true: {self.true_label})"
-        return f"{self.label} {self.probabilities[self.label]:.4f}{truth}"
+        """What the model says and, where it is known, the truth."""
+        truth = "" if self.truth is None else f" (true: {self.target.shown(self.truth)})"
+        return ", ".join(" ".join(pair).rstrip() for pair in self.target.said(self.values)) + truth
 
     def to_json(self) -> str:
         """Returns all but the pixels on one line; weights and probabilities with 6 decimals."""
         values = {
             "image": self.image,
-            "weights": self.weights.astype(float).round(DECIMALS).tolist(),
+            "weights": self.weights.astype(float).tolist(),
             "layer": self.layer,
-            "label": self.label,
-            "probability": round(self.probabilities[self.label], DECIMALS),
-            "probabilities": {name: round(value, DECIMALS) for name, value in self.probabilities.items()},
-            "true_label": self.true_label,
+            **self.target.answer(self.values),
+            **self.target.truth(self.truth),
         }
-        return json.dumps(values, ensure_ascii=False)
+        return json.dumps(rounded(values), ensure_ascii=False)
 
 
-def attend_images(
-    folder: Path,
-    paths: Sequence[str] = (),
-    layer: str | None = None,
-    count: int = 5,
-    split: str | None = None,
-) -> list[ImageAttention]:
-    """Classifies images and says where the model attended.
+class ImageView(AttentionView[ImageAttention]):
+    """Shows where a model of one image attends. A place's weight is the mean over heads and queries.
 
     Args:
-        folder: a run of an image classifier.
-        paths: image files; none for the first examples of a split.
-        layer: name of the attention; None for the one nearest to the output.
-        count: number of examples where no file is given.
-        split: their split; None for test, or validation where there is no test.
+        model: gives outputs of one target for `image`.
+        info: what is known of the data.
+        layer: whose attention to take; None for the one nearest to the output.
 
     Raises:
-        UserError: no such run, split or layer, another task, a file that is no image (2), damaged weights
-            (4).
+        UserError: the model has no attention over positions, or none of this name.
     """
-    trained = load_trained(folder)
-    info = trained.info
-    if info.task != IMAGE_CLASSIFICATION:
-        raise UserError(f"{folder}: a run of {info.task}; only image classifiers can be asked this.")
-    attend = image_attention.attender(trained.answering, info, layer)
-    truth: list[str | None] = [None] * len(paths)
-    if paths:
-        column, names = _readable(paths, info.image_shape[2]), list(paths)
-    else:
-        _, examples = chosen_split(trained, split)
-        column = examples.columns["image"][:count]
-        truth = [info.labels[label] for label in examples.columns["label"][:count]]
-        names = [item if isinstance(item, str) else f"number {index}" for index, item in enumerate(column)]
-    pixels = image_attention.first_images(column, info, len(column))
-    return [
-        ImageAttention(
-            image=names[index],
-            pixels=pixels[index],
-            weights=one.weights,
-            layer=choose_layer(trained.answering, layer),
-            label=info.labels[int(one.probabilities.argmax())],
-            probabilities=dict(zip(info.labels, map(float, one.probabilities), strict=True)),
-            true_label=truth[index],
-        )
-        for index, one in enumerate(attend(pixels))
-    ]
+
+    def __init__(self, model: keras.Model, info: DataInfo, layer: str | None = None) -> None:
+        self.layer = choose_layer(model, layer)
+        self.target_name = target_name(info)
+        self.target: Target = info.features[self.target_name]
+        self.feature: Image = info.features["image"]
+        self.sides = map_sides(model, self.layer)
+        explained = layer_scores.with_scores(model, self.layer)
+
+        @tf.function(autograph=False)
+        def run(images):
+            outputs, weights = explained({"image": self.feature.prepare(images)}, training=False)
+            everywhere = tf.ones_like(weights[:, 0, 0], tf.bool)
+            return self.target.activate(tf.cast(outputs, tf.float32)), attention_received(weights, everywhere)
+
+        self._run = run
+
+    def attend(self, images: np.ndarray) -> list[Attended]:
+        """Returns what the model makes of images <uint8>[count, height, width, channels]."""
+        results: list[Attended] = []
+        for start in range(0, len(images), BATCH_SIZE):
+            values, weights = self._run(tf.constant(images[start : start + BATCH_SIZE]))
+            results += map(Attended, values.numpy(), weights.numpy().reshape(-1, *self.sides))
+        return results
+
+    def picture(self, examples: Examples, count: int) -> np.ndarray:
+        """Draws the first images of a split with where the model attends."""
+        images = self.feature.first(examples.encoded["image"][:count])
+        results = self.attend(images)
+        titles = [
+            f"{' '.join(self._short(one.values))} (true: {self.target.shown(truth)})"
+            for one, truth in zip(results, examples.encoded[self.target_name], strict=False)
+        ]
+        return draw(images, [one.weights for one in results], titles)
+
+    def _short(self, values: np.ndarray) -> Iterator[str]:
+        for said, sure in self.target.said(values):
+            yield f"{said} {float(sure):.2f}" if sure else said
+
+    def of_inputs(self, inputs: Sequence[str]) -> list[ImageAttention]:
+        """Returns where the model attends in image files."""
+        column = readable(inputs, self.feature.shape[2])
+        return self._of_images(column, list(inputs), [None] * len(inputs))
+
+    def of_split(self, split: Split) -> list[ImageAttention]:
+        """Returns where the model attends in the images of a split."""
+        column = split.column("image")
+        names = [shown_name(column, index) for index in range(len(column))]
+        return self._of_images(column, names, list(split.column(self.target_name)))
+
+    def _of_images(self, column: Column, names: Sequence[str], truth: Sequence[Any]) -> list[ImageAttention]:
+        images = self.feature.first(column)
+        return [
+            ImageAttention(
+                image=names[index],
+                pixels=images[index],
+                weights=one.weights,
+                layer=self.layer,
+                target=self.target,
+                values=one.values,
+                truth=truth[index],
+            )
+            for index, one in enumerate(self.attend(images))
+        ]
+
+    def write(self, maps: Sequence[ImageAttention], folder: Path, title: str) -> list[Path]:
+        """Writes for each image a picture of it and, beside it, of the attention over it, as PNG."""
+        paths = [folder / f"{number}.png" for number in range(1, len(maps) + 1)]
+        for one, path in zip(maps, paths, strict=True):
+            picture = draw(one.pixels[None], [one.weights], [one.said])
+            with disk_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(tf.io.encode_png(picture).numpy())
+        return paths
+
+    def lines(self, maps: Sequence[ImageAttention], paths: Sequence[Path], in_colors: bool) -> Iterator[str]:
+        """Yields what the model says of each image, and where its picture is."""
+        for one, path in zip(maps, paths, strict=True):
+            yield f"{one.image}  ->  {one.said}\n  {path}\n"
 
 
-def _readable(paths: Sequence[str], channels: int) -> np.ndarray:
-    """Returns the paths of files that are all images.
+def readable(paths: Sequence[str], channels: int) -> Column:
+    """Returns the column of paths of files that are all images.
 
     Raises:
         BadRecord: the first that is not.
@@ -123,19 +194,67 @@ def _readable(paths: Sequence[str], channels: int) -> np.ndarray:
     for path in paths:
         read_header(path)
     column = object_array(list(paths))
-    bad: BadRecord | None = next(image_ops.undecodable(column, channels, ""), None)
-    if bad is not None:
+    for bad in pixels.undecodable(column, channels, ""):
         raise bad
     return column
 
 
-def draw_image(one: ImageAttention, path: Path) -> None:
-    """Draws the image and, beside it, the image with the attention over it, as PNG.
+def map_sides(model: keras.Model, layer: str) -> tuple[int, int]:
+    """Returns rows and columns of the feature map that an attention gives, or pools: the last one."""
+    names = [layer, *(other.name for other in reversed(model.layers))]
+    shapes = (model.get_layer(name).output.shape for name in names)
+    _, rows, columns, _ = next(shape for shape in shapes if len(shape) == 4)
+    return int(rows), int(columns)
 
-    Raises:
-        UserError: the file cannot be written (4).
+
+def over_image(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns an image in gray with the weights as colors over it, the deeper the larger.
+
+    Args:
+        image: <uint8>[height, width, channels].
+        weights: <float32>[rows, columns].
+
+    Returns:
+        <float32>[height, width, 3] in 0..1.
     """
-    picture = image_attention.draw(one.pixels[None], [one.weights], [one.said])
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tf.io.encode_png(picture).numpy())
+    import matplotlib
+
+    gray = np.repeat(image.mean(axis=-1, keepdims=True) / 255.0, 3, axis=-1)
+    smooth = tf.image.resize(weights[..., None], image.shape[:2], "bicubic").numpy()[..., 0]
+    shares = np.clip(smooth / max(float(weights.max(initial=0.0)), 1e-30), 0.0, 1.0)
+    colors = matplotlib.colormaps[COLORS](shares)[..., :3]
+    opacity = OPACITY * shares[..., None]
+    return ((1.0 - opacity) * gray + opacity * colors).astype(np.float32)
+
+
+def draw(images: np.ndarray, maps: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
+    """Draws each image, and beside it the image with the attention over it, under its title.
+
+    Args:
+        images: <uint8>[images, height, width, channels].
+        maps: <float32>[rows, columns], the attention of each.
+        titles: one an image.
+
+    Returns:
+        <uint8>[height, width, 3].
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(4, len(images))
+    rows = -(-len(images) // columns)
+    with plain_texts():
+        size = (2 * INCHES * columns, (INCHES + 0.35) * rows)
+        figure = Figure(figsize=size, dpi=DOTS_AN_INCH, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, image, weights, title in zip(axes, images, maps, titles, strict=False):
+            plain = np.broadcast_to(image / 255.0, (*image.shape[:2], 3))
+            gap = np.ones((image.shape[0], max(1, image.shape[1] // 20), 3))
+            both = np.concatenate([plain, gap, over_image(image, weights)], axis=1)
+            axis.imshow(both, vmin=0, vmax=1, interpolation="nearest")
+            axis.set_title(title, fontsize=8)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,16 +1,19 @@
-"""A page of texts whose tokens are coloured by the attention they received."""
+"""A page of texts whose tokens are colored by the attention they received."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from attnzoo.explain.attention import Attention
-from attnzoo.tasks.text_attention import visible
-from attnzoo.tensors import disk_errors, write_text
+from attnzoo.explain.words import visible
+from attnzoo.files import disk_errors, write_text
 
-COLOUR = (230, 85, 13)
+if TYPE_CHECKING:
+    from attnzoo.explain.text import TextAttention
+
+COLOR = (230, 85, 13)
 """Red, green and blue, 0 to 255, of a token with the largest weight of its text."""
 
 _STYLE = """
@@ -26,11 +29,11 @@ small { color: #555; }
 """
 
 
-def write_page(found: Sequence[Attention], path: Path, title: str) -> None:
+def write_page(maps: Sequence[TextAttention], path: Path, title: str) -> None:
     """Writes an HTML page that needs nothing beside it and runs nothing.
 
     Args:
-        found: texts, one or more, of one layer.
+        maps: texts, one or more, of one layer.
         path: of the file; its folder is made.
         title: heading.
 
@@ -39,10 +42,10 @@ def write_page(found: Sequence[Attention], path: Path, title: str) -> None:
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, page(found, title))
+    write_text(path, page(maps, title))
 
 
-def page(found: Sequence[Attention], title: str) -> str:
+def page(maps: Sequence[TextAttention], title: str) -> str:
     """Returns the text of the page; whatever is in the texts is shown, never obeyed."""
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -51,43 +54,41 @@ def page(found: Sequence[Attention], title: str) -> str:
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width">
 <title>{_escaped(title)}</title>
-<style>{_STYLE % COLOUR}</style>
+<style>{_STYLE % COLOR}</style>
 </head>
 <body>
 <h1>{_escaped(title)}</h1>
-<p>Attention of the layer <b>{_escaped(found[0].layer)}</b>. Colours show each weight beside the largest of
+<p>Attention of the layer <b>{_escaped(maps[0].layer)}</b>. Colors show each weight beside the largest of
 its text: 0 <span class="scale"></span> largest. Point at a token to read its weight.</p>
-{"".join(map(_article, found))}</body>
+{"".join(map(_article, maps))}</body>
 </html>
 """
 
 
-def _article(one: Attention) -> str:
-    others = [item for item in one.probabilities.items() if item[0] not in one.labels]
-    others = sorted(others, key=lambda item: -item[1])[:3]
+def _article(one: TextAttention) -> str:
     truth = ""
     if one.truth is not None:
-        kind = "right" if one.true_labels == one.labels else "wrong"
-        word = "label" if one.one_label else "labels"
-        truth = f' <span class="{kind}">true {word}: {_escaped(one.truth)}</span>'
+        kind = {True: "right", False: "wrong", None: ""}[one.target.is_right(one.values, one.truth)]
+        truth = f' <span class="{kind}">true: {_escaped(one.target.shown(one.truth))}</span>'
     cut = " <small>(cut: longer than the longest text in training)</small>" if one.cut else ""
-    others_text = ", ".join(f"{_escaped(name)} {value:.4f}" for name, value in others)
+    others = ", ".join(f"{_escaped(name)} {sure}" for name, sure in one.target.others(one.values))
+    largest = f"largest weight {one.weights.max(initial=0.0):.4f}"
     return (
         f"<article>\n<p>{_said(one)}{truth} "
-        f"<small>{others_text}; largest weight {one.weights.max(initial=0.0):.4f}</small>{cut}</p>\n"
+        f"<small>{'; '.join(part for part in (others, largest) if part)}</small>{cut}</p>\n"
         f'<p class="tokens" dir="auto">{"".join(_tokens(one))}</p>\n</article>\n'
     )
 
 
-def _said(one: Attention) -> str:
-    parts = [f"<b>{_escaped(label)}</b> {one.probabilities[label]:.4f}" for label in one.labels]
+def _said(one: TextAttention) -> str:
+    parts = [f"<b>{_escaped(name)}</b> {sure}".rstrip() for name, sure in one.target.said(one.values)]
     return ", ".join(parts) or "<b>no label</b>"
 
 
-def _tokens(one: Attention) -> list[str]:
-    colour = " ".join(map(str, COLOUR))
+def _tokens(one: TextAttention) -> list[str]:
+    color = " ".join(map(str, COLOR))
     return [
-        f'<span style="background: rgb({colour} / {share:.3f})" title="{weight:.4f}">{_escaped(token)}</span>'
+        f'<span style="background: rgb({color} / {share:.3f})" title="{weight:.4f}">{_escaped(token)}</span>'
         for token, weight, share in zip(one.shown, one.weights, one.shares, strict=True)
     ]
 

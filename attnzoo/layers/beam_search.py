@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 import keras
 import tensorflow as tf
 
-from attnzoo.info import END, PADDING, START
 from attnzoo.layers import decoding_loop
 from attnzoo.layers.decoding import (
     MINUS_INFINITY,
@@ -19,6 +18,7 @@ from attnzoo.layers.decoding import (
     longest,
     writable,
 )
+from attnzoo.special_tokens import END, PADDING, START
 
 MOST_IN_GROUP = 128
 """Most classes of which only the greatest is looked at first."""

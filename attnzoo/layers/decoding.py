@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
-from attnzoo.info import END, PADDING, START
 from attnzoo.layers import decoding_loop
+from attnzoo.special_tokens import END, PADDING, START
 
 Select = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From log probabilities <float32>[batch, lanes, vocabulary] and a position <int32>[] to the next tokens

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -10,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.attention.base import check_positive
+from attnzoo.layers.adapted import AdaptedLayer, Batches
 from attnzoo.layers.dropout import Dropout
 from attnzoo.layers.ngrams import hashes
 
@@ -18,7 +18,7 @@ FEWEST_TEXTS = 2
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class NaiveBayesNGrams(keras.layers.Layer):
+class NaiveBayesNGrams(AdaptedLayer):
     """A linear classifier of the set of n-grams of a text, each scaled by its log-count ratio.
 
         y_c = sum over the n-grams g of the text of r_gc w_gc
@@ -65,17 +65,18 @@ class NaiveBayesNGrams(keras.layers.Layer):
         self.dropout.build((None, None))
         self.built = True
 
-    def adapt(self, texts: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    def adapt(self, batches: Batches) -> None:
         """Counts the ratios.
 
         Args:
-            texts: batches of ids <int32>[batch, time] and labels, <int>[batch] or, for any number of labels a
-                text, <float>[batch, classes] of 0 and 1.
+            batches: inputs `text` <int32>[batch, time], and targets `labels`, <int>[batch] or, for any number
+                of labels a text, <float>[batch, classes] of 0 and 1.
         """
         having = np.zeros([self.buckets, self.classes], np.float32)
         total = np.zeros([self.buckets, 1], np.float32)
-        for ids, labels in texts:
-            rows, first = (tensor.numpy() for tensor in self._rows(tf.constant(ids)))
+        for inputs, targets in batches:
+            labels = targets["labels"]
+            rows, first = (tensor.numpy() for tensor in self._rows(tf.constant(inputs["text"])))
             text, _ = np.nonzero(first)
             rows = rows[first]
             labels = np.asarray(labels)

@@ -9,12 +9,12 @@ from pydantic import Field
 from attnzoo.attention.mechanisms import AttentionOptions
 from attnzoo.attention.options import GateOptions
 from attnzoo.config.sections import PositiveInt, Rate, Section
-from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
+from attnzoo.features.info import DataInfo
 
 if TYPE_CHECKING:
     import keras
 
-TASK = IMAGE_CLASSIFICATION
+TASK = "image_classification"
 
 
 class ResidualStage(Section):
@@ -74,7 +74,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     from attnzoo.layers.convolution import FeatureMapAttention
     from attnzoo.layers.dropout import Dropout
 
-    image = keras.Input(info.image_shape, name="image")
+    image = keras.Input(info.features["image"].shape, name="image")
     hidden = _convolve(image, config)
 
     # Attention over positions
@@ -95,7 +95,7 @@ def build(config: Config, info: DataInfo) -> keras.Model:
         hidden = Dropout(config.dropout, name=f"dropout_{number}")(hidden)
         hidden = keras.layers.Dense(units, activation="relu", name=f"dense_{number}")(hidden)
     hidden = Dropout(config.dropout, name="dropout")(hidden)
-    logits = keras.layers.Dense(info.num_classes, dtype="float32", name="logits")(hidden)
+    logits = keras.layers.Dense(info.features["label"].num_outputs, dtype="float32", name="logits")(hidden)
     return keras.Model({"image": image}, logits, name=config.name)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from attnzoo.info import MASKED_TEXT, DataInfo
+from attnzoo.features.info import DataInfo
 from attnzoo.models.text_encoder import EncoderOptions, encode
 
 if TYPE_CHECKING:
     import keras
 
-TASK = MASKED_TEXT
+TASK = "masked_text"
 
 
 class Config(EncoderOptions):

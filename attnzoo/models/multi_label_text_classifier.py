@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from attnzoo.info import MULTI_LABEL, DataInfo
+from attnzoo.features.info import DataInfo
 from attnzoo.models import text_classifier
 
 if TYPE_CHECKING:
     import keras
 
-TASK = MULTI_LABEL
+TASK = "multi_label_classification"
 
 
 class Config(text_classifier.Config):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from attnzoo.attention.mechanisms import AttentionOptions, parse
 from attnzoo.config.sections import PositiveInt, Rate, Section
-from attnzoo.info import DataInfo
+from attnzoo.features.info import DataInfo
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +79,7 @@ def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, .
 
     # Embedding
     tokens = keras.Input([None], dtype="int32", name="text")  # [batch, time]
-    embedding = TokenEmbedding(info.vocabulary_sizes["text"], config.units, name="embedding")
+    embedding = TokenEmbedding(info.features["text"].vocabulary_size, config.units, name="embedding")
     hidden = embedding(tokens)  # [batch, time, units]
     if config.ngrams > 1:
         hidden += NGramEmbedding(config.ngrams, config.ngram_buckets, config.units, name="ngrams")(tokens)
@@ -122,3 +122,65 @@ def _add_position(hidden, config: EncoderOptions, info: DataInfo):
     if config.position == "learned":
         return LearnedPosition(max(bucket["text"] for bucket in info.buckets), name="position")(hidden)
     return hidden
+
+
+class PooledOptions(EncoderOptions):
+    """Options of models that sum a text up in one vector, and give numbers for it."""
+
+    pooling: Literal["attention", "mean", "max"] = Field(
+        "attention", description="From all positions to one vector."
+    )
+    pooling_hidden_units: int = Field(
+        0, ge=0, description="attention: width of the tanh layer that scores a position; 0 = a linear score."
+    )
+    batch_norm: bool = Field(False, description="Batch normalization of the pooled vector.")
+    dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the outputs.")
+
+
+def encode_pooled(config: PooledOptions, info: DataInfo, outputs: int) -> tuple[keras.KerasTensor, ...]:
+    """Builds the encoder of a functional model with outputs for the whole text.
+
+    Args:
+        config: its options.
+        info: gives the vocabulary and the longest text.
+        outputs: numbers that it gives.
+
+    Returns:
+        Symbolic tensors: the input `text` <int32>[batch, time], and outputs <float32>[batch, outputs].
+    """
+    import keras
+
+    from attnzoo.layers.dropout import Dropout
+
+    tokens, padding_mask, hidden = encode(config, info)
+    pooled = _pool(hidden, padding_mask, config)  # [batch, units]
+    if config.batch_norm:
+        pooled = keras.layers.BatchNormalization(momentum=0.9, name="batch_norm")(pooled)
+    for number, units in enumerate(config.dense_units):
+        pooled = keras.layers.Dense(units, activation="relu", name=f"dense_{number}")(pooled)
+    pooled = Dropout(config.dropout, name="dropout")(pooled)
+    return tokens, keras.layers.Dense(outputs, dtype="float32", name="logits")(pooled)
+
+
+def _pool(hidden, padding_mask, config: PooledOptions):
+    import keras
+
+    from attnzoo.attention import AttentionPooling
+    from attnzoo.layers.windows import WindowPooling
+
+    kind = config.pooling
+    if config.window and kind != "attention":
+        raise ValueError(f"`window` goes with pooling: attention. Received: pooling={kind}")
+    hidden_units = config.pooling_hidden_units
+    if config.window:
+        pooling = WindowPooling(config.window, hidden_units, name="pooling")
+        return pooling(hidden, padding_mask=padding_mask)
+    if kind == "attention":
+        return AttentionPooling(hidden_units, name="pooling")(hidden, padding_mask=padding_mask)
+    mask = keras.ops.expand_dims(padding_mask, -1)  # [batch, time, 1]
+    if kind == "max":
+        lowest = keras.ops.full_like(hidden, -6e4)
+        return keras.ops.max(keras.ops.where(mask, hidden, lowest), axis=1)
+    weights = keras.ops.cast(mask, "float32")
+    total = keras.ops.sum(keras.ops.cast(hidden, "float32") * weights, axis=1)
+    return total / keras.ops.maximum(keras.ops.sum(weights, axis=1), 1.0)

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from attnzoo.attention.mechanisms import AttentionOptions, parse
 from attnzoo.config.sections import PositiveInt, Rate, Section
-from attnzoo.info import TRANSLATION, DataInfo
+from attnzoo.features.info import DataInfo
 
 if TYPE_CHECKING:
     import keras
 
-TASK = TRANSLATION
+TASK = "translation"
 
 
 class Config(Section):
@@ -51,4 +51,8 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     """
     from attnzoo.layers.encoder_decoder import EncoderDecoder
 
-    return EncoderDecoder.built_for(info.vocabulary_sizes, config.name, **config.model_dump(exclude={"name"}))
+    return EncoderDecoder.built_for(
+        {name: info.features[name].vocabulary_size for name in ("source", "target")},
+        config.name,
+        **config.model_dump(exclude={"name"}),
+    )

@@ -1,69 +1,64 @@
-"""An image in, one label out."""
+"""An image in, one label out.
+
+Imports no TensorFlow before it is asked for its work.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-import keras
-import numpy as np
-import tensorflow as tf
+from etils import epy
 
-from attnzoo.config.sections import EvalOptions
-from attnzoo.data import image as image_ops
-from attnzoo.data.examples import Examples
-from attnzoo.data.pipeline import BatchSizes
-from attnzoo.info import DataInfo
-from attnzoo.layers.scores import attention_names
-from attnzoo.tasks import classification, image_attention
-from attnzoo.tasks.classification import *  # noqa: F403 - a task is all of this and what is below
+from attnzoo.config import sections
+from attnzoo.features.feature import Feature
+from attnzoo.features.image import Image, shown_name
+from attnzoo.features.info import DataInfo
+from attnzoo.features.label import Label
+from attnzoo.tasks.classifier import ClassifierTask
+from attnzoo.tasks.task import PredictFn, Predictor, Request
 
+with epy.lazy_imports():
+    import keras
 
-def rows(
-    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
-) -> list[dict[str, str]]:
-    """Returns the first `count` images, by number or file, with their label and what the model says."""
-    column = examples.raw.columns["image"]
-    found = classification.label_rows(predict, examples, info, sizes, count)
-    return [
-        {"image": column[index] if isinstance(column[index], str) else f"number {index}", **row}
-        for index, row in found
-    ]
+    from attnzoo.data import examples as data_examples
+    from attnzoo.data import pipeline
+    from attnzoo.explain import image as image_view
+    from attnzoo.layers import scores as layer_scores
+    from attnzoo.tasks import target_predictions
 
 
-def attention_picture(model: keras.Model, info: DataInfo) -> Callable[[Examples, int], np.ndarray] | None:
-    """Returns a function to a picture of where the model attends in images; None if it never does."""
-    if not attention_names(model):
-        return None
-    attend = image_attention.attender(model, info)
-    return lambda examples, count: image_attention.picture(attend, examples, info, count)
+class ImageClassification(ClassifierTask):
+    """An image in, one label out."""
 
+    name: ClassVar[str] = "image_classification"
+    features: ClassVar[Mapping[str, Feature]] = {"image": Image(), "label": Label()}
+    input_name: ClassVar[str] = "image"
 
-class Serving(tf.Module):
-    """Bytes of image files in, labels and probabilities out."""
+    def rows(
+        self,
+        predict: PredictFn,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        sizes: pipeline.BatchSizes,
+        count: int,
+    ) -> list[dict[str, str]]:
+        """Returns the first `count` images, by number or file, with their label and what the model says."""
+        column = examples.raw.column("image")
+        rows = self.label_rows(predict, examples, info, sizes, count)
+        return [{"image": shown_name(column, index), **row} for index, row in rows]
 
-    def __init__(self, model: keras.Model, info: DataInfo) -> None:
-        super().__init__()
-        self.model = model
-        self.info = info
-        self.labels = tf.constant(list(info.labels))
+    def attention_view(
+        self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None
+    ) -> image_view.ImageView | None:
+        """Returns what shows where the model attends in images; None if it never does."""
+        if layer is None and not layer_scores.attention_names(model):
+            return None
+        return image_view.ImageView(model, info, layer)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
-    def classify(self, image):
-        """Classifies `image` <string>[batch], bytes of JPEG, PNG, GIF (first frame) or BMP of any size."""
-        shape = self.info.image_shape
-        pixels = tf.map_fn(
-            lambda encoded: image_ops.resize(image_ops.decode(encoded, shape[2]), shape),
-            image,
-            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
-        )
-        logits = self.model({"image": image_ops.normalise(pixels, self.info)}, training=False)
-        return classification.answer(logits, self.labels)
-
-    def signatures(self) -> dict:
-        """Returns signature name -> function."""
-        return {"serving_default": self.classify}
-
-
-def serving(model: keras.Model, info: DataInfo, options: EvalOptions) -> Serving:
-    """Returns the module to export."""
-    return Serving(model, info)
+    def predictor(
+        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, request: Request
+    ) -> Predictor:
+        """Returns a function from paths to `label`, its `probability`, and `probabilities` by label."""
+        predict = self.predict_fn(models, info, options, bool(request.xla))
+        return target_predictions.image_predictor(predict, info, info.features["label"], request.folder)

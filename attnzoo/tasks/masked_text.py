@@ -1,54 +1,147 @@
-"""Text in, its masked tokens out."""
+"""Text in, its masked tokens out.
+
+Imports no TensorFlow before it is asked for its work.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
 
-import keras
 import numpy as np
-import tensorflow as tf
+from etils import epy
 
-from attnzoo.config.sections import EvalOptions
-from attnzoo.data import masking, pipeline, tokenizers
-from attnzoo.data.examples import Examples
-from attnzoo.data.pipeline import BatchSizes
-from attnzoo.info import PADDING, DataInfo
-from attnzoo.layers.vocabulary_loss import vocabulary_loss
-from attnzoo.tasks import scoring
-from attnzoo.tasks.text_attention import visible
+from attnzoo.config import RunConfig, sections
+from attnzoo.config.source import KeyPath
+from attnzoo.features.feature import Feature
+from attnzoo.features.info import DataInfo
+from attnzoo.features.text import Text
+from attnzoo.special_tokens import PADDING
+from attnzoo.tasks import options as task_options
+from attnzoo.tasks.task import PredictFn, Task
 
-MONITOR = "loss"
-HIGHER_IS_BETTER = False
-COUNTED = "tokens"
+with epy.lazy_imports():
+    import keras
+    import tensorflow as tf
+
+    from attnzoo.data import examples as data_examples
+    from attnzoo.data import pipeline
+    from attnzoo.explain import words
+    from attnzoo.losses import r_drop, vocabulary_cross_entropy
+    from attnzoo.tasks import evaluating, sums
+    from attnzoo.text import masking
 
 SHOWN_TOKENS = 100
 
 
-def sums(
-    model: keras.Model,
-    inputs: dict[str, tf.Tensor],
-    targets: dict[str, tf.Tensor],
-    training: bool,
-    label_smoothing: float,
-    r_drop: float = 0.0,
-) -> dict[str, tf.Tensor]:
-    """Cross entropy (nats a masked token) and the share of masked tokens predicted right.
+class MaskedText(Task):
+    """Text in, its masked tokens out: a beginning for models of the same texts."""
 
-    Args:
-        model: gives <float>[batch, time, units], see `models.masked_text_model`.
-        inputs: `text` with masks.
-        targets: `tokens` <int32>[batch, time], 0 where nothing is predicted, and `weights` <float32>[batch].
-        training: whether dropout is on.
-        label_smoothing: see `scoring.smoothed_cross_entropy`.
-        r_drop: weight of `divergence` (nats a pair) in the loss; above 0 the batch is two equal halves.
-    """
-    hidden = model(inputs, training=training)
-    tokens = targets["tokens"]
-    weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]
-    rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
-    labels, row_weights = tf.reshape(tokens, [-1]), tf.reshape(weights, [-1])
-    found = vocabulary_loss(rows, table_of(model), labels, row_weights, label_smoothing, r_drop)
-    return scoring.token_sums(found, row_weights, r_drop)
+    name: ClassVar[str] = "masked_text"
+    features: ClassVar[Mapping[str, Feature]] = {"text": Text()}
+    input_name: ClassVar[str] = "text"
+    monitor: ClassVar[str] = "loss"
+    higher_is_better: ClassVar[bool] = False
+    unit: ClassVar[str] = "tokens"
+    TrainOptions = task_options.CrossEntropyOptions
+
+    def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+        """Yields R-Drop of a model without dropout."""
+        yield from task_options.r_drop_problems(config)
+
+    def make_batch(
+        self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
+    ) -> pipeline.MakeBatch:
+        """Returns a function to `text` with masks and targets `tokens` <int32>[batch, time].
+
+        Targets are 0 where nothing is to be predicted.
+        """
+        size = info.features["text"].vocabulary_size
+
+        def make(row: pipeline.Row) -> pipeline.Batch:
+            text, tokens = masking.mask(row.values["text"], row.seeds, size)
+            return {"text": text}, {"weights": row.weights, "indices": row.indices, "tokens": tokens}
+
+        return make
+
+    def sums(
+        self,
+        model: keras.Model,
+        inputs: dict[str, tf.Tensor],
+        targets: dict[str, tf.Tensor],
+        training: sections.TrainOptions | None,
+    ) -> dict[str, tf.Tensor]:
+        """Returns cross entropy (nats a masked token) and the share of masked tokens predicted right.
+
+        The model gives <float>[batch, time, units], see `models.masked_text_model`.
+        """
+        smoothing, weight = task_options.cross_entropy_weights(training)
+        if weight:
+            inputs, targets = r_drop.twice((inputs, targets))
+        hidden = model(inputs, training=training is not None)
+        tokens = targets["tokens"]
+        weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]
+        rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
+        labels, row_weights = tf.reshape(tokens, [-1]), tf.reshape(weights, [-1])
+        loss = vocabulary_cross_entropy.vocabulary_cross_entropy(
+            rows, table_of(model), labels, row_weights, smoothing, weight
+        )
+        return sums.token_sums(loss, row_weights, weight)
+
+    def predict_fn(
+        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, xla: bool
+    ) -> PredictFn:
+        """Returns a function from inputs with `positions` <int64>[n, 2] to tokens <int32>[n]."""
+        (model,) = models
+
+        @tf.function(autograph=False)
+        def predict(inputs):
+            hidden = model({"text": inputs["text"]}, training=False)
+            hidden = tf.gather_nd(hidden, inputs["positions"])  # [n, units]
+            table = table_of(model)
+            return tf.argmax(
+                tf.matmul(tf.cast(hidden, table.dtype), table, transpose_b=True),
+                axis=-1,
+                output_type=tf.int32,
+            )
+
+        return predict
+
+    def rows(
+        self,
+        predict: PredictFn,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        sizes: pipeline.BatchSizes,
+        count: int,
+    ) -> list[dict[str, str]]:
+        """Returns the first `count` texts with their masks, and what the model puts there."""
+        tokenizer = info.features["text"].make_tokenizer()
+        shown: list[dict[str, str]] = []
+        for inputs, targets in evaluating.evaluation_batches(self, examples, info, sizes):
+            real = int(tf.math.count_nonzero(targets["weights"]))
+            positions = tf.where(targets["tokens"] != PADDING)
+            said = predict({**inputs, "positions": positions})
+            said = tf.tensor_scatter_nd_update(targets["tokens"], positions, said)
+            for row in range(min(real, count - len(shown))):
+                seen, true, filled = (part[row].numpy() for part in (inputs["text"], targets["tokens"], said))
+                places = np.flatnonzero(true[:SHOWN_TOKENS])
+                pieces = _pieces(tokenizer, seen[:SHOWN_TOKENS])
+                for place in np.flatnonzero(seen[:SHOWN_TOKENS] == masking.MASK):
+                    pieces[place] = "[mask]"
+                hidden, predicted = (" ".join(_pieces(tokenizer, ids[places])) for ids in (true, filled))
+                shown.append({"text": " ".join(pieces), "hidden": hidden, "predicted": predicted})
+            if len(shown) == count:
+                break
+        return shown
+
+    def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
+        """Returns what to do with a finished run."""
+        return [
+            *super().next_commands(folder, attends),
+            (f"train.init_from: {folder}", "in a config: starts a classifier with these weights"),
+        ]
 
 
 def table_of(model: keras.Model) -> tf.Tensor:
@@ -56,46 +149,5 @@ def table_of(model: keras.Model) -> tf.Tensor:
     return tf.convert_to_tensor(model.get_layer("embedding").embeddings)
 
 
-def predictor(models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, xla: bool) -> Callable:
-    """Returns a function from inputs and positions <int64>[n, 2] (text, place) to tokens <int32>[n]."""
-    (model,) = models
-
-    @tf.function(autograph=False)
-    def predict(inputs, positions):
-        hidden = tf.gather_nd(model(inputs, training=False), positions)  # [n, units]
-        table = table_of(model)
-        return tf.argmax(
-            tf.matmul(tf.cast(hidden, table.dtype), table, transpose_b=True), axis=-1, output_type=tf.int32
-        )
-
-    return predict
-
-
-def predictions(predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes) -> None:
-    """Returns None: there is no metric of whole predictions."""
-
-
-def rows(
-    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
-) -> list[dict[str, str]]:
-    """Returns the first `count` texts with their masks, and what the model puts there."""
-    tokenizer = tokenizers.from_state(info.tokenizers["text"])
-    shown: list[dict[str, str]] = []
-    for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
-        real = int(tf.math.count_nonzero(targets["weights"]))
-        positions = tf.where(targets["tokens"] != PADDING)
-        said = tf.tensor_scatter_nd_update(targets["tokens"], positions, predict(inputs, positions))
-        for row in range(min(real, count - len(shown))):
-            seen, true, filled = (values[row].numpy() for values in (inputs["text"], targets["tokens"], said))
-            places = np.flatnonzero(true[:SHOWN_TOKENS])
-            pieces = [visible(piece) for piece in tokenizer.pieces(tf.constant(seen[None, :SHOWN_TOKENS]))[0]]
-            for place in np.flatnonzero(seen[:SHOWN_TOKENS] == masking.MASK):
-                pieces[place] = "[mask]"
-            words = [
-                " ".join(visible(piece) for piece in tokenizer.pieces(tf.constant(ids[places][None]))[0])
-                for ids in (true, filled)
-            ]
-            shown.append({"text": " ".join(pieces), "hidden": words[0], "predicted": words[1]})
-        if len(shown) == count:
-            break
-    return shown
+def _pieces(tokenizer, ids: np.ndarray) -> list[str]:
+    return [words.visible(piece) for piece in tokenizer.pieces(tf.constant(ids[None]))[0]]

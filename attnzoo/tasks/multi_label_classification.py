@@ -1,140 +1,197 @@
-"""Text in, any number of labels out: each is a question of its own."""
+"""Text in, any number of labels out: each is a question of its own.
+
+Imports no TensorFlow before it is asked for its work.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
-import keras
 import numpy as np
-import tensorflow as tf
-from sklearn import metrics
+from etils import epy
 
-from attnzoo.config.sections import EvalOptions
-from attnzoo.data.examples import Examples
-from attnzoo.data.pipeline import BatchSizes
-from attnzoo.info import DataInfo
-from attnzoo.tasks import answers, classification, scoring, text_classification
-from attnzoo.tasks.answers import Request
-from attnzoo.tasks.classification import THRESHOLD
+from attnzoo.config import RunConfig, sections
+from attnzoo.config.source import KeyPath
+from attnzoo.features.feature import Feature
+from attnzoo.features.info import DataInfo
+from attnzoo.features.labels import THRESHOLD, Labels
+from attnzoo.features.text import Text
+from attnzoo.tasks import options as task_options
+from attnzoo.tasks.task import Fitted, PredictFn, Predictor, Request, Task
 
-MONITOR = "loss"
-HIGHER_IS_BETTER = False
-COUNTED = "examples"
+with epy.lazy_imports():
+    import keras
+    import sklearn.metrics as sklearn_metrics
+    import tensorflow as tf
 
-predictions = classification.predictions
-attention_rows = text_classification.attention_rows
+    from attnzoo.data import examples as data_examples
+    from attnzoo.data import pipeline
+    from attnzoo.explain import text as text_view
+    from attnzoo.layers import scores as layer_scores
+    from attnzoo.losses import binary_cross_entropy, r_drop
+    from attnzoo.tasks import serving, sums, target_predictions
 
-
-def sums(
-    model: keras.Model,
-    inputs: dict[str, tf.Tensor],
-    targets: dict[str, tf.Tensor],
-    training: bool,
-    label_smoothing: float,
-    r_drop: float = 0.0,
-) -> dict[str, tf.Tensor]:
-    """Binary cross entropy (nats a label, their mean over the labels) and the share of texts all right.
-
-    Args:
-        model: gives logits <float>[batch, classes].
-        inputs: what it takes.
-        targets: `labels` <float32>[batch, classes], 0 or 1, and `weights` <float32>[batch].
-        training: whether dropout is on.
-        label_smoothing: share s of a target that becomes 1/2: 1 - s / 2 in place of 1.
-        r_drop: weight of `divergence` (nats a pair and label) in the loss; above 0 the batch is two equal
-            halves.
-    """
-    logits = tf.cast(model(inputs, training=training), tf.float32)
-    labels, weights = targets["labels"], targets["weights"]
-    smooth = (1.0 - label_smoothing) * labels + 0.5 * label_smoothing
-    losses = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits), axis=-1)
-    right = tf.reduce_all(tf.equal(logits >= 0.0, labels > 0.5), axis=-1)
-    found = {"loss": scoring.ratio(losses, weights), "exact_match": scoring.ratio(right, weights)}
-    if r_drop:
-        both = tf.math.log_sigmoid(tf.stack([logits, -logits], axis=-1))  # [batch, classes, 2]
-        apart = tf.reduce_mean(scoring.divergences(both), axis=-1)
-        return scoring.with_divergence(found, apart, weights, r_drop)
-    return found
+SHOWN_CHARACTERS = 200
+MOST_CLASSES = 1000
+"""Most classes whose probabilities are held for all examples of a split."""
 
 
-def predictor(
-    models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, xla: bool
-) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """Returns a compiled function from inputs to probabilities <float64>[batch, classes], their mean."""
-    return classification.mean_probabilities(models, tf.sigmoid)
+class MultiLabelClassification(Task):
+    """Text in, any number of labels out."""
 
+    name: ClassVar[str] = "multi_label_classification"
+    features: ClassVar[Mapping[str, Feature]] = {"text": Text(), "label": Labels()}
+    input_name: ClassVar[str] = "text"
+    monitor: ClassVar[str] = "loss"
+    higher_is_better: ClassVar[bool] = False
+    TrainOptions = task_options.CrossEntropyOptions
 
-def corpus_metrics(
-    found: np.ndarray,
-    examples: Examples,
-    info: DataInfo,
-    options: EvalOptions,
-    temperature: float | None = None,
-) -> dict[str, float]:
-    """Scores the probabilities <float64>[examples, classes] of a split.
+    def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+        """Yields R-Drop of a model without dropout."""
+        yield from task_options.r_drop_problems(config)
 
-    Returns:
-        `macro_f1` (mean over the labels that occur or are predicted) and `micro_f1` (of all decisions) at a
-        threshold of 1/2, and `average_precision`, the area under the curve of precision and recall over all
-        decisions, which needs no threshold.
-    """
-    truth, said = examples.labels > 0.5, found >= THRESHOLD
-    used = np.flatnonzero(truth.any(axis=0) | said.any(axis=0))
-    by_label = (
-        metrics.f1_score(truth, said, labels=used, average="macro", zero_division=0.0) if len(used) else 0.0
-    )
-    return {
-        "macro_f1": float(by_label),
-        "micro_f1": float(metrics.f1_score(truth, said, average="micro", zero_division=0.0)),
-        "average_precision": float(metrics.average_precision_score(truth.ravel(), found.ravel()))
-        if truth.any()
-        else 0.0,
-    }
+    def make_batch(
+        self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
+    ) -> pipeline.MakeBatch:
+        """Returns a function to `text` and targets `labels` <float32>[batch, classes], 0 or 1."""
 
+        def make(row: pipeline.Row) -> pipeline.Batch:
+            targets = {"weights": row.weights, "indices": row.indices, "labels": row.values["label"]}
+            return {"text": row.values["text"]}, targets
 
-def rows(
-    predict: Callable, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
-) -> list[dict[str, str]]:
-    """Returns the first `count` texts with their labels and those that the model says."""
-    texts = examples.raw.columns["text"]
-    found = classification.first_predicted(predict, examples, info, sizes, count)
-    return [
-        {
-            "text": texts[index][: text_classification.SHOWN_CHARACTERS],
-            "labels": ", ".join(classification.names_of(examples.labels[index], info)),
-            "predicted": ", ".join(classification.names_said(values, info)),
+        return make
+
+    def sums(
+        self,
+        model: keras.Model,
+        inputs: dict[str, tf.Tensor],
+        targets: dict[str, tf.Tensor],
+        training: sections.TrainOptions | None,
+    ) -> dict[str, tf.Tensor]:
+        """Returns binary cross entropy (nats a label, their mean) and the share of texts all right.
+
+        With R-Drop `divergence` (nats a pair and label) too.
+        """
+        smoothing, weight = task_options.cross_entropy_weights(training)
+        if weight:
+            inputs, targets = r_drop.twice((inputs, targets))
+        logits = tf.cast(model(inputs, training=training is not None), tf.float32)
+        labels, weights = targets["labels"], targets["weights"]
+        losses = binary_cross_entropy.binary_cross_entropy(logits, labels, smoothing)
+        correct = tf.reduce_all(tf.equal(logits >= 0.0, labels > 0.5), axis=-1)
+        results = {"loss": sums.ratio(losses, weights), "exact_match": sums.ratio(correct, weights)}
+        if weight:
+            both = tf.math.log_sigmoid(tf.stack([logits, -logits], axis=-1))  # [batch, classes, 2]
+            divergences = tf.reduce_mean(r_drop.divergence(both), axis=-1)
+            return sums.with_divergence(results, divergences, weights, weight)
+        return results
+
+    def predict_fn(
+        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, xla: bool
+    ) -> PredictFn:
+        """Returns a compiled function from inputs to probabilities <float64>[batch, classes], their mean."""
+        return target_predictions.mean_values(models, info.features["label"])
+
+    def predictions(
+        self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes
+    ) -> np.ndarray | None:
+        """Returns the probabilities <float64>[examples, classes] of a split; None for too many classes."""
+        classes = info.features["label"].num_outputs
+        if classes > MOST_CLASSES:
+            return None
+        return target_predictions.values_of_split(self, predict, examples, info, sizes, classes)
+
+    def corpus_metrics(
+        self,
+        predictions: np.ndarray,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+        fitted: Fitted,
+    ) -> dict[str, float | str]:
+        """Scores the probabilities <float64>[examples, classes] of a split.
+
+        Returns:
+            `macro_f1` (mean over the labels that occur or are predicted) and `micro_f1` (of all decisions) at
+            a threshold of 1/2, and `average_precision`, the area under the curve of precision and recall over
+            all decisions, which needs no threshold.
+        """
+        truth, said = examples.encoded["label"] > 0.5, predictions >= THRESHOLD
+        used = np.flatnonzero(truth.any(axis=0) | said.any(axis=0))
+        f1_score = sklearn_metrics.f1_score
+        by_label = (
+            f1_score(truth, said, labels=used, average="macro", zero_division=0.0) if len(used) else 0.0
+        )
+        precision = 0.0
+        if truth.any():
+            precision = sklearn_metrics.average_precision_score(truth.ravel(), predictions.ravel())
+        return {
+            "macro_f1": float(by_label),
+            "micro_f1": float(f1_score(truth, said, average="micro", zero_division=0.0)),
+            "average_precision": float(precision),
         }
-        for index, values in found
-    ]
 
+    def rows(
+        self,
+        predict: PredictFn,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        sizes: pipeline.BatchSizes,
+        count: int,
+    ) -> list[dict[str, str]]:
+        """Returns the first `count` texts with their labels and those that the model says."""
+        texts, feature = examples.raw.column("text"), info.features["label"]
+        first = target_predictions.first_values(self, predict, examples, info, sizes, count)
+        return [
+            {
+                "text": texts[index][:SHOWN_CHARACTERS],
+                "labels": ", ".join(feature.names_of(examples.encoded["label"][index])),
+                "predicted": ", ".join(feature.names_of(values)),
+            }
+            for index, values in first
+        ]
 
-def answerer(
-    models: Sequence[keras.Model], info: DataInfo, options: EvalOptions, request: Request
-) -> Callable[[Sequence[str]], list[dict[str, Any]]]:
-    """Returns a function from texts to an answer each.
+    def attention_view(
+        self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None
+    ) -> text_view.TextView | None:
+        """Returns what shows where the model attends in texts; None if it never does."""
+        if layer is None and not layer_scores.attention_names(model):
+            return None
+        return text_view.TextView(model, info, layer)
 
-    An answer has `labels` (those with a probability of 1/2 or more), `probabilities` by label, and `cut`:
-    whether the text was longer than the longest bucket.
-    """
+    def predictor(
+        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, request: Request
+    ) -> Predictor:
+        """Returns a function from texts to `labels` (of a probability of 1/2 or more) and `probabilities`."""
+        predict = self.predict_fn(models, info, options, bool(request.xla))
+        return target_predictions.text_predictor(predict, info, info.features["label"])
 
-    def describe(values: np.ndarray) -> dict[str, Any]:
-        by_label = dict(zip(info.labels, map(float, values), strict=True))
-        return {"labels": classification.names_said(values, info), "probabilities": by_label}
+    def export_notes(self, info: DataInfo, options: sections.EvalOptions) -> dict[str, Any]:
+        """Returns the class names."""
+        return {"labels": list(info.features["label"].names)}
 
-    return answers.by_text(predictor(models, info, options, bool(request.xla)), info, describe)
+    def answer_line(self, answer: Mapping[str, Any]) -> str:
+        """Returns the labels with their probabilities."""
+        chosen = ((label, answer["probabilities"][label]) for label in answer["labels"])
+        return "\t".join(f"{' '.join(label.splitlines())} {value:.4f}" for label, value in chosen)
 
+    def serving_module(
+        self, model: keras.Model, info: DataInfo, options: sections.EvalOptions
+    ) -> serving.ServingModule:
+        """Texts in; `probabilities` <float32>[batch, classes] and `has_label` <bool>[batch, classes] out."""
 
-class Serving(text_classification.Serving):
-    """Raw strings in, the probability of each label out."""
+        def answer(logits: tf.Tensor) -> dict[str, tf.Tensor]:
+            values = tf.sigmoid(tf.cast(logits, tf.float32))
+            return {"probabilities": values, "has_label": values >= THRESHOLD}
 
-    @staticmethod
-    def answer(logits: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns `probabilities` <float32>[batch, classes] and `has_label` <bool>[batch, classes]."""
-        values = tf.sigmoid(tf.cast(logits, tf.float32))
-        return {"probabilities": values, "has_label": values >= THRESHOLD}
+        return target_predictions.serving_module(model, info, self.input_name, answer)
 
-
-def serving(model: keras.Model, info: DataInfo, options: EvalOptions) -> Serving:
-    """Returns the module to export."""
-    return Serving(model, info)
+    def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
+        """Returns what to do with a finished run."""
+        return [
+            *super().next_commands(folder, attends),
+            (f"attnzoo predict {folder} FILE", "answers to texts, one a line"),
+            (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
+        ]

@@ -14,10 +14,11 @@ import tensorflow as tf
 import attnzoo
 from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.data import examples
+from attnzoo.data.splits import DataSplits
 from attnzoo.errors import UserError
-from attnzoo.info import DataInfo, DataSplits
-from attnzoo.run_dir import RunDir
-from attnzoo.tensors import read_json
+from attnzoo.features.info import DataInfo
+from attnzoo.files import read_json
+from attnzoo.runs.folder import RunDir
 
 CODE, DATA = "code", "data"
 _COMPARED = ("attnzoo", "source", "tensorflow", "keras")
@@ -25,7 +26,10 @@ _COMPARED = ("attnzoo", "source", "tensorflow", "keras")
 
 def of_config(run: RunDir, resolved: ResolvedConfig) -> list[str]:
     """Returns the keys of the config whose values differ; none for a run that has not started."""
-    return resolved.changed_keys(RunConfig.read(run.config)) if run.config.is_file() else []
+    if not run.config.is_file():
+        return []
+    run.require_format()
+    return resolved.changed_keys(RunConfig.read(run.config))
 
 
 def code() -> dict[str, str]:
@@ -58,12 +62,14 @@ def of_data(run: RunDir, splits: DataSplits, task: str, allowed: Collection[str]
         UserError: the data has changed and that is not allowed, or its classes are others (exit code 2).
     """
     info = DataInfo.read(run.info, task)
-    fingerprint = examples.fingerprint(splits)
+    fingerprint = examples.fingerprint(splits, info.features)
     if fingerprint == info.fingerprint:
         return info
     refuse(run, [DATA], allowed)
-    if splits.labels != info.labels:
-        raise UserError(f"{run.path}: the data has other classes than at the start; use --restart.")
+    for name, feature in splits.features.items():
+        difference = info.features[name].difference(feature) if name in info.features else None
+        if difference is not None:
+            raise UserError(f"{run.path}: {difference}; use --restart.")
     counts = {name: len(split) for name, split in splits.named().items()}
     return dataclasses.replace(info, fingerprint=fingerprint, num_examples=counts)
 

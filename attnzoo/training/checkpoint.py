@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import keras
@@ -16,21 +15,21 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from attnzoo.config.sections import EvalOptions
 from attnzoo.errors import DIVERGED_ADVICE, EXIT_DAMAGED, Diverged, UserError
-from attnzoo.run_dir import RunDir
-from attnzoo.tensors import (
+from attnzoo.files import mebibytes, read_json
+from attnzoo.runs.folder import RunDir
+from attnzoo.tasks.task import Task
+from attnzoo.training.console import warn
+from attnzoo.training.step import TrainStep
+from attnzoo.variables import (
     STATE,
     assign,
     by_name,
     bytes_of,
-    mebibytes,
-    read_json,
     read_tensors,
     size_limit,
     values_of,
     write_tensors,
 )
-from attnzoo.training.console import warn
-from attnzoo.training.step import Stepper
 
 KEPT_STEPS = 2
 
@@ -80,7 +79,7 @@ class Progress:
     stopped_early: bool = False
 
 
-def _variables(stepper: Stepper) -> dict[str, keras.Variable]:
+def _variables(stepper: TrainStep) -> dict[str, keras.Variable]:
     """Returns all that a checkpoint holds, by name."""
     groups = {
         "model": stepper.model.variables,
@@ -94,7 +93,7 @@ def _variables(stepper: Stepper) -> dict[str, keras.Variable]:
     return named
 
 
-def require_space(run: RunDir, stepper: Stepper, weights_kept: int) -> None:
+def require_space(run: RunDir, stepper: TrainStep, weights_kept: int) -> None:
     """Looks whether what a run writes fits on the disk.
 
     Args:
@@ -118,7 +117,7 @@ def require_space(run: RunDir, stepper: Stepper, weights_kept: int) -> None:
         )
 
 
-def save(run: RunDir, stepper: Stepper, progress: Progress) -> None:
+def save(run: RunDir, stepper: TrainStep, progress: Progress) -> None:
     """Writes `checkpoints/step-XXXXXXXX` and removes all but the newest two.
 
     Raises:
@@ -148,7 +147,7 @@ def _require_finite(run: RunDir, values: Mapping[str, np.ndarray], step: int) ->
             )
 
 
-def restore(run: RunDir, stepper: Stepper) -> Progress | None:
+def restore(run: RunDir, stepper: TrainStep) -> Progress | None:
     """Restores the newest checkpoint that is whole; a damaged one is passed over with a line that says so.
 
     Returns:
@@ -207,7 +206,7 @@ def save_weights(run: RunDir, model: keras.Model, step: int, metrics: dict[str, 
     write_tensors(run.weights(step), values, {"step": step, "metrics": metrics})
 
 
-def recover(run: RunDir, stepper: Stepper) -> Progress:
+def recover(run: RunDir, stepper: TrainStep) -> Progress:
     """Goes back to the newest checkpoint, with half the learning rate from there on.
 
     Raises:
@@ -222,7 +221,7 @@ def recover(run: RunDir, stepper: Stepper) -> Progress:
     return progress
 
 
-def chosen_steps(run: RunDir, task: ModuleType, best_step: int, options: EvalOptions) -> list[int]:
+def chosen_steps(run: RunDir, task: Task, best_step: int, options: EvalOptions) -> list[int]:
     """Returns the evaluations whose weights make the finished run, as `eval.weights` says, as they stand now.
 
     Args:
@@ -236,16 +235,16 @@ def chosen_steps(run: RunDir, task: ModuleType, best_step: int, options: EvalOpt
         return evaluated[-options.average :]
     if options.weights == "average_best":
         values = {step: _monitored(run, task, step) for step in evaluated}
-        ranked = sorted(evaluated, key=lambda step: (values[step], step), reverse=task.HIGHER_IS_BETTER)
+        ranked = sorted(evaluated, key=lambda step: (values[step], step), reverse=task.higher_is_better)
         return sorted(ranked[: options.average])
     return [best_step] if options.weights == "best" and best_step else evaluated[-1:]
 
 
-def _monitored(run: RunDir, task: ModuleType, step: int) -> float:
+def _monitored(run: RunDir, task: Task, step: int) -> float:
     """Returns the metric that selects, as it was when the weights of a step were evaluated."""
     path = run.weights(step) / STATE
     try:
-        return float(read_json(path)["metrics"][task.MONITOR])
+        return float(read_json(path)["metrics"][task.monitor])
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{path}: damaged: not what a run writes.", EXIT_DAMAGED) from None
 
@@ -257,7 +256,7 @@ def keep_weights(run: RunDir, kept: Collection[int]) -> None:
             shutil.rmtree(run.weights(step), ignore_errors=True)
 
 
-def give_mean(run: RunDir, model: keras.Model, steps: Sequence[int]) -> str:
+def average_checkpoints(run: RunDir, model: keras.Model, steps: Sequence[int]) -> str:
     """Gives `model` the mean of the weights of evaluations.
 
     Args:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-from attnzoo.info import MASKED_TEXT, MULTI_LABEL, TEXT_CLASSIFICATION, TRANSLATION
 
 PLAIN_LINE_SECONDS = 10.0
 
@@ -21,12 +18,12 @@ class Display:
     Args:
         total: optimizer steps of the whole training.
         done: steps that were taken before.
-        counted: what speed is counted in ("examples", "tokens").
+        unit: what speed is counted in ("examples", "tokens").
     """
 
-    def __init__(self, total: int, done: int, counted: str) -> None:
+    def __init__(self, total: int, done: int, unit: str) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
-        self.total, self.first, self.counted = total, done, counted
+        self.total, self.first, self.unit = total, done, unit
         self.begin = time.monotonic()
         self.last_line = self.begin
         self.bar: Progress | None = None
@@ -63,7 +60,7 @@ class Display:
         """
         now = time.monotonic()
         left = (now - self.begin) / max(1, step - self.first) * (self.total - step)
-        state = f"loss {loss:.4f}  {speed:,.0f} {self.counted}/s  {duration(left)} left"
+        state = f"loss {loss:.4f}  {speed:,.0f} {self.unit}/s  {duration(left)} left"
         if self.bar is not None:
             self.bar.update(self.task, completed=step, state=state)
         elif now - self.last_line >= PLAIN_LINE_SECONDS or step == self.total:
@@ -93,23 +90,10 @@ def metrics_text(metrics: Mapping[str, float | str]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if not isinstance(value, str))
 
 
-def next_commands(folder: Path, task: str) -> str:
+def next_lines(commands: Sequence[tuple[str, str]]) -> str:
     """Returns what to do with a finished run, for people.
 
     Args:
-        folder: of the run.
-        task: its task.
+        commands: and what each is for.
     """
-    commands = [
-        (f"tensorboard --logdir {folder}", "curves, samples, options"),
-        (f"attnzoo eval {folder}", "metrics again, or of another --split"),
-    ]
-    if task == MASKED_TEXT:
-        commands.append((f"train.init_from: {folder}", "in a config: starts a classifier with these weights"))
-    if task in (TEXT_CLASSIFICATION, MULTI_LABEL, TRANSLATION):
-        commands.append((f"attnzoo predict {folder} FILE", "answers to texts, one a line"))
-    if task in (TEXT_CLASSIFICATION, TRANSLATION):
-        commands.append((f"attnzoo attend {folder}", "where it attends"))
-    if task != MASKED_TEXT:
-        commands.append((f"attnzoo export {folder}", "a SavedModel that takes raw input"))
     return "\n".join(["next:", *(f"  {command:32} {what}" for command, what in commands)])

@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 import keras
 
 from attnzoo.config import ResolvedConfig
-from attnzoo.data.text_files import listed, nearest, shown
 from attnzoo.errors import UserError
+from attnzoo.records.text_files import listed, shown
+from attnzoo.suggest import did_you_mean
 
 
 def assign(resolved: ResolvedConfig, model: keras.Model) -> dict[str, float]:
@@ -34,8 +35,8 @@ def assign(resolved: ResolvedConfig, model: keras.Model) -> dict[str, float]:
             layers = dict.fromkeys(path.split("/")[0] for path in by_path)
             origin = resolved.origins[("train", "layer_rates", pattern)].label
             raise UserError(
-                f"{origin}: train.layer_rates: no weight fits '{shown(pattern)}'{nearest(pattern, layers)}; "
-                f"the layers are {listed(layers)}."
+                f"{origin}: train.layer_rates: no weight fits '{shown(pattern)}'"
+                f"{did_you_mean(pattern, layers)}; the layers are {listed(layers)}."
             )
     factors = {path: _factor(rates, path) for path in by_path}
     if not any(factors.values()):

@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType, ModuleType
+from types import FrameType
 
 import numpy as np
 import tensorflow as tf
@@ -16,16 +16,18 @@ from attnzoo.config import RunConfig
 from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
 from attnzoo.errors import DIVERGED_ADVICE, EXIT_STOPPED, Diverged, UserError
-from attnzoo.info import DataInfo
-from attnzoo.run_dir import RunDir
-from attnzoo.tasks.scoring import Evaluator, to_metrics
-from attnzoo.training import checkpoint, classes
+from attnzoo.features.info import DataInfo
+from attnzoo.runs.folder import RunDir
+from attnzoo.tasks.evaluating import Evaluator
+from attnzoo.tasks.sums import to_metrics
+from attnzoo.tasks.task import Task
+from attnzoo.training import checkpoint
 from attnzoo.training.checkpoint import Progress
 from attnzoo.training.console import Display, metrics_text
 from attnzoo.training.meter import Meter
 from attnzoo.training.records import Records, table
 from attnzoo.training.schedules import learning_rate
-from attnzoo.training.step import Stepper
+from attnzoo.training.step import TrainStep
 
 SKIPPED_STEPS_LIMIT = 50
 
@@ -51,12 +53,11 @@ class Trainer:
         config: all options.
         info: what is known of the data.
         examples: encoded splits by name.
-        task: a task module.
+        task: says what is measured.
         stepper: takes optimizer steps; its variables and `progress` come from the newest checkpoint.
         evaluator: scores the model, or its moving average.
         progress: where the run stands.
         records: log files.
-        display: what a person sees.
     """
 
     def __init__(
@@ -65,8 +66,8 @@ class Trainer:
         config: RunConfig,
         info: DataInfo,
         examples: dict[str, Examples],
-        task: ModuleType,
-        stepper: Stepper,
+        task: Task,
+        stepper: TrainStep,
         evaluator: Evaluator,
         progress: Progress,
         records: Records,
@@ -145,7 +146,7 @@ class Trainer:
 
     def _steps_of_all_epochs(self) -> int:
         epochs, accumulate = self.config.train.epochs, self.config.train.accumulate
-        if not self.examples["train"].sampling:  # all epochs are as long as the first
+        if not self.examples["train"].redraws:  # all epochs are as long as the first
             return epochs * math.ceil(self._batches_of(0) / accumulate)
         return sum(math.ceil(self._batches_of(epoch) / accumulate) for epoch in range(epochs))
 
@@ -163,12 +164,9 @@ class Trainer:
                 self.examples["train"],
                 self.info,
                 plans,
-                augment=getattr(self.config.data, "augment", ()),
+                self.task.make_batch(self.info, self.examples["train"], self.config.train),
+                changes=self.config.data,
                 seed=self.config.seed,
-                guided_alignment=self.config.train.guided_alignment,
-                class_weights=classes.weights(
-                    self.config.train.class_weights, self.info.labels, self.examples["train"].labels
-                ),
             )
         )
 
@@ -250,22 +248,26 @@ class Trainer:
         if self.config.eval.samples:
             rows = self.evaluator.rows(examples, self.config.eval.samples)
             self.records.text("validation", progress.step, "samples", table(rows))
-            attended = self.evaluator.attention_rows(examples, self.config.eval.samples)
-            if attended:
-                self.records.text("validation", progress.step, "attention", table(attended))
-            picture = self.evaluator.attention_picture(examples, self.config.eval.samples)
-            if picture is not None:
-                self.records.image("validation", progress.step, "attention", picture)
+            self._show_attention(examples)
         progress.evaluated = progress.step
-        best = self._note_result(numbers[self.task.MONITOR])
+        best = self._note_result(numbers[self.task.monitor])
         place = f"step {progress.step}  epoch {progress.epoch}"
         display.line(f"{place}  validation: {metrics_text(shown)}{'  best' if best else ''}")
         checkpoint.save_weights(self.run, self.evaluator.model, progress.step, shown)
 
+    def _show_attention(self, examples: Examples) -> None:
+        view, step, count = self.evaluator.attention_view, self.progress.step, self.config.eval.samples
+        rows = view.rows(examples, count) if view is not None else []
+        if rows:
+            self.records.text("validation", step, "attention", table(rows))
+        picture = view.picture(examples, count) if view is not None else None
+        if picture is not None:
+            self.records.image("validation", step, "attention", picture)
+
     def _note_result(self, value: float) -> bool:
         """Updates best, early stopping and plateau; a value that is not finite is never the best."""
         progress, train = self.progress, self.config.train
-        sign = 1.0 if self.task.HIGHER_IS_BETTER else -1.0
+        sign = 1.0 if self.task.higher_is_better else -1.0
         better = math.isfinite(value) and (
             progress.best_value is None or sign * value > sign * progress.best_value
         )

@@ -47,7 +47,7 @@ class Meter:
         Args:
             step: its number.
             group: its batches.
-            sums: what `Stepper.step` returned.
+            sums: what `TrainStep.step` returned.
             rate: its learning rate.
             seconds: how long it took, input and all.
             waited: how long it waited for input.

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from attnzoo.run_dir import RunDir, write_errors
+from attnzoo.runs.folder import RunDir, write_errors
 
 Numbers = Mapping[str, float]
 Cell = str | Sequence[tuple[str, bool]]

@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from attnzoo import catalog, tasks
 from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.data import examples as data_examples
-from attnzoo.data import pipeline
 from attnzoo.data.examples import Examples
-from attnzoo.data.pipeline import BatchSizes
 from attnzoo.errors import EXIT_DAMAGED, Diverged, UserError
-from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
-from attnzoo.layers.naive_bayes import NaiveBayesNGrams
-from attnzoo.run_dir import RunDir, build_model, evaluation_sizes, load_splits
-from attnzoo.tasks import confusion
-from attnzoo.tasks.scoring import Evaluator
-from attnzoo.tensors import (
-    by_name,
-    disk_errors,
-    read_json,
-    remove_leftovers,
-    values_of,
-    write_tensors,
-    write_text,
-)
-from attnzoo.training import changes, checkpoint, classes, distribution, layer_rates, optimizers
-from attnzoo.training.console import Display, duration, metrics_text, next_commands, say, warn
+from attnzoo.features.info import DataInfo
+from attnzoo.files import disk_errors, read_json, remove_leftovers, write_text
+from attnzoo.layers.adapted import Batches, adapt
+from attnzoo.runs.building import build_model, evaluation_sizes
+from attnzoo.runs.data import load_splits, task_of
+from attnzoo.runs.folder import RunDir
+from attnzoo.startup import peak_memory_bytes
+from attnzoo.tasks.evaluating import Evaluator, evaluation_batches
+from attnzoo.tasks.task import Task
+from attnzoo.training import changes, checkpoint, distribution, layer_rates, optimizers
+from attnzoo.training.console import Display, duration, metrics_text, next_lines, say, warn
 from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
-from attnzoo.training.step import Stepper
+from attnzoo.training.step import TrainStep
+from attnzoo.variables import by_name, values_of, write_tensors
 
 
 def train(
@@ -68,21 +60,27 @@ def train(
         changed = changes.of_config(run, resolved) + changes.of_code(run)
         changes.refuse(run, changed, allowed)
         if run.result.is_file() and not changed:
-            result = _metrics_of(run)
+            result = _read_result(run)
             say(f"{folder}: finished already")
-            say(result)
-            say(next_commands(folder, catalog.load("models", resolved.config.model.name).TASK))
+            say(f"{result['split']}: {metrics_text(result['metrics'])}")
+            say(next_lines(task_of(resolved.config).next_commands(folder, bool(result.get("attends")))))
             return
         _train(run, resolved, profile, allowed, changed)
 
 
-def _metrics_of(run: RunDir) -> str:
-    """Returns the metrics of a finished run, for people."""
+def _read_result(run: RunDir) -> dict:
+    """Returns what a finished run wrote of its result.
+
+    Raises:
+        UserError: it is damaged (4).
+    """
     result = read_json(run.result)
     try:
-        return f"{result['split']}: {metrics_text(result['metrics'])}"
+        metrics_text(result["metrics"])
+        str(result["split"])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{run.result}: damaged: not what a run writes.", EXIT_DAMAGED) from None
+    return result
 
 
 def _train(
@@ -94,18 +92,18 @@ def _train(
 ) -> None:
     config = resolved.config
     strategy = distribution.make_strategy(config.train.replicas)
-    info, examples = _load_data(run, config, allowed)
-    classes.require_known(resolved, info.labels)
-    task = tasks.load(info.task)
-    xla = use_xla(config)
+    task = task_of(config)
+    info, examples = _load_data(run, config, task, allowed)
+    task.check_data(resolved, info)
+    xla = use_xla(config, task)
     average = build_model(config, info, strategy) if config.train.ema else None
     model = build_model(config, info, strategy)
     with strategy.scope():
         optimizer = optimizers.build(config.train)
     if not run.steps():
-        _give_first_weights(model, config, info, examples["train"])
+        _initialize_weights(model, config, task, info, examples["train"])
     rates = layer_rates.assign(resolved, model)
-    stepper = Stepper(model, optimizer, task, config.train, strategy, xla=xla, average=average, rates=rates)
+    stepper = TrainStep(model, optimizer, task, config.train, strategy, xla=xla, average=average, rates=rates)
     if average is not None:
         average.set_weights(model.get_weights())
     evaluator = Evaluator(
@@ -134,11 +132,17 @@ def _train(
             )
 
 
-def _give_first_weights(model: keras.Model, config: RunConfig, info: DataInfo, examples: Examples) -> None:
+def _initialize_weights(
+    model: keras.Model, config: RunConfig, task: Task, info: DataInfo, examples: Examples
+) -> None:
     """Gives a run that begins the weights that do not depend on the seed alone."""
-    for layer in model.layers:
-        if isinstance(layer, NaiveBayesNGrams):
-            layer.adapt(_texts_and_labels(examples, info, evaluation_sizes(config)))
+
+    def batches() -> Batches:
+        for inputs, targets in evaluation_batches(task, examples, info, evaluation_sizes(config)):
+            real = targets["weights"] > 0  # the others fill up a batch
+            yield tf.nest.map_structure(lambda part, real=real: part[real], (inputs, targets))
+
+    adapt(model, batches)
     if config.train.init_from:
         origin = RunDir(Path(config.train.init_from))
         taken, fresh = checkpoint.start_from(origin, model)
@@ -147,18 +151,11 @@ def _give_first_weights(model: keras.Model, config: RunConfig, info: DataInfo, e
             say(f"         anew: {name.removeprefix('model/')}")
 
 
-def _texts_and_labels(examples: Examples, info: DataInfo, sizes: BatchSizes) -> Iterator[tuple]:
-    """Yields token ids <int32>[batch, time] and labels of one pass."""
-    for inputs, targets in pipeline.batches(examples, info, pipeline.evaluation_plans(examples, info, sizes)):
-        real = targets["weights"] > 0  # the others fill up a batch
-        yield inputs["text"][real], targets["labels"][real]
-
-
 def _train_and_finish(
     trainer: Trainer, resolved: ResolvedConfig, profile: tuple[int, int] | None, xla: bool
 ) -> None:
     progress, records = trainer.progress, trainer.records
-    with Display(trainer.total_steps, progress.step, trainer.task.COUNTED) as display:
+    with Display(trainer.total_steps, progress.step, trainer.task.unit) as display:
         _introduce(display, trainer, xla)
         if progress.step == 0:
             records.text("train", 0, "config", "```yaml\n" + resolved.to_yaml(with_origins=True) + "```")
@@ -167,20 +164,17 @@ def _train_and_finish(
 
 
 def _load_data(
-    run: RunDir, config: RunConfig, allowed: Collection[str]
+    run: RunDir, config: RunConfig, task: Task, allowed: Collection[str]
 ) -> tuple[DataInfo, dict[str, Examples]]:
     """Loads the data, and holds it against what a run that continues has seen before."""
     splits = load_splits(config)
-    task = catalog.load("models", config.model.name).TASK
     if run.config.is_file():
-        info = changes.of_data(run, splits, task, allowed)
+        info = changes.of_data(run, splits, task.name, allowed)
         examples = {name: data_examples.encode_split(split, info) for name, split in splits.named().items()}
     else:
-        learned = None
-        if config.train.init_from:
-            learned = DataInfo.read(RunDir(Path(config.train.init_from)).info).tokenizers
-        info, examples = data_examples.learn(splits, config.data, task, learned)
-    examples["train"] = data_examples.with_sampling(examples["train"], info, config.data)
+        initial = DataInfo.read(RunDir(Path(config.train.init_from)).info) if config.train.init_from else None
+        info, examples = data_examples.learn(splits, config.data, task.name, task.features, initial)
+    examples["train"] = data_examples.with_redraws(examples["train"], info, config.data)
     return info, examples
 
 
@@ -200,7 +194,7 @@ def _write_beginning(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> N
         write_text(path, text)
 
 
-def use_xla(config: RunConfig) -> bool:
+def use_xla(config: RunConfig, task: Task) -> bool:
     """Returns whether the training step is compiled with XLA.
 
     "auto" says yes, but for several replicas, and on a CPU where products of TensorFlow itself (oneDNN) are
@@ -211,9 +205,8 @@ def use_xla(config: RunConfig) -> bool:
     """
     replicas, on_cpu = config.train.replicas, not tf.config.list_physical_devices("GPU")
     if config.train.xla == "auto":
-        images = catalog.load("models", config.model.name).TASK == IMAGE_CLASSIFICATION
         half = config.train.precision == "mixed_bfloat16" and distribution.multiplies_bfloat16()
-        return replicas == 1 and not (on_cpu and (images or half))
+        return replicas == 1 and not (on_cpu and (not task.compiles_well or half))
     if config.train.xla and replicas > 1 and on_cpu:
         raise UserError("train.xla: true does not go with several train.replicas on a CPU; set it to auto.")
     return bool(config.train.xla)
@@ -225,8 +218,11 @@ def _introduce(display: Display, trainer: Trainer, xla: bool) -> None:
     counts = ", ".join(f"{name} {info.num_examples[name]:,}" for name in names)
     display.line(f"run      {run.path}" + (f" (continues after step {step})" if step else ""))
     display.line(f"data     {config.data.name}: {counts} examples{_data_details(info)}")
-    for line in classes.imbalance(info.labels, {name: trainer.examples[name].labels for name in names}):
-        display.line(f"         {line}")
+    for feature_name, feature in info.features.items():
+        encoded = {name: trainer.examples[name].encoded for name in names}
+        columns = {name: values[feature_name] for name, values in encoded.items() if feature_name in values}
+        for line in feature.balance(columns):
+            display.line(f"         {line}")
     display.line(f"model    {config.model.name}: {_counted(trainer.stepper.model, config)}")
     display.line(
         f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), "
@@ -243,45 +239,45 @@ def _counted(model: keras.Model, config: RunConfig) -> str:
 
 
 def _data_details(info: DataInfo) -> str:
-    if info.image_shape:
-        height, width, channels = info.image_shape
-        return f", {height} x {width} x {channels} pixels, {info.num_classes} classes"
-    sizes = ", ".join(f"{size:,} {name} tokens" for name, size in info.vocabulary_sizes.items())
-    buckets = " ".join("x".join(map(str, bucket.values())) for bucket in info.buckets)
+    phrases = [feature.phrase(name) for name, feature in info.features.items()]
+    if info.buckets:
+        phrases.append(
+            "padded to " + " ".join("x".join(map(str, bucket.values())) for bucket in info.buckets)
+        )
     shares = ", ".join(f"{name} {share:.2%}" for name, share in info.cut_share.items() if share)
-    cut = f", tokens cut: {shares}" if shares else ""
-    classes = f", {info.num_classes} classes" if info.labels else ""
-    return f"{classes}, vocabulary of {sizes}, padded to {buckets}{cut}"
+    if shares:
+        phrases.append(f"tokens cut: {shares}")
+    return "".join(f", {phrase}" for phrase in phrases if phrase)
 
 
 def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> None:
     run, config, progress = trainer.run, trainer.config, trainer.progress
     steps = checkpoint.chosen_steps(run, trainer.task, progress.best_step, config.eval)
-    chosen = checkpoint.give_mean(run, trainer.evaluator.model, steps)
+    chosen = checkpoint.average_checkpoints(run, trainer.evaluator.model, steps)
     split = "test" if "test" in trainer.examples else "validation"
     begin = time.monotonic()
-    temperature = trainer.evaluator.fit_temperature(trainer.examples["validation"])
-    report = trainer.evaluator.report(trainer.examples[split], temperature)
+    fitted = trainer.evaluator.fit(trainer.examples["validation"])
+    report = trainer.evaluator.report(trainer.examples[split], fitted)
     metrics = report.metrics
     numbers = {name: value for name, value in metrics.items() if not isinstance(value, str)}
     shown = split if split == "test" else "final"
     trainer.records.numbers(shown, progress.step, numbers)
-    if report.confusion_matrix is not None:
-        picture = confusion.draw(report.confusion_matrix, trainer.info.labels)
-        trainer.records.image(shown, progress.step, "confusion_matrix", picture)
+    for tag, picture in trainer.evaluator.pictures(report, trainer.examples[split]).items():
+        trainer.records.image(shown, progress.step, tag, picture)
     trainer.records.hparams(resolved.flat(), numbers, progress.step)
     trainer.records.flush()
     values = values_of(by_name(trainer.evaluator.model.weights, "model"))
-    state = {"weights": chosen} | ({} if temperature is None else {"temperature": temperature})
-    write_tensors(run.final, values, state)
+    write_tensors(run.final, values, {"weights": chosen, **fitted})
+    attends = trainer.evaluator.attention_view is not None
     result = {
         "split": split,
-        "validation": {trainer.task.MONITOR: progress.best_value},
+        "validation": {trainer.task.monitor: progress.best_value},
         "examples": len(trainer.examples[split]),
         "metrics": metrics,
         "weights": chosen,
         "num_weights": trainer.stepper.model.count_params(),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "attends": attends,
+        "peak_memory_bytes": peak_memory_bytes(),
         "steps": progress.step,
         "training_seconds": round(progress.seconds, 1),
         "evaluation_seconds": round(time.monotonic() - begin, 1),
@@ -293,4 +289,4 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     for name, value in metrics.items():
         if isinstance(value, str):
             display.line(f"  {name} {value}")
-    display.line(next_commands(run.path, trainer.info.task))
+    display.line(next_lines(trainer.task.next_commands(run.path, attends)))

@@ -7,27 +7,27 @@ sum_b L_b / sum_b n_b: exact for uneven batches, replicas and accumulation alike
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
 
 import keras
 import tensorflow as tf
 
 from attnzoo.config.sections import TrainOptions
 from attnzoo.data.pipeline import Batch
-from attnzoo.tasks.scoring import distribute
+from attnzoo.tasks.evaluating import distribute
+from attnzoo.tasks.task import Task
 
 NO_RATES: Mapping[str, float] = {}
 FIRST_LOSS_SCALE = 2.0**15
 FINITE_STEPS_BEFORE_GROWTH = 2000
 
 
-class Stepper:
+class TrainStep:
     """Takes optimizer steps.
 
     Args:
         model: gives logits for `inputs`; built.
         optimizer: its slots are made here.
-        task: a task module.
+        task: gives the loss.
         options: the train section.
         strategy: where the model's variables live.
         xla: whether XLA compiles the gradients as one program; on one device it compiles the update always.
@@ -42,7 +42,7 @@ class Stepper:
         self,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        task: ModuleType,
+        task: Task,
         options: TrainOptions,
         strategy: tf.distribute.Strategy,
         *,
@@ -88,13 +88,8 @@ class Stepper:
         return tf.convert_to_tensor(self.scale_state[0]) if self.scale_state else tf.constant(1.0)
 
     def _replica_gradients(self, inputs, targets):
-        smoothing, r_drop = self.options.label_smoothing, self.options.r_drop
-        if r_drop:  # one pass over the batch twice is two passes with different dropout
-            inputs, targets = tf.nest.map_structure(
-                lambda part: tf.concat([part, part], 0), (inputs, targets)
-            )
         with tf.GradientTape() as tape:
-            sums = self.task.sums(self.model, inputs, targets, True, smoothing, r_drop)
+            sums = self.task.sums(self.model, inputs, targets, self.options)
             loss = sums["loss"][0] * self._loss_scale()
         variables = [variable.value for variable in self.model.trainable_variables]
         gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)

@@ -10,6 +10,7 @@ from attnzoo.attention.mechanisms import parse
 from attnzoo.attention.memory import MemoryAttention
 from attnzoo.layers.transformer import DecoderBlock
 from tests import mechanisms
+from tests.arrays import close
 
 BATCH, HEIGHT, WIDTH, UNITS = 2, 3, 5, 7
 SMALL = {"hidden_units": 11, "ratio": 2, "kernel_size": 3}
@@ -35,10 +36,6 @@ def mask_of_map():
     mask = np.ones((BATCH, HEIGHT, WIDTH), bool)
     mask[0, 2:], mask[1, :, 3:] = False, False
     return mask
-
-
-def close(found, expected, tolerance=1e-5):
-    np.testing.assert_allclose(tf.cast(found, tf.float32), expected, rtol=tolerance, atol=tolerance)
 
 
 def sigmoid(x):

@@ -7,6 +7,12 @@ import tensorflow as tf
 
 from attnzoo.attention import MultiHeadAttention, kernel
 from attnzoo.attention.kernel import attention, attention_scores
+from tests import arrays
+
+
+def close(found, expected, tolerance=3e-5):
+    arrays.close(found, expected, tolerance)
+
 
 both_implementations = pytest.mark.parametrize("implementation", ["xla", "reference"])
 
@@ -29,12 +35,6 @@ def with_gradients(sources, **terms):
         output = attention(*sources, **terms)
     upstream = tf.cast(tf.reshape(tf.range(tf.size(output)) % 7, output.shape), output.dtype)
     return [output, *tape.gradient(output, sources, output_gradients=upstream)]
-
-
-def close(found, expected, tolerance=3e-5):
-    np.testing.assert_allclose(
-        tf.cast(found, tf.float32), tf.cast(expected, tf.float32), rtol=tolerance, atol=tolerance
-    )
 
 
 def weights(query, key, **terms):

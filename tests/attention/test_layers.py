@@ -8,6 +8,7 @@ import tensorflow as tf
 from attnzoo import attention
 from attnzoo.attention.mechanisms import parse
 from tests import mechanisms
+from tests.arrays import close
 
 BATCH, QUERY, KEY, UNITS = 2, 5, 7, 6
 SMALL = {"num_heads": 3, "hidden_units": 11, "ratio": 2, "kernel_size": 3}
@@ -49,12 +50,6 @@ def build_dropping(name):
 
 def sequence(length=KEY, seed=0):
     return tf.constant(np.random.default_rng(seed).standard_normal((BATCH, length, UNITS)), tf.float32)
-
-
-def close(found, expected, tolerance=1e-5):
-    np.testing.assert_allclose(
-        tf.cast(found, tf.float32), tf.cast(expected, tf.float32), rtol=tolerance, atol=tolerance
-    )
 
 
 @every_layer

@@ -7,12 +7,9 @@ import tensorflow as tf
 from attnzoo import attention
 from attnzoo.attention import linear
 from attnzoo.attention.linear import causal_sums, positive_features
+from tests.arrays import close
 
 BATCH, HEADS, UNITS, LONG = 2, 3, 6, 131
-
-
-def close(found, expected, tolerance=1e-5):
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
 def sequence(length, seed=0):

@@ -1,15 +1,16 @@
 """The formulas of the attention layers, in numbers small enough to read."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from attnzoo import attention
+from tests import arrays
 
-
-def close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+close = functools.partial(arrays.close, absolute=1e-6)
 
 
 def set_identity(layer, *names):

@@ -9,6 +9,7 @@ from attnzoo import attention
 from attnzoo.attention.arguments import AttentionArguments
 from attnzoo.attention.position_bias import alibi_slopes, relative_bucket
 from attnzoo.layers.transformer import DecoderBlock
+from tests.arrays import close
 
 BATCH, TIME, SOURCE, UNITS, HEADS = 2, 5, 7, 8, 4
 KINDS = {
@@ -40,10 +41,6 @@ def build(options):
     layer = attention.build(options, UNITS, name="attention")
     layer.build((None, None, UNITS))
     return randomise(layer)
-
-
-def close(found, expected, tolerance=1e-5):
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
 KERAS = {

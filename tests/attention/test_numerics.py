@@ -238,6 +238,7 @@ def test_kernel_is_as_exact_as_plain_tensorflow_on_a_sample(structure, seed):
     check(structure, seed)
 
 
+@pytest.mark.own_process
 @pytest.mark.slow
 def test_kernel_is_as_exact_as_plain_tensorflow_on_500_cases():
     seen = set()

@@ -1,15 +1,15 @@
-"""A small catalog of models and data sets made for tests of the config, free of TensorFlow."""
+"""A small catalog of models, data sets and tasks made for tests of the config, free of TensorFlow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import BeforeValidator, Field, model_validator
 
 from attnzoo import catalog
-from attnzoo.config import DataOptions, ResolvedConfig, Section, resolve
+from attnzoo.config import DataOptions, EvalOptions, ResolvedConfig, RunConfig, Section, TrainOptions, resolve
 from attnzoo.errors import ConfigErrors
 
 
@@ -77,15 +77,70 @@ class Pairs(DataOptions):
     name: Literal["pairs"]
 
 
+class Column:
+    """Stands for a feature."""
+
+    is_optional = False
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
+        yield from ()
+
+
+class ReviewTrainOptions(TrainOptions):
+    smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+class PairTrainOptions(ReviewTrainOptions):
+    guided: float = 0.0
+
+
+class PairEvalOptions(EvalOptions):
+    beams: Annotated[int, Field(ge=1)] = 1
+
+
+class Task:
+    """What the config asks of tasks."""
+
+    TrainOptions, EvalOptions = TrainOptions, EvalOptions
+
+    def config_problems(self, config: RunConfig) -> Iterator[tuple[tuple[str, str], str]]:
+        yield from ()
+
+
+class TextClassification(Task):
+    name = "text_classification"
+    features: ClassVar[dict[str, Column]] = {"text": Column("text"), "label": Column("label")}
+    TrainOptions = ReviewTrainOptions
+
+
+class TextRegression(Task):
+    name = "text_regression"
+    features: ClassVar[dict[str, Column]] = {"text": Column("text"), "label": Column("number")}
+
+
+class Translation(Task):
+    name = "translation"
+    features: ClassVar[dict[str, Column]] = {"source": Column("text"), "target": Column("text")}
+    TrainOptions, EvalOptions = PairTrainOptions, PairEvalOptions
+
+    def config_problems(self, config: RunConfig) -> Iterator[tuple[tuple[str, str], str]]:
+        if config.train.guided and config.eval.beams > 1:
+            yield ("train", "guided"), "does not go with eval.beams"
+
+
 MODELS = {
     "classifier": SimpleNamespace(TASK="text_classification", Config=Classifier),
     "pooled": SimpleNamespace(TASK="text_classification", Config=Pooled),
     "translator": SimpleNamespace(TASK="translation", Config=Translator),
 }
 DATASETS = {
-    "reviews": SimpleNamespace(TASKS=("text_classification",), Config=Reviews),
-    "pairs": SimpleNamespace(TASKS=("translation",), Config=Pairs),
+    "reviews": SimpleNamespace(COLUMNS={"text": ("text",), "label": ("label",)}, Config=Reviews),
+    "pairs": SimpleNamespace(COLUMNS={"source": ("text",), "target": ("text",)}, Config=Pairs),
 }
+TASKS = {task.name: task for task in (TextClassification, TextRegression, Translation)}
 
 VALID = """\
 # a comment
@@ -105,10 +160,11 @@ train:
 
 @pytest.fixture
 def fake_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts the models and data sets of this file in place of the real ones."""
-    choices: dict[str, Any] = {"models": MODELS, "datasets": DATASETS}
+    """Puts the models, data sets and tasks of this file in place of the real ones."""
+    choices: dict[str, Any] = {"models": MODELS, "datasets": DATASETS, "tasks": TASKS}
     monkeypatch.setattr(catalog, "names", lambda kind: sorted(choices[kind]))
-    monkeypatch.setattr(catalog, "load", lambda kind, name: choices[kind][name])
+    for load in ("load", "load_class"):
+        monkeypatch.setattr(catalog, load, lambda kind, name: choices[kind][name])
 
 
 @pytest.fixture

@@ -133,6 +133,36 @@ def test_data_must_offer_the_task_of_the_model_and_what_fits_is_named(errors_of)
     ]
 
 
+def test_a_key_of_other_tasks_is_an_error_that_says_whose_it_is(errors_of):
+    lines = errors_of(VALID + "  guided: 0.5\neval:\n  beams: 0\n", "train.guided=3")
+    assert lines == [
+        "x.yaml:15: eval.beams: an option of translation, and this model is for text_classification; "
+        "leave it out",
+        "--set train.guided=3: train.guided: an option of translation, and this model is for "
+        "text_classification; leave it out",
+    ]
+
+
+def test_where_the_model_is_unknown_keys_of_any_task_are_no_mistakes(errors_of):
+    text = VALID.replace("name: classifier", "name: clasifier")
+    assert errors_of(text + "  guided: 0.5\neval: {beams: 5, beans: 3}\n") == [
+        "x.yaml:6: model.name: unknown model 'clasifier', did you mean 'classifier'?",
+        "x.yaml:14: eval.beans: unknown key, expected one of average, batch_size, decode, every, samples, "
+        "weights",
+    ]
+
+
+def test_options_that_the_task_says_do_not_go_together_are_found_where_they_were_written(errors_of):
+    text = "data: pairs\nmodel: translator\ntrain:\n  guided: 1\neval:\n  beams: 5\n"
+    assert errors_of(text) == ["x.yaml:4: train.guided: does not go with eval.beams"]
+    assert errors_of(text, "train.guided=2") == [
+        "--set train.guided=2: train.guided: does not go with eval.beams"
+    ]
+    assert errors_of(text.replace("pairs", "pears")) == [
+        "x.yaml:1: data.name: unknown data set 'pears', did you mean 'pairs'?"
+    ]
+
+
 @pytest.mark.parametrize("name", ["a/b", "'..'", "''", "a\\b", '"a\\nb"', "x" * 201])
 def test_a_name_that_cannot_name_a_folder_is_refused(errors_of, name):
     [line] = errors_of(f"name: {name}\n" + VALID)

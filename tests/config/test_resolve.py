@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attnzoo.config import RunConfig, TrainOptions, resolve
+from attnzoo.config import RunConfig, resolve
 from attnzoo.errors import UserError
 
-from .conftest import VALID, Additive, Classifier, Local, MultiHead, Reviews
+from .conftest import VALID, Additive, Classifier, Local, MultiHead, Reviews, ReviewTrainOptions
 
 ANY_CONTEXT = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
@@ -22,7 +22,7 @@ def test_a_file_becomes_typed_options_with_all_defaults(resolve_text):
         seed=0,
         data=Reviews(name="reviews", label="score"),
         model=Classifier(name="classifier", units=32, attention=MultiHead(name="multi_head", num_heads=8)),
-        train=TrainOptions(epochs=3),
+        train=ReviewTrainOptions(epochs=3),
         eval=config.eval,
     )
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -92,7 +92,7 @@ def test_null_stays_null_where_it_may(resolve_text):
 
 def test_an_empty_section_means_its_defaults(resolve_text):
     text = VALID.replace("train:\n  epochs: 3\n", "train:\neval:\n")
-    assert resolve_text(text).config.train == TrainOptions()
+    assert resolve_text(text).config.train == ReviewTrainOptions()
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_what_is_written_is_read_back_as_the_same_config(
         seed=seed,
         data=Reviews(name="reviews", label=label, labels=labels, weights=weights),
         model=Classifier(name="classifier", units=32, attention=attention),
-        train=TrainOptions(learning_rate=rate),
+        train=ReviewTrainOptions(learning_rate=rate),
     )
     again = RunConfig.from_yaml_text(config.to_yaml(), "x.yaml")
     assert again == config

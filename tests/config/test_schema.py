@@ -20,11 +20,20 @@ def test_schema_accepts_what_resolves(fake_catalog):
     )
 
 
+def test_schema_accepts_the_options_of_every_task(fake_catalog):
+    assert check(VALID + "  smoothing: 0.1\n") == []
+    assert (
+        check("data: {name: pairs}\nmodel: {name: translator}\ntrain: {guided: 1}\neval: {beams: 5}\n") == []
+    )
+
+
 def test_schema_refuses_unknown_keys_names_and_values(fake_catalog):
     assert check(VALID + "  epoch: 3\n") != []
     assert check(VALID.replace("num_heads", "num_head")) != []
     assert check(VALID.replace("name: classifier", "name: clasifier")) != []
     assert check(VALID.replace("epochs: 3", "epochs: 0")) != []
+    assert check(VALID + "  beams: 3\n") != []
+    assert check(VALID + "eval: {smoothing: 0.1}\n") != []
     assert check("data: {name: pairs}\n") == ["'model' is a required property"]
 
 

@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 
 from attnzoo import catalog
-from attnzoo.config import RunConfig, resolve, schema, source
+from attnzoo.config import RunConfig, checking, resolve, schema, source
+from attnzoo.config.writing import to_text
 from attnzoo.errors import ConfigErrors
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,32 @@ def test_every_shipped_config_fits_the_schema():
         assert errors == [], path
 
 
+@pytest.mark.parametrize(
+    ("config", "override", "owners"),
+    [
+        ("image_digits", "eval.beams=4", "translation"),
+        ("translate_dates", "train.huber_delta=2", "image_regression and text_regression"),
+        ("translate_dates", "eval.calibrate=true", "image_classification and text_classification"),
+    ],
+)
+def test_an_option_of_other_tasks_is_an_error_that_says_whose_it_is(config, override, owners, tmp_path):
+    task = {"image_digits": "image_classification", "translate_dates": "translation"}[config]
+    key, _, value = override.partition("=")
+    what = f"{key}: an option of {owners}, and this model is for {task}; leave it out"
+    with pytest.raises(ConfigErrors) as caught:
+        resolve(catalog.config_path(config), [override])
+    assert caught.value.lines == [f"--set {override}: {what}"]
+    section, option = key.split(".")
+    values = source.read(catalog.config_path(config)).values
+    text = to_text({**values, section: {**values.get(section, {}), option: source.scalar(value)}})
+    path = tmp_path / "x.yaml"
+    path.write_text(text, encoding="utf-8")
+    line = 1 + [line.startswith(f"  {option}:") for line in text.splitlines()].index(True)
+    with pytest.raises(ConfigErrors) as caught:
+        resolve(path)
+    assert caught.value.lines == [f"{path}:{line}: {what}"]
+
+
 def test_every_option_of_every_data_set_and_model_has_a_description_or_default():
     definitions = schema()["$defs"]
     for name, definition in definitions.items():
@@ -85,11 +112,28 @@ def test_every_option_of_every_data_set_and_model_has_a_description_or_default()
 def test_every_model_and_data_set_keeps_its_contract():
     for name in catalog.names("models"):
         module = catalog.load("models", name)
-        assert isinstance(module.TASK, str)
+        assert module.TASK in catalog.names("tasks")
         assert module.Config.model_fields["name"].annotation.__args__ == (name,)
         assert callable(module.build)
+    kinds = set(catalog.names("features"))
     for name in catalog.names("datasets"):
         module = catalog.load("datasets", name)
-        assert isinstance(module.TASKS, tuple)
+        assert all(of_column is None or set(of_column) <= kinds for of_column in module.COLUMNS.values())
         assert module.Config.model_fields["name"].annotation.__args__ == (name,)
         assert callable(module.load)
+
+
+def test_every_task_has_a_model_and_a_data_set_and_is_called_what_its_file_is():
+    models = {catalog.load("models", name).TASK for name in catalog.names("models")}
+    assert models == set(catalog.names("tasks"))
+    datasets = [catalog.load("datasets", name) for name in catalog.names("datasets")]
+    for name in catalog.names("tasks"):
+        task = catalog.load_class("tasks", name)
+        assert task.name == name
+        assert task.input_name == next(iter(task.features))
+        assert any(checking.fits(module, task) for module in datasets), name
+
+
+def test_every_feature_is_called_what_its_file_is():
+    for name in catalog.names("features"):
+        assert catalog.load_class("features", name)().kind == name

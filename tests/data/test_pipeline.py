@@ -6,13 +6,18 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnzoo.config.augmentation import parse
-from attnzoo.data import examples as data_examples
+from attnzoo import tasks
 from attnzoo.data import pipeline
+from attnzoo.data.buckets import assign_buckets, cut_share
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
-from attnzoo.data.ragged import Ragged
-from attnzoo.info import DataInfo, Split
+from attnzoo.data.splits import Split
+from attnzoo.errors import UserError
+from attnzoo.features.image import Image, ImageOptions
+from attnzoo.features.info import DataInfo
+from attnzoo.features.label import Label
+from attnzoo.features.text import Text
+from attnzoo.text.ragged import Ragged
 
 
 def ragged(lengths):
@@ -21,11 +26,17 @@ def ragged(lengths):
 
 
 def text_examples(lengths, buckets=({"text": 4}, {"text": 9})):
-    texts = {"text": ragged(lengths)}
+    encoded = {"text": ragged(lengths), "label": np.arange(len(lengths), dtype=np.int32) % 3}
     raw = Split({"text": np.array(["x"] * len(lengths), object)}, "test data")
-    labels = np.arange(len(lengths), dtype=np.int32) % 3
-    info = DataInfo("text_classification", labels=("a", "b", "c"), buckets=buckets)
-    return Examples(texts, None, labels, data_examples.assign_buckets(texts, buckets), raw), info
+    features = {"text": Text(), "label": Label(names=("a", "b", "c"))}
+    info = DataInfo("text_classification", features, buckets=buckets)
+    assigned = assign_buckets({"text": encoded["text"].lengths}, buckets)
+    return Examples(encoded, assigned, raw), info
+
+
+def batches(examples, info, plans, training=None, **options):
+    make_batch = tasks.load(info.task).make_batch(info, examples, training)
+    return pipeline.batches(examples, info, plans, make_batch, **options)
 
 
 def real_indices(plan):
@@ -99,42 +110,34 @@ def test_batches_hold_at_most_the_given_tokens_in_multiples_of_the_replicas():
 def test_rows_are_padded_with_zeros_and_cut_at_the_bucket():
     examples, info = text_examples([2, 0, 11], buckets=({"text": 5},))
     plans = pipeline.evaluation_plans(examples, info, BatchSizes(3))
-    ((inputs, targets),) = list(pipeline.batches(examples, info, plans))
+    ((inputs, targets),) = list(batches(examples, info, plans))
     np.testing.assert_array_equal(inputs["text"], [[1, 2, 0, 0, 0], [0] * 5, [3, 4, 5, 6, 7]])
     np.testing.assert_array_equal(targets["labels"], [0, 1, 2])
-    assert data_examples.cut_share(examples.texts, info.buckets[-1]) == pytest.approx(6 / 13)
+    assert cut_share(examples.lengths(info), info.buckets[-1]) == pytest.approx(6 / 13)
 
 
 def test_rows_that_fill_up_the_last_batch_weigh_nothing():
     examples, info = text_examples([1] * 5)
     plans = pipeline.evaluation_plans(examples, info, BatchSizes(3))
-    weights = [targets["weights"].numpy().tolist() for _, targets in pipeline.batches(examples, info, plans)]
+    weights = [targets["weights"].numpy().tolist() for _, targets in batches(examples, info, plans)]
     assert weights == [[1, 1, 1], [1, 1, 0]]
-
-
-def test_decoder_input_is_the_target_shifted_behind_start():
-    tokens = tf.constant([[11, 13, 3, 0], [17, 3, 0, 0]])
-    np.testing.assert_array_equal(pipeline.shift_right(tokens), [[2, 11, 13, 3], [2, 17, 3, 0]])
-
-
-def test_a_source_that_is_cut_ends_with_end_as_a_whole_one_does():
-    tokens = tf.constant([[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 19]])
-    expected = [[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 3]]
-    np.testing.assert_array_equal(pipeline.end_of_cut(tokens), expected)
 
 
 def image_examples(count=7):
     generator = np.random.default_rng(5)
     images = generator.integers(0, 256, (count, 11, 13, 3)).astype(np.uint8)
-    split = Split({"image": images, "label": np.zeros(count, np.int32)}, "test images")
-    info = DataInfo(
-        "image_classification",
-        labels=("a", "b"),
-        image_shape=(11, 13, 3),
-        image_mean=(0.5, 0.4, 0.3),
-        image_std=(0.2, 0.3, 0.4),
-    )
-    return Examples({}, images, split.columns["label"], np.zeros(count, np.int32), split), info
+    columns = {"image": images, "label": np.zeros(count, np.int32)}
+    features = {
+        "image": Image(shape=(11, 13, 3), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)),
+        "label": Label(names=("a", "b")),
+    }
+    info = DataInfo("image_classification", features)
+    return Examples(columns, np.zeros(count, np.int32), Split(columns, "test images")), info
+
+
+def standardized(examples, info):
+    image = info.features["image"]
+    return (examples.encoded["image"] / 255.0 - np.array(image.mean)) / np.array(image.std)
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_example():
@@ -142,9 +145,9 @@ def test_augmentation_is_a_function_of_seed_epoch_and_example():
 
     def images(seed, epoch, size):
         plans = pipeline.training_plans(examples, info, BatchSizes(size), seed, epoch, 0)
-        kinds = parse(["flip", "shift", "cutout"])
+        changes = ImageOptions(name="images", augment=["flip", "shift", "cutout"])
         by_index = {}
-        for inputs, targets in pipeline.batches(examples, info, plans, augment=kinds, seed=seed):
+        for inputs, targets in batches(examples, info, plans, changes=changes, seed=seed):
             for index, image in zip(targets["indices"].numpy(), inputs["image"].numpy(), strict=True):
                 by_index.setdefault(int(index), image)
             if len(by_index) == len(examples):
@@ -156,12 +159,11 @@ def test_augmentation_is_a_function_of_seed_epoch_and_example():
     assert not np.array_equal(first, images(seed=3, epoch=2, size=7))
 
 
-def test_images_are_normalised_by_channel():
+def test_images_are_standardized_by_channel():
     examples, info = image_examples()
     plans = pipeline.evaluation_plans(examples, info, BatchSizes(7))
-    ((inputs, _),) = list(pipeline.batches(examples, info, plans))
-    expected = (examples.images / 255.0 - np.array(info.image_mean)) / np.array(info.image_std)
-    np.testing.assert_allclose(inputs["image"], expected, atol=1e-5)
+    ((inputs, _),) = list(batches(examples, info, plans))
+    np.testing.assert_allclose(inputs["image"], standardized(examples, info), atol=1e-5)
 
 
 def test_encoded_images_of_any_size_are_brought_to_one_shape():
@@ -172,38 +174,52 @@ def test_encoded_images_of_any_size_are_brought_to_one_shape():
     column = np.empty(2, object)
     column[:] = files
     examples, info = image_examples(2)
-    examples = dataclasses.replace(examples, images=column)
+    examples = dataclasses.replace(examples, encoded={**examples.encoded, "image": column})
     plans = pipeline.evaluation_plans(examples, info, BatchSizes(2))
-    ((inputs, _),) = list(pipeline.batches(examples, info, plans))
+    ((inputs, _),) = list(batches(examples, info, plans))
     assert inputs["image"].shape == (2, 11, 13, 3)
 
 
 def test_class_weights_multiply_the_weights_of_the_loss_alone():
     examples, info = text_examples([3, 3, 3, 3, 3])
-    weights = np.array([0.5, 2.0, 3.0], np.float32)
+    training = tasks.load("text_classification").TrainOptions(class_weights={"a": 0.5, "b": 2.0, "c": 3.0})
     plans = list(pipeline.evaluation_plans(examples, info, BatchSizes(3)))
-    (_, first), (_, last) = pipeline.batches(examples, info, iter(plans), class_weights=weights)
+    (_, first), (_, last) = batches(examples, info, iter(plans), training)
     assert first["loss_weights"].numpy().tolist() == [0.5, 2.0, 3.0]
     assert last["loss_weights"].numpy().tolist() == [0.5, 2.0, 0.0]
     assert last["weights"].numpy().tolist() == [1.0, 1.0, 0.0]
-    assert all("loss_weights" not in targets for _, targets in pipeline.batches(examples, info, iter(plans)))
+    assert all("loss_weights" not in targets for _, targets in batches(examples, info, iter(plans)))
 
 
 def test_mixed_images_come_with_the_labels_of_both_and_their_shares():
     examples, info = image_examples()
-    examples = dataclasses.replace(examples, labels=np.arange(len(examples), dtype=np.int32) % 2)
+    labels = np.arange(len(examples), dtype=np.int32) % 2
+    examples = dataclasses.replace(examples, encoded={**examples.encoded, "label": labels})
     plans = pipeline.training_plans(examples, info, BatchSizes(5), 3, 1, 0)
     weights = np.array([1.0, 3.0], np.float32)
-    inputs, targets = next(
-        pipeline.batches(examples, info, plans, augment=parse(["mixup"]), seed=3, class_weights=weights)
-    )
+    training = tasks.load("image_classification").TrainOptions(class_weights={"b": 3.0})
+    changes = ImageOptions(name="images", augment=["mixup"])
+    inputs, targets = next(batches(examples, info, plans, training, changes=changes, seed=3))
     indices, shares = targets["indices"].numpy(), targets["label_shares"].numpy()
     labels, others = targets["labels"].numpy(), targets["other_labels"].numpy()
     np.testing.assert_array_equal(labels, indices % 2)
     np.testing.assert_array_equal(others, np.roll(indices, 1) % 2)
-    whole = (examples.images / 255.0 - np.array(info.image_mean)) / np.array(info.image_std)
+    whole = standardized(examples, info)
     share = shares[:, None, None, None]
     expected = share * whole[indices] + (1 - share) * whole[np.roll(indices, 1)]
     np.testing.assert_allclose(inputs["image"], expected, atol=1e-5)
     mixed_weights = shares * weights[labels] + (1 - shares) * weights[others]
     np.testing.assert_allclose(targets["loss_weights"], targets["weights"] * mixed_weights, rtol=1e-5)
+
+
+def test_an_image_that_is_damaged_while_it_is_needed_is_named(tmp_path):
+    examples, info = image_examples(3)
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, image in zip(paths, examples.encoded["image"], strict=True):
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    column = np.array([str(path) for path in paths], object)
+    examples = dataclasses.replace(examples, encoded={**examples.encoded, "image": column})
+    plans = pipeline.evaluation_plans(examples, info, BatchSizes(3))
+    paths[1].write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"1\.png: cannot be decoded \("):
+        list(batches(examples, info, plans))

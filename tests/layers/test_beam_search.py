@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.info import END, PADDING, START
 from attnzoo.layers import beam_search as beam_search_module
 from attnzoo.layers.beam_search import Ranking, beam_search
 from attnzoo.layers.decoding import Sampler, write
 from attnzoo.layers.encoder_decoder import EncoderDecoder
+from attnzoo.special_tokens import END, PADDING, START
 from tests import mechanisms
 
 VOCABULARY = 7

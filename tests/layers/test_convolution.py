@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
+from attnzoo.features.image import Image
+from attnzoo.features.info import DataInfo
+from attnzoo.features.label import Label
 from attnzoo.layers.convolution import ConvStage, FeatureMapAttention
 from attnzoo.models import image_classifier
 from tests import mechanisms
@@ -53,7 +55,9 @@ def test_feature_map_attention_is_attention_over_the_positions(name, residual):
 
 @pytest.mark.parametrize("name", mechanisms.NAMES)
 def test_image_classifier_takes_the_attention_by_its_name(name):
-    info = DataInfo(IMAGE_CLASSIFICATION, labels=("a", "b", "c"), image_shape=(7, 5, 3))
+    info = DataInfo(
+        "image_classification", {"image": Image(shape=(7, 5, 3)), "label": Label(names=("a", "b", "c"))}
+    )
     options = {"name": "image_classifier", "stages": [[4]], "attention": name}
     model = image_classifier.build(image_classifier.Config.model_validate(options), info)
     assert model({"image": image()}).shape == (2, 3)

@@ -1,8 +1,8 @@
 import numpy as np
 import tensorflow as tf
 
-from attnzoo.info import END, PADDING
 from attnzoo.layers.decoding import write
+from attnzoo.special_tokens import END, PADDING
 
 
 class Counter:

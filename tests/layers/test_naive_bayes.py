@@ -11,11 +11,16 @@ TEXTS = np.array([[4, 5, 4], [4, 6, 0], [5, 6, 0], [7, 0, 0]], np.int32)
 LABELS = np.array([0, 0, 1, 1])
 
 
+def batch(texts, labels):
+    """Returns inputs and targets, as `adapt` takes them."""
+    return {"text": tf.constant(texts)}, {"labels": tf.constant(labels)}
+
+
 def layer_of(longest=1, buckets=10_007, seed=None, **options):
     """Trained weights are 1, or random for a seed."""
     layer = NaiveBayesNGrams(2, longest, buckets, **options)
     layer.build()
-    layer.adapt([(TEXTS[:3], LABELS[:3]), (TEXTS[3:], LABELS[3:])])
+    layer.adapt([batch(TEXTS[:3], LABELS[:3]), batch(TEXTS[3:], LABELS[3:])])
     shape = layer.factors.shape
     layer.factors.assign(np.ones(shape) if seed is None else np.random.default_rng(seed).normal(size=shape))
     return layer
@@ -49,7 +54,7 @@ def test_padding_changes_nothing_and_of_single_tokens_neither_does_the_order(ids
 def test_several_labels_of_a_text_are_counted_each_by_itself():
     one, several = layer_of(), NaiveBayesNGrams(2, 1, 10_007)
     several.build()
-    several.adapt([(TEXTS, np.eye(2)[LABELS])])
+    several.adapt([batch(TEXTS, np.eye(2)[LABELS])])
     np.testing.assert_array_equal(several.ratios, one.ratios)
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.info import PADDING, START
 from attnzoo.layers.beam_search import beam_search
 from attnzoo.layers.recurrent_encoder_decoder import RecurrentEncoderDecoder
+from attnzoo.special_tokens import PADDING, START
 from tests import mechanisms
 
 SOURCE = tf.constant([[5, 6, 7, 3, 0], [8, 3, 0, 0, 0], [9, 10, 4, 5, 3]])
@@ -93,3 +93,22 @@ def test_odd_units_are_refused():
 def test_an_attention_that_cannot_look_at_the_source_is_refused(gate):
     with pytest.raises(ValueError, match=rf"look at another sequence; \w+ cannot.*'name': '{gate}'"):
         built(gate)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_heads_that_share_keys_have_gradients_in_the_loop_over_the_target(jit_compile):
+    keras.utils.set_random_seed(3)
+    attention = {"name": "multi_head", "num_heads": 4, "num_key_value_heads": 2}
+    model = RecurrentEncoderDecoder(
+        11, 13, units=8, num_encoder_layers=1, num_decoder_layers=1, attention=attention
+    )
+    inputs = {"source": SOURCE, "target": TARGET}
+    model(inputs)
+
+    @tf.function(jit_compile=jit_compile)
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(inputs)))
+        return tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+
+    assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients())

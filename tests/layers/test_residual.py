@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.info import IMAGE_CLASSIFICATION, DataInfo
+from attnzoo.features.image import Image
+from attnzoo.features.info import DataInfo
+from attnzoo.features.label import Label
 from attnzoo.layers.residual import ResidualBlock
 from attnzoo.models import image_classifier
 from tests import mechanisms
@@ -55,7 +57,9 @@ def test_residual_block_refuses_what_it_cannot_be(options):
 
 
 def test_residual_classifier_takes_attention_by_stage_and_gives_the_same_compiled_and_loaded(tmp_path):
-    info = DataInfo(IMAGE_CLASSIFICATION, labels=("a", "b", "c"), image_shape=(11, 9, 3))
+    info = DataInfo(
+        "image_classification", {"image": Image(shape=(11, 9, 3)), "label": Label(names=("a", "b", "c"))}
+    )
     options = {
         "name": "image_classifier",
         "stages": [

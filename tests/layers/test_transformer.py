@@ -7,6 +7,7 @@ import tensorflow as tf
 from attnzoo.attention.mechanisms import parse
 from attnzoo.layers.connection import Connection
 from attnzoo.layers.transformer import DecoderBlock, EncoderBlock, FeedForward
+from tests.arrays import close
 
 BATCH, TARGET, SOURCE, UNITS = 2, 5, 7, 6
 ATTENTIONS = {
@@ -21,12 +22,6 @@ NORMS = ["pre", "post", "none"]
 
 def sequence(length, seed=0):
     return tf.constant(np.random.default_rng(seed).standard_normal((BATCH, length, UNITS)), tf.float32)
-
-
-def close(found, expected, tolerance=1e-5):
-    np.testing.assert_allclose(
-        tf.cast(found, tf.float32), tf.cast(expected, tf.float32), rtol=tolerance, atol=tolerance
-    )
 
 
 def decode(block, inputs, encoded, mask, jit_compile):

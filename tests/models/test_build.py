@@ -8,31 +8,36 @@ import tensorflow as tf
 from attnzoo import catalog
 from attnzoo.config import resolve
 from attnzoo.errors import UserError
-from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION, DataInfo
-from attnzoo.run_dir import build_model
+from attnzoo.features.image import Image
+from attnzoo.features.info import DataInfo
+from attnzoo.features.label import Label
+from attnzoo.features.text import Text
+from attnzoo.runs.building import build_model
 from tests import mechanisms
 
 CONFIGS = catalog.names("configs")
 LABELS = ("a", "b", "c")
 
 
-def info_of(task):
-    if task == IMAGE_CLASSIFICATION:
-        return DataInfo(
-            task, labels=LABELS, image_shape=(11, 13, 3), image_mean=(0.5,) * 3, image_std=(0.2,) * 3
-        )
-    if task == TEXT_CLASSIFICATION:
-        return DataInfo(task, labels=LABELS, vocabulary_sizes={"text": 17}, buckets=({"text": 19},))
-    return DataInfo(
-        task, vocabulary_sizes={"source": 17, "target": 17}, buckets=({"source": 7, "target": 5},)
-    )
+def info_of(task, vocabulary=17):
+    if task == "image_classification":
+        image = Image(shape=(11, 13, 3), mean=(0.5,) * 3, std=(0.2,) * 3)
+        return DataInfo(task, {"image": image, "label": Label(names=LABELS)})
+    if task == "text_classification":
+        features = {"text": Text(vocabulary_size=17), "label": Label(names=LABELS)}
+        return DataInfo(task, features, buckets=({"text": 19},))
+    features = {
+        "source": Text(ends=True, vocabulary_size=17),
+        "target": Text(ends=True, vocabulary_size=vocabulary),
+    }
+    return DataInfo(task, features, buckets=({"source": 7, "target": 5},))
 
 
 def inputs_of(task, count=5):
     generator = np.random.default_rng(3)
-    if task == IMAGE_CLASSIFICATION:
+    if task == "image_classification":
         return {"image": generator.normal(size=(count, 11, 13, 3)).astype(np.float32)}
-    names = ("text",) if task == TEXT_CLASSIFICATION else ("source", "target")
+    names = ("text",) if task == "text_classification" else ("source", "target")
     return {name: generator.integers(4, 17, (count, 7)).astype(np.int32) for name in names}
 
 
@@ -52,7 +57,7 @@ def built(name, *overrides, whole=False):
 def test_every_shipped_model_computes_finite_logits(name):
     model, task = built(name)
     logits = model(inputs_of(task), training=False)
-    assert logits.shape == ((5, 7, 17) if task == TRANSLATION else (5, 3))
+    assert logits.shape == ((5, 7, 17) if task == "translation" else (5, 3))
     assert logits.dtype == "float32"
     assert np.isfinite(logits).all()
 
@@ -73,7 +78,7 @@ def test_padding_more_changes_nothing(name):
     padded = {key: np.pad(ids, [[0, 0], [0, 6]]) for key, ids in inputs.items()}
     expected = model(inputs, training=False)
     found = model(padded, training=False)
-    found = found[:, :7] if task == TRANSLATION else found
+    found = found[:, :7] if task == "translation" else found
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
@@ -110,7 +115,7 @@ def test_windows_are_pooled_by_attention_alone():
 def test_models_train_with_compile_and_fit(name):
     model, task = built(name)
     inputs = inputs_of(task)
-    labels = inputs["target"] if task == TRANSLATION else np.arange(5) % 3
+    labels = inputs["target"] if task == "translation" else np.arange(5) % 3
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=keras.optimizers.Adam(0.003), loss=loss)
     history = model.fit(inputs, labels, epochs=11, verbose=0).history["loss"]
@@ -155,14 +160,14 @@ def test_the_seed_decides_the_first_weights():
 
 def test_sharing_embeddings_of_two_vocabularies_is_refused():
     config = resolve(catalog.config_path("translate_multi30k"), []).config
-    info = DataInfo(TRANSLATION, vocabulary_sizes={"source": 11, "target": 13})
-    with pytest.raises(UserError, match=r"received 11 and 13 token ids\. Set data\.shared"):
+    info = info_of("translation", vocabulary=13)
+    with pytest.raises(UserError, match=r"received 17 and 13 token ids\. Set data\.shared"):
         build_model(config, info)
 
 
 def test_decoding_step_by_step_gives_the_logits_of_one_call():
     model, _ = built("translate_dates")
-    inputs = inputs_of(TRANSLATION)
+    inputs = inputs_of("translation")
     expected = model(inputs, training=False).numpy()
     encoded, mask = model.encode(tf.constant(inputs["source"]), training=False)
     caches = model.start(encoded, 1, 7)
@@ -176,4 +181,4 @@ def test_decoding_step_by_step_gives_the_logits_of_one_call():
 def test_options_that_do_not_go_together_are_one_line():
     config = resolve(catalog.config_path("image_digits"), ["model.attention.num_heads=7"]).config
     with pytest.raises(UserError, match=r"^model image_classifier: .*num_heads=7"):
-        build_model(config, info_of(IMAGE_CLASSIFICATION))
+        build_model(config, info_of("image_classification"))

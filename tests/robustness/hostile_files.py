@@ -88,6 +88,11 @@ class Place:
         path = self.run / "info.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
+    def change_feature(self, name: str, **values: Any) -> None:
+        features = json.loads((self.run / "info.json").read_text())["features"]
+        assert name in [feature["name"] for feature in features]
+        self.change_info(features=[{**one, **values} if one["name"] == name else one for one in features])
+
     def change_state(self, **values: Any) -> None:
         self.put("state.json", lambda data: json.dumps({**json.loads(data), **values}).encode())
 
@@ -527,7 +532,7 @@ def state_of_impossible_numbers(place: Place) -> None:
 
 @exploit()
 def info_of_a_huge_vocabulary(place: Place) -> None:
-    place.change_info(vocabulary_sizes={"text": 10**12})
+    place.change_feature("text", vocabulary_size=10**12)
 
 
 @exploit(thorough=True)
@@ -537,28 +542,37 @@ def info_of_huge_buckets(place: Place) -> None:
 
 @exploit()
 def info_of_a_task_that_is_another_module(place: Place) -> None:
-    place.change_info(task="scoring")
+    place.change_info(task="evaluating")
+
+
+@exploit()
+def info_of_a_feature_that_is_another_module(place: Place) -> None:
+    place.change_feature("text", kind="info")
+
+
+@exploit(thorough=True)
+def info_of_a_feature_that_is_no_kind(place: Place) -> None:
+    place.change_feature("text", kind=["../../outside"])
 
 
 @exploit(thorough=True)
 def info_of_another_task(place: Place) -> None:
-    place.change_info(
-        **{"task": "image_classification", "tokenizers": {}, "vocabulary_sizes": {}, "buckets": []},
-        **{"image_shape": [8, 8, 3], "image_mean": [0.5] * 3, "image_std": [0.1] * 3},
-    )
+    image = {"name": "image", "kind": "image", "shape": [8, 8, 3], "mean": [0.5] * 3, "std": [0.1] * 3}
+    label = {"name": "label", "kind": "label", "names": ["de", "en"]}
+    place.change_info(task="image_classification", features=[image, label], buckets=[])
 
 
 @exploit()
 def info_with_a_subword_model_that_is_none(place: Place) -> None:
     model = base64.b64encode(b"\x0a\xff\xff\xff\xff\x0f" + MARK.encode()).decode()
     state = {"kind": "subwords", "lowercase": True, "model": model}
-    place.change_info(tokenizers={"text": state}, vocabulary_sizes={"text": 26})
+    place.change_feature("text", tokenizer=state, vocabulary_size=26)
 
 
 @exploit(thorough=True)
 def info_with_tokens_twice(place: Place) -> None:
     state = {"kind": "words", "lowercase": True, "tokens": ["a", "b", "a"]}
-    place.change_info(tokenizers={"text": state}, vocabulary_sizes={"text": 7})
+    place.change_feature("text", tokenizer=state, vocabulary_size=7)
 
 
 @exploit(thorough=True)

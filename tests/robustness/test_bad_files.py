@@ -8,10 +8,12 @@ import zlib
 
 import pytest
 
-from attnzoo.data import text_records
+from attnzoo import tasks
 from attnzoo.data.datasets import csv, parallel_text
 from attnzoo.errors import EXIT_USER, UserError
-from attnzoo.info import TEXT_CLASSIFICATION, TRANSLATION
+from attnzoo.images import pixels
+from attnzoo.records import text_records
+from attnzoo.records.text_files import object_array
 from tests import commands
 from tests.robustness import malformed
 from tests.robustness.malformed import Case, holding
@@ -144,19 +146,11 @@ def test_c1_odd_pictures_are_read_and_one_damaged_later_ends_eval_with_one_line(
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_c1_every_odd_picture_is_decoded_to_the_channels_that_are_asked_for(channels):
-    from attnzoo.data import image
-
     for name, data in sound_pictures().items():
-        decoded = image.decode(data, channels)
-        height, width, _ = image.shape_of_first(malformed_column(data), name)
+        decoded = pixels.decode(data, channels)
+        height, width, _ = pixels.shape_of_first(object_array([data]), name)
         assert tuple(decoded.shape) == (height, width, channels), name
         assert decoded.numpy().max() > 0, name
-
-
-def malformed_column(data):
-    from attnzoo.data.text_files import object_array
-
-    return object_array([data])
 
 
 def test_c1_byte_order_marks_line_ends_and_quoted_line_breaks_are_read_as_documented(tmp_path):
@@ -164,17 +158,19 @@ def test_c1_byte_order_marks_line_ends_and_quoted_line_breaks_are_read_as_docume
     plain, packed = tmp_path / "plain.csv", tmp_path / "packed.csv.gz"
     plain.write_bytes(content.encode())
     packed.write_bytes(gzip.compress(content.encode()) + gzip.compress(b"four,a\r\n"))
+    features = tasks.load("text_classification").features
     for path, more in ((plain, []), (packed, ["four"])):
-        splits = csv.load(csv.Config(name="csv", train=str(path)), TEXT_CLASSIFICATION, 0)
-        assert splits.train.columns["text"].tolist() == ['one,\r\n"two"\u2028', " three \x85", *more]
-        assert splits.labels == ("a", "b")
+        splits = csv.load(csv.Config(name="csv", train=str(path)), features, 0)
+        assert splits.train.column("text").tolist() == ['one,\r\n"two"\u2028', " three \x85", *more]
+        assert splits.features["label"].names == ("a", "b")
     pair = [str(tmp_path / "a"), str(tmp_path / "b")]
     for path, text in zip(pair, ("\ufeffone\u2028\r\ntwo\x0c", "eins\n\u3000zwei\n"), strict=True):
         with open(path, "wb") as file:
             file.write(text.encode())
-    splits = parallel_text.load(parallel_text.Config(name="parallel_text", train=pair), TRANSLATION, 0)
-    assert splits.train.columns["source"].tolist() == ["one\u2028", "two\x0c"]
-    assert splits.train.columns["target"].tolist() == ["eins", "\u3000zwei"]
+    config = parallel_text.Config(name="parallel_text", train=pair)
+    splits = parallel_text.load(config, tasks.load("translation").features, 0)
+    assert splits.train.column("source").tolist() == ["one\u2028", "two\x0c"]
+    assert splits.train.column("target").tolist() == ["eins", "\u3000zwei"]
 
 
 @pytest.fixture(scope="module")

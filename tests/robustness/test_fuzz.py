@@ -7,11 +7,12 @@ import warnings
 import numpy as np
 import pytest
 
+from attnzoo import tasks
 from attnzoo.config import RunConfig
 from attnzoo.data import examples
 from attnzoo.data.datasets import csv, image_folder, parallel_text
+from attnzoo.data.splits import split_validation
 from attnzoo.errors import EXIT_USER, DataWarning, UserError
-from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION
 from tests.conftest import ROOT
 from tests.robustness import malformed
 from tests.robustness.malformed_images import picture
@@ -68,14 +69,14 @@ def mutated(data, generator):
 def read_table(path, data, suffix):
     file = path / f"train.{suffix}"
     file.write_bytes(data)
-    csv.load(csv.Config(name="csv", train=str(file)), TEXT_CLASSIFICATION, 0)
+    csv.load(csv.Config(name="csv", train=str(file)), tasks.load("text_classification").features, 0)
 
 
 def read_pair(path, data):
     (path / "a").write_bytes(data)
     (path / "b").write_bytes(LINES)
     config = parallel_text.Config(name="parallel_text", train=[str(path / "a"), str(path / "b")])
-    parallel_text.load(config, TRANSLATION, 0)
+    parallel_text.load(config, tasks.load("translation").features, 0)
 
 
 def read_config(path, data):
@@ -90,8 +91,9 @@ def read_picture(path, data):
     (path / "bright" / "0").write_bytes(picture("PNG"))
     (path / "dark" / "0").write_bytes(data)
     config = image_folder.Config(name="image_folder", train=str(path))
-    splits = examples.carve_validation(image_folder.load(config, IMAGE_CLASSIFICATION, 0), 0.5, 0)
-    examples.learn(splits, config, IMAGE_CLASSIFICATION)
+    features = tasks.load("image_classification").features
+    splits = split_validation(image_folder.load(config, features, 0), 0.5, 0)
+    examples.learn(splits, config, "image_classification", features)
 
 
 CONFIG = (ROOT / "configs" / "translate_dates.yaml").read_bytes()

@@ -11,10 +11,10 @@ import threading
 import pytest
 import tensorflow_datasets as public_sets
 
+from attnzoo import tasks
 from attnzoo.data import tfds_builders
 from attnzoo.data.datasets import tfds
 from attnzoo.errors import UserError
-from attnzoo.info import TEXT_CLASSIFICATION
 
 GOOD = b"first\nsecond\n"
 ALTERED = b"first\nhostile\n"
@@ -124,7 +124,8 @@ def calls(monkeypatch):
 
 def load(folder, **options):
     config = tfds.Config(name="tfds", dataset=NAME, data_dir=str(folder), **options)
-    return sorted(tfds.load(config, TEXT_CLASSIFICATION, seed=3).train.columns["text"])
+    splits = tfds.load(config, tasks.load("text_classification").features, seed=3)
+    return sorted(splits.train.column("text"))
 
 
 def files_with(folder, content):

@@ -14,11 +14,11 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from attnzoo import catalog, tasks
 from attnzoo.data import examples
 from attnzoo.errors import UserError
 from attnzoo.export import ALLOWED_OPERATIONS, SAVE_OPTIONS, require_allowed_operations
-from attnzoo.run_dir import build_model, load_splits
+from attnzoo.runs.building import build_model
+from attnzoo.runs.data import load_splits, task_of
 from tests import commands, hostile_watch, mechanisms, recipes
 from tests.conftest import ROOT
 from tests.robustness import hostile_files
@@ -304,7 +304,8 @@ def test_d7_a_saved_model_in_the_place_of_the_export_is_replaced_and_never_loade
     assert not place.canary.exists()
     assert tree(place.root, without=place.run) == before
     require_allowed_operations(place.run / "export")
-    assert [path.name for path in place.run.glob(".export*")] == []
+    # The lock stays, as that of a training does.
+    assert [path.name for path in place.run.glob(".export*")] == [".export.lock"]
 
 
 def test_d7_a_saved_model_that_touches_files_does_not_pass_the_scan(place):
@@ -340,8 +341,8 @@ def test_d7_the_list_of_operations_holds_none_that_leaves_the_graph():
 def test_d7_an_export_with_any_mechanism_passes_the_scan(tmp_path, make, name):
     stages = ["model.stages=[[8]]"] if make is recipes.image_config else []
     config = make(tmp_path, f"model.attention={name}", *stages).config
-    task = catalog.load("models", config.model.name).TASK
-    info, _ = examples.learn(load_splits(config), config.data, task)
-    module = tasks.load(task).serving(build_model(config, info), info, config.eval)
+    task = task_of(config)
+    info, _ = examples.learn(load_splits(config), config.data, task.name, task.features)
+    module = task.serving_module(build_model(config, info), info, config.eval)
     tf.saved_model.save(module, str(tmp_path / "saved"), module.signatures(), SAVE_OPTIONS)
     require_allowed_operations(tmp_path / "saved")

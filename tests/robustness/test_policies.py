@@ -2,26 +2,27 @@
 
 import pytest
 
+from attnzoo import tasks
 from attnzoo.data import examples
 from attnzoo.data.datasets import csv, image_folder, parallel_text
 from attnzoo.errors import EXIT_USER, DataWarning, UserError
-from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION
 from tests import commands
 from tests.robustness import malformed
 from tests.robustness.malformed import GREETINGS, Case, holding
 from tests.robustness.malformed_images import cut, picture, png
 
+FEATURES = tasks.load("text_classification").features
 GOOD_JSON = [f'{{"text": "{text}", "label": "{label}"}}' for text, label in GREETINGS * 30]
 
 
 def load_table(folder, name, lines, **options):
     path = folder / name
     path.write_bytes(b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines) + b"\n")
-    return csv.load(csv.Config(name="csv", train=str(path), **options), TEXT_CLASSIFICATION, 0)
+    return csv.load(csv.Config(name="csv", train=str(path), **options), FEATURES, 0)
 
 
 def columns(splits):
-    return {name: column.tolist() for name, column in splits.train.columns.items()}
+    return {name: splits.train.column(name).tolist() for name in splits.train.names}
 
 
 def test_c3_a_table_is_read_as_if_its_bad_records_were_not_there(tmp_path):
@@ -32,7 +33,7 @@ def test_c3_a_table_is_read_as_if_its_bad_records_were_not_there(tmp_path):
     with pytest.warns(DataWarning) as told:
         read = load_table(tmp_path, "mixed.csv", mixed, on_bad_record="skip", max_bad_fraction=0.1)
     assert columns(read) == columns(expected)
-    assert read.labels == expected.labels
+    assert read.features["label"].names == expected.features["label"].names == ("de", "en")
     assert str(told[0].message) == (
         f"{tmp_path}/mixed.csv: 7 of 127 records (5.51%) cannot be read and are passed over: "
         f"2 with another number of columns than the header (first: {tmp_path}/mixed.csv:8); "
@@ -57,7 +58,7 @@ def test_c3_json_lines_are_read_as_if_the_bad_ones_were_not_there(tmp_path):
     with pytest.warns(DataWarning, match="5 of 125 records"):
         read = load_table(tmp_path, "mixed.jsonl", [bad[0], *GOOD_JSON, *bad[1:]], **options)
     assert columns(read) == columns(expected)
-    assert examples.fingerprint(read) == examples.fingerprint(expected)
+    assert examples.fingerprint(read, FEATURES) == examples.fingerprint(expected, FEATURES)
 
 
 def test_c3_pairs_are_read_as_if_the_bad_ones_were_not_there(tmp_path):
@@ -66,7 +67,7 @@ def test_c3_pairs_are_read_as_if_the_bad_ones_were_not_there(tmp_path):
         for side, path in enumerate(paths):
             path.write_bytes(b"".join(pair[side] + b"\n" for pair in pairs))
         config = parallel_text.Config(name="parallel_text", train=[str(path) for path in paths], **options)
-        return parallel_text.load(config, TRANSLATION, 0)
+        return parallel_text.load(config, tasks.load("translation").features, 0)
 
     good = [(b"one", b"eins"), (b"two", b"zwei")] * 20
     bad = [(b"", b"x"), (b"x", b" "), (b"\xfe", b"x"), (b"", b""), (b"x", b"\0")]
@@ -83,7 +84,7 @@ def test_c3_pictures_are_read_as_if_the_bad_ones_were_not_there(tmp_path):
 
     def load(**options):
         config = image_folder.Config(name="image_folder", train=str(tmp_path), **options)
-        return image_folder.load(config, IMAGE_CLASSIFICATION, 0)
+        return image_folder.load(config, tasks.load("image_classification").features, 0)
 
     expected = columns(load())
     holding(b"no picture")(tmp_path / "dark" / "a.png")

@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from attnzoo.run_dir import RunDir
-from attnzoo.tensors import MAX_JSON_BYTES, read_tensors
+from attnzoo.files import MAX_JSON_BYTES
+from attnzoo.runs.folder import RunDir
 from attnzoo.training.run import train
-from attnzoo.training.step import Stepper
+from attnzoo.training.step import TrainStep
+from attnzoo.variables import read_tensors
 from tests import recipes
 
 CLOCKS = ("speed/", "xla/")
@@ -20,7 +21,7 @@ class Crash(Exception):
 
 def crash_at(monkeypatch, step):
     """The process ends inside the step after `step`."""
-    take, taken = Stepper.step, []
+    take, taken = TrainStep.step, []
 
     def counted(self, batches, learning_rate):
         taken.append(1)
@@ -28,7 +29,7 @@ def crash_at(monkeypatch, step):
             raise Crash
         return take(self, batches, learning_rate)
 
-    monkeypatch.setattr(Stepper, "step", counted)
+    monkeypatch.setattr(TrainStep, "step", counted)
 
 
 def crash(resolved, folder, monkeypatch, step):

@@ -14,12 +14,14 @@ import pytest
 from attnzoo import tasks
 from attnzoo.config import RunConfig
 from attnzoo.errors import UserError
-from attnzoo.info import DataInfo
-from attnzoo.run_dir import RunDir, build_model
-from attnzoo.tensors import MAX_JSON_BYTES, read_tensors, write_tensors
+from attnzoo.features.info import DataInfo
+from attnzoo.files import MAX_JSON_BYTES
+from attnzoo.runs.building import build_model
+from attnzoo.runs.folder import RunDir
 from attnzoo.training import checkpoint, distribution, optimizers
 from attnzoo.training.run import train
-from attnzoo.training.step import Stepper
+from attnzoo.training.step import TrainStep
+from attnzoo.variables import read_tensors, write_tensors
 from tests.training.interrupted import crash, outcome, without_xla
 from tests.trees import tree
 
@@ -60,7 +62,7 @@ def stepper(crashed):
     model = build_model(config, DataInfo.read(crashed.info))
     strategy = distribution.make_strategy(1)
     task = tasks.load("text_classification")
-    return Stepper(model, optimizers.build(config.train), task, config.train, strategy, xla=False)
+    return TrainStep(model, optimizers.build(config.train), task, config.train, strategy, xla=False)
 
 
 def test_a8_what_does_not_fit_is_named_and_nothing_is_restored(half, stepper):
@@ -147,13 +149,13 @@ def test_a10_too_little_space_is_noticed_before_the_first_step(tmp_path, monkeyp
 
 
 def test_a11_a_folder_that_disappears_is_one_error(tmp_path, monkeypatch):
-    take = Stepper.step
+    take = TrainStep.step
 
     def removing(self, batches, learning_rate):
         shutil.rmtree(tmp_path / "run")
         return take(self, batches, learning_rate)
 
-    monkeypatch.setattr(Stepper, "step", removing)
+    monkeypatch.setattr(TrainStep, "step", removing)
     with pytest.raises(UserError, match=r"cannot be written.*No such file or directory") as caught:
         train(without_xla(tmp_path), tmp_path / "run")
     assert caught.value.exit_code == 4
@@ -188,8 +190,7 @@ def in_a_mount(script, folder):
 @pytest.mark.slow
 @pytest.mark.skipif(not MOUNTS, reason="no file system can be mounted here")
 def test_a10_a_run_whose_disk_is_full_goes_on_when_there_is_space_again(tmp_path):
-    resolved = without_xla(tmp_path, "train.epochs=40")
-    (tmp_path / "full.yaml").write_text(resolved.to_yaml(), "utf-8")
+    (tmp_path / "full.yaml").write_text(without_xla(tmp_path, "train.epochs=40").to_yaml(), "utf-8")
     script = """
 mkdir small; mount -t tmpfs -o size=16m none small
 attnzoo train full.yaml --run small/run & process=$!
@@ -198,6 +199,7 @@ head -c 99m /dev/zero > small/filler || true
 code=0; wait $process || code=$?
 ls small/run/checkpoints; rm small/filler
 attnzoo train full.yaml --run small/run
+attnzoo train full.yaml --run whole
 cp -r small/run run; echo "code $code"
 """
     ended = in_a_mount(script, tmp_path)
@@ -207,7 +209,6 @@ cp -r small/run run; echo "code $code"
     assert len(errors) == 1
     assert "No space left on device" in errors[0]
     assert "Traceback" not in ended.stderr
-    train(resolved, tmp_path / "whole")
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from attnzoo.errors import UserError
-from attnzoo.run_dir import RunDir
-from attnzoo.tasks.scoring import Evaluator
+from attnzoo.runs.folder import RunDir
+from attnzoo.tasks.evaluating import Evaluator
 from attnzoo.training import loop
 from attnzoo.training.run import train
-from attnzoo.training.step import Stepper
+from attnzoo.training.step import TrainStep
 from tests import recipes
 from tests.training.interrupted import every_tensor, outcome, read, without_xla
 
@@ -63,7 +63,7 @@ def test_a17_poison_at_any_place_stops_the_run_and_the_checkpoint_before_goes_on
     tmp_path, monkeypatch, precision, poison
 ):
     resolved = without_xla(tmp_path, f"train.precision={precision}", "train.checkpoint_seconds=1000")
-    take, step = Stepper.step, []
+    take, step = TrainStep.step, []
 
     def poisoned(self, batches, learning_rate):
         step.append(1)
@@ -71,7 +71,7 @@ def test_a17_poison_at_any_place_stops_the_run_and_the_checkpoint_before_goes_on
 
     monkeypatch.setattr(loop, "SKIPPED_STEPS_LIMIT", 2)  # of float16, whose loss scale may be to blame
     with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "step", poisoned)
+        patch.setattr(TrainStep, "step", poisoned)
         with pytest.raises(UserError, match=r"diverged: .* step \d+|not finite after step") as caught:
             train(resolved, tmp_path / "run")
     assert caught.value.exit_code == 3
@@ -86,7 +86,7 @@ def test_a17_poison_at_any_place_stops_the_run_and_the_checkpoint_before_goes_on
 
 def test_a17_a_run_recovers_at_a_lower_rate_as_often_as_it_may(tmp_path, monkeypatch, capsys):
     resolved = without_xla(tmp_path, "train.recoveries=2")
-    take = Stepper.step
+    take = TrainStep.step
 
     def poisoned(self, batches, learning_rate):
         # Above half the rate, the fourth step is not finite.
@@ -94,7 +94,7 @@ def test_a17_a_run_recovers_at_a_lower_rate_as_often_as_it_may(tmp_path, monkeyp
             self.model.trainable_weights[0].assign(self.model.trainable_weights[0] * np.nan)
         return take(self, batches, learning_rate)
 
-    monkeypatch.setattr(Stepper, "step", poisoned)
+    monkeypatch.setattr(TrainStep, "step", poisoned)
     train(resolved, tmp_path / "run")
     written = capsys.readouterr().err
     assert "Back to step 3 with half the learning rate, recovery 1 of 2." in written

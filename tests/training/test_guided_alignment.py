@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.info import END, NUM_SPECIAL, START
+from attnzoo import tasks
 from attnzoo.layers.encoder_decoder import EncoderDecoder
 from attnzoo.layers.recurrent_encoder_decoder import RecurrentEncoderDecoder
-from attnzoo.run_dir import load_trained
-from attnzoo.tasks import translation
+from attnzoo.runs.trained import load_trained
+from attnzoo.special_tokens import END, NUM_SPECIAL, START
 from attnzoo.training.run import train
 from tests import recipes
 
@@ -47,7 +47,7 @@ def test_a_guided_run_attends_where_it_is_told_to(tmp_path):
     losses = [line["alignment_loss"] for line in lines if "alignment_loss" in line]
     assert losses[-1] < 0.1 * losses[0]
     trained = load_trained(run)
-    tokens = trained.info.tokenizers["source"]["tokens"]
+    tokens = trained.info.features["source"].tokenizer["tokens"]
     ids = [NUM_SPECIAL + tokens.index(word) for word in ("ij", "ab", "ef")]
     inputs = {"source": tf.constant([[*ids, END]]), "target": tf.constant([[START, *ids]])}
     _, attention = trained.model.decode_all(inputs, False, with_alignment=True)
@@ -70,11 +70,13 @@ def test_the_loss_is_the_cross_entropy_of_the_attention_and_has_gradients_under_
     guide[1, 1, 0] = 0.5
     guide[2, 2, 3] = 0.5  # a row that only fills up the batch
     weights = tf.constant([1.0, 1.0, 0.0])
+    task = tasks.load("translation")
+    options = task.TrainOptions(label_smoothing=0.1)
 
     def compute(more):
         targets = {"tokens": tokens, "weights": weights, **more}
         with tf.GradientTape() as tape:
-            sums = translation.sums(model, inputs, targets, True, 0.1)
+            sums = task.sums(model, inputs, targets, options)
             loss = sums["loss"][0]
         variables = [variable.value for variable in model.trainable_variables]
         gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from attnzoo.errors import EXIT_STOPPED
-from attnzoo.run_dir import RunDir
+from attnzoo.runs.folder import RunDir
 from tests import commands, recipes
 from tests.training.interrupted import outcome, without_xla
 from tests.trees import tree

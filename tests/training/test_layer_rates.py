@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from attnzoo.errors import UserError
-from attnzoo.run_dir import build_model, load_trained
+from attnzoo.runs.building import build_model
+from attnzoo.runs.trained import load_trained
 from attnzoo.training import layer_rates
 from attnzoo.training.run import train
 from tests import recipes

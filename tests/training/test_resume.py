@@ -15,11 +15,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from attnzoo.config import ResolvedConfig
 from attnzoo.errors import EXIT_STOPPED
-from attnzoo.run_dir import RunDir
-from attnzoo.tasks.scoring import Evaluator
+from attnzoo.runs.folder import RunDir
+from attnzoo.tasks.evaluating import Evaluator
 from attnzoo.training.loop import Stopped, Trainer
 from attnzoo.training.run import train
-from attnzoo.training.step import Stepper
+from attnzoo.training.step import TrainStep
 from tests import recipes
 from tests.training.interrupted import crash, outcome, without_xla
 
@@ -124,7 +124,7 @@ class Whole(NamedTuple):
 @contextlib.contextmanager
 def ledger():
     """Notes the examples of each step that is taken."""
-    take, seen = Stepper.step, []
+    take, seen = TrainStep.step, []
 
     def noted(self, batches, learning_rate):
         real = [targets["indices"][targets["weights"] > 0].numpy().tolist() for _, targets in batches]
@@ -132,7 +132,7 @@ def ledger():
         return take(self, batches, learning_rate)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stepper, "step", noted)
+        patch.setattr(TrainStep, "step", noted)
         yield seen
 
 
@@ -151,7 +151,7 @@ def whole(tmp_path_factory):
     ("number", "during"), [(signal.SIGTERM, "step"), (signal.SIGINT, "evaluation")], ids=["term", "int"]
 )
 def test_a12_a_signal_saves_and_the_same_command_continues(tmp_path, monkeypatch, whole, number, during):
-    place, name = {"step": (Stepper, "step"), "evaluation": (Evaluator, "evaluate")}[during]
+    place, name = {"step": (TrainStep, "step"), "evaluation": (Evaluator, "evaluate")}[during]
     function = getattr(place, name)
 
     def signalled(self, *arguments):

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from attnzoo.config import resolve
 from attnzoo.errors import UserError
-from attnzoo.run_dir import RunDir
+from attnzoo.runs.data import task_of
+from attnzoo.runs.folder import RunDir
 from attnzoo.training import distribution
 from attnzoo.training.run import train, use_xla
 from tests import recipes
@@ -93,7 +94,7 @@ def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys
 def test_xla_is_chosen_for_texts_and_not_for_images_on_a_cpu(recipe, option, compiled, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     config = resolve(Path("configs") / f"{recipe}.yaml", [f"train.xla={option}"]).config
-    assert use_xla(config) is compiled
+    assert use_xla(config, task_of(config)) is compiled
 
 
 @pytest.mark.parametrize(
@@ -108,19 +109,19 @@ def test_xla_is_not_chosen_for_bfloat16_where_a_cpu_multiplies_it(precision, abl
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setattr(distribution, "multiplies_bfloat16", lambda: able)
     config = resolve(Path("configs/text_languages.yaml"), [f"train.precision={precision}"]).config
-    assert use_xla(config) is compiled
+    assert use_xla(config, task_of(config)) is compiled
 
 
 def test_several_replicas_are_not_compiled_and_cannot_be_on_one_cpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
 
-    def config(option):
-        return resolve(
-            Path("configs/text_languages.yaml"), ["train.replicas=2", f"train.xla={option}"]
-        ).config
+    def chosen(option):
+        overrides = ["train.replicas=2", f"train.xla={option}"]
+        config = resolve(Path("configs/text_languages.yaml"), overrides).config
+        return use_xla(config, task_of(config))
 
-    assert use_xla(config("auto")) is False
+    assert chosen("auto") is False
     with pytest.raises(
         UserError, match=r"train\.xla: true does not go with several train\.replicas on a CPU"
     ):
-        use_xla(config("true"))
+        chosen("true")

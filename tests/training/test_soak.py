@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attnzoo.run_dir import RunDir
+from attnzoo.runs.folder import RunDir
 from attnzoo.training.checkpoint import KEPT_STEPS
 from tests import commands
 from tests.training.interrupted import without_xla

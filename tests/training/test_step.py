@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.config.sections import TrainOptions
+from attnzoo import tasks
 from attnzoo.layers.dropout import Dropout
-from attnzoo.tasks import text_classification
 from attnzoo.training import distribution, optimizers
-from attnzoo.training.step import FIRST_LOSS_SCALE, NO_RATES, Stepper
+from attnzoo.training.step import FIRST_LOSS_SCALE, NO_RATES, TrainStep
 
+TASK = tasks.load("text_classification")
 FEATURES, CLASSES = 5, 3
 
 
@@ -23,13 +23,13 @@ def make_model(strategy, dropout=0.0):
 
 
 def make_stepper(xla=True, average=False, strategy=None, rates=NO_RATES, dropout=0.0, **options):
-    train = TrainOptions(**{"learning_rate": 0.1, "optimizer": "sgd", "beta_1": 0.0, **options})
+    train = TASK.TrainOptions(**{"learning_rate": 0.1, "optimizer": "sgd", "beta_1": 0.0, **options})
     strategy = strategy or tf.distribute.get_strategy()
     kept = make_model(strategy) if average else None
     model = make_model(strategy, dropout)
     with strategy.scope():
         optimizer = optimizers.build(train)
-    return Stepper(model, optimizer, text_classification, train, strategy, xla=xla, average=kept, rates=rates)
+    return TrainStep(model, optimizer, TASK, train, strategy, xla=xla, average=kept, rates=rates)
 
 
 def make_batch(indices, count=None):

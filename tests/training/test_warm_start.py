@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from attnzoo import tasks
 from attnzoo.errors import UserError
-from attnzoo.run_dir import RunDir, load_trained
-from attnzoo.tasks import translation
-from attnzoo.tensors import read_tensors
+from attnzoo.runs.folder import RunDir
+from attnzoo.runs.trained import load_trained
 from attnzoo.training import checkpoint
 from attnzoo.training.run import train
+from attnzoo.variables import read_tensors
 from tests import recipes
 from tests.training.interrupted import crash, outcome, without_xla
 
@@ -28,7 +29,8 @@ def test_average_best_is_the_mean_of_the_best_evaluations(parent):
         f"average of steps {best[0]}, {best[1]}"
     )
     run = RunDir(parent)
-    assert checkpoint.chosen_steps(run, translation, best[0], load_trained(parent).config.eval) == best
+    task, options = tasks.load("translation"), load_trained(parent).config.eval
+    assert checkpoint.chosen_steps(run, task, best[0], options) == best
     limit = 1 << 30
     each = [read_tensors(run.weights(step), limit)[0] for step in best]
     for name, value in read_tensors(run.final, limit)[0].items():
@@ -40,7 +42,7 @@ def test_a_run_starts_with_weights_and_vocabulary_of_another(parent, tmp_path, c
     train(recipes.translation_config(tmp_path, *overrides), tmp_path / "run")
     assert "tensors from" in capsys.readouterr().out
     old, new = load_trained(parent), load_trained(tmp_path / "run")
-    assert new.info.tokenizers == old.info.tokenizers
+    assert new.info.features == old.info.features
     for one, other in zip(old.model.get_weights(), new.model.get_weights(), strict=True):
         if one.dtype == np.float32:
             np.testing.assert_allclose(one, other, atol=1e-6)

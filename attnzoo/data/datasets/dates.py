@@ -6,18 +6,21 @@ import datetime
 import functools
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from attnzoo.config.sections import TranslationOptions
-from attnzoo.data.text_files import object_array
-from attnzoo.info import TRANSLATION, DataSplits, Split, Tokenization
+from attnzoo.data.splits import DataSplits, Split
+from attnzoo.features.feature import Feature
+from attnzoo.features.text import TextPairOptions
+from attnzoo.records.text_files import object_array
+from attnzoo.text.kinds import Tokenization
 
 if TYPE_CHECKING:
     from babel import Locale
 
-TASKS = (TRANSLATION,)
+COLUMNS = {"source": ("text",), "target": ("text",)}
 
 FIRST_YEAR = 1900
 LAST_YEAR = 2099
@@ -51,7 +54,7 @@ NUMERIC_LOCALE = "en"
 EXTRA_PATTERNS = ("EEE d MMM y", "d MMMM y", "y-MM-dd", "y/MM/dd", "dd.MM.y")
 
 
-class Config(TranslationOptions):
+class Config(TextPairOptions):
     """Pairs such as `7 mars 2021` -> `2021-03-07`, generated; no download."""
 
     name: Literal["dates"] = Field(description="Dates of many languages and styles to ISO 8601; no download.")
@@ -87,7 +90,7 @@ class Style(NamedTuple):
         return self.numeric and fields.index("M") < fields.index("d") < fields.index("y")
 
 
-def load(config: Config, task: str, seed: int) -> DataSplits:
+def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns sources and targets <object>[examples]; always the same ones for the same counts.
 
     A day (1900-01-01 to 2099-12-31) belongs to test, validation or train by the SHA-256 of its ISO string

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from attnzoo.config.sections import ImageOptions
-from attnzoo.info import IMAGE_CLASSIFICATION, DataSplits, Split
+from attnzoo.data.splits import DataSplits, Split
+from attnzoo.features.feature import Feature
+from attnzoo.features.image import ImageOptions
+from attnzoo.features.label import Label
 
-TASKS = (IMAGE_CLASSIFICATION,)
+COLUMNS = {"image": ("image",), "label": ("label",)}
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
@@ -25,7 +28,7 @@ class Config(ImageOptions):
     )
 
 
-def load(config: Config, task: str, seed: int) -> DataSplits:
+def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns images <uint8>[examples, 8, 8, 1] and labels <int32>[examples].
 
     The split never changes, so that results compare: each class is put into the order of the SHA-256 of its
@@ -54,6 +57,5 @@ def load(config: Config, task: str, seed: int) -> DataSplits:
     for name, chosen in parts.items():
         indices = np.sort(np.concatenate(chosen))
         splits[name] = Split({"image": images[indices], "label": labels[indices]}, f"digits {name}")
-    return DataSplits(
-        splits["train"], splits["validation"], splits["test"], tuple(str(label) for label in range(10))
-    )
+    names = tuple(str(label) for label in range(10))
+    return DataSplits(splits["train"], splits["validation"], splits["test"], {"label": Label(names=names)})

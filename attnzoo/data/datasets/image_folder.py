@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from attnzoo.config.sections import FileOptions, ImageOptions
-from attnzoo.data.bad_records import BadRecord, sift
-from attnzoo.data.image_files import read_header
-from attnzoo.data.text_files import encodable, listed, nearest, object_array
+from attnzoo.config.sections import FileOptions
+from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
-from attnzoo.info import IMAGE_CLASSIFICATION, DataSplits, Split
+from attnzoo.features.feature import Feature
+from attnzoo.features.image import Image, ImageOptions
+from attnzoo.features.label import Label
+from attnzoo.images.image_files import read_header
+from attnzoo.records.bad_records import BadRecord, filter_records
+from attnzoo.records.text_files import encodable, listed, object_array
+from attnzoo.suggest import did_you_mean
 
-TASKS = (IMAGE_CLASSIFICATION,)
+COLUMNS = {"image": ("image",), "label": ("label",)}
 
 Labelled = tuple[str, int]
 """Path of an image and number of its class."""
@@ -31,7 +35,7 @@ class Config(ImageOptions, FileOptions):
     test: str | None = Field(None, description="Folder to report on.")
 
 
-def load(config: Config, task: str, seed: int) -> DataSplits:
+def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns paths <object>[examples] of str and labels <int32>[examples], sorted by class and file name.
 
     Classes are the sub-folders of train by name. Names that start with a dot are passed over; folders inside
@@ -51,14 +55,14 @@ def load(config: Config, task: str, seed: int) -> DataSplits:
     train = _split(config.train, labels, config)
     validation = _split(config.validation, labels, config) if config.validation else None
     test = _split(config.test, labels, config) if config.test else None
-    return DataSplits(train, validation, test, labels)
+    return DataSplits(train, validation, test, {"label": Label(names=labels)})
 
 
 def _split(root: str, labels: tuple[str, ...], config: Config) -> Split:
     records: Iterable[Labelled | BadRecord] = _records(root, labels)
     if config.on_bad_record == "skip":
-        records = _decodable(list(records), config.channels or 3)
-    kept = sift(records, root, config)
+        records = _decodable(list(records))
+    kept = filter_records(records, root, config)
     paths = object_array([path for path, _ in kept])
     return Split({"image": paths, "label": np.array([label for _, label in kept], np.int32)}, root)
 
@@ -67,8 +71,8 @@ def _records(root: str, labels: tuple[str, ...]) -> Iterator[Labelled | BadRecor
     for folder in _class_folders(root):
         if folder.name not in labels:
             raise UserError(
-                f"{folder}: class {folder.name!r} does not occur in train{nearest(folder.name, labels)}; the "
-                f"classes of train are: {listed(labels)}."
+                f"{folder}: class {folder.name!r} does not occur in train"
+                f"{did_you_mean(folder.name, labels)}; the classes of train are: {listed(labels)}."
             )
         files = sorted(
             path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder))
@@ -85,12 +89,10 @@ def _records(root: str, labels: tuple[str, ...]) -> Iterator[Labelled | BadRecor
                 yield str(path), labels.index(folder.name)
 
 
-def _decodable(records: list[Labelled | BadRecord], channels: int) -> Iterator[Labelled | BadRecord]:
+def _decodable(records: Sequence[Labelled | BadRecord]) -> Iterator[Labelled | BadRecord]:
     """Yields the records, with a bad one in the place of each image that TensorFlow cannot decode."""
-    from attnzoo.data import image as image_ops
-
-    paths = object_array([record[0] for record in records if not isinstance(record, BadRecord)])
-    broken = {bad.place: bad for bad in image_ops.undecodable(paths, channels, "")}
+    paths = [record[0] for record in records if not isinstance(record, BadRecord)]
+    broken = {paths[index]: bad for index, bad in Image().unreadable(paths).items()}
     for record in records:
         yield record if isinstance(record, BadRecord) else broken.get(record[0], record)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import collections
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from attnzoo.config.sections import TextOptions
-from attnzoo.data.text_files import object_array
-from attnzoo.info import TEXT_CLASSIFICATION, DataSplits, Split, Tokenization
+from attnzoo.data.splits import DataSplits, Split
+from attnzoo.features.feature import Feature
+from attnzoo.features.label import Label
+from attnzoo.features.text import TextOptions
+from attnzoo.records.text_files import object_array
+from attnzoo.text.kinds import Tokenization
 
-TASKS = (TEXT_CLASSIFICATION,)
+COLUMNS = {"text": ("text",), "label": ("label",)}
 
 LANGUAGES = (
     *("bg", "ca", "cs", "da", "de", "el", "en", "es", "fi", "fr", "hu", "it"),
@@ -38,7 +42,7 @@ class Config(TextOptions):
     )
 
 
-def load(config: Config, task: str, seed: int) -> DataSplits:
+def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns texts <object>[examples] and labels <int32>[examples]; the same ones for one CLDR release.
 
     A name that more than one language uses or that has a comma is left out. The others go to test,
@@ -58,7 +62,7 @@ def load(config: Config, task: str, seed: int) -> DataSplits:
             columns[split][0].extend(lists)
             columns[split][1].extend([label] * len(lists))
     train, validation, test = (_shuffled(*column, f"languages {split}") for split, column in columns.items())
-    return DataSplits(train, validation, test, LANGUAGES)
+    return DataSplits(train, validation, test, {"label": Label(names=LANGUAGES)})
 
 
 def _names_by_language() -> list[list[str]]:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from attnzoo.config.sections import FileOptions, TranslationOptions
-from attnzoo.data import alignments
-from attnzoo.data.bad_records import BadRecord, sift
-from attnzoo.data.text_files import MAX_TEXT_CHARACTERS, encodable, object_array, read_lines
+from attnzoo.config.sections import FileOptions
+from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
-from attnzoo.info import TRANSLATION, DataSplits, Split
+from attnzoo.features.feature import Feature
+from attnzoo.features.text import TextPairOptions
+from attnzoo.records.bad_records import BadRecord, filter_records
+from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, encodable, object_array, read_lines
+from attnzoo.text import alignments
 
-TASKS = (TRANSLATION,)
+COLUMNS = {"source": ("text",), "target": ("text",), "alignment": ("alignment",)}
 
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Texts = tuple[str, ...]
 
 
-class Config(TranslationOptions, FileOptions):
+class Config(TextPairOptions, FileOptions):
     """Pairs of UTF-8 files, plain or `.gz`: line n of the second translates line n of the first."""
 
     name: Literal["parallel_text"] = Field(description="Translation pairs from two line-aligned text files.")
@@ -37,7 +39,7 @@ class Config(TranslationOptions, FileOptions):
     )
 
 
-def load(config: Config, task: str, seed: int) -> DataSplits:
+def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     r"""Returns sources and targets <object>[examples] in file order, without their line ends (`\n`, `\r\n`).
 
     With `on_bad_record: skip` pairs are passed over of which a line is empty, too long or not UTF-8, or whose
@@ -60,7 +62,7 @@ def _read_split(paths: list[str], config: Config, alignments: str | None = None)
     if alignments is not None:
         names.append("alignment")
         records = _aligned(records, alignments, strict)
-    rows = sift(records, origin, config)
+    rows = filter_records(records, origin, config)
     return Split({name: object_array([row[side] for row in rows]) for side, name in enumerate(names)}, origin)
 
 

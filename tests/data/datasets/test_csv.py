@@ -4,44 +4,45 @@ import re
 
 import pytest
 
+from attnzoo import tasks
 from attnzoo.data.datasets import csv
 from attnzoo.errors import UserError
-from attnzoo.info import TEXT_CLASSIFICATION
 
 GOOD = "text,label\nfine,pos\nbad,neg\n"
 
 
-def load(folder, train, name="train.csv", **options):
+def load(folder, train, name="train.csv", task="text_classification", **options):
     path = folder / name
     content = train.encode() if isinstance(train, str) else train
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    return csv.load(csv.Config(name="csv", train=str(path), **options), TEXT_CLASSIFICATION, seed=3)
+    config = csv.Config(name="csv", train=str(path), **options)
+    return csv.load(config, tasks.load(task).features, seed=3)
 
 
 @pytest.mark.parametrize("name", ["train.csv", "train.csv.gz"])
 def test_quoted_texts_keep_delimiters_quotes_and_line_breaks(tmp_path, name):
     content = '\ufefflabel,text\r\npos,"one, ""two""\nthree"\r\n\r\nneg,four\r\n'
     splits = load(tmp_path, content, name)
-    assert splits.train.columns["text"].tolist() == ['one, "two"\nthree', "four"]
-    assert splits.train.columns["label"].tolist() == [1, 0]
-    assert splits.train.columns["label"].dtype == "int32"
-    assert splits.labels == ("neg", "pos")
+    assert splits.train.column("text").tolist() == ['one, "two"\nthree', "four"]
+    assert splits.train.column("label").tolist() == [1, 0]
+    assert splits.train.column("label").dtype == "int32"
+    assert splits.features["label"].names == ("neg", "pos")
     assert splits.validation is None
     assert splits.test is None
 
 
 def test_tabs_separate_columns_of_tsv_and_other_columns_are_ignored(tmp_path):
     splits = load(tmp_path, "id\ttext\tlabel\n1\ta, b\t x \n2\tc\ty\n", "train.tsv")
-    assert splits.train.columns["text"].tolist() == ["a, b", "c"]
-    assert splits.labels == ("x", "y")
+    assert splits.train.column("text").tolist() == ["a, b", "c"]
+    assert splits.features["label"].names == ("x", "y")
 
 
 def test_json_lines_take_strings_and_whole_numbers_as_labels(tmp_path):
     lines = [{"text": "a\u2028b", "label": 7}, {"text": "c", "label": "x", "more": [1]}]
     content = "\n\n".join(json.dumps(line) for line in lines)
     splits = load(tmp_path, content, "train.jsonl.gz")
-    assert splits.train.columns["text"].tolist() == ["a\u2028b", "c"]
-    assert splits.labels == ("7", "x")
+    assert splits.train.column("text").tolist() == ["a\u2028b", "c"]
+    assert splits.features["label"].names == ("7", "x")
 
 
 def test_columns_can_be_named_and_other_splits_share_the_labels_of_train(tmp_path):
@@ -55,9 +56,9 @@ def test_columns_can_be_named_and_other_splits_share_the_labels_of_train(tmp_pat
         test=str(tmp_path / "test.csv"),
         validation=str(tmp_path / "dev.jsonl"),
     )
-    assert splits.labels == ("a", "b", "c")
-    assert splits.test.columns["label"].tolist() == [1, 1]
-    assert splits.validation.columns["label"].tolist() == [2]
+    assert splits.features["label"].names == ("a", "b", "c")
+    assert splits.test.column("label").tolist() == [1, 1]
+    assert splits.validation.column("label").tolist() == [2]
 
 
 @pytest.mark.parametrize(
@@ -154,5 +155,5 @@ def test_the_field_limit_of_the_process_is_left_as_it_was(tmp_path):
 
     before = standard.field_size_limit()
     text = "x" * (before + 7)
-    assert load(tmp_path, f"text,label\n{text},a\nb,c\n").train.columns["text"][0] == text
+    assert load(tmp_path, f"text,label\n{text},a\nb,c\n").train.column("text")[0] == text
     assert standard.field_size_limit() == before

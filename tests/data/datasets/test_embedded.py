@@ -8,8 +8,12 @@ import time
 import numpy as np
 import pytest
 
+from attnzoo import tasks
 from attnzoo.data.datasets import dates, digits, languages
-from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION
+
+IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION = (
+    tasks.load(name).features for name in ("image_classification", "text_classification", "translation")
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,32 +32,32 @@ def date_splits():
     return dates.load(config, TRANSLATION, 3)
 
 
-def test_digits_are_grey_bytes_split_70_10_20_in_every_class(digit_splits):
+def test_digits_are_gray_bytes_split_70_10_20_in_every_class(digit_splits):
     counts = {name: len(split) for name, split in digit_splits.named().items()}
     assert counts == {"train": 1259, "validation": 179, "test": 359}
-    images = digit_splits.train.columns["image"]
+    images = digit_splits.train.column("image")
     assert images.shape == (1259, 8, 8, 1)
     assert images.dtype == np.uint8
     assert (images.min(), images.max()) == (0, 255)
     for split, share in (("test", 0.2), ("validation", 0.1)):
-        per_class = np.bincount(digit_splits.named()[split].columns["label"], minlength=10)
+        per_class = np.bincount(digit_splits.named()[split].column("label"), minlength=10)
         assert np.all(np.abs(per_class - share * 179.7) < 2)
-    assert digit_splits.labels == tuple("0123456789")
+    assert digit_splits.features["label"].names == tuple("0123456789")
 
 
 def test_digits_are_the_same_for_every_seed(digit_splits):
     again = digits.load(digits.Config(name="digits"), IMAGE_CLASSIFICATION, 5)
     for name, split in digit_splits.named().items():
-        assert np.array_equal(split.columns["image"], again.named()[name].columns["image"])
-        assert np.array_equal(split.columns["label"], again.named()[name].columns["label"])
+        assert np.array_equal(split.column("image"), again.named()[name].column("image"))
+        assert np.array_equal(split.column("label"), again.named()[name].column("label"))
 
 
 def test_every_language_has_lists_of_five_names_in_every_split(language_splits):
-    assert len(language_splits.labels) == 24
+    assert len(language_splits.features["label"].names) == 24
     for split in language_splits.named().values():
-        per_class = np.bincount(split.columns["label"], minlength=24)
+        per_class = np.bincount(split.column("label"), minlength=24)
         assert per_class.min() >= 15
-        assert len(set(split.columns["text"])) == len(split)
+        assert len(set(split.column("text"))) == len(split)
     assert len(language_splits.train) > 10_000
     assert len(language_splits.test) > 1_000
 
@@ -66,7 +70,7 @@ def test_no_name_of_another_split_or_language_occurs_in_train():
     splits = languages.load(config, TEXT_CLASSIFICATION, 3)
 
     def used(split):
-        return {name for text in split.columns["text"] for name in text.split(", ")}
+        return {name for text in split.column("text") for name in text.split(", ")}
 
     assert used(splits.train) < {name for names in by_language for name in names}
     assert len(used(splits.train)) > 10_000
@@ -80,9 +84,9 @@ def test_languages_can_be_told_apart_by_their_letters(language_splits):
     from sklearn.svm import LinearSVC
 
     vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True)
-    train, test = language_splits.train.columns, language_splits.test.columns
-    classifier = LinearSVC().fit(vectorizer.fit_transform(train["text"]), train["label"])
-    assert classifier.score(vectorizer.transform(test["text"]), test["label"]) > 0.97
+    train, test = language_splits.train, language_splits.test
+    classifier = LinearSVC().fit(vectorizer.fit_transform(train.column("text")), train.column("label"))
+    assert classifier.score(vectorizer.transform(test.column("text")), test.column("label")) > 0.97
 
 
 def test_dates_come_in_the_numbers_asked_for_and_days_of_test_are_in_no_other_split(date_splits):
@@ -91,17 +95,17 @@ def test_dates_come_in_the_numbers_asked_for_and_days_of_test_are_in_no_other_sp
         "validation": 500,
         "test": 701,
     }
-    days = {name: set(split.columns["target"]) for name, split in date_splits.named().items()}
+    days = {name: set(split.column("target")) for name, split in date_splits.named().items()}
     assert not days["test"] & days["train"]
     assert not days["test"] & days["validation"]
     assert not days["validation"] & days["train"]
-    sources = [source for split in date_splits.named().values() for source in split.columns["source"]]
+    sources = [source for split in date_splits.named().values() for source in split.column("source")]
     assert len(set(sources)) == len(sources)
 
 
 def test_targets_are_iso_dates_of_1900_to_2099_and_no_source_hides_the_century(date_splits):
     for split in date_splits.named().values():
-        for source, target in zip(split.columns["source"], split.columns["target"], strict=True):
+        for source, target in zip(split.column("source"), split.column("target"), strict=True):
             day = datetime.date.fromisoformat(target)
             assert 1900 <= day.year <= 2099
             assert str(day.year) in source
@@ -156,13 +160,19 @@ def test_twenty_thousand_dates_take_less_than_five_seconds():
 def test_embedded_data_do_not_depend_on_the_hash_seed_and_need_no_tensorflow():
     code = """
 import hashlib, sys
-from attnzoo.data.datasets import csv, dates, digits, image_folder, languages, parallel_text, tfds
+from attnzoo import tasks
+from attnzoo.data.datasets import (
+    csv, dates, digits, image_folder, image_table, languages, parallel_text, tfds
+)
 digest = hashlib.sha256()
-for module in (dates, languages, digits):
-    splits = module.load(module.Config(name=module.__name__.rsplit(".", 1)[1]), module.TASKS[0], 0)
+for module, task in (
+    (dates, "translation"), (languages, "text_classification"), (digits, "image_classification")
+):
+    config = module.Config(name=module.__name__.rsplit(".", 1)[1])
+    splits = module.load(config, tasks.load(task).features, 0)
     for split in splits.named().values():
-        for column in split.columns.values():
-            digest.update(repr(column.tolist()).encode())
+        for name in split.names:
+            digest.update(repr(split.column(name).tolist()).encode())
 assert "tensorflow" not in sys.modules
 print(digest.hexdigest())
 """

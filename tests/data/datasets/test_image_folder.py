@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from attnzoo import tasks
 from attnzoo.data.datasets import image_folder
 from attnzoo.errors import UserError
-from attnzoo.info import IMAGE_CLASSIFICATION
 
 
 def add(folder, name, kind="PNG"):
@@ -17,9 +17,8 @@ def add(folder, name, kind="PNG"):
 
 
 def load(train, **options):
-    return image_folder.load(
-        image_folder.Config(name="image_folder", train=str(train), **options), IMAGE_CLASSIFICATION, 3
-    )
+    config = image_folder.Config(name="image_folder", train=str(train), **options)
+    return image_folder.load(config, tasks.load("image_classification").features, 3)
 
 
 @pytest.fixture
@@ -38,11 +37,11 @@ def folders(tmp_path):
 
 def test_classes_are_sorted_folders_and_hidden_and_loose_files_are_passed_over(folders):
     splits = load(folders / "train")
-    names = [path[len(str(folders / "train")) + 1 :] for path in splits.train.columns["image"]]
+    names = [path[len(str(folders / "train")) + 1 :] for path in splits.train.column("image")]
     assert names == ["ant/deep/y.gif", "ant/z.bmp", "cat/a.png", "cat/b.jpg", "dog/x"]
-    assert splits.train.columns["label"].tolist() == [0, 0, 1, 1, 2]
-    assert splits.train.columns["label"].dtype == np.int32
-    assert splits.labels == ("ant", "cat", "dog")
+    assert splits.train.column("label").tolist() == [0, 0, 1, 1, 2]
+    assert splits.train.column("label").dtype == np.int32
+    assert splits.features["label"].names == ("ant", "cat", "dog")
     assert splits.validation is None
     assert splits.test is None
 
@@ -50,9 +49,9 @@ def test_classes_are_sorted_folders_and_hidden_and_loose_files_are_passed_over(f
 def test_other_splits_may_lack_classes_and_use_the_ids_of_train(folders):
     path = add(folders / "test", "dog/1.png")
     splits = load(folders / "train", test=str(folders / "test"), validation=str(folders / "test"))
-    assert splits.test.columns["image"].tolist() == [path]
-    assert splits.test.columns["label"].tolist() == [2]
-    assert splits.validation.columns["label"].tolist() == [2]
+    assert splits.test.column("image").tolist() == [path]
+    assert splits.test.column("label").tolist() == [2]
+    assert splits.validation.column("label").tolist() == [2]
 
 
 def test_folders_that_do_not_fit_are_named(folders):

@@ -3,9 +3,9 @@ import re
 
 import pytest
 
+from attnzoo import tasks
 from attnzoo.data.datasets import parallel_text
 from attnzoo.errors import DataWarning, UserError
-from attnzoo.info import TRANSLATION
 
 
 def write(folder, name, content):
@@ -17,16 +17,15 @@ def write(folder, name, content):
 
 def load(folder, source, target, **options):
     train = [write(folder, "a.en", source), write(folder, "a.de.gz", target)]
-    return parallel_text.load(
-        parallel_text.Config(name="parallel_text", train=train, **options), TRANSLATION, 3
-    )
+    config = parallel_text.Config(name="parallel_text", train=train, **options)
+    return parallel_text.load(config, tasks.load("translation").features, 3)
 
 
 def test_lines_are_paired_in_order_and_only_newlines_end_them(tmp_path):
     splits = load(tmp_path, "one\u2028line\r\ntwo\x85\n", "eins\nzwei")
-    assert splits.train.columns["source"].tolist() == ["one\u2028line", "two\x85"]
-    assert splits.train.columns["target"].tolist() == ["eins", "zwei"]
-    assert splits.labels == ()
+    assert splits.train.column("source").tolist() == ["one\u2028line", "two\x85"]
+    assert splits.train.column("target").tolist() == ["eins", "zwei"]
+    assert splits.features == {}
     assert splits.validation is None
     assert splits.test is None
 
@@ -34,7 +33,7 @@ def test_lines_are_paired_in_order_and_only_newlines_end_them(tmp_path):
 def test_the_other_splits_have_files_of_their_own(tmp_path):
     pair = [write(tmp_path, "b.en", "x\n"), write(tmp_path, "b.de", "y\n")]
     splits = load(tmp_path, "one\n", "eins\n", validation=pair, test=pair)
-    assert splits.test.columns["target"].tolist() == ["y"]
+    assert splits.test.column("target").tolist() == ["y"]
     assert splits.validation.origin == ", ".join(pair)
 
 
@@ -96,5 +95,5 @@ def test_alignments_stay_with_their_pairs_where_some_are_passed_over(tmp_path):
         splits = load(
             tmp_path, "one\n \nthree\nfour\nfive\n", "eins\nzwei\ndrei\nvier\nfünf Stück\n", **options
         )
-    assert splits.train.columns["source"].tolist() == ["one", "four", "five"]
-    assert splits.train.columns["alignment"].tolist() == ["0-0", "", "0-0 0-1"]
+    assert splits.train.column("source").tolist() == ["one", "four", "five"]
+    assert splits.train.column("alignment").tolist() == ["0-0", "", "0-0 0-1"]

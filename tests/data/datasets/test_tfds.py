@@ -8,12 +8,18 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as public_sets
 
+from attnzoo import tasks
 from attnzoo.data import tfds_builders
 from attnzoo.data.datasets import tfds
 from attnzoo.errors import UserError
-from attnzoo.info import IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION
 
 features = public_sets.features
+
+IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, TRANSLATION = (
+    "image_classification",
+    "text_classification",
+    "translation",
+)
 
 
 class TinySet(public_sets.core.GeneratorBasedBuilder, skip_registration=True):
@@ -168,21 +174,20 @@ def data_dir(tmp_path_factory):
 
 
 def load(task, data_dir, dataset, **options):
-    return tfds.load(
-        tfds.Config(name="tfds", dataset=dataset, data_dir=str(data_dir), **options), task, seed=3
-    )
+    config = tfds.Config(name="tfds", dataset=dataset, data_dir=str(data_dir), **options)
+    return tfds.load(config, tasks.load(task).features, seed=3)
 
 
 def by_text(split):
-    return sorted(zip(split.columns["text"].tolist(), split.columns["label"].tolist(), strict=True))
+    return sorted(zip(split.column("text").tolist(), split.column("label").tolist(), strict=True))
 
 
 def test_texts_and_labels_are_taken_from_the_supervised_keys(data_dir, capsys):
     splits = load(TEXT_CLASSIFICATION, data_dir, "tiny_reviews", test="test", validation="train[:3]+test[:1]")
     assert by_text(splits.train) == [(f"größe {number}", number % 2) for number in range(7)]
     assert by_text(splits.test) == [(f"größe {number}", number % 2) for number in range(7, 10)]
-    assert splits.train.columns["label"].dtype == np.int32
-    assert splits.labels == ("bad", "good")
+    assert splits.train.column("label").dtype == np.int32
+    assert splits.features["label"].names == ("bad", "good")
     assert len(splits.validation) == 4
     assert splits.test.origin == "tiny_reviews/1.0.0 test"
     captured = capsys.readouterr()
@@ -196,27 +201,28 @@ def test_a_named_feature_wins_and_nested_ones_are_found_by_type_or_by_path(data_
     for options in ({}, {"text": "tweet"}, {"text": "data/tweet", "label": "mood"}):
         splits = load(TEXT_CLASSIFICATION, data_dir, "tiny_tweets", **options)
         assert by_text(splits.train)[1] == ("tweet 1", 1)
-        assert splits.labels == ("0", "1", "2")
+        assert splits.features["label"].names == ("0", "1", "2")
 
 
 def test_examples_come_in_the_same_order_every_time(data_dir):
     orders = [
-        load(TEXT_CLASSIFICATION, data_dir, "tiny_reviews").train.columns["text"].tolist() for _ in range(2)
+        load(TEXT_CLASSIFICATION, data_dir, "tiny_reviews").train.column("text").tolist() for _ in range(2)
     ]
     assert orders[0] == orders[1]
 
 
 def test_images_of_one_size_are_pixels_and_others_encoded_bytes(data_dir, monkeypatch):
-    pictures = load(IMAGE_CLASSIFICATION, data_dir, "tiny_pictures").train.columns
-    assert pictures["image"].shape == (7, 5, 3, 1)
-    assert pictures["image"].dtype == np.uint8
-    assert pictures["image"][:, 0, 0, 0].tolist() == pictures["label"].tolist()
-    photos = load(IMAGE_CLASSIFICATION, data_dir, "tiny_photos").train.columns
-    decoded = [tf.io.decode_png(image).numpy() for image in photos["image"]]
-    assert [image[0, 0, 0] for image in decoded] == photos["label"].tolist()
+    pictures = load(IMAGE_CLASSIFICATION, data_dir, "tiny_pictures").train
+    images = pictures.column("image")
+    assert images.shape == (7, 5, 3, 1)
+    assert images.dtype == np.uint8
+    assert images[:, 0, 0, 0].tolist() == pictures.column("label").tolist()
+    photos = load(IMAGE_CLASSIFICATION, data_dir, "tiny_photos").train
+    decoded = [tf.io.decode_png(image).numpy() for image in photos.column("image")]
+    assert [image[0, 0, 0] for image in decoded] == photos.column("label").tolist()
     assert sorted(image.shape for image in decoded) == [(5 + number, 3, 3) for number in range(7)]
     monkeypatch.setattr(tfds, "MAX_DECODED_BYTES", 7 * 15 - 1)
-    encoded = load(IMAGE_CLASSIFICATION, data_dir, "tiny_pictures").train.columns["image"]
+    encoded = load(IMAGE_CLASSIFICATION, data_dir, "tiny_pictures").train.column("image")
     assert tf.io.decode_png(encoded[0]).shape == (5, 3, 1)
 
 
@@ -231,14 +237,22 @@ def test_images_of_one_size_are_pixels_and_others_encoded_bytes(data_dir, monkey
 )
 def test_language_pairs_go_in_the_direction_asked_for(data_dir, options, expected):
     splits = load(TRANSLATION, data_dir, "tiny_pairs", **options)
-    pairs = zip(splits.train.columns["source"], splits.train.columns["target"], strict=True)
+    pairs = zip(splits.train.column("source"), splits.train.column("target"), strict=True)
     assert expected in list(pairs)
-    assert splits.labels == ()
+    assert splits.features == {}
+
+
+@pytest.mark.parametrize("options", [{}, {"label": "votes"}])
+def test_a_number_is_found_by_type_or_name(data_dir, options):
+    splits = load("text_regression", data_dir, "tiny_reviews", test="test", text="body", **options)
+    assert by_text(splits.train) == [(f"größe {number}", float(number)) for number in range(7)]
+    assert splits.train.column("label").dtype == np.float64
+    assert splits.features == {}
 
 
 def test_two_text_features_are_a_language_pair(data_dir):
-    columns = load(TRANSLATION, data_dir, "tiny_parallel").train.columns
-    assert columns["source"][0].replace("one", "eins") == columns["target"][0]
+    train = load(TRANSLATION, data_dir, "tiny_parallel").train
+    assert train.column("source")[0].replace("one", "eins") == train.column("target")[0]
 
 
 @pytest.mark.parametrize(
@@ -311,6 +325,18 @@ def test_two_text_features_are_a_language_pair(data_dir):
         ),
         (TRANSLATION, "tiny_tweets", {}, "data.source: no feature is left that is a Text"),
         (
+            "text_regression",
+            "tiny_reviews",
+            {"label": "stars"},
+            "data.label: feature 'stars' cannot be used: expected a number",
+        ),
+        (
+            "text_regression",
+            "tiny_parallel",
+            {"text": "first"},
+            "data.label: no feature is left that is a number",
+        ),
+        (
             TEXT_CLASSIFICATION,
             "tiny_parallel",
             {},
@@ -365,7 +391,7 @@ def test_files_in_the_manual_folder_are_used_without_any_connection(tmp_path, mo
         load(TEXT_CLASSIFICATION, tmp_path, "tiny_download", manual_dir=str(manual))
     (manual / "lines.txt").write_bytes(TinyDownload.CONTENT)
     splits = load(TEXT_CLASSIFICATION, tmp_path, "tiny_download", manual_dir=str(manual))
-    assert sorted(splits.train.columns["text"]) == ["first", "second"]
+    assert sorted(splits.train.column("text")) == ["first", "second"]
     assert len(load(TEXT_CLASSIFICATION, tmp_path, "tiny_download").train) == 2
 
 

@@ -1,0 +1,83 @@
+"""`attnzoo sweep`: trainings of one config with other values, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from attnzoo.cli.common import ConfigFile, Overrides, print_table
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example:  attnzoo sweep configs/text_languages.yaml "
+    "--vary model.attention.name=multi_head,additive,linear"
+)
+def sweep(
+    config: ConfigFile,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            metavar="KEY=VALUE,VALUE,...",
+            help="Train with each of these values; of several --vary every combination.",
+            show_default=False,
+        ),
+    ],
+    overrides: Overrides = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings of each value.")] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the runs. Default: one in runs/sweeps.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Train a config with several values and seeds, and show scores and costs side by side."""
+    from attnzoo import sweep as sweeping
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    outcomes = sweeping.sweep(config, vary, overrides or [], seeds, out, say)
+    keys = [text.partition("=")[0].strip() for text in vary]
+    if as_json:
+        variants = [dataclasses.asdict(one) for one in outcomes]
+        print(json.dumps({"config": str(config), "vary": keys, "variants": variants}, ensure_ascii=False))
+        return
+    print_outcomes(outcomes, keys)
+    say(f"curves of all of them: tensorboard --logdir {Path(outcomes[0].runs[0]).parent}")
+
+
+def print_outcomes(outcomes: Sequence[Any], keys: Sequence[str]) -> None:
+    """Prints a row a variant: its scores, mean and standard deviation over the seeds, and its costs."""
+    first = outcomes[0]
+    shown = [name for name in first.headline if all(name in one.metrics for one in outcomes)]
+    rows = [
+        (
+            one.name,
+            _spread(one.validation),
+            *(_spread(one.metrics[name]) for name in shown),
+            f"{one.num_weights:,}",
+            f"{statistics.mean(one.targets_per_second):,.0f}",
+            f"{max(one.peak_memory_bytes) / 2**20:,.0f}",
+        )
+        for one in outcomes
+    ]
+    scores = [f"validation {first.monitor}", *(f"{first.split} {name}" for name in shown)]
+    print_table([", ".join(keys), *scores, "weights", "targets/s", "peak MiB"], rows)
+    seeds = len(first.runs)
+    print(
+        f"mean \u00b1 standard deviation over {seeds} seeds" if seeds > 1 else "one seed: no spread is known"
+    )
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = f"{statistics.mean(values):.4f}"
+    return mean if len(values) == 1 else f"{mean} \u00b1 {statistics.stdev(values):.4f}"

@@ -1,0 +1,1 @@
+"""Images: files, pixels in the graph, random changes."""

@@ -1,0 +1,1 @@
+"""One function a loss: formula, reference, and gradients where they are ours."""

@@ -1,0 +1,1 @@
+"""Records of files, one by one: errors name file and line."""

@@ -1,0 +1,1 @@
+"""Runs: the folder and its lock, their data, building, a trained run."""

@@ -1,0 +1,268 @@
+"""What text and image classification share: one label out of several.
+
+Imports no TensorFlow before it is asked for its work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from etils import epy
+from pydantic import Field
+
+from attnzoo.config import ResolvedConfig, RunConfig, sections
+from attnzoo.config.base import PositiveFloat
+from attnzoo.config.source import KeyPath
+from attnzoo.features.info import DataInfo
+from attnzoo.tasks import options as task_options
+from attnzoo.tasks.task import Fitted, PredictFn, Task
+
+with epy.lazy_imports():
+    import keras
+    import tensorflow as tf
+
+    from attnzoo.data import examples as data_examples
+    from attnzoo.data import pipeline
+    from attnzoo.losses import cross_entropy as cross_entropy_loss
+    from attnzoo.losses import r_drop
+    from attnzoo.tasks import (
+        class_weights,
+        classification_metrics,
+        confusion,
+        serving,
+        sums,
+        target_predictions,
+    )
+
+MOST_CLASSES = 1000
+"""Most classes whose probabilities are held for all examples of a split, and whose confusions are counted."""
+
+
+class ClassifierTrainOptions(task_options.CrossEntropyOptions):
+    """How a classifier is trained."""
+
+    class_weights: Literal["none", "balanced"] | dict[str, PositiveFloat] = Field(
+        "none",
+        description="What examples weigh in the training loss of a classifier: balanced = examples "
+        "/ (classes * examples of their label), or {label: weight}, 1 for labels that are not named.",
+    )
+
+
+class ClassifierEvalOptions(sections.EvalOptions):
+    """How a classifier is evaluated."""
+
+    calibrate: bool = Field(
+        False,
+        description="predict and export give calibrated probabilities: of logits divided by the temperature "
+        "that was fitted on validation.",
+    )
+
+
+class ClassifierTask(Task):
+    """One label out of several, for a text or an image: features are the input and `label`."""
+
+    monitor: ClassVar[str] = "accuracy"
+    higher_is_better: ClassVar[bool] = True
+    is_fitted: ClassVar[bool] = True
+    TrainOptions = ClassifierTrainOptions
+    EvalOptions = ClassifierEvalOptions
+
+    def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+        """Yields R-Drop of a model without dropout."""
+        yield from task_options.r_drop_problems(config)
+
+    def check_data(self, resolved: ResolvedConfig, info: DataInfo) -> None:
+        """Refuses weights of labels that the data does not have."""
+        option = _train(resolved.config.train).class_weights
+        class_weights.require_known(resolved, option, info.features["label"].names)
+
+    def make_batch(
+        self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
+    ) -> pipeline.MakeBatch:
+        """Returns a function to the input, and targets `labels` <int32>[batch].
+
+        With class weights targets have `loss_weights` <float32>[batch] too, the products with `weights`; with
+        mixed images `other_labels` <int32>[batch] and `label_shares` <float32>[batch], how much is of
+        `labels`.
+        """
+        weights = None
+        if training is not None:
+            option, label = _train(training).class_weights, info.features["label"]
+            weights = class_weights.class_weights(option, label.names, examples.encoded["label"])
+
+        def make(row: pipeline.Row) -> pipeline.Batch:
+            targets = {"weights": row.weights, "indices": row.indices, "labels": row.values["label"]}
+            shares = row.values.get("mixture_fractions")
+            if shares is not None:
+                targets["label_shares"] = shares
+                targets["other_labels"] = tf.gather(targets["labels"], row.values["mixture_partners"])
+            if weights is not None:
+                own = tf.gather(weights, targets["labels"])
+                if shares is not None:
+                    others = tf.gather(weights, targets["other_labels"])
+                    own = others + shares * (own - others)
+                targets["loss_weights"] = targets["weights"] * own
+            return {self.input_name: row.values[self.input_name]}, targets
+
+        return make
+
+    def sums(
+        self,
+        model: keras.Model,
+        inputs: dict[str, tf.Tensor],
+        targets: dict[str, tf.Tensor],
+        training: sections.TrainOptions | None,
+    ) -> dict[str, tf.Tensor]:
+        """Returns cross entropy (nats an example), accuracy and, with R-Drop, `divergence` (nats a pair)."""
+        smoothing, weight = task_options.cross_entropy_weights(training)
+        if weight:
+            inputs, targets = r_drop.twice((inputs, targets))
+        outputs = model(inputs, training=training is not None)
+        labels, weights = targets["labels"], targets["weights"]
+        losses = cross_entropy_loss.cross_entropy(outputs, labels, smoothing)
+        if "other_labels" in targets:
+            others = cross_entropy_loss.cross_entropy(outputs, targets["other_labels"], smoothing)
+            losses = others + targets["label_shares"] * (losses - others)
+        correct = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels)
+        loss_weights = targets.get("loss_weights", weights)
+        results = {"loss": sums.ratio(losses, loss_weights), "accuracy": sums.ratio(correct, weights)}
+        if weight:
+            divergences = r_drop.divergence(tf.nn.log_softmax(tf.cast(outputs, tf.float32)))
+            return sums.with_divergence(results, divergences, loss_weights, weight)
+        return results
+
+    def predict_fn(
+        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, xla: bool
+    ) -> PredictFn:
+        """Returns a compiled function from inputs to probabilities <float64>[batch, classes], their mean."""
+        return target_predictions.mean_values(models, info.features["label"])
+
+    def predictions(
+        self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes
+    ) -> np.ndarray | None:
+        """Returns the probabilities <float64>[examples, classes] of a split; None for too many classes."""
+        classes = info.features["label"].num_outputs
+        if classes > MOST_CLASSES:
+            return None
+        return target_predictions.values_of_split(self, predict, examples, info, sizes, classes)
+
+    def corpus_metrics(
+        self,
+        predictions: np.ndarray,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+        fitted: Fitted,
+    ) -> dict[str, float | str]:
+        """What `classification_metrics.metrics_of` gives of the probabilities of a split."""
+        labels = examples.encoded["label"]
+        return dict(classification_metrics.metrics_of(predictions, labels, fitted.get("temperature")))
+
+    def details(
+        self, predictions: np.ndarray, examples: data_examples.Examples, info: DataInfo
+    ) -> dict[str, Any]:
+        """Returns `labels` and `confusion_matrix`, examples by true (row) and predicted label (column)."""
+        matrix = classification_metrics.confusion_matrix(predictions, examples.encoded["label"])
+        return {"labels": list(info.features["label"].names), "confusion_matrix": matrix.tolist()}
+
+    def pictures(
+        self, predictions: np.ndarray, examples: data_examples.Examples, info: DataInfo
+    ) -> dict[str, np.ndarray]:
+        """Draws the confusion matrix."""
+        matrix = classification_metrics.confusion_matrix(predictions, examples.encoded["label"])
+        return {"confusion_matrix": confusion.draw(matrix, info.features["label"].names)}
+
+    def describe(self, details: Mapping[str, Any]) -> list[str]:
+        """Returns the confusion matrix as lines."""
+        return confusion.lines(details["confusion_matrix"], details["labels"]) if details else []
+
+    def fit(self, predictions: np.ndarray, examples: data_examples.Examples) -> Fitted:
+        """Returns the temperature that `classification_metrics.fit_temperature` gives."""
+        temperature = classification_metrics.fit_temperature(predictions, examples.encoded["label"])
+        return {} if temperature is None else {"temperature": temperature}
+
+    def read_fitted(self, state: Mapping[str, Any]) -> Fitted:
+        """Returns the temperature that was kept with weights, if there is one."""
+        value = state.get("temperature")
+        if value is None:
+            return {}
+        if not (isinstance(value, float) and 0.0 < value < math.inf):
+            raise ValueError("temperature: expected a number above 0")
+        return {"temperature": value}
+
+    def answering_model(
+        self, model: keras.Model, options: sections.EvalOptions, fitted: Fitted
+    ) -> keras.Model:
+        """Returns the model; with `eval.calibrate` its logits are divided by the temperature."""
+        if not _evaluation(options).calibrate:
+            return model
+        if "temperature" not in fitted:
+            raise ValueError(
+                "eval.calibrate: there is no temperature: it is fitted at the end of a "
+                "training, for at most 1,000 classes; finish the run, or set eval.calibrate to false."
+            )
+        scale = keras.layers.Rescaling(1.0 / fitted["temperature"], dtype="float32", name="calibration")
+        return keras.Model(model.input, scale(model.output), name=model.name)
+
+    def serving_module(
+        self, model: keras.Model, info: DataInfo, options: sections.EvalOptions
+    ) -> serving.ServingModule:
+        """Raw inputs in; `label` <string>[batch], its `probability`, and `probabilities` of all out."""
+        names = tf.constant(list(info.features["label"].names))
+
+        def answer(logits: tf.Tensor) -> dict[str, tf.Tensor]:
+            values = tf.nn.softmax(tf.cast(logits, tf.float32))
+            return {
+                "label": tf.gather(names, tf.argmax(values, axis=-1)),
+                "probability": tf.reduce_max(values, axis=-1),
+                "probabilities": values,
+            }
+
+        return target_predictions.serving_module(model, info, self.input_name, answer)
+
+    def export_notes(self, info: DataInfo, options: sections.EvalOptions) -> dict[str, Any]:
+        """Returns the class names, and whether probabilities are calibrated."""
+        return {"labels": list(info.features["label"].names), "calibrated": _evaluation(options).calibrate}
+
+    def answer_line(self, answer: Mapping[str, Any]) -> str:
+        """Returns the label and its probability."""
+        return f"{' '.join(answer['label'].splitlines())}\t{answer['probability']:.4f}"
+
+    def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
+        """Returns what to do with a finished run."""
+        return [
+            *super().next_commands(folder, attends),
+            (f"attnzoo predict {folder} FILE", f"answers to {self.input_name}s, one a line"),
+            (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
+        ]
+
+    def label_rows(
+        self,
+        predict: PredictFn,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        sizes: pipeline.BatchSizes,
+        count: int,
+    ) -> list[tuple[int, dict[str, str]]]:
+        """Returns (index of the example, label and prediction) of the first `count` predicted examples."""
+        names, labels = info.features["label"].names, examples.encoded["label"]
+        rows = []
+        for index, values in target_predictions.first_values(self, predict, examples, info, sizes, count):
+            best = int(values.argmax())
+            shown = {"label": names[int(labels[index])], "predicted": names[best]}
+            rows.append((index, {**shown, "probability": f"{values[best]:.3f}"}))
+        return rows
+
+
+def _train(options: sections.TrainOptions) -> ClassifierTrainOptions:
+    assert isinstance(options, ClassifierTrainOptions)
+    return options
+
+
+def _evaluation(options: sections.EvalOptions) -> ClassifierEvalOptions:
+    assert isinstance(options, ClassifierEvalOptions)
+    return options

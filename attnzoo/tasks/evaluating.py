@@ -1,0 +1,158 @@
+"""Metrics over a whole split: exact over uneven last batches and over replicas."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.config.sections import EvalOptions
+from attnzoo.data import pipeline
+from attnzoo.data.examples import Examples
+from attnzoo.explain.view import AttentionView
+from attnzoo.features.info import DataInfo
+from attnzoo.tasks.sums import to_metrics
+from attnzoo.tasks.task import Fitted, Task
+
+
+def evaluation_batches(
+    task: Task, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes
+) -> Iterator[pipeline.Batch]:
+    """Yields the batches of one pass over a split."""
+    plans = pipeline.evaluation_plans(examples, info, sizes)
+    return pipeline.batches(examples, info, plans, task.make_batch(info, examples, None))
+
+
+def distribute(strategy: tf.distribute.Strategy, batch: pipeline.Batch) -> pipeline.Batch:
+    """Splits a batch evenly over the replicas."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return batch
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.nest.map_structure(
+            lambda tensor: tf.split(tensor, replicas)[context.replica_id_in_sync_group], batch
+        )
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """How good a model is on a split.
+
+    Attributes:
+        metrics: name -> number; signatures are texts.
+        details: what else the task says, such as a confusion matrix.
+        predictions: what the metrics are of; None where there are no whole predictions.
+    """
+
+    metrics: dict[str, float | str]
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    predictions: Any = None
+
+
+class Evaluator:
+    """Scores a model on whole splits, with one compiled step a batch shape.
+
+    Args:
+        model: of the task.
+        task: says what is measured.
+        info: what is known of the data.
+        sizes: examples a batch.
+        options: the eval section.
+        strategy: where the model's variables live.
+        xla: whether steps are compiled with XLA.
+
+    Attributes:
+        model: the model.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        task: Task,
+        info: DataInfo,
+        sizes: pipeline.BatchSizes,
+        options: EvalOptions,
+        strategy: tf.distribute.Strategy,
+        *,
+        xla: bool,
+    ) -> None:
+        self.model, self.task, self.info, self.sizes, self.strategy = model, task, info, sizes, strategy
+        self.options = options
+        self.predict = task.predict_fn([model], info, options, xla)
+
+        @tf.function(jit_compile=xla, autograph=False)
+        def replica_sums(inputs, targets):
+            return task.sums(model, inputs, targets, None)
+
+        @tf.function(autograph=False)
+        def step(inputs, targets):
+            sums = strategy.run(replica_sums, args=(inputs, targets))
+            return {name: strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
+
+        self._step = step
+
+    def evaluate(
+        self, examples: Examples, before_batch: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
+        """Returns every metric of the task that is a ratio of sums, over all examples, each counted once.
+
+        Args:
+            examples: the split.
+            before_batch: called before each batch; what it raises ends the evaluation.
+        """
+        totals: dict[str, np.ndarray] = {}
+        for batch in evaluation_batches(self.task, examples, self.info, self.sizes):
+            before_batch()
+            for name, value in self._step(*distribute(self.strategy, batch)).items():
+                totals[name] = totals.get(name, np.zeros(2)) + value.numpy().astype(np.float64)
+        return to_metrics(totals)
+
+    def report(self, examples: Examples, fitted: Fitted) -> Report:
+        """Returns every metric of the task on a split.
+
+        Args:
+            examples: the split.
+            fitted: what calibrates answers, for the figures after it.
+        """
+        metrics: dict[str, float | str] = dict(self.evaluate(examples))
+        predictions = self._predictions(examples)
+        if predictions is None:
+            return Report(metrics)
+        metrics |= self.task.corpus_metrics(predictions, examples, self.info, self.options, fitted)
+        return Report(metrics, self.task.details(predictions, examples, self.info), predictions)
+
+    def pictures(self, report: Report, examples: Examples) -> dict[str, np.ndarray]:
+        """Returns tag -> picture <uint8>[height, width, 3] of what a report is about."""
+        if report.predictions is None:
+            return {}
+        return self.task.pictures(report.predictions, examples, self.info)
+
+    def corpus_metrics(self, examples: Examples) -> dict[str, float | str]:
+        """Returns the metrics of the task that need whole predictions; signatures are texts."""
+        predictions = self._predictions(examples)
+        if predictions is None:
+            return {}
+        return self.task.corpus_metrics(predictions, examples, self.info, self.options, {})
+
+    def fit(self, examples: Examples) -> Fitted:
+        """Returns what calibrates answers, fitted on a split; empty where there is nothing to fit."""
+        predictions = self._predictions(examples) if self.task.is_fitted else None
+        return {} if predictions is None else self.task.fit(predictions, examples)
+
+    def _predictions(self, examples: Examples) -> Any:
+        return self.task.predictions(self.predict, examples, self.info, self.sizes)
+
+    def rows(self, examples: Examples, count: int) -> list[dict[str, str]]:
+        """Returns sample predictions for people, one dict a row."""
+        return self.task.rows(self.predict, examples, self.info, self.sizes, count)
+
+    @functools.cached_property
+    def attention_view(self) -> AttentionView | None:
+        """What shows where the model attends; None where there is nothing to show."""
+        return self.task.attention_view(self.model, self.info, self.options)

@@ -1,0 +1,144 @@
+"""Translations of batches and splits, as the options of a run say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from attnzoo.data import pipeline
+from attnzoo.features.info import DataInfo
+from attnzoo.layers.beam_search import Ranking, beam_search
+from attnzoo.layers.decoding import Decoder, Sampler, Translations, write
+from attnzoo.special_tokens import PADDING
+from attnzoo.tasks.serving import ServingModule
+from attnzoo.tasks.task import PredictFn, Request
+from attnzoo.tasks.translation_options import TranslationEvalOptions
+
+
+def decode(
+    models: Sequence[Decoder],
+    source: tf.Tensor,
+    max_length: int,
+    options: TranslationEvalOptions,
+    count: int = 1,
+) -> Translations:
+    """Translates <int32>[batch, source] as the options say: greedily or by beam search.
+
+    Args:
+        models: one, or an ensemble.
+        source: <int32>[batch, source], 0 is padding.
+        max_length: most target tokens.
+        options: the eval section.
+        count: translations of each source, at most `options.beams`.
+    """
+    if options.beams == 1:
+        return write(models, source, max_length, length_ratio=options.length_ratio)
+    ranking = Ranking(options.length_penalty, options.length_penalty_kind, options.coverage_penalty)
+    return beam_search(models, source, max_length, options.beams, ranking, count, options.length_ratio)
+
+
+def predict_fn(
+    models: Sequence[keras.Model], info: DataInfo, options: TranslationEvalOptions, xla: bool
+) -> PredictFn:
+    """Returns a function from inputs to what `decode` gives, one translation each."""
+    max_length = info.buckets[-1]["target"]
+
+    @tf.function(input_signature=source_signature(xla), jit_compile=xla, autograph=False)
+    def translate_ids(source):
+        return decode(models, source, max_length, options)
+
+    return lambda inputs: translate_ids(inputs["source"])
+
+
+def request_fn(
+    models: Sequence[keras.Model], info: DataInfo, options: TranslationEvalOptions, request: Request
+) -> Callable[[tf.Tensor, tf.Tensor], Translations]:
+    """Returns a function from sources <int32>[batch, source] and a seed <int32>[] to translations."""
+    max_length, xla = info.buckets[-1]["target"], bool(request.xla)
+    signature = source_signature(xla, tf.TensorSpec([], tf.int32))
+
+    @tf.function(input_signature=signature, jit_compile=xla, autograph=False)
+    def run(ids, seed):
+        if not request.sample:
+            return decode(models, ids, max_length, options, request.count)
+        sampler = Sampler(seed, request.temperature, request.top_k, request.top_p)
+        return write(models, ids, max_length, sampler, request.count, options.length_ratio)
+
+    return run
+
+
+def source_signature(xla: bool, *others: tf.TensorSpec) -> list[tf.TensorSpec] | None:
+    """Returns what a function takes: XLA compiles for each shape, without it one trace serves all."""
+    return None if xla else [tf.TensorSpec([None, None], tf.int32), *others]
+
+
+def translate(
+    predict: PredictFn,
+    batches: Iterable[pipeline.Batch],
+    info: DataInfo,
+    of_batches: Callable[[Callable, Iterable], Iterator] = map,
+) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
+    """Translates the batches of a split, with `map` or what `of_batches` is instead.
+
+    Yields:
+        index of the example, best translation, its tokens <int32>[time] and where each token attended
+        <float32>[time, source].
+    """
+    tokenizer = info.features["target"].make_tokenizer()
+
+    def run(batch: pipeline.Batch) -> tuple[dict[str, tf.Tensor], Translations]:
+        inputs, targets = batch
+        return targets, predict(inputs)
+
+    for targets, output in of_batches(run, batches):
+        real = int(tf.math.count_nonzero(targets["weights"]))
+        tokens, alignment = output.tokens[:real, 0], output.alignment[:real, 0]
+        texts = [text.decode("utf-8") for text in tokenizer.decode(tokens).numpy()]
+        indices = targets["indices"].numpy()[:real].tolist()
+        yield from zip(indices, texts, tokens.numpy(), alignment.numpy(), strict=True)
+
+
+def log_probability_fn(model: keras.Model) -> Callable[[dict[str, tf.Tensor], tf.Tensor], tf.Tensor]:
+    """Returns a function from inputs and targets <int32>[batch, target] to <float32>[batch], nats."""
+
+    @tf.function(autograph=False)
+    def run(inputs, tokens):
+        steps = tf.nn.log_softmax(model(inputs, training=False))
+        steps = tf.gather(steps, tokens[..., None], batch_dims=2)[..., 0]  # [batch, target]
+        return tf.reduce_sum(tf.where(tokens == PADDING, 0.0, steps), axis=1)
+
+    return run
+
+
+def serving_module(model: keras.Model, info: DataInfo, options: TranslationEvalOptions) -> ServingModule:
+    """Returns an export of a translator, with two signatures that take `source` <string>[batch].
+
+    Texts longer than the longest bucket are cut. `serving_default` gives `translation` <string>[batch] and
+    its `score` <float32>[batch], by which a search ranks. `alignment` gives `translation`, the ids of
+    `source_tokens` <int32>[batch, source] and `target_tokens` <int32>[batch, target], each with END and then
+    padding, and where each token attended, `alignment` <float32>[batch, target, source].
+    """
+    reader = info.features["source"].raw_reader(info.longest("source"))
+    target = info.features["target"].make_tokenizer()
+    max_length = info.buckets[-1]["target"]
+
+    def translate(source: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = decode([model], reader.read(source), max_length, options)
+        return {"translation": target.decode(outputs.tokens[:, 0]), "score": outputs.scores[:, 0]}
+
+    def align(source: tf.Tensor) -> dict[str, tf.Tensor]:
+        ids = reader.read(source)
+        outputs = decode([model], ids, max_length, options)
+        tokens = outputs.tokens[:, 0]
+        return {
+            "translation": target.decode(tokens),
+            "source_tokens": ids,
+            "target_tokens": tokens,
+            "alignment": outputs.alignment[:, 0],
+        }
+
+    functions = {"serving_default": translate, "alignment": align}
+    return ServingModule(functions, "source", [model, target, *reader.resources])

@@ -1,0 +1,47 @@
+"""Inputs and targets of an encoder-decoder."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from attnzoo.data.examples import Examples
+from attnzoo.data.pipeline import Row
+from attnzoo.features.info import DataInfo
+from attnzoo.special_tokens import END, PADDING, START
+from attnzoo.text import token_links
+from attnzoo.text.ragged import Ragged
+
+
+def links_of(examples: Examples, info: DataInfo) -> Ragged:
+    """Returns the links between the tokens of each pair, see `text.token_links`.
+
+    Raises:
+        UserError: a text whose tokens are not those of its words one after another.
+    """
+    source, target = (
+        token_links.Side(
+            examples.raw.column(name),
+            info.features[name].tokenizer,
+            info.features[name].lengths(examples.encoded[name]) - 1,  # without END
+        )
+        for name in ("source", "target")
+    )
+    return token_links.token_links(examples.raw.column("alignment"), source, target)
+
+
+def attention_targets(links: Ragged, row: Row) -> tf.Tensor:
+    """Returns where each target token of a batch ought to attend, <float32>[batch, target, source]."""
+    source, target = (tf.shape(row.values[name])[1] for name in ("source", "target"))
+    return token_links.attention_targets(links, row.indices, source, target)
+
+
+def end_of_cut(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns rows <int32>[batch, time] in which END is the last token also of a row that was cut."""
+    last = tokens[:, -1:]
+    return tf.concat([tokens[:, :-1], tf.where(last == PADDING, PADDING, END)], axis=1)
+
+
+def shift_right(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns what a decoder reads to predict `tokens` <int32>[batch, time]: START, then all but the last."""
+    start = tf.fill([tf.shape(tokens)[0], 1], START)
+    return tf.concat([start, tokens[:, :-1]], axis=1)

@@ -1,0 +1,84 @@
+"""BLEU and chrF of whole translations, by sacrebleu, with their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.significance import PairedTest
+
+from attnzoo.tasks.task import Comparison
+from attnzoo.tasks.translation_options import TranslationEvalOptions
+
+RESAMPLES = 1000
+"""Bootstrap resamples of an interval or a comparison, from sacrebleu's own fixed seed."""
+
+
+def bleu(options: TranslationEvalOptions, references: Sequence[str] | None = None) -> BLEU:
+    """Returns the metric as the options want it."""
+    return BLEU(
+        tokenize=options.bleu_tokenizer,
+        lowercase=options.bleu_lowercase,
+        force=True,  # no warning of texts that look tokenized: the options say what they are
+        references=None if references is None else [references],
+    )
+
+
+def metrics_of(
+    translations: Sequence[str], references: Sequence[str], options: TranslationEvalOptions
+) -> dict[str, float | str]:
+    """Scores translations against one reference each.
+
+    Returns:
+        `exact_match` (0 to 1), `bleu` and `chrf` (0 to 100), `bleu_interval` (half of the width of the 95 %
+        interval of resampled test sets; not for fewer than 2 examples), `bleu_signature`, `chrf_signature`.
+
+    Reference: Post 2018, https://arxiv.org/abs/1804.08771; interval: Koehn 2004,
+        https://aclanthology.org/W04-3250
+    """
+    metric, chrf = bleu(options), CHRF(lowercase=options.bleu_lowercase)
+    score = metric.corpus_score(translations, [references])
+    signature = str(metric.get_signature())
+    results: dict[str, float | str] = {
+        "exact_match": float(
+            np.mean([one == other for one, other in zip(translations, references, strict=True)])
+        ),
+        "bleu": score.score,
+        "chrf": chrf.corpus_score(translations, [references]).score,
+        "bleu_signature": signature,
+        "chrf_signature": str(chrf.get_signature()),
+    }
+    if len(translations) > 1:
+        resampled = bleu(options).corpus_score(translations, [references], n_bootstrap=RESAMPLES)
+        results["bleu_interval"] = resampled._ci
+    return results
+
+
+def compare(
+    systems: Sequence[tuple[str, Sequence[str]]], references: Sequence[str], options: TranslationEvalOptions
+) -> tuple[list[Comparison], str]:
+    """Compares the BLEU of systems with that of the first by paired bootstrap resampling.
+
+    Args:
+        systems: name and translations of each, two or more.
+        references: one for each translation.
+        options: tokenization and case.
+
+    Returns:
+        One comparison a system, and the signature.
+
+    Reference: Koehn 2004, https://aclanthology.org/W04-3250
+    """
+    metric = bleu(options, references)
+    test = PairedTest(list(systems), {"BLEU": metric}, None, test_type="bs", n_samples=RESAMPLES)
+    signatures, columns = test()
+    results: list[Any] = columns["BLEU"]
+    compared = []
+    for (name, texts), result in zip(systems, results, strict=True):
+        p_value = result.p_value
+        if p_value is not None and texts == systems[0][1]:
+            p_value = 1.0  # The test takes a difference of 0 in every resample for a rare one.
+        compared.append(Comparison(name, "bleu", result.score, result.ci, p_value))
+    return compared, str(next(iter(signatures.values())))

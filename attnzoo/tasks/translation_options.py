@@ -1,0 +1,47 @@
+"""Options of translation.
+
+Imports no TensorFlow before it is asked for its work.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from attnzoo.config.sections import EvalOptions
+from attnzoo.tasks.options import CrossEntropyOptions
+
+
+class TranslationTrainOptions(CrossEntropyOptions):
+    """How a translator is trained."""
+
+    guided_alignment: Annotated[float, Field(ge=0.0)] = Field(
+        0.0,
+        description="Weight of a loss that draws the attention of a translation to data.train_alignments; "
+        "0 = off.",
+    )
+
+
+class TranslationEvalOptions(EvalOptions):
+    """How translations are written and scored."""
+
+    beams: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="Translations written side by side in a beam search; 1 = greedy."
+    )
+    length_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = Field(
+        2.0, description="Longest translation, in tokens of its source; 10 more are always allowed."
+    )
+    length_penalty: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
+        0.6, description="Exponent of the length by which a translation's log probability is divided."
+    )
+    length_penalty_kind: Literal["wu", "power"] = Field(
+        "wu", description="What is raised to it: wu (5 + length) / 6, power the length (as Marian does)."
+    )
+    coverage_penalty: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
+        0.0, description="Weight of what a translation left unattended in its source, 0 = off."
+    )
+    bleu_tokenizer: Literal["13a", "intl", "char", "none"] = Field(
+        "13a", description="Tokenization of BLEU by sacrebleu; none for texts that are tokenized already."
+    )
+    bleu_lowercase: bool = Field(False, description="Whether BLEU ignores upper and lower case.")

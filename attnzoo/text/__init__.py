@@ -1,0 +1,1 @@
+"""Texts: tokenizers, cleaning, masking, alignments of words."""

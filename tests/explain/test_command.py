@@ -1,0 +1,45 @@
+"""`attnzoo attend`: what it writes, prints and refuses."""
+
+import json
+
+from tests import commands
+from tests.explain.test_page import HOSTILE, Reader
+
+
+def test_the_command_writes_a_page_and_prints_json(known, tmp_path):
+    ended = commands.run("attend", known, "hello " + HOSTILE, "--out", "shown", folder=tmp_path)
+    assert (ended.code, "hello(1.000)" in ended.out) == (0, True)
+    assert ended.out.endswith("\nshown/attention.html\n")
+    assert "span" in Reader((tmp_path / "shown" / "attention.html").read_text("utf-8")).tags
+    options = ("--count", "4", "--layer", "block_0", "--split", "train", "--json")
+    ended = commands.run("attend", known, "--faithfulness", *options, folder=tmp_path)
+    given = json.loads(ended.out)
+    assert [given[name] for name in ("run", "examples", "layer", "split")] == [
+        *(str(known), 4, "block_0", "train")
+    ]
+
+
+def test_options_that_do_not_go_together_are_one_line(known, runs, tmp_path):
+    for arguments, message in (
+        ((known, "x", "--split", "test"), "leave the texts out"),
+        ((known, "--faithfulness", "--out", "x"), "leave --out out"),
+        ((known, "--beams", "2"), "a run of text_classification; --beams is about translations."),
+        ((known, "\udcff"), "text 1: not UTF-8; expected a terminal and a text in UTF-8"),
+        (
+            (runs["translation"], "--faithfulness"),
+            "a run of translation; --faithfulness is about text classifiers with one label a text.",
+        ),
+        (
+            (runs["translation"], "--layer", "x"),
+            "--layer x: a translation shows the attention of its last block; leave it out.",
+        ),
+        (
+            (tmp_path, "x"),
+            "not a run folder (no config.yaml in it); name one that `attnzoo train` made.",
+        ),
+    ):
+        ended = commands.run("attend", *arguments, folder=tmp_path)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith("attnzoo: error: ")
+        assert ended.err.endswith(f"{message}\n")
+        assert ended.err.count("\n") == 1

@@ -1,0 +1,30 @@
+"""Which words belong together."""
+
+import re
+
+import numpy as np
+import pytest
+
+from attnzoo.features.alignment import Alignment
+from attnzoo.records.bad_records import BadRecord
+from tests.features.columns import OPTIONS, PLACE, problems, read
+
+
+def test_alignments_stay_as_they_are_and_are_no_part_of_a_batch():
+    column = np.array(["0-0 1-2", ""], object)
+    alignment = Alignment().learn([column], OPTIONS, None, "train")
+    assert alignment == Alignment()
+    assert alignment.encode(column) is column
+    assert (alignment.is_optional, alignment.in_batches, alignment.is_content) == (True, False, False)
+    assert alignment.describe("alignment", column, column) == {}
+    assert alignment.phrase("alignment") == ""
+    assert problems(alignment) == []
+    with pytest.raises(NotImplementedError, match="alignments are no part of a batch"):
+        alignment.graph_batch(column)
+    with pytest.raises(NotImplementedError, match="alignment is no input of an export"):
+        alignment.raw(column)
+
+
+def test_records_do_not_have_alignments():
+    with pytest.raises(BadRecord, match=re.escape(f"{PLACE}: 'column': alignment is not read here.")):
+        read(Alignment(), "0-0")

@@ -1,0 +1,63 @@
+import math
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo import tasks
+from attnzoo.data import examples as data_examples
+from attnzoo.data.pipeline import BatchSizes
+from attnzoo.data.splits import DataSplits, Split
+from attnzoo.features.text import TextPairOptions
+from attnzoo.layers.decoding import Translations
+
+TASK = tasks.load("translation")
+
+
+def test_padding_and_filled_rows_are_no_targets_of_a_translation():
+    logits = np.zeros((2, 3, 5), np.float32)
+    targets = {"tokens": tf.constant([[4, 3, 0], [4, 4, 3]]), "weights": tf.constant([1.0, 0.0])}
+    model = types.SimpleNamespace(
+        decode_all=lambda inputs, training, with_alignment: (logits, None),
+        factors=lambda hidden: (hidden, np.eye(5, dtype=np.float32)),
+    )
+    sums = TASK.sums(model, {}, targets, None)
+    np.testing.assert_allclose(sums["loss"], [2 * math.log(5), 2], rtol=1e-6)
+
+
+def test_corpus_metrics_compare_translations_with_their_own_references():
+    columns = {
+        "source": np.array(["a", "bb", "c"], object),
+        "target": np.array(["x y z w", "one two three four", "p q r s"], object),
+    }
+    splits = DataSplits(Split(columns, "pairs"), Split(columns, "pairs"), None)
+    options = TextPairOptions(name="pairs", tokenizer="words", num_buckets=2)
+    info, examples = data_examples.learn(splits, options, TASK.name, TASK.features)
+    test = examples["train"]
+    source, target = (test.encoded[name] for name in ("source", "target"))
+    by_source = {
+        tuple(row): target.values[slice(*target.offsets[number : number + 2])]
+        for number, row in enumerate([source.values[0:2], source.values[2:4]])
+    }
+
+    def predict(inputs):
+        tokens = np.zeros((len(inputs["source"]), 6), np.int32)
+        for number, row in enumerate(inputs["source"].numpy()):
+            target = by_source.get(tuple(row[:2]), [])
+            tokens[number, : len(target)] = target
+        rows = len(tokens)
+        alignment = tf.zeros((rows, 1, 6, inputs["source"].shape[1]))
+        return Translations(tf.constant(tokens)[:, None], tf.zeros((rows, 1)), tf.zeros((rows, 1)), alignment)
+
+    found = TASK.predictions(predict, test, info, BatchSizes(2))
+    metrics = TASK.corpus_metrics(found, test, info, TASK.EvalOptions(), {})
+    assert metrics["exact_match"] == pytest.approx(2 / 3)
+    assert 0 < metrics["bleu"] < 100
+    assert "tok:13a" in metrics["bleu_signature"]
+    assert metrics["bleu_interval"] > 0
+    tokenized = TASK.EvalOptions(bleu_tokenizer="none", bleu_lowercase=True)
+    metrics = TASK.corpus_metrics(found, test, info, tokenized, {})
+    assert "case:lc" in metrics["bleu_signature"]
+    assert "tok:none" in metrics["bleu_signature"]
+    assert "nc:6" in metrics["chrf_signature"]
