@@ -32,7 +32,8 @@ def import_tensorflow() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Memory on the host is kept for the next step. Given back to the system after each, as is TensorFlow's
-    # default, every page is zeroed anew: with large tables that took as long as the training itself.
+    # default where oneDNN is off, every page is zeroed anew: with large tables that took as long as the
+    # training itself.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
     os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(memory_bytes() >> 20))
     sys.stderr.flush()
