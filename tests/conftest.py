@@ -10,6 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 import tests.quick  # noqa: F401 - it changes a setting of TensorFlow
+from tests.own_process import pytest_runtest_makereport, pytest_runtest_protocol  # noqa: F401 - hooks
 
 # Two logical CPUs for the tests of replicas: only possible before TensorFlow uses its devices.
 tf.config.set_logical_device_configuration(
