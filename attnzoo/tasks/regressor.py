@@ -1,0 +1,189 @@
+"""What text and image regression share: a number.
+
+Imports no TensorFlow before it is asked for its work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from etils import epy
+from pydantic import Field
+
+from attnzoo.config import RunConfig, sections
+from attnzoo.config.base import PositiveFloat
+from attnzoo.config.source import KeyPath
+from attnzoo.features.info import DataInfo
+from attnzoo.tasks.task import Comparison, Fitted, PredictFn, Task
+
+with epy.lazy_imports():
+    import keras
+    import tensorflow as tf
+
+    from attnzoo.data import examples as data_examples
+    from attnzoo.data import pipeline
+    from attnzoo.losses import huber, squared_error
+    from attnzoo.tasks import regression_metrics, serving, sums, target_predictions
+
+
+class RegressionTrainOptions(sections.TrainOptions):
+    """How a regressor is trained."""
+
+    loss: Literal["huber", "squared"] = Field(
+        "huber",
+        description="huber: square of small errors, distance of large ones; squared: square of all. The loss "
+        "of evaluations is always that of huber with huber_delta 1.",
+    )
+    huber_delta: PositiveFloat = Field(
+        1.0, description="huber: error from which on it is a large one, in standard deviations of train."
+    )
+
+
+class RegressionTask(Task):
+    """A number for a text or an image: features are the input and `label`, a `Number`."""
+
+    monitor: ClassVar[str] = "mae"
+    higher_is_better: ClassVar[bool] = False
+    compared_by: ClassVar[str | None] = "mae"
+    headline: ClassVar[tuple[str, ...]] = ("spearman",)
+    TrainOptions = RegressionTrainOptions
+
+    def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+        """Yields an option of a loss that is not chosen."""
+        options = _train(config.train)
+        default = RegressionTrainOptions.model_fields["huber_delta"].default
+        if options.loss != "huber" and options.huber_delta != default:
+            yield (
+                ("train", "huber_delta"),
+                f"train.loss is {options.loss}, which has no such limit; remove it",
+            )
+
+    def make_batch(
+        self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
+    ) -> pipeline.MakeBatch:
+        """Returns a function to the input and targets `numbers` <float32>[batch], standardized.
+
+        Targets have `unit` <float32>[batch] too: one standard deviation. Numbers of mixed images are mixed.
+        """
+        number = info.features["label"]
+
+        def make(row: pipeline.Row) -> pipeline.Batch:
+            numbers = tf.cast(number.standardize(row.values["label"]), tf.float32)
+            if "mixture_fractions" in row.values:
+                others = tf.gather(numbers, row.values["mixture_partners"])
+                numbers = others + row.values["mixture_fractions"] * (numbers - others)
+            unit = tf.fill(tf.shape(numbers), number.std)
+            targets = {"weights": row.weights, "indices": row.indices, "numbers": numbers, "unit": unit}
+            return {self.input_name: row.values[self.input_name]}, targets
+
+        return make
+
+    def sums(
+        self,
+        model: keras.Model,
+        inputs: dict[str, tf.Tensor],
+        targets: dict[str, tf.Tensor],
+        training: sections.TrainOptions | None,
+    ) -> dict[str, tf.Tensor]:
+        """Returns the loss, of standardized numbers, and the mean absolute error, in their own unit.
+
+        In evaluations the loss is that of Huber for errors of a standard deviation.
+        """
+        outputs = tf.cast(model(inputs, training=training is not None), tf.float32)[:, 0]
+        numbers, weights = targets["numbers"], targets["weights"]
+        options = RegressionTrainOptions() if training is None else _train(training)
+        if options.loss == "squared":
+            losses = squared_error.squared_error(outputs, numbers)
+        else:
+            losses = huber.huber(outputs, numbers, options.huber_delta)
+        distance = tf.abs(outputs - numbers) * targets["unit"]
+        return {"loss": sums.ratio(losses, weights), "mae": sums.ratio(distance, weights)}
+
+    def predict_fn(
+        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, xla: bool
+    ) -> PredictFn:
+        """Returns a compiled function from inputs to numbers <float64>[batch, 1], the models' mean."""
+        return target_predictions.mean_values(models, info.features["label"])
+
+    def predictions(
+        self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes
+    ) -> np.ndarray:
+        """Returns the numbers <float64>[examples] of a split."""
+        return target_predictions.values_of_split(self, predict, examples, info, sizes, 1)[:, 0]
+
+    def corpus_metrics(
+        self,
+        predictions: np.ndarray,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+        fitted: Fitted,
+    ) -> dict[str, float | str]:
+        """What `regression_metrics.metrics_of` gives of the numbers of a split."""
+        return dict(regression_metrics.metrics_of(predictions, examples.encoded["label"]))
+
+    def pictures(
+        self, predictions: np.ndarray, examples: data_examples.Examples, info: DataInfo
+    ) -> dict[str, np.ndarray]:
+        """Draws predicted numbers against true ones."""
+        return {"predictions": regression_metrics.draw(predictions, examples.encoded["label"])}
+
+    def compare(
+        self,
+        systems: Sequence[tuple[str, np.ndarray]],
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+    ) -> tuple[list[Comparison], str]:
+        """Compares the mean absolute error of systems with that of the first."""
+        return regression_metrics.compare(systems, examples.encoded["label"])
+
+    def number_rows(
+        self,
+        predict: PredictFn,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        sizes: pipeline.BatchSizes,
+        count: int,
+    ) -> list[tuple[int, dict[str, str]]]:
+        """Returns (index of the example, number and prediction) of the first `count` predicted examples."""
+        numbers, number = examples.encoded["label"], info.features["label"]
+        return [
+            (index, {"number": number.shown(numbers[index]), "predicted": number.shown(values[0])})
+            for index, values in target_predictions.first_values(self, predict, examples, info, sizes, count)
+        ]
+
+    def answer_line(self, answer: Mapping[str, Any]) -> str:
+        """Returns the number."""
+        return f"{answer['number']:.9g}"
+
+    def serving_module(
+        self, model: keras.Model, info: DataInfo, options: sections.EvalOptions
+    ) -> serving.ServingModule:
+        """Raw inputs in, `number` <float32>[batch] out."""
+        target = info.features["label"]
+
+        def answer(outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"number": target.activate(tf.cast(outputs, tf.float32))[:, 0]}
+
+        return target_predictions.serving_module(model, info, self.input_name, answer)
+
+    def answer_scale(self, info: DataInfo) -> float:
+        """Returns one standard deviation of train."""
+        return float(info.features["label"].std)
+
+    def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
+        """Returns what to do with a finished run."""
+        return [
+            *super().next_commands(folder, attends),
+            (f"attnzoo predict {folder} FILE", f"a number for each of the {self.input_name}s, one a line"),
+            (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
+        ]
+
+
+def _train(training: sections.TrainOptions) -> RegressionTrainOptions:
+    assert isinstance(training, RegressionTrainOptions)
+    return training
