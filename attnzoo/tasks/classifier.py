@@ -6,8 +6,7 @@ Imports no TensorFlow before it is asked for its work.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,9 +16,11 @@ from pydantic import Field
 from attnzoo.config import ResolvedConfig, RunConfig, sections
 from attnzoo.config.base import PositiveFloat
 from attnzoo.config.source import KeyPath
+from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks import options as task_options
-from attnzoo.tasks.task import Fitted, PredictFn, Task
+from attnzoo.tasks.one_target import OneTargetTask
+from attnzoo.tasks.task import Fitted
 
 with epy.lazy_imports():
     import keras
@@ -37,9 +38,6 @@ with epy.lazy_imports():
         sums,
         target_predictions,
     )
-
-MOST_CLASSES = 1000
-"""Most classes whose probabilities are held for all examples of a split, and whose confusions are counted."""
 
 
 class ClassifierTrainOptions(task_options.CrossEntropyOptions):
@@ -62,7 +60,7 @@ class ClassifierEvalOptions(sections.EvalOptions):
     )
 
 
-class ClassifierTask(Task):
+class ClassifierTask(OneTargetTask):
     """One label out of several, for a text or an image: features are the input and `label`."""
 
     monitor: ClassVar[str] = "accuracy"
@@ -134,21 +132,6 @@ class ClassifierTask(Task):
             divergences = r_drop.divergence(tf.nn.log_softmax(tf.cast(outputs, tf.float32)))
             return sums.with_divergence(results, divergences, loss_weights, weight)
         return results
-
-    def predict_fn(
-        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, xla: bool
-    ) -> PredictFn:
-        """Returns a compiled function from inputs to probabilities <float64>[batch, classes], their mean."""
-        return target_predictions.mean_values(models, info.features["label"])
-
-    def predictions(
-        self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes
-    ) -> np.ndarray | None:
-        """Returns the probabilities <float64>[examples, classes] of a split; None for too many classes."""
-        classes = info.features["label"].num_outputs
-        if classes > MOST_CLASSES:
-            return None
-        return target_predictions.values_of_split(self, predict, examples, info, sizes, classes)
 
     def corpus_metrics(
         self,
@@ -232,30 +215,10 @@ class ClassifierTask(Task):
         """Returns the label and its probability."""
         return f"{' '.join(answer['label'].splitlines())}\t{answer['probability']:.4f}"
 
-    def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
-        """Returns what to do with a finished run."""
-        return [
-            *super().next_commands(folder, attends),
-            (f"attnzoo predict {folder} FILE", f"answers to {self.input_name}s, one a line"),
-            (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
-        ]
-
-    def label_rows(
-        self,
-        predict: PredictFn,
-        examples: data_examples.Examples,
-        info: DataInfo,
-        sizes: pipeline.BatchSizes,
-        count: int,
-    ) -> list[tuple[int, dict[str, str]]]:
-        """Returns (index of the example, label and prediction) of the first `count` predicted examples."""
-        names, labels = info.features["label"].names, examples.encoded["label"]
-        rows = []
-        for index, values in target_predictions.first_values(self, predict, examples, info, sizes, count):
-            best = int(values.argmax())
-            shown = {"label": names[int(labels[index])], "predicted": names[best]}
-            rows.append((index, {**shown, "probability": f"{values[best]:.3f}"}))
-        return rows
+    def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
+        """Returns `label`, `predicted` and its `probability`."""
+        ((predicted, _),) = target.said(values)
+        return {"label": target.shown(truth), "predicted": predicted, "probability": f"{values.max():.3f}"}
 
 
 def _train(options: sections.TrainOptions) -> ClassifierTrainOptions:

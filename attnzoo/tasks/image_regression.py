@@ -5,60 +5,18 @@ Imports no TensorFlow before it is asked for its work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
-from etils import epy
-
-from attnzoo.config import sections
 from attnzoo.features.feature import Feature
-from attnzoo.features.image import Image, shown_name
-from attnzoo.features.info import DataInfo
+from attnzoo.features.image import Image
 from attnzoo.features.number import Number
+from attnzoo.tasks.one_target import OneImageTask
 from attnzoo.tasks.regressor import RegressionTask
-from attnzoo.tasks.task import PredictFn, Predictor, Request
-
-with epy.lazy_imports():
-    import keras
-
-    from attnzoo.data import examples as data_examples
-    from attnzoo.data import pipeline
-    from attnzoo.explain import image as image_view
-    from attnzoo.layers import scores as layer_scores
-    from attnzoo.tasks import target_predictions
 
 
-class ImageRegression(RegressionTask):
+class ImageRegression(OneImageTask, RegressionTask):
     """An image in, a number out."""
 
     name: ClassVar[str] = "image_regression"
     features: ClassVar[Mapping[str, Feature]] = {"image": Image(), "label": Number()}
-    input_name: ClassVar[str] = "image"
-
-    def rows(
-        self,
-        predict: PredictFn,
-        examples: data_examples.Examples,
-        info: DataInfo,
-        sizes: pipeline.BatchSizes,
-        count: int,
-    ) -> list[dict[str, str]]:
-        """Returns the first `count` images, by number or file, with their number and what the model says."""
-        column = examples.raw.column("image")
-        rows = self.number_rows(predict, examples, info, sizes, count)
-        return [{"image": shown_name(column, index), **row} for index, row in rows]
-
-    def attention_view(
-        self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None
-    ) -> image_view.ImageView | None:
-        """Returns what shows where the model attends in images; None if it never does."""
-        if layer is None and not layer_scores.attention_names(model):
-            return None
-        return image_view.ImageView(model, info, layer)
-
-    def predictor(
-        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, request: Request
-    ) -> Predictor:
-        """Returns a function from paths of images to `number`."""
-        predict = self.predict_fn(models, info, options, bool(request.xla))
-        return target_predictions.image_predictor(predict, info, info.features["label"], request.folder)

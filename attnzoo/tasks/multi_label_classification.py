@@ -5,8 +5,7 @@ Imports no TensorFlow before it is asked for its work.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,12 +13,13 @@ from etils import epy
 
 from attnzoo.config import RunConfig, sections
 from attnzoo.config.source import KeyPath
-from attnzoo.features.feature import Feature
+from attnzoo.features.feature import Feature, Target
 from attnzoo.features.info import DataInfo
 from attnzoo.features.labels import THRESHOLD, Labels
 from attnzoo.features.text import Text
 from attnzoo.tasks import options as task_options
-from attnzoo.tasks.task import Fitted, PredictFn, Predictor, Request, Task
+from attnzoo.tasks.one_target import OneTextTask
+from attnzoo.tasks.task import Fitted
 
 with epy.lazy_imports():
     import keras
@@ -28,22 +28,15 @@ with epy.lazy_imports():
 
     from attnzoo.data import examples as data_examples
     from attnzoo.data import pipeline
-    from attnzoo.explain import text as text_view
-    from attnzoo.layers import scores as layer_scores
     from attnzoo.losses import binary_cross_entropy, r_drop
     from attnzoo.tasks import serving, sums, target_predictions
 
-SHOWN_CHARACTERS = 200
-MOST_CLASSES = 1000
-"""Most classes whose probabilities are held for all examples of a split."""
 
-
-class MultiLabelClassification(Task):
+class MultiLabelClassification(OneTextTask):
     """Text in, any number of labels out."""
 
     name: ClassVar[str] = "multi_label_classification"
     features: ClassVar[Mapping[str, Feature]] = {"text": Text(), "label": Labels()}
-    input_name: ClassVar[str] = "text"
     monitor: ClassVar[str] = "loss"
     higher_is_better: ClassVar[bool] = False
     TrainOptions = task_options.CrossEntropyOptions
@@ -88,21 +81,6 @@ class MultiLabelClassification(Task):
             return sums.with_divergence(results, divergences, weights, weight)
         return results
 
-    def predict_fn(
-        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, xla: bool
-    ) -> PredictFn:
-        """Returns a compiled function from inputs to probabilities <float64>[batch, classes], their mean."""
-        return target_predictions.mean_values(models, info.features["label"])
-
-    def predictions(
-        self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes
-    ) -> np.ndarray | None:
-        """Returns the probabilities <float64>[examples, classes] of a split; None for too many classes."""
-        classes = info.features["label"].num_outputs
-        if classes > MOST_CLASSES:
-            return None
-        return target_predictions.values_of_split(self, predict, examples, info, sizes, classes)
-
     def corpus_metrics(
         self,
         predictions: np.ndarray,
@@ -133,40 +111,9 @@ class MultiLabelClassification(Task):
             "average_precision": float(precision),
         }
 
-    def rows(
-        self,
-        predict: PredictFn,
-        examples: data_examples.Examples,
-        info: DataInfo,
-        sizes: pipeline.BatchSizes,
-        count: int,
-    ) -> list[dict[str, str]]:
-        """Returns the first `count` texts with their labels and those that the model says."""
-        texts, feature = examples.raw.column("text"), info.features["label"]
-        first = target_predictions.first_values(self, predict, examples, info, sizes, count)
-        return [
-            {
-                "text": texts[index][:SHOWN_CHARACTERS],
-                "labels": ", ".join(feature.names_of(examples.encoded["label"][index])),
-                "predicted": ", ".join(feature.names_of(values)),
-            }
-            for index, values in first
-        ]
-
-    def attention_view(
-        self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None
-    ) -> text_view.TextView | None:
-        """Returns what shows where the model attends in texts; None if it never does."""
-        if layer is None and not layer_scores.attention_names(model):
-            return None
-        return text_view.TextView(model, info, layer)
-
-    def predictor(
-        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, request: Request
-    ) -> Predictor:
-        """Returns a function from texts to `labels` (of a probability of 1/2 or more) and `probabilities`."""
-        predict = self.predict_fn(models, info, options, bool(request.xla))
-        return target_predictions.text_predictor(predict, info, info.features["label"])
+    def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
+        """Returns `labels` and those that are `predicted`, each after a comma."""
+        return {"labels": target.shown(truth), "predicted": target.shown(values)}
 
     def export_notes(self, info: DataInfo, options: sections.EvalOptions) -> dict[str, Any]:
         """Returns the class names."""
@@ -187,11 +134,3 @@ class MultiLabelClassification(Task):
             return {"probabilities": values, "has_label": values >= THRESHOLD}
 
         return target_predictions.serving_module(model, info, self.input_name, answer)
-
-    def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
-        """Returns what to do with a finished run."""
-        return [
-            *super().next_commands(folder, attends),
-            (f"attnzoo predict {folder} FILE", "answers to texts, one a line"),
-            (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
-        ]

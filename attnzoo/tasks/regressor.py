@@ -6,7 +6,6 @@ Imports no TensorFlow before it is asked for its work.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,8 +15,10 @@ from pydantic import Field
 from attnzoo.config import RunConfig, sections
 from attnzoo.config.base import PositiveFloat
 from attnzoo.config.source import KeyPath
+from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
-from attnzoo.tasks.task import Comparison, Fitted, PredictFn, Task
+from attnzoo.tasks.one_target import OneTargetTask
+from attnzoo.tasks.task import Comparison, Fitted, PredictFn
 
 with epy.lazy_imports():
     import keras
@@ -42,7 +43,7 @@ class RegressionTrainOptions(sections.TrainOptions):
     )
 
 
-class RegressionTask(Task):
+class RegressionTask(OneTargetTask):
     """A number for a text or an image: features are the input and `label`, a `Number`."""
 
     monitor: ClassVar[str] = "mae"
@@ -102,17 +103,13 @@ class RegressionTask(Task):
         distance = tf.abs(outputs - numbers) * targets["unit"]
         return {"loss": sums.ratio(losses, weights), "mae": sums.ratio(distance, weights)}
 
-    def predict_fn(
-        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, xla: bool
-    ) -> PredictFn:
-        """Returns a compiled function from inputs to numbers <float64>[batch, 1], the models' mean."""
-        return target_predictions.mean_values(models, info.features["label"])
-
     def predictions(
         self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes
     ) -> np.ndarray:
         """Returns the numbers <float64>[examples] of a split."""
-        return target_predictions.values_of_split(self, predict, examples, info, sizes, 1)[:, 0]
+        values = super().predictions(predict, examples, info, sizes)
+        assert values is not None  # there is one output
+        return values[:, 0]
 
     def corpus_metrics(
         self,
@@ -141,20 +138,9 @@ class RegressionTask(Task):
         """Compares the mean absolute error of systems with that of the first."""
         return regression_metrics.compare(systems, examples.encoded["label"])
 
-    def number_rows(
-        self,
-        predict: PredictFn,
-        examples: data_examples.Examples,
-        info: DataInfo,
-        sizes: pipeline.BatchSizes,
-        count: int,
-    ) -> list[tuple[int, dict[str, str]]]:
-        """Returns (index of the example, number and prediction) of the first `count` predicted examples."""
-        numbers, number = examples.encoded["label"], info.features["label"]
-        return [
-            (index, {"number": number.shown(numbers[index]), "predicted": number.shown(values[0])})
-            for index, values in target_predictions.first_values(self, predict, examples, info, sizes, count)
-        ]
+    def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
+        """Returns `number` and `predicted`."""
+        return {"number": target.shown(truth), "predicted": target.shown(values[0])}
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
         """Returns the number."""
@@ -174,14 +160,6 @@ class RegressionTask(Task):
     def answer_scale(self, info: DataInfo) -> float:
         """Returns one standard deviation of train."""
         return float(info.features["label"].std)
-
-    def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
-        """Returns what to do with a finished run."""
-        return [
-            *super().next_commands(folder, attends),
-            (f"attnzoo predict {folder} FILE", f"a number for each of the {self.input_name}s, one a line"),
-            (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
-        ]
 
 
 def _train(training: sections.TrainOptions) -> RegressionTrainOptions:

@@ -11,7 +11,7 @@ from attnzoo import tasks
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.features.label import Label
 from attnzoo.losses import r_drop
-from attnzoo.tasks import classifier
+from attnzoo.tasks import one_target
 from tests.tasks.examples import image_examples
 
 TASK = tasks.load("image_classification")
@@ -52,7 +52,7 @@ def test_r_drop_adds_the_divergence_of_both_halves_to_the_loss():
 
 def test_predictions_of_more_classes_than_can_be_held_are_not_made():
     examples, info = image_examples(5)
-    names = tuple(map(str, range(classifier.MOST_CLASSES + 1)))
+    names = tuple(map(str, range(one_target.MOST_OUTPUTS + 1)))
     many = dataclasses.replace(info, features={**info.features, "label": Label(names=names)})
     assert TASK.predictions(None, examples, many, BatchSizes(2)) is None
 
@@ -64,9 +64,10 @@ def test_sample_rows_follow_the_order_of_the_data():
     def predict(inputs):
         return tf.gather(table, tf.zeros(tf.shape(inputs["image"])[0], tf.int32))
 
-    rows = TASK.label_rows(predict, examples, info, BatchSizes(2), 3)
-    assert [index for index, _ in rows] == [0, 1, 2]
-    assert rows[0][1] == {
+    rows = TASK.rows(predict, examples, info, BatchSizes(2), 3)
+    assert [row["image"] for row in rows] == ["number 0", "number 1", "number 2"]
+    assert rows[0] == {
+        "image": "number 0",
         "label": info.features["label"].names[examples.encoded["label"][0]],
         "predicted": "a",
         "probability": "1.000",
