@@ -145,7 +145,7 @@ def sweep(
         _train([*command, *(part for option in options for part in ("--set", option))], run)
         found.setdefault(number, []).append(run)
     headline = [tasks[0].monitor, *tasks[0].headline]
-    return [_outcome(one, found[number], headline) for number, one in enumerate(chosen)]
+    return [_outcome(one, found[number], headline, say) for number, one in enumerate(chosen)]
 
 
 def _slug(name: str) -> str:
@@ -188,22 +188,27 @@ def _train(arguments: list[str], run: Path) -> None:
         raise UserError(f"{run}: {why} (its output: {log})", code if code > 0 else 1)
 
 
-def _outcome(variant: Variant, runs: Sequence[Path], headline: Sequence[str]) -> Outcome:
+def _outcome(
+    variant: Variant, runs: Sequence[Path], headline: Sequence[str], say: Callable[[str], None]
+) -> Outcome:
     results = [read_json(run / "result.json") for run in runs]
     (monitor,) = results[0]["validation"]
-    # A metric that one seed lacks, such as a rank of predictions that are all the same, has no mean.
-    names = [
-        name
-        for name, value in results[0]["metrics"].items()
-        if not isinstance(value, str) and all(name in result["metrics"] for result in results)
+    scores = [
+        {name: value for name, value in result["metrics"].items() if not isinstance(value, str)}
+        for result in results
     ]
+    # A metric that one seed lacks, such as a rank of predictions that are all the same, has no mean.
+    names = [name for name in scores[0] if all(name in one for one in scores)]
+    lacking = sorted(set().union(*scores) - set(names))
+    if lacking:
+        say(f"{variant.name}: {', '.join(lacking)}: not known of every seed, so left out; see result.json.")
     return Outcome(
         name=variant.name,
         runs=[str(run) for run in runs],
         monitor=monitor,
         validation=[result["validation"][monitor] for result in results],
         split=results[0]["split"],
-        metrics={name: [result["metrics"][name] for result in results] for name in names},
+        metrics={name: [one[name] for one in scores] for name in names},
         headline=[name for name in headline if name in names],
         num_weights=results[0]["num_weights"],
         targets_per_second=[_median_speed(run) for run in runs],

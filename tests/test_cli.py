@@ -161,7 +161,7 @@ def test_options_of_classifiers_are_refused_where_there_are_no_classes(call, dat
     )
     assert code == 2
     what = (
-        "an option of image_classification and text_classification, and this model is for translation; "
+        "an option of image_classification, text_classification, and this model is for translation; "
         "leave it out"
     )
     assert [line.split(": ", 4)[3:] for line in err.splitlines()] == [

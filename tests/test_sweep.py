@@ -156,3 +156,17 @@ def test_sweep_takes_a_config_and_compare_takes_runs(config, tmp_path):
 def test_a_run_too_short_to_be_timed_has_no_speed(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"split": "train", "step": 1}\n')
     assert math.isnan(sweep._median_speed(tmp_path))
+
+
+def test_a_metric_that_a_seed_lacks_is_left_out_and_named(tmp_path):
+    for seed, metrics in enumerate([{"mae": 2.0, "spearman": 0.5}, {"mae": 4.0}]):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        result = {"validation": {"mae": 1.0}, "metrics": metrics, "split": "test", "num_weights": 3}
+        (folder / "result.json").write_text(json.dumps({**result, "peak_memory_bytes": 5}))
+        (folder / "metrics.jsonl").write_text("")
+    said = []
+    runs = [tmp_path / "0", tmp_path / "1"]
+    outcome = sweep._outcome(sweep.Variant("x", ()), runs, ["mae", "spearman"], said.append)
+    assert (outcome.metrics, outcome.headline) == ({"mae": [2.0, 4.0]}, ["mae"])
+    assert said == ["x: spearman: not known of every seed, so left out; see result.json."]

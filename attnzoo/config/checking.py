@@ -230,7 +230,7 @@ def _take_keys_of_other_tasks(task: Any, document: Document, problems: Problems)
                 del values[key]
             elif owners:
                 path: KeyPath = (section, key)
-                what = f"an option of {' and '.join(owners)}, and this model is for {task.name}; leave it out"
+                what = f"an option of {', '.join(owners)}, and this model is for {task.name}; leave it out"
                 problems.add(document.origin_near(path), path, what)
                 del values[key]
 

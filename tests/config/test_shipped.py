@@ -80,8 +80,8 @@ def test_every_shipped_config_fits_the_schema():
     ("config", "override", "owners"),
     [
         ("image_digits", "eval.beams=4", "translation"),
-        ("translate_dates", "train.huber_delta=2", "image_regression and text_regression"),
-        ("translate_dates", "eval.calibrate=true", "image_classification and text_classification"),
+        ("translate_dates", "train.huber_delta=2", "image_regression, text_regression"),
+        ("translate_dates", "eval.calibrate=true", "image_classification, text_classification"),
     ],
 )
 def test_an_option_of_other_tasks_is_an_error_that_says_whose_it_is(config, override, owners, tmp_path):
