@@ -5,7 +5,7 @@ The options of one mechanism are the class `Config` of its file; `mechanisms` re
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -26,9 +26,9 @@ class MechanismOptions(Section):
         """Whether attention over a feature map has to know how high and how wide the map is."""
         return False
 
-    def across(self) -> MechanismOptions:
-        """Returns the options of the same attention for looking at another sequence."""
-        return self
+    def across(self) -> dict[str, Any]:
+        """Returns the name and the options of the same attention for looking at another sequence."""
+        return self.model_dump()
 
 
 class HeadOptions(MechanismOptions):
@@ -53,15 +53,16 @@ class HeadOptions(MechanismOptions):
     )
     dropout: Rate = Field(0.0, description=DROPOUT)
 
-    def across(self) -> MechanismOptions:
+    def across(self) -> dict[str, Any]:
         """Returns the options of multi-head attention without marks of position and without a window.
 
         Distances between positions of two sequences say little.
         """
-        from attnzoo.attention.mechanisms import parse
-
-        shared = {field: getattr(self, field) for field in HeadOptions.model_fields}
-        return parse({**shared, "name": "multi_head", "position": "none"})
+        return {
+            **self.model_dump(include=set(HeadOptions.model_fields)),
+            "name": "multi_head",
+            "position": "none",
+        }
 
 
 class GateOptions(MechanismOptions):
