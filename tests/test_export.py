@@ -1,6 +1,7 @@
 """An export appears whole or not at all, and one process writes it at a time."""
 
 import fcntl
+import shutil
 
 import numpy as np
 import pytest
@@ -12,10 +13,21 @@ from tests import commands
 from tests.trees import tree
 
 
+@pytest.fixture(scope="module")
+def first_export(runs, tmp_path_factory):
+    """An export into a folder where a killed one has left something."""
+    folder = tmp_path_factory.mktemp("exports")
+    for left in (".served.tmp", ".served.old"):
+        (folder / left).mkdir()
+        (folder / left / "saved_model.pb").write_bytes(b"half")
+    return exporting.export(runs["text"], folder / "served")
+
+
 @pytest.fixture
-def exported(runs, tmp_path):
+def exported(first_export, tmp_path):
     """An export that is there already."""
-    return exporting.export(runs["text"], tmp_path / "served")
+    shutil.copytree(first_export.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "served"
 
 
 def refuse_operations(folder):
@@ -58,12 +70,8 @@ def test_an_export_that_fails_in_the_middle_leaves_the_one_before(
     assert answer["label"].numpy().tolist() == [b"de"]
 
 
-def test_what_a_killed_export_has_left_is_removed_by_the_next(runs, tmp_path):
-    for left in (".served.tmp", ".served.old"):
-        (tmp_path / left).mkdir()
-        (tmp_path / left / "saved_model.pb").write_bytes(b"half")
-    exporting.export(runs["text"], tmp_path / "served")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".served.lock", "served"]
+def test_what_a_killed_export_has_left_is_removed_by_the_next(first_export):
+    assert sorted(path.name for path in first_export.parent.iterdir()) == [".served.lock", "served"]
 
 
 def test_an_export_that_another_process_writes_is_refused_in_one_line(runs, tmp_path):

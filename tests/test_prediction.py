@@ -72,6 +72,7 @@ def test_several_answers_come_best_first(run):
     assert answer["translation"] == answer["translations"][0]["translation"]
 
 
+@pytest.mark.slow
 def test_samples_follow_their_seed(run):
     def drawn(seed):
         """Best first, though draws come in no order."""
@@ -218,6 +219,7 @@ def test_images_are_answered_by_their_paths_from_lines_and_tables(runs, tmp_path
         assert ended.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_bytes_of_texts_that_are_cleaned_train_answer_and_serve_alike(tmp_path, capsys):
     steps = "data.clean=[html, unicode, whitespace]"
     config = recipes.text_config(

@@ -122,6 +122,7 @@ def test_a_training_that_fails_is_named_with_its_reason_and_exit_code(config, fo
         sweep.sweep(config, ["model.units=8"], seeds=1)
 
 
+@pytest.mark.slow
 def test_a_stop_reaches_the_training_and_the_same_command_continues(config, tmp_path):
     command = ["sweep", config, "--vary", "model.units=8", "--seeds", "1", "--set", "train.xla=false"]
     folder = tmp_path / "runs" / "sweeps" / "greetings" / "8-seed3"

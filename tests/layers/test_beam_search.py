@@ -145,7 +145,9 @@ def test_probabilities_of_a_search_are_those_of_the_model(attention):
         np.testing.assert_allclose(weights, tf.cast(found.tokens[:, 0] != PADDING, tf.float32), atol=1e-5)
 
 
-@pytest.mark.parametrize("attention", ATTENTIONS[:2], ids=str)
+@pytest.mark.parametrize(
+    "attention", [ATTENTIONS[0], pytest.param(ATTENTIONS[1], marks=pytest.mark.slow)], ids=str
+)
 def test_a_compiled_search_is_the_same(attention):
     models = [transformer(attention)]
     found = beam_search(models, SOURCE, 9, beams=4, count=2)

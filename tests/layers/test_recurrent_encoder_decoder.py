@@ -65,6 +65,7 @@ def test_a_search_follows_its_targets_through_the_lanes():
     np.testing.assert_allclose(found.log_probabilities[:, 0], total, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_to_copy():
     model = built(seed=1, tie_output=False)
     generator = np.random.default_rng(0)

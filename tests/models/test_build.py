@@ -62,6 +62,7 @@ def test_every_shipped_model_computes_finite_logits(name):
     assert np.isfinite(logits).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "translate_multi30k"])
 def test_variables_have_paths_of_their_own(name):
     model, _ = built(name, whole=True)
@@ -111,7 +112,10 @@ def test_windows_are_pooled_by_attention_alone():
         built("text_languages", "model.window=5", "model.pooling=mean")
 
 
-@pytest.mark.parametrize("name", ["text_additive", "image_sigmoid_attention", "translate_dates"])
+@pytest.mark.parametrize(
+    "name",
+    ["text_additive", "image_sigmoid_attention", pytest.param("translate_dates", marks=pytest.mark.slow)],
+)
 def test_models_train_with_compile_and_fit(name):
     model, task = built(name)
     inputs = inputs_of(task)
@@ -138,7 +142,9 @@ def test_the_attention_mechanism_changes_by_name_alone(name, attention):
     assert np.isfinite(model(inputs_of(task), training=False)).all()
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", ["text_languages", "image_digits", "translate_dates"])
 def test_mixed_precision_gives_nearly_the_same_logits(name, precision):
     model, task = built(name)

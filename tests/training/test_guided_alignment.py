@@ -54,7 +54,9 @@ def test_a_guided_run_attends_where_it_is_told_to(tmp_path):
     assert attention.numpy()[0, 1:3].argmax(axis=1).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("kind", [EncoderDecoder, RecurrentEncoderDecoder])
+@pytest.mark.parametrize(
+    "kind", [EncoderDecoder, pytest.param(RecurrentEncoderDecoder, marks=pytest.mark.slow)]
+)
 def test_the_loss_is_the_cross_entropy_of_the_attention_and_has_gradients_under_xla(kind):
     keras.utils.set_random_seed(3)
     sizes = {"units": 8, "num_encoder_layers": 1, "num_decoder_layers": 2}

@@ -8,7 +8,9 @@ from attnzoo.training.run import train
 from tests import recipes
 
 
-@pytest.mark.parametrize("kind", ["text", "image", "translation"])
+@pytest.mark.parametrize(
+    "kind", ["text", *(pytest.param(name, marks=pytest.mark.slow) for name in ("image", "translation"))]
+)
 def test_the_divergence_is_logged_for_training_alone(kind, tmp_path):
     make = getattr(recipes, f"{kind}_config")
     options = ["train.r_drop=1", "train.xla=false", "train.steps=2", "train.log_every=1", "eval.every=2"]

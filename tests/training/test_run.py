@@ -57,21 +57,19 @@ def test_a14_every_changed_key_is_named_and_refused_by_itself(tmp_path, monkeypa
         train(resolved, tmp_path / "run")
 
 
-def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, monkeypatch, capsys):
-    crash(without_xla(tmp_path), tmp_path / "run", monkeypatch, 4)
-    changed = without_xla(tmp_path, "train.epochs=4", "train.learning_rate=1e-3")
+def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, capsys):
+    train(without_xla(tmp_path, "train.epochs=1"), tmp_path / "run")
+    changed = without_xla(tmp_path, "train.epochs=2", "train.learning_rate=1e-3")
     with pytest.raises(UserError, match=r"train\.learning_rate changed since the run started"):
         train(changed, tmp_path / "run", allowed=["train.epochs"])
     train(changed, tmp_path / "run", allowed=["train.epochs", "train.learning_rate"])
     assert "continues after step 4 with a change of train.epochs" in capsys.readouterr().err
-    longer = without_xla(tmp_path, "train.epochs=6", "train.learning_rate=1e-3")
-    train(longer, tmp_path / "run", allowed=["train.epochs"])
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["steps"] == 6 * (result["steps"] // 6) > 4
+    assert result["steps"] == 8
     machine = RunDir(tmp_path / "run").machine
     machine.write_text(machine.read_text().replace('"source": "', '"source": "0'))
     with pytest.raises(UserError, match=r"code changed since .*--allow-changed code"):
-        train(longer, tmp_path / "run")
+        train(changed, tmp_path / "run")
 
 
 def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys):
