@@ -1,6 +1,9 @@
 """Texts that are split anew in every epoch stay the same texts."""
 
 import functools
+import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from attnzoo.special_tokens import END
 from attnzoo.text import subword_sampling, tokenizers
 from attnzoo.text.kinds import SUBWORD_MODELS
 from attnzoo.text.ragged import Ragged
+from tests.conftest import ROOT
 
 LEARNED_FROM = ["the lower the newer", "newest and widest", "wider, lowest: new!", "Tür und Tor"] * 5
 TEXTS = st.lists(st.text("theniwlors T\u2581ü,\u3000\t.x", max_size=30), min_size=1, max_size=9)
@@ -61,6 +65,26 @@ def test_ways_are_the_same_for_the_same_generator_and_differ_otherwise(kind):
         for sampling, seed in ((first, 1), (second, 1), (first, 2))
     ]
     assert draws[0] == draws[1] != draws[2]
+
+
+IN_ANOTHER_PROCESS = """
+from tests.text import test_subword_sampling as here
+print(*(here.drawn_from(kind) for kind in here.SUBWORD_MODELS))
+"""
+
+
+def drawn_from(kind):
+    """Hash of ways to split words."""
+    sampling = subword_sampling.learn(state_of(kind), LEARNED_FROM, 0.3)
+    return hashlib.sha256(sampling.pieces.values.tobytes()).hexdigest()
+
+
+def test_another_process_draws_the_same_ways():
+    """A run that continues on another day sees the texts as if it had never stopped."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_PROCESS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [drawn_from(kind) for kind in SUBWORD_MODELS]
 
 
 def test_more_merges_left_out_make_more_pieces():
