@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -22,6 +24,9 @@ Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets): what the model takes, and what the task makes of the rest. Targets hold `weights`
 <float32>[batch] (0 for rows that only fill up the last batch), `indices` <int32>[batch] of the examples in
 their split, and what else the task needs."""
+
+PREFETCHED = 4
+"""Batches that are ready before they are asked for."""
 
 
 class Row(NamedTuple):
@@ -216,9 +221,21 @@ def batches(
             return make_batch(Row(values, weights, indices, seeds))
 
         dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
-        dataset = dataset.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        dataset = dataset.prefetch(tf.data.AUTOTUNE)
+        dataset = dataset.map(assemble, num_parallel_calls=processors(), deterministic=True)
+        dataset = dataset.prefetch(PREFETCHED).with_options(_without_tuning())
     return _naming_damaged(dataset, examples, info)
+
+
+def processors() -> int:
+    """Returns the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _without_tuning() -> tf.data.Options:
+    """Returns options without the thread that tunes a data set: whoever stops reading waits for it."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _naming_damaged(dataset: tf.data.Dataset, examples: Examples, info: DataInfo) -> Iterator[Batch]:
