@@ -23,6 +23,7 @@ from attnzoo.tasks.evaluating import Evaluator, evaluation_batches
 from attnzoo.training import distribution
 from attnzoo.training.run import train
 from tests import recipes
+from tests.thinned import thinned
 
 CONFIGS = {
     "text": recipes.text_config,
@@ -114,7 +115,7 @@ def test_e6_eval_equals_numpy_with_an_uneven_last_batch_on_one_replica_and_two(r
         assert metrics[key] == pytest.approx(value, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["text", "image", pytest.param("translation", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", thinned(["image", "text", "translation"], 3))
 def test_an_export_answers_raw_input_like_the_run(runs, name):
     folder = export(runs[name])
     trained = load_trained(runs[name])

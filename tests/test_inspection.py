@@ -9,6 +9,7 @@ import tensorflow as tf
 from attnzoo import inspection
 from attnzoo.images import augmentation
 from tests import commands, recipes
+from tests.thinned import thinned
 
 
 def test_images_are_counted_by_label_size_and_format(tmp_path):
@@ -56,7 +57,9 @@ def test_grids_show_the_images_and_the_changes_of_training(tmp_path):
     np.testing.assert_allclose(grid[:, 3], expected["image"], atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [recipes.text_config, recipes.translation_config, recipes.image_config])
+@pytest.mark.parametrize(
+    "make", thinned([recipes.text_config, recipes.translation_config, recipes.image_config], 3)
+)
 def test_the_command_prints_tables_or_json(tmp_path, make):
     make(tmp_path)
     (path,) = tmp_path.glob("*.yaml")

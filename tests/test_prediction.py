@@ -58,6 +58,7 @@ def test_every_line_has_its_answer_in_order(run):
         assert alone["score"] == pytest.approx(answers[place]["score"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_compiled_answers_are_the_same(run):
     plain = list(predict([run], TEXTS[:3], beams=2))
     compiled = list(predict([run], TEXTS[:3], Request(xla=True), beams=2))
@@ -87,6 +88,7 @@ def test_samples_follow_their_seed(run):
     assert drawn(1) != drawn(2)
 
 
+@pytest.mark.slow
 def test_a_run_together_with_itself_answers_like_it(run, classifier):
     alone = list(predict([run], TEXTS[:3], beams=2))
     both = list(predict([run, run], TEXTS[:3], beams=2))

@@ -63,6 +63,7 @@ def test_what_somebody_has_set_stays():
     assert _faults(TF_CPU_ALLOCATOR_USE_BFC="0", GLIBC_TUNABLES="glibc.malloc.hugetlb=0") > pages / 2
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_said_in_one_line(tmp_path):
     recipes.text_config(tmp_path)
     command = [sys.executable, "-m", "attnzoo", "train", "greetings.yaml"]

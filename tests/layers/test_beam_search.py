@@ -12,6 +12,7 @@ from attnzoo.layers.decoding import Sampler, write
 from attnzoo.layers.encoder_decoder import EncoderDecoder
 from attnzoo.special_tokens import END, PADDING, START
 from tests import mechanisms
+from tests.thinned import thinned
 
 VOCABULARY = 7
 
@@ -134,7 +135,7 @@ def forced(models, tokens):
     return tf.reduce_sum(tf.where(tokens == PADDING, 0.0, steps), axis=1)
 
 
-@pytest.mark.parametrize("attention", ATTENTIONS, ids=str)
+@pytest.mark.parametrize("attention", thinned(ATTENTIONS, 3, [*map(str, ATTENTIONS)]))
 def test_probabilities_of_a_search_are_those_of_the_model(attention):
     """Fails where a target sees keys of another one, of its past or its lane."""
     models = [transformer(attention)]

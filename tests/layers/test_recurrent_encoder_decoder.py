@@ -1,5 +1,7 @@
 """The recurrent encoder-decoder: steps equal the call, in any lane, and it learns."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from attnzoo.layers.beam_search import beam_search
 from attnzoo.layers.recurrent_encoder_decoder import RecurrentEncoderDecoder
 from attnzoo.special_tokens import PADDING, START
 from tests import mechanisms
+from tests.thinned import thinned
 
 SOURCE = tf.constant([[5, 6, 7, 3, 0], [8, 3, 0, 0, 0], [9, 10, 4, 5, 3]])
 TARGET = tf.constant([[2, 4, 5, 6], [2, 7, 8, 0], [2, 11, 12, 4]])
@@ -23,8 +26,9 @@ def built(attention="additive", seed=3, **options):
     return model
 
 
-@pytest.mark.parametrize("input_feeding", [True, False])
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize(
+    ("cell", "input_feeding"), thinned(itertools.product(["gru", "lstm"], [True, False]), 3)
+)
 @pytest.mark.parametrize("attention", mechanisms.CROSS)
 @pytest.mark.filterwarnings("error:.*build.*was called:UserWarning")
 def test_steps_equal_the_call(attention, cell, input_feeding):

@@ -14,6 +14,7 @@ from attnzoo.features.label import Label
 from attnzoo.features.text import Text
 from attnzoo.runs.building import build_model
 from tests import mechanisms
+from tests.thinned import thinned
 
 CONFIGS = catalog.names("configs")
 LABELS = ("a", "b", "c")
@@ -53,7 +54,7 @@ def built(name, *overrides, whole=False):
     return build_model(config, info_of(task)), task
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", thinned(CONFIGS, 2))
 def test_every_shipped_model_computes_finite_logits(name):
     model, task = built(name)
     logits = model(inputs_of(task), training=False)
@@ -72,7 +73,7 @@ def test_variables_have_paths_of_their_own(name):
     assert [variable.path for variable in again.variables] == paths
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if not name.startswith("image")])
+@pytest.mark.parametrize("name", thinned([name for name in CONFIGS if not name.startswith("image")], 3))
 def test_padding_more_changes_nothing(name):
     model, task = built(name)
     inputs = inputs_of(task)
@@ -135,8 +136,8 @@ def test_models_survive_a_keras_file(name, tmp_path):
     np.testing.assert_allclose(loaded(inputs), model(inputs), atol=1e-6)
 
 
-@pytest.mark.parametrize("attention", mechanisms.CROSS)
-@pytest.mark.parametrize("name", ["text_scaled_dot_product", "image_digits", "translate_dates"])
+@pytest.mark.parametrize("attention", thinned(mechanisms.CROSS, 2))
+@pytest.mark.parametrize("name", thinned(["translate_dates", "image_digits", "text_scaled_dot_product"], 3))
 def test_the_attention_mechanism_changes_by_name_alone(name, attention):
     model, task = built(name, f"model.attention={attention}")
     assert np.isfinite(model(inputs_of(task), training=False)).all()

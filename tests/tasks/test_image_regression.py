@@ -23,6 +23,7 @@ def test_eval_gives_errors_and_ranks_with_their_intervals_in_the_unit_of_the_col
     assert 0.0 < trained.answers.min() < 100.0 < trained.answers.max() < 300.0
 
 
+@pytest.mark.slow
 def test_an_export_answers_like_the_run(trained):
     regression.check_export(trained, [Path(path).read_bytes() for path in trained.inputs])
 
