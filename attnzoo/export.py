@@ -111,7 +111,11 @@ def export(folder: Path, out: Path | None = None) -> Path:
         return f"{target}: another `attnzoo export` (process {holder}) writes to it; wait for it."
 
     lock = target.with_name(f".{target.name}.lock")
-    with exclusive_lock(lock, refusal), write_errors(target), replaced_folder(target) as temporary:
+    with (
+        exclusive_lock(lock, refusal, stays=False),
+        write_errors(target),
+        replaced_folder(target) as temporary,
+    ):
         tf.saved_model.save(module, str(temporary), module.signatures(), SAVE_OPTIONS)
         _describe(temporary, trained, module)
         require_allowed_operations(temporary)

@@ -11,7 +11,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from attnzoo.errors import EXIT_DAMAGED, UserError
 
@@ -47,28 +47,43 @@ def mebibytes(size: float) -> str:
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path, refusal: Callable[[str], str]) -> Iterator[None]:
+def exclusive_lock(path: Path, refusal: Callable[[str], str], stays: bool = True) -> Iterator[None]:
     """Holds a lock file for one process; the lock of a process that died is free.
 
     Args:
-        path: the lock file; it stays.
+        path: the lock file.
         refusal: says what is wrong where another process holds it; gets who that is.
+        stays: whether the file stays at the end.
 
     Raises:
         UserError: another process holds it (2), or the file cannot be written (4).
     """
-    with disk_errors(path):
-        file = path.open("a+")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise UserError(refusal(file.read().strip() or "?")) from None
+    with _locked(path, refusal) as file:
         file.truncate(0)
         file.write(f"{os.getpid()} on {platform.node()}")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            if not stays:
+                path.unlink(missing_ok=True)
+
+
+def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
+    """Returns the open lock file, held; one that its holder has removed meanwhile is none."""
+    while True:
+        with disk_errors(path):
+            file = path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            with file:
+                file.seek(0)
+                raise UserError(refusal(file.read().strip() or "?")) from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -39,6 +39,8 @@ def pytest_runtest_protocol(item, nextitem):
     item.ihook.pytest_runtest_logstart(**place)
     for report in _reports(item):
         item.ihook.pytest_runtest_logreport(report=report)
+    # The test before left what this one would have shared with it; here that ends with this test.
+    item.session._setupstate.teardown_exact(nextitem)
     item.ihook.pytest_runtest_logfinish(**place)
     return True
 

@@ -13,17 +13,26 @@ TESTS = """
 import os
 import pytest
 
-pytestmark = pytest.mark.own_process
+@pytest.fixture(scope="module")
+def shared():
+    return 1
 
+def test_before(shared):
+    pass
+
+@pytest.mark.own_process
 def test_that_passes(tmp_path):
     assert os.getppid() != int(os.environ["PARENT"])
 
+@pytest.mark.own_process
 def test_that_fails():
     assert 2 + 2 == 5
 
+@pytest.mark.own_process
 def test_that_is_skipped():
     pytest.skip("for a reason")
 
+@pytest.mark.own_process
 def test_that_dies():
     os.abort()
 
@@ -32,6 +41,7 @@ def broken():
     yield
     raise ValueError("at its end")
 
+@pytest.mark.own_process
 def test_whose_fixture_fails(broken):
     pass
 """
@@ -42,6 +52,7 @@ def test_each_report_is_that_of_the_other_process(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = own_process")
     (tmp_path / "conftest.py").write_text("from tests.own_process import *")
     (tmp_path / "test_five.py").write_text(TESTS)
+    (tmp_path / "test_here.py").write_text("def test_after(): pass\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", f"--rootdir={tmp_path}", tmp_path],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PARENT": str(os.getpid())},
@@ -49,7 +60,7 @@ def test_each_report_is_that_of_the_other_process(tmp_path):
         text=True,
         check=False,
     )
-    assert "2 failed, 2 passed, 1 skipped, 1 error" in done.stdout, done.stdout
+    assert "2 failed, 4 passed, 1 skipped, 1 error" in done.stdout, done.stdout
     assert "assert (2 + 2) == 5" in done.stdout
     assert "for a reason" in done.stdout
     assert "Fatal Python error: Aborted" in done.stdout

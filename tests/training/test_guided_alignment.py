@@ -91,7 +91,7 @@ def test_the_loss_is_the_cross_entropy_of_the_attention_and_has_gradients_under_
         attention[1, 1, 0]
     )
     np.testing.assert_allclose(guided["alignment_loss"], [missed, 1.0], rtol=1e-5)
-    np.testing.assert_allclose(guided["loss"] - plain["loss"], [missed, 0.0], rtol=1e-4)
+    np.testing.assert_allclose(guided["loss"] - plain["loss"], [missed, 0.0], atol=1e-3)  # of sums near 20
     assert max(float(tf.reduce_max(abs(new - old))) for new, old in zip(after, before, strict=True)) > 1e-3
     compiled_sums, compiled = tf.function(compute, jit_compile=True)({"alignment": tf.constant(guide)})
     np.testing.assert_allclose(compiled_sums["loss"], guided["loss"], rtol=1e-5)

@@ -124,7 +124,7 @@ def test_compiled_and_plain_steps_agree_for_every_optimizer(optimizer):
     for stepper in (compiled, plain):
         for _ in range(3):
             stepper.step([make_batch(range(7))], 0.01)
-    assert_same(compiled.model, plain.model, 1e-5)
+    assert_same(compiled.model, plain.model, 1e-4)  # steps are 1e-2; Adam divides by small second moments
 
 
 def test_the_learning_rate_is_the_one_that_was_passed():
