@@ -304,8 +304,7 @@ def test_d7_a_saved_model_in_the_place_of_the_export_is_replaced_and_never_loade
     assert not place.canary.exists()
     assert tree(place.root, without=place.run) == before
     require_allowed_operations(place.run / "export")
-    # The lock stays, as that of a training does.
-    assert [path.name for path in place.run.glob(".export*")] == [".export.lock"]
+    assert [path.name for path in place.run.glob(".export*")] == []
 
 
 def test_d7_a_saved_model_that_touches_files_does_not_pass_the_scan(place):
