@@ -49,6 +49,7 @@ class Feature(Section):
         has_lengths: whether its values have lengths, so that batches pad them.
         moves_with_images: whether random changes of images change it too, so that it goes through them.
         starts_from_others: whether `train.init_from` brings what another run has learned of it.
+        learning_options: keys of section `data` that decide what is learned of it.
         compiles_well: whether XLA is fast at what models make of it on a CPU.
     """
 
@@ -58,6 +59,7 @@ class Feature(Section):
     has_lengths: ClassVar[bool] = False
     moves_with_images: ClassVar[bool] = False
     starts_from_others: ClassVar[bool] = False
+    learning_options: ClassVar[tuple[str, ...]] = ()
     compiles_well: ClassVar[bool] = True
 
     kind: str

@@ -86,6 +86,13 @@ class Text(Feature):
     is_content: ClassVar[bool] = True
     has_lengths: ClassVar[bool] = True
     starts_from_others: ClassVar[bool] = True
+    learning_options: ClassVar[tuple[str, ...]] = (
+        "tokenizer",
+        "clean",
+        "lowercase",
+        "vocabulary_size",
+        "shared_vocabulary",
+    )
 
     kind: Literal["text"] = "text"
     ends: bool = False

@@ -275,34 +275,3 @@ def average_checkpoints(run: RunDir, model: keras.Model, steps: Sequence[int]) -
     mean = {name: (value / len(steps)).astype(values[name].dtype) for name, value in total.items()}
     assign(by_name(model.weights, "model"), mean, run.weights(steps[-1]))
     return f"average of steps {', '.join(map(str, steps))}" if len(steps) > 1 else f"step {steps[0]}"
-
-
-def start_from(run: RunDir, model: keras.Model) -> tuple[int, list[str]]:
-    """Gives `model` the weights of a finished run where names and shapes agree; the others stay.
-
-    Args:
-        run: the run that they come from.
-        model: of any kind.
-
-    Returns:
-        How many tensors were taken, and the names of those that were not.
-
-    Raises:
-        UserError: the run has no final weights, or none fits (2); they are damaged (4).
-    """
-    if not run.final.is_dir():
-        raise UserError(f"train.init_from: {run.path}: not a finished run; train it to its end first.")
-    run.refuse_links()
-    limit = max(size_limit(model.weights), 4 << 30)
-    values, _ = read_tensors(run.final, limit)
-    named = by_name(model.trainable_weights, "model")
-    fitting = {
-        name: variable
-        for name, variable in named.items()
-        if name in values and values[name].shape == tuple(variable.shape)
-    }
-    if not fitting:
-        raise UserError(f"train.init_from: {run.path}: not one of its weights fits this model; compare both.")
-    for name, variable in fitting.items():
-        variable.assign(values[name])
-    return len(fitting), sorted(named.keys() - fitting.keys())

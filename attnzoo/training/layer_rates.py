@@ -44,6 +44,12 @@ def assign(resolved: ResolvedConfig, model: keras.Model) -> dict[str, float]:
     for path, variable in by_path.items():
         if factors[path] == 0.0:
             variable.trainable = False
+    for layer in model._flatten_layers(include_self=False):
+        # A layer with nothing left to train is frozen as a whole: normalizations use stored statistics.
+        paths = [variable.path for variable in layer.weights]
+        paths = [path for path in paths if path in by_path] or paths
+        if paths and not any(_factor(rates, path) for path in paths):
+            layer.trainable = False
     return {path: factor for path, factor in factors.items() if factor not in (0.0, 1.0)}
 
 

@@ -24,7 +24,7 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.startup import peak_memory_bytes
 from attnzoo.tasks.evaluating import Evaluator, evaluation_batches
 from attnzoo.tasks.task import Task
-from attnzoo.training import changes, checkpoint, distribution, layer_rates, optimizers
+from attnzoo.training import changes, checkpoint, distribution, initial, layer_rates, optimizers
 from attnzoo.training.console import Display, duration, metrics_text, next_lines, say, warn
 from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
@@ -54,6 +54,7 @@ def train(
     """
     run = RunDir(folder)
     with run.lock():
+        resolved, taken = initial.with_options(resolved)
         if restart:
             run.clear()
         remove_leftovers(run.checkpoints)
@@ -65,6 +66,8 @@ def train(
             say(f"{result['split']}: {metrics_text(result['metrics'])}")
             say(next_lines(task_of(resolved.config).next_commands(folder, bool(result.get("attends")))))
             return
+        if taken:
+            say(f"options  {', '.join(taken)}, as in {resolved.config.train.init_from}")
         _train(run, resolved, profile, allowed, changed)
 
 
@@ -145,7 +148,7 @@ def _initialize_weights(
     adapt(model, batches)
     if config.train.init_from:
         origin = RunDir(Path(config.train.init_from))
-        taken, fresh = checkpoint.start_from(origin, model)
+        taken, fresh = initial.assign_weights(origin, model)
         say(f"weights  {taken} tensors from {origin.path}" + (f", {len(fresh)} start anew" if fresh else ""))
         for name in fresh[:5]:
             say(f"         anew: {name.removeprefix('model/')}")
@@ -172,8 +175,8 @@ def _load_data(
         info = changes.of_data(run, splits, task.name, allowed)
         examples = {name: data_examples.encode_split(split, info) for name, split in splits.named().items()}
     else:
-        initial = DataInfo.read(RunDir(Path(config.train.init_from)).info) if config.train.init_from else None
-        info, examples = data_examples.learn(splits, config.data, task.name, task.features, initial)
+        other = DataInfo.read(RunDir(Path(config.train.init_from)).info) if config.train.init_from else None
+        info, examples = data_examples.learn(splits, config.data, task.name, task.features, other)
     examples["train"] = data_examples.with_redraws(examples["train"], info, config.data)
     return info, examples
 

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from attnzoo.errors import UserError
+from attnzoo.features.image import Image
+from attnzoo.features.info import DataInfo
+from attnzoo.features.label import Label
 from attnzoo.runs.building import build_model
 from attnzoo.runs.trained import load_trained
 from attnzoo.training import layer_rates
@@ -60,3 +64,24 @@ def test_a_run_that_starts_from_another_keeps_what_is_frozen(parent, tmp_path, c
             assert np.array_equal(one.numpy(), other.numpy()) is not one.path.startswith("logits")
     trained = sum(weight.numpy().size for weight in new.get_layer("logits").weights)
     assert f" weights, {trained:,} of them trained\n" in capsys.readouterr().out
+
+
+def test_a_frozen_normalization_uses_its_stored_statistics(tmp_path):
+    overrides = ("model.stages=[{width: 4, depth: 1}]", "train.layer_rates={'stage_*': 0}")
+    resolved = recipes.image_config(tmp_path, *overrides)
+    info = DataInfo(
+        "image_classification",
+        {
+            "image": Image(shape=(9, 11, 3), mean=(0.5,) * 3, std=(0.2,) * 3),
+            "label": Label(names=("a", "b")),
+        },
+    )
+    model = build_model(resolved.config, info)
+    stored = [variable for variable in model.weights if "stage_0_block_0/norm_1/moving_" in variable.path]
+    assert len(stored) == 2
+    layer_rates.assign(resolved, model)
+    before = [variable.numpy() for variable in stored]
+    images = tf.random.stateless_normal([5, 9, 11, 3], [1, 2])
+    model({"image": images}, training=True)
+    for variable, value in zip(stored, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
