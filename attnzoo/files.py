@@ -139,10 +139,15 @@ def _put_in_place(new: Path, folder: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether it is named like what a crash leaves of a file or folder that was being written."""
+    return path.name.startswith(".") and path.suffix in _TEMPORARY
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes what a crash left of files and folders that were being written in `folder`."""
     for path in folder.glob(".*"):
-        if path.suffix in _TEMPORARY:
+        if is_leftover(path):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 

@@ -17,6 +17,7 @@ from attnzoo.export import export, raw_inputs
 from attnzoo.features.text import Text
 from attnzoo.runs.building import build_model
 from attnzoo.runs.data import load_splits
+from attnzoo.runs.folder import RunDir
 from attnzoo.runs.trained import load_trained
 from attnzoo.tasks.classification_metrics import scaled
 from attnzoo.tasks.evaluating import Evaluator, evaluation_batches
@@ -24,6 +25,7 @@ from attnzoo.training import distribution
 from attnzoo.training.run import train
 from tests import recipes
 from tests.thinned import thinned
+from tests.trees import tree
 
 CONFIGS = {
     "text": recipes.text_config,
@@ -239,11 +241,28 @@ def test_a_mistake_in_the_data_leaves_no_run_behind(tmp_path):
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
-def test_restart_leaves_a_folder_alone_that_holds_no_run(tmp_path):
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "mine.txt").write_text("keep")
-    train(recipes.text_config(tmp_path, "train.xla=false", "train.epochs=1"), tmp_path, restart=True)
-    assert (tmp_path / "logs" / "mine.txt").read_text() == "keep"
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_that_holds_something_else_is_refused_and_left_as_it_is(tmp_path, restart):
+    folder = tmp_path / "mine"
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs" / "mine.txt").write_text("keep")
+    (folder / "config.yaml").write_text("of: another program")
+    before = tree(folder)
+    with pytest.raises(UserError, match=r"mine: a folder that holds something and is not a run of attnzoo"):
+        train(recipes.text_config(tmp_path), folder, restart=restart)
+    assert tree(folder) == before
+
+
+def test_restart_removes_what_a_run_wrote_and_nothing_else(runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs["text"], run)
+    mine = ("notes.md", "logs/mine.txt", "logs/train/mine.txt", "checkpoints/mine/x", "checkpoints/final/x")
+    for name in mine:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("keep")
+    RunDir(run).clear()
+    left = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    assert left - {".lock"} == set(mine)
 
 
 def test_a_profile_is_written_for_tensorboard(tmp_path):

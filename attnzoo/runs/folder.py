@@ -23,7 +23,19 @@ import tensorflow as tf
 
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.features.info import require_run_format
-from attnzoo.files import disk_errors, exclusive_lock
+from attnzoo.files import disk_errors, exclusive_lock, is_leftover, read_json
+
+_LOCK = ".lock"
+_WRITTEN = (
+    *("config.yaml", "info.json", "run.json", "metrics.jsonl", "result.json"),
+    *(
+        f"checkpoints/{folder}/{file}"
+        for folder in ("final", "step-*", "weights-*")
+        for file in ("tensors.safetensors", "state.json", "manifest.json")
+    ),
+    *("logs/*/events.out.tfevents.*", "logs/*/plugins/profile/*/*"),
+)
+"""What a run writes, as patterns of files; an export is a folder of its own."""
 
 
 @contextlib.contextmanager
@@ -88,7 +100,7 @@ class RunDir:
                 "folder with --run."
             )
 
-        with exclusive_lock(self.path / ".lock", refusal):
+        with exclusive_lock(self.path / _LOCK, refusal):
             yield
 
     def refuse_links(self) -> None:
@@ -117,14 +129,44 @@ class RunDir:
         """
         require_run_format(self.path)
 
-    def clear(self) -> None:
-        """Removes what a run wrote, and nothing else; a folder without a run is left as it is."""
-        if not self.config.is_file():
+    def refuse_others(self) -> None:
+        """Refuses a folder that holds something and is not a run: it is somebody's, or a slip of the pen.
+
+        Raises:
+            UserError: saying what to do (exit code 2).
+        """
+        if not self.path.is_dir():
             return
-        for path in (self.config, self.info, self.machine, self.metrics, self.result):
-            path.unlink(missing_ok=True)
-        for path in (self.checkpoints, self.logs, self.export):
-            shutil.rmtree(path, ignore_errors=True)
+        is_empty = all(path.name == _LOCK or is_leftover(path) for path in self.path.iterdir())
+        if not (is_empty or _holds(self.machine, "attnzoo") or _holds(self.info, "format")):
+            raise UserError(
+                f"{self.path}: a folder that holds something and is not a run of attnzoo; name a new one "
+                "with --run."
+            )
+
+    def clear(self) -> None:
+        """Removes the files that a run wrote, and no other; folders go when they are empty.
+
+        Raises:
+            UserError: one cannot be removed (exit code 4).
+        """
+        with disk_errors(self.path):
+            for path in (path for pattern in _WRITTEN for path in self.path.glob(pattern)):
+                path.unlink()
+            if (self.export / "export.json").is_file():
+                shutil.rmtree(self.export)
+            for folder in (self.checkpoints, self.logs):
+                for path in (*sorted(folder.rglob("*"), reverse=True), folder):
+                    if path.is_dir() and not any(path.iterdir()):
+                        path.rmdir()
+
+
+def _holds(path: Path, key: str) -> bool:
+    """Whether a file is a JSON object with this key."""
+    try:
+        return key in read_json(path)
+    except UserError:
+        return False
 
 
 def _numbers(folder: Path, prefix: str) -> list[int]:

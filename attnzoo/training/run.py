@@ -44,15 +44,16 @@ def train(
     Args:
         resolved: the config.
         folder: the run folder.
-        restart: remove what an earlier run left in it.
+        restart: remove what an earlier run wrote into it.
         profile: first and last step of a TensorBoard trace.
         allowed: what may differ from the start of a run that continues: keys of the config, "data", "code".
 
     Raises:
-        UserError: bad data or options, a change that is not allowed, a locked folder (2), divergence (3), a
-            damaged checkpoint or a disk that takes no more (4), a request to stop (75).
+        UserError: bad data or options, a change that is not allowed, a folder that is locked or no run (2),
+            divergence (3), a damaged checkpoint or a disk that takes no more (4), a request to stop (75).
     """
     run = RunDir(folder)
+    run.refuse_others()
     with run.lock():
         resolved, taken = initial.with_options(resolved)
         if restart:
@@ -183,18 +184,14 @@ def _load_data(
 
 def _write_beginning(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> None:
     """Writes what a run is, once its data and its model stand; a mistake in them leaves no run behind."""
+    versions = {**changes.code(), "device": distribution.describe_device()}
+    write_text(run.machine, json.dumps(versions, indent=1) + "\n")  # By it the folder is known as a run.
     with disk_errors(run.path):
         run.checkpoints.mkdir(exist_ok=True)
         run.logs.mkdir(exist_ok=True)
         run.result.unlink(missing_ok=True)
-    versions = {**changes.code(), "device": distribution.describe_device()}
-    texts = {
-        run.machine: json.dumps(versions, indent=1) + "\n",
-        run.info: info.to_json(),
-        run.config: resolved.to_yaml(with_origins=False),
-    }
-    for path, text in texts.items():
-        write_text(path, text)
+    write_text(run.info, info.to_json())
+    write_text(run.config, resolved.to_yaml(with_origins=False))
 
 
 def use_xla(config: RunConfig, task: Task) -> bool:
