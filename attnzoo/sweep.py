@@ -144,7 +144,8 @@ def sweep(
         command = ["train", str(config), "--run", str(run)]
         _train([*command, *(part for option in options for part in ("--set", option))], run)
         found.setdefault(number, []).append(run)
-    headline = [tasks[0].monitor, *tasks[0].headline]
+    monitor, _ = tasks[0].monitored(resolved[0].config.eval)
+    headline = [monitor, *tasks[0].headline]
     return [_outcome(one, found[number], headline, say) for number, one in enumerate(chosen)]
 
 

@@ -72,7 +72,7 @@ from pydantic import Field
 from attnzoo.config import sections
 from attnzoo.features import feature_class
 from attnzoo.features.text import Text
-from attnzoo.tasks.task import Task
+from attnzoo.tasks.task import Metric, Task
 
 with epy.lazy_imports():
     from attnzoo.explain import text
@@ -92,8 +92,8 @@ class YesOrNo(Task):
     name = "yes_or_no"
     features = {"text": Text(), "label": feature_class("answer")()}
     input_name = "text"
+    metrics = {"loss": Metric(False), "accuracy": Metric(True)}
     monitor = "accuracy"
-    higher_is_better = True
     TrainOptions = Options
 
     def make_batch(self, info, examples, training):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import lru_cache, reduce
 from types import ModuleType
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ from attnzoo.config.problems import (
 )
 from attnzoo.config.sections import EvalOptions, Section, TrainOptions
 from attnzoo.config.source import Document, KeyPath
-from attnzoo.suggest import hint
+from attnzoo.suggest import did_you_mean, hint
 
 NAMED_SECTIONS = {"data": "datasets", "model": "models"}
 """Section whose options depend on its `name` -> kind of that name in the catalog."""
@@ -281,5 +282,22 @@ def _check_together(task: Any, options: Any, document: Document, problems: Probl
         for feature in task.features.values()
         for key, what in feature.option_problems(options.data)
     }
-    for path, what in [*problems_of_features.items(), *task.config_problems(options)]:
+    found = [*problems_of_features.items(), *_monitor_problems(task, options), *task.config_problems(options)]
+    for path, what in found:
         problems.add(document.origin_near(path), path, what)
+
+
+def _monitor_problems(task: Any, options: Any) -> Iterator[tuple[KeyPath, str]]:
+    """Yields a metric to be monitored that the task does not have, or not at every evaluation."""
+    name = options.eval.monitor
+    if name is None:
+        return
+    metric = task.metrics.get(name)
+    if metric is None:
+        known = ", ".join(task.metrics)
+        yield (
+            ("eval", "monitor"),
+            f"'{name}' is no metric of {task.name}{did_you_mean(name, task.metrics)}; choose one of {known}",
+        )
+    elif metric.is_of_predictions and options.eval.decode != "every":
+        yield ("eval", "monitor"), f"{name} is only known at every evaluation with eval.decode: every"

@@ -88,6 +88,9 @@ class TrainOptions(Section):
     schedule_patience: PositiveInt = Field(
         2, description="plateau: evaluations without a better one before a fall."
     )
+    min_learning_rate: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="plateau: the rate does not fall below it."
+    )
     clip_norm: Annotated[float, Field(gt=0.0)] | None = Field(
         None, description="Gradients with a larger global norm are scaled down to it."
     )
@@ -100,6 +103,11 @@ class TrainOptions(Section):
     )
     early_stopping: PositiveInt | None = Field(
         None, description="Evaluations without a better one before training stops."
+    )
+    min_delta: Annotated[float, Field(ge=0.0)] = Field(
+        0.0,
+        description="Least gain of the monitored metric that early_stopping and plateau take for a better "
+        "evaluation.",
     )
     recoveries: Annotated[int, Field(ge=0, le=100)] = Field(
         0, description="Times that a run that diverged goes back to its last checkpoint, at half the rate."
@@ -117,6 +125,11 @@ class EvalOptions(Section):
 
     every: PositiveInt | None = Field(
         None, description="Optimizer steps between two evaluations. Default: every epoch."
+    )
+    monitor: str | None = Field(
+        None,
+        description="Metric that says which evaluation is the best; of equal ones the one with the lower "
+        "loss is. Default: accuracy of labels, mae of numbers, else loss.",
     )
     weights: Literal["best", "last", "average", "average_best"] = Field(
         "best",

@@ -20,7 +20,7 @@ from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.one_target import OneTargetTask
-from attnzoo.tasks.task import Fitted
+from attnzoo.tasks.task import Fitted, Metric
 
 with epy.lazy_imports():
     import keras
@@ -63,8 +63,15 @@ class ClassifierEvalOptions(sections.EvalOptions):
 class ClassifierTask(OneTargetTask):
     """One label out of several, for a text or an image: features are the input and `label`."""
 
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric(False),
+        "accuracy": Metric(True),
+        "macro_f1": Metric(True, is_of_predictions=True),
+        "cohen_kappa": Metric(True, is_of_predictions=True),
+        "top_5_accuracy": Metric(True, is_of_predictions=True),
+        "calibration_error": Metric(False, is_of_predictions=True),
+    }
     monitor: ClassVar[str] = "accuracy"
-    higher_is_better: ClassVar[bool] = True
     is_fitted: ClassVar[bool] = True
     TrainOptions = ClassifierTrainOptions
     EvalOptions = ClassifierEvalOptions

@@ -19,7 +19,7 @@ from attnzoo.features.info import DataInfo
 from attnzoo.features.text import Text
 from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import options as task_options
-from attnzoo.tasks.task import PredictFn, Task
+from attnzoo.tasks.task import Metric, PredictFn, Task
 
 with epy.lazy_imports():
     import keras
@@ -41,8 +41,12 @@ class MaskedText(Task):
     name: ClassVar[str] = "masked_text"
     features: ClassVar[Mapping[str, Feature]] = {"text": Text()}
     input_name: ClassVar[str] = "text"
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric(False),
+        "perplexity": Metric(False),
+        "token_accuracy": Metric(True),
+    }
     monitor: ClassVar[str] = "loss"
-    higher_is_better: ClassVar[bool] = False
     unit: ClassVar[str] = "tokens"
     TrainOptions = task_options.CrossEntropyOptions
 

@@ -19,7 +19,7 @@ from attnzoo.features.labels import THRESHOLD, Labels
 from attnzoo.features.text import Text
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.one_target import OneTextTask
-from attnzoo.tasks.task import Fitted
+from attnzoo.tasks.task import Fitted, Metric
 
 with epy.lazy_imports():
     import keras
@@ -37,8 +37,14 @@ class MultiLabelClassification(OneTextTask):
 
     name: ClassVar[str] = "multi_label_classification"
     features: ClassVar[Mapping[str, Feature]] = {"text": Text(), "label": Labels()}
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric(False),
+        "exact_match": Metric(True),
+        "macro_f1": Metric(True, is_of_predictions=True),
+        "micro_f1": Metric(True, is_of_predictions=True),
+        "average_precision": Metric(True, is_of_predictions=True),
+    }
     monitor: ClassVar[str] = "loss"
-    higher_is_better: ClassVar[bool] = False
     TrainOptions = task_options.CrossEntropyOptions
 
     def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:

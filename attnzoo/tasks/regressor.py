@@ -18,7 +18,7 @@ from attnzoo.config.source import KeyPath
 from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks.one_target import OneTargetTask
-from attnzoo.tasks.task import Comparison, Fitted, PredictFn
+from attnzoo.tasks.task import Comparison, Fitted, Metric, PredictFn
 
 with epy.lazy_imports():
     import keras
@@ -46,8 +46,14 @@ class RegressionTrainOptions(sections.TrainOptions):
 class RegressionTask(OneTargetTask):
     """A number for a text or an image: features are the input and `label`, a `Number`."""
 
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric(False),
+        "mae": Metric(False),
+        "rmse": Metric(False, is_of_predictions=True),
+        "r2": Metric(True, is_of_predictions=True),
+        "spearman": Metric(True, is_of_predictions=True),
+    }
     monitor: ClassVar[str] = "mae"
-    higher_is_better: ClassVar[bool] = False
     compared_by: ClassVar[str | None] = "mae"
     headline: ClassVar[tuple[str, ...]] = ("spearman",)
     TrainOptions = RegressionTrainOptions

@@ -9,7 +9,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from etils import epy
@@ -61,6 +61,18 @@ class Request:
     folder: Path | None = None
 
 
+class Metric(NamedTuple):
+    """What evaluations measure, by which the best of them can be found.
+
+    Attributes:
+        higher_is_better: its direction.
+        is_of_predictions: whether it needs whole predictions, which `eval.decode: every` makes every time.
+    """
+
+    higher_is_better: bool
+    is_of_predictions: bool = False
+
+
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """One system beside the first.
@@ -92,8 +104,8 @@ class Task(abc.ABC):
         features: name -> feature of which nothing is known yet, inputs first, in the order of the batches'
             lengths.
         input_name: the feature that raw input is given for.
-        monitor: the metric that selects the best weights.
-        higher_is_better: its direction.
+        metrics: those of evaluations, `loss` among them, that can select the best weights.
+        monitor: the one that does, unless the config names another.
         is_fitted: whether `fit` gives something, which costs predictions of validation.
         compared_by: metric that `compare` holds runs against each other by; None for a task without.
         headline: metrics of the report that tables of runs show besides the monitored one.
@@ -106,8 +118,8 @@ class Task(abc.ABC):
     name: ClassVar[str]
     features: ClassVar[Mapping[str, Feature]]
     input_name: ClassVar[str]
+    metrics: ClassVar[Mapping[str, Metric]]
     monitor: ClassVar[str]
-    higher_is_better: ClassVar[bool]
     is_fitted: ClassVar[bool] = False
     compared_by: ClassVar[str | None] = None
     headline: ClassVar[tuple[str, ...]] = ()
@@ -122,6 +134,11 @@ class Task(abc.ABC):
         return all(feature.compiles_well for feature in self.features.values())
 
     # Config and data
+
+    def monitored(self, options: sections.EvalOptions) -> tuple[str, Metric]:
+        """Returns the metric that selects the best weights."""
+        name = options.monitor or self.monitor
+        return name, self.metrics[name]
 
     def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
         """Yields the options that do not go together: the path of one, and what is wrong with it."""

@@ -22,7 +22,7 @@ from attnzoo.features.info import DataInfo
 from attnzoo.features.text import Text, TextOptions
 from attnzoo.special_tokens import END, PADDING
 from attnzoo.tasks import options as task_options
-from attnzoo.tasks.task import Comparison, Fitted, PredictFn, Predictor, Request, Task
+from attnzoo.tasks.task import Comparison, Fitted, Metric, PredictFn, Predictor, Request, Task
 from attnzoo.tasks.translation_options import TranslationEvalOptions, TranslationTrainOptions
 
 with epy.lazy_imports():
@@ -46,8 +46,15 @@ class Translation(Task):
         "alignment": Alignment(),
     }
     input_name: ClassVar[str] = "source"
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric(False),
+        "perplexity": Metric(False),
+        "token_accuracy": Metric(True),
+        "exact_match": Metric(True, is_of_predictions=True),
+        "bleu": Metric(True, is_of_predictions=True),
+        "chrf": Metric(True, is_of_predictions=True),
+    }
     monitor: ClassVar[str] = "loss"
-    higher_is_better: ClassVar[bool] = False
     compared_by: ClassVar[str | None] = "bleu"
     headline: ClassVar[tuple[str, ...]] = ("bleu",)
     searches: ClassVar[bool] = True

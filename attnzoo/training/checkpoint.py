@@ -13,15 +13,12 @@ import keras
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from attnzoo.config.sections import EvalOptions
 from attnzoo.errors import DIVERGED_ADVICE, EXIT_DAMAGED, Diverged, UserError
-from attnzoo.files import mebibytes, read_json
+from attnzoo.files import mebibytes
 from attnzoo.runs.folder import RunDir
-from attnzoo.tasks.task import Task
 from attnzoo.training.console import warn
 from attnzoo.training.step import TrainStep
 from attnzoo.variables import (
-    STATE,
     assign,
     by_name,
     bytes_of,
@@ -46,17 +43,18 @@ class Progress:
         batch: batches of the current epoch that are done.
         seconds: training time so far, evaluations and start-up apart.
         best_step: step of the best evaluation, 0 before the first.
-        best_value: monitored metric there.
+        best_rank: its `selection.Rank`.
+        counted_value: value of the rank of the last evaluation that was better by `train.min_delta`.
         worse: evaluations since then.
         plateau_factor: product of the falls of the plateau schedule.
-        plateau_worse: evaluations since the last fall or the best one.
+        plateau_worse: evaluations since the last fall or since then.
         window: sums since the last logged line: name -> [numerator, denominator].
         evaluated: step of the last evaluation.
         recoveries: times that the run went back to a checkpoint after it had diverged.
         rate_factor: product of the falls of the learning rate that this brought.
         batches: batches of an epoch, to notice that they have changed.
         log_sizes: bytes of each log file at this moment; what a crash wrote after them is cut off.
-        stopped_early: whether early stopping has ended the training.
+        stopped_early: whether early stopping has ended the training, as the options are now.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -66,7 +64,8 @@ class Progress:
     batch: Count = 0
     seconds: float = 0.0
     best_step: Count = 0
-    best_value: float | None = None
+    best_rank: list[float] | None = None
+    counted_value: float | None = None
     worse: Count = 0
     plateau_factor: float = 1.0
     plateau_worse: Count = 0
@@ -219,34 +218,6 @@ def recover(run: RunDir, stepper: TrainStep) -> Progress:
     progress.rate_factor /= 2
     save(run, stepper, progress)
     return progress
-
-
-def chosen_steps(run: RunDir, task: Task, best_step: int, options: EvalOptions) -> list[int]:
-    """Returns the evaluations whose weights make the finished run, as `eval.weights` says, as they stand now.
-
-    Args:
-        run: the run folder.
-        task: says which metric selects, and its direction.
-        best_step: the best evaluation, 0 if there is none yet.
-        options: the eval section.
-    """
-    evaluated = run.evaluated_steps()
-    if options.weights == "average":
-        return evaluated[-options.average :]
-    if options.weights == "average_best":
-        values = {step: _monitored(run, task, step) for step in evaluated}
-        ranked = sorted(evaluated, key=lambda step: (values[step], step), reverse=task.higher_is_better)
-        return sorted(ranked[: options.average])
-    return [best_step] if options.weights == "best" and best_step else evaluated[-1:]
-
-
-def _monitored(run: RunDir, task: Task, step: int) -> float:
-    """Returns the metric that selects, as it was when the weights of a step were evaluated."""
-    path = run.weights(step) / STATE
-    try:
-        return float(read_json(path)["metrics"][task.monitor])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: damaged: not what a run writes.", EXIT_DAMAGED) from None
 
 
 def keep_weights(run: RunDir, kept: Collection[int]) -> None:

@@ -37,7 +37,7 @@ def with_options(resolved: ResolvedConfig) -> tuple[ResolvedConfig, list[str]]:
         return resolved, []
     run = RunDir(Path(config.train.init_from))
     run.require_format()
-    others = dict(_learning_options(config, RunConfig.read(run.config)))
+    others: dict[str, Any] = dict(_learning_options(config, RunConfig.read(run.config)))
     given = [key for key in others if resolved.origin(f"data.{key}") != "default"]
     if given:
         wanted = ", ".join(f"data.{key} is {_shown(others[key])} there" for key in given)
@@ -47,7 +47,9 @@ def with_options(resolved: ResolvedConfig) -> tuple[ResolvedConfig, list[str]]:
             f"{'it' if len(given) == 1 else 'them'} out."
         )
     data = config.data.model_copy(update=others)
-    origins = {**resolved.origins, **{("data", key): _ORIGIN for key in others}}
+    origins = dict(resolved.origins)
+    for key in others:
+        origins["data", key] = _ORIGIN
     taken = [f"data.{key}={_shown(value)}" for key, value in others.items()]
     return ResolvedConfig(dataclasses.replace(config, data=data), origins), taken
 

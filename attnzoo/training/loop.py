@@ -21,12 +21,13 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.tasks.evaluating import Evaluator
 from attnzoo.tasks.sums import to_metrics
 from attnzoo.tasks.task import Task
-from attnzoo.training import checkpoint
+from attnzoo.training import checkpoint, selection
 from attnzoo.training.checkpoint import Progress
 from attnzoo.training.console import Display, metrics_text
 from attnzoo.training.meter import Meter
 from attnzoo.training.records import Records, table
 from attnzoo.training.schedules import learning_rate
+from attnzoo.training.selection import Rank
 from attnzoo.training.step import TrainStep
 
 SKIPPED_STEPS_LIMIT = 50
@@ -84,6 +85,7 @@ class Trainer:
         if progress.batches not in (0, batches):
             progress.batch = 0  # Other data or batches than before: the epoch begins again.
         progress.batches = batches
+        progress.stopped_early = self._waited_enough()
 
     def train(self, display: Display, profile: tuple[int, int] | None = None) -> None:
         """Trains to the end.
@@ -104,6 +106,11 @@ class Trainer:
                 self.save()
             if self.stop_requested:
                 raise Stopped(self.run, self.progress.step)
+            if self.progress.stopped_early:
+                display.line(
+                    f"stopped early after step {self.progress.step}: {self.progress.worse} evaluations "
+                    "without a better one; raise train.early_stopping to go on"
+                )
             saved = time.monotonic()
             while self.progress.step < self.total_steps and not self.progress.stopped_early:
                 if profile and self.progress.step + 1 == profile[0]:
@@ -128,7 +135,7 @@ class Trainer:
         self.progress.log_sizes = self.records.flush()
         checkpoint.save(self.run, self.stepper, self.progress)
         best = self.progress.best_step
-        kept = checkpoint.chosen_steps(self.run, self.task, best, self.config.eval)
+        kept = selection.chosen_steps(self.run, self.task, best, self.config.eval)
         checkpoint.keep_weights(self.run, {best, *kept})
 
     def _raise_if_stopped(self) -> None:
@@ -250,7 +257,7 @@ class Trainer:
             self.records.text("validation", progress.step, "samples", table(rows))
             self._show_attention(examples)
         progress.evaluated = progress.step
-        best = self._note_result(numbers[self.task.monitor])
+        best = self._note_result(selection.rank_of(self.task, self.config.eval, numbers))
         place = f"step {progress.step}  epoch {progress.epoch}"
         display.line(f"{place}  validation: {metrics_text(shown)}{'  best' if best else ''}")
         checkpoint.save_weights(self.run, self.evaluator.model, progress.step, shown)
@@ -264,25 +271,30 @@ class Trainer:
         if picture is not None:
             self.records.image("validation", step, "attention", picture)
 
-    def _note_result(self, value: float) -> bool:
+    def _note_result(self, rank: Rank) -> bool:
         """Updates best, early stopping and plateau; a value that is not finite is never the best."""
         progress, train = self.progress, self.config.train
-        sign = 1.0 if self.task.higher_is_better else -1.0
-        better = math.isfinite(value) and (
-            progress.best_value is None or sign * value > sign * progress.best_value
-        )
-        if better:
-            progress.best_step, progress.best_value = progress.step, value
+        is_best = rank.is_finite and (progress.best_rank is None or [*rank] > progress.best_rank)
+        if is_best:
+            progress.best_step, progress.best_rank = progress.step, [*rank]
+        counted = progress.counted_value
+        if is_best and (counted is None or not train.min_delta or rank.value > counted + train.min_delta):
+            progress.counted_value = rank.value
             progress.worse = progress.plateau_worse = 0
             return True
         progress.worse += 1
         progress.plateau_worse += 1
         if train.schedule == "plateau" and progress.plateau_worse >= train.schedule_patience:
-            progress.plateau_factor *= train.schedule_factor
+            least = train.min_learning_rate / train.learning_rate
+            progress.plateau_factor = max(progress.plateau_factor * train.schedule_factor, min(least, 1.0))
             progress.plateau_worse = 0
-        if train.early_stopping is not None and progress.worse >= train.early_stopping:
-            progress.stopped_early = True
-        return False
+        progress.stopped_early = self._waited_enough()
+        return is_best
+
+    def _waited_enough(self) -> bool:
+        """Whether early stopping ends the training, as the options are now."""
+        patience = self.config.train.early_stopping
+        return patience is not None and self.progress.worse >= patience
 
 
 def weights_kept(config: RunConfig) -> int:

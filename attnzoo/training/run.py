@@ -24,7 +24,7 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.startup import peak_memory_bytes
 from attnzoo.tasks.evaluating import Evaluator, evaluation_batches
 from attnzoo.tasks.task import Task
-from attnzoo.training import changes, checkpoint, distribution, initial, layer_rates, optimizers
+from attnzoo.training import changes, checkpoint, distribution, initial, layer_rates, optimizers, selection
 from attnzoo.training.console import Display, duration, metrics_text, next_lines, say, warn
 from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
@@ -252,7 +252,7 @@ def _data_details(info: DataInfo) -> str:
 
 def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> None:
     run, config, progress = trainer.run, trainer.config, trainer.progress
-    steps = checkpoint.chosen_steps(run, trainer.task, progress.best_step, config.eval)
+    steps = selection.chosen_steps(run, trainer.task, progress.best_step, config.eval)
     chosen = checkpoint.average_checkpoints(run, trainer.evaluator.model, steps)
     split = "test" if "test" in trainer.examples else "validation"
     begin = time.monotonic()
@@ -271,7 +271,7 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     attends = trainer.evaluator.attention_view is not None
     result = {
         "split": split,
-        "validation": {trainer.task.monitor: progress.best_value},
+        "validation": selection.best_value(trainer.task, config.eval, progress.best_rank),
         "examples": len(trainer.examples[split]),
         "metrics": metrics,
         "weights": chosen,

@@ -147,8 +147,8 @@ def test_where_the_model_is_unknown_keys_of_any_task_are_no_mistakes(errors_of):
     text = VALID.replace("name: classifier", "name: clasifier")
     assert errors_of(text + "  guided: 0.5\neval: {beams: 5, beans: 3}\n") == [
         "x.yaml:6: model.name: unknown model 'clasifier', did you mean 'classifier'?",
-        "x.yaml:14: eval.beans: unknown key, expected one of average, batch_size, decode, every, samples, "
-        "weights",
+        "x.yaml:14: eval.beans: unknown key, expected one of average, batch_size, decode, every, monitor, "
+        "samples, weights",
     ]
 
 

@@ -117,4 +117,4 @@ def test_a18_a_metric_that_is_not_finite_is_never_the_best(tmp_path, monkeypatch
     monkeypatch.setattr(Evaluator, "evaluate", replaced)
     train(without_xla(tmp_path, "train.epochs=4"), tmp_path / "run")
     state = json.loads((RunDir(tmp_path / "run").step(16) / "state.json").read_text())
-    assert (state["best_step"], state["best_value"]) == (8, 0.5)
+    assert (state["best_step"], state["best_rank"][0]) == (8, 0.5)

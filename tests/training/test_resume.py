@@ -19,6 +19,7 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.tasks.evaluating import Evaluator
 from attnzoo.training.loop import Stopped, Trainer
 from attnzoo.training.run import train
+from attnzoo.training.selection import Rank
 from attnzoo.training.step import TrainStep
 from tests import recipes
 from tests.training.interrupted import crash, outcome, without_xla
@@ -92,8 +93,8 @@ def test_a7_best_early_stopping_and_plateau_survive_crashes(tmp_path, monkeypatc
     resolved = without_xla(tmp_path, "train.epochs=12", "train.early_stopping=4", *plateau)
     note = Trainer._note_result
 
-    def scripted(self, value):
-        return note(self, SCRIPT[self.progress.epoch - 1])
+    def scripted(self, rank):
+        return note(self, Rank(SCRIPT[self.progress.epoch - 1], 0.0))
 
     monkeypatch.setattr(Trainer, "_note_result", scripted)
     train(resolved, tmp_path / "whole")

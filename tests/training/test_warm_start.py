@@ -9,7 +9,7 @@ from attnzoo import tasks
 from attnzoo.errors import UserError
 from attnzoo.runs.folder import RunDir
 from attnzoo.runs.trained import load_trained
-from attnzoo.training import checkpoint
+from attnzoo.training import selection
 from attnzoo.training.run import train
 from attnzoo.variables import read_tensors
 from tests import recipes
@@ -30,7 +30,7 @@ def test_average_best_is_the_mean_of_the_best_evaluations(parent):
     )
     run = RunDir(parent)
     task, options = tasks.load("translation"), load_trained(parent).config.eval
-    assert checkpoint.chosen_steps(run, task, best[0], options) == best
+    assert selection.chosen_steps(run, task, best[0], options) == best
     limit = 1 << 30
     each = [read_tensors(run.weights(step), limit)[0] for step in best]
     for name, value in read_tensors(run.final, limit)[0].items():
