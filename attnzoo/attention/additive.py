@@ -11,6 +11,7 @@ from pydantic import Field
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import SoftmaxAttention
 from attnzoo.attention.options import DROPOUT, MechanismOptions
+from attnzoo.attention.precision import wide
 from attnzoo.attention.shapes import split_heads
 from attnzoo.config.base import PositiveInt, Rate
 
@@ -92,4 +93,4 @@ def additive_logits(query: tf.Tensor, key: tf.Tensor, score_projection: keras.la
         score_projection: the product with v.
     """
     hidden = tf.tanh(query[:, :, :, None] + key[:, :, None])  # [batch, 1, query, key, hidden]
-    return tf.cast(tf.squeeze(score_projection(hidden), axis=-1), tf.float32)
+    return wide(tf.squeeze(score_projection(hidden), axis=-1))

@@ -38,9 +38,9 @@ class AttentionLayer(ScoredLayer):
             tensors if query and key differ.
         training: whether dropout is active.
         return_attention_scores: also return the weights, before dropout.
-        mask: the padding mask that Keras passes on with a query, as from `Embedding(mask_zero=True)`; used if
-            there is no `padding_mask`.
-        value_mask: the same of a value.
+        mask, query_mask: the padding mask that Keras passes on with a query, as from
+            `Embedding(mask_zero=True)`; used if there is no `padding_mask`, and no value.
+        key_mask, value_mask: the same of a key and of a value; only what both allow is attended to.
 
     Returns:
         <float>[batch, query, units]; with `return_attention_scores` also <float32>[batch, heads, query, key],

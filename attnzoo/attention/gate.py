@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention.base import AttentionLayer, check_positive
+from attnzoo.attention.precision import wide
 
 
 class Gate(AttentionLayer):
@@ -65,11 +66,14 @@ class Gate(AttentionLayer):
         training=None,
         return_attention_scores=False,
         mask=None,
+        query_mask=None,
+        key_mask=None,
         value_mask=None,
     ):
         """Scales the query."""
         self._refuse(key, value, causal, segment_ids)
-        padding_mask = mask if padding_mask is None else padding_mask
+        if padding_mask is None:
+            padding_mask = query_mask if mask is None else mask
         if padding_mask is None:
             valid = tf.ones_like(query[..., :1], tf.bool)
         else:
@@ -127,7 +131,7 @@ class ChannelGate(Gate):
 
     def excite(self, pooled: tf.Tensor) -> tf.Tensor:
         """Returns E(z), <float32> of the shape of z."""
-        return tf.cast(self.excite_projection(tf.nn.relu(self.squeeze_projection(pooled))), tf.float32)
+        return wide(self.excite_projection(tf.nn.relu(self.squeeze_projection(pooled))))
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -147,7 +151,8 @@ def mean_over_positions(inputs: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         valid: <bool>[batch, position..., 1].
     """
     axes = list(range(1, inputs.shape.rank - 1))
+    inputs = wide(inputs)
     total, count = (
-        tf.reduce_sum(tf.cast(tensor, tf.float32), axes, keepdims=True) for tensor in (inputs, valid)
+        tf.reduce_sum(tf.cast(tensor, inputs.dtype), axes, keepdims=True) for tensor in (inputs, valid)
     )
     return tf.math.divide_no_nan(total, count)

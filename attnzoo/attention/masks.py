@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 
 import tensorflow as tf
 
+from attnzoo.attention.precision import wide
+
 Align: TypeAlias = Literal["top_left", "bottom_right"] | int | tf.Tensor
 """Where the first query stands among the keys; see `query_start`."""
 
@@ -180,8 +182,7 @@ def masked_softmax(logits: tf.Tensor, allowed: tf.Tensor | None = None) -> tf.Te
     Returns:
         <float32>[..., key], <float64> of <float64>. A row without an allowed entry is all zeros.
     """
-    if logits.dtype != tf.float64:
-        logits = tf.cast(logits, tf.float32)
+    logits = wide(logits)
     if allowed is None:
         return tf.nn.softmax(logits)
     # Two `where`: the first keeps masked entries out of the sum; the second makes rows without any key zero.

@@ -98,11 +98,15 @@ class MemoryAttention(AttentionLayer):
         training=None,
         return_attention_scores=False,
         mask=None,
+        query_mask=None,
+        key_mask=None,
         value_mask=None,
     ):
         """Projects the memory and attends to it."""
-        if padding_mask is None:
-            padding_mask = mask if value is None else value_mask
+        if padding_mask is None and value is None:
+            padding_mask = query_mask if mask is None else mask
+        elif padding_mask is None:
+            padding_mask = masks.combine(key_mask, value_mask)
         if key is not None and value is None:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r}: a key needs a value; the key alone may be "

@@ -25,6 +25,8 @@ class AttentionPooling(ScoredLayer):
         inputs: <float>[batch, time, units].
         padding_mask: <bool>[batch, time], True = may attend.
         return_attention_scores: also return w.
+        mask, inputs_mask: the padding mask that Keras passes on with the inputs, as from
+            `Embedding(mask_zero=True)`; used if there is no `padding_mask`.
 
     Returns:
         <float>[batch, units]; with `return_attention_scores` also <float32>[batch, 1, 1, time]. Zeros where
@@ -36,6 +38,7 @@ class AttentionPooling(ScoredLayer):
 
     def __init__(self, hidden_units: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.score = PositionScore(hidden_units, name="score", dtype=self.dtype_policy)
 
     def build(self, inputs_shape):
@@ -43,11 +46,17 @@ class AttentionPooling(ScoredLayer):
         self.score.build(inputs_shape)
         self.built = True
 
-    def call(self, inputs, padding_mask=None, return_attention_scores=False):
+    def call(self, inputs, padding_mask=None, return_attention_scores=False, mask=None, inputs_mask=None):
         """Returns the weighted sum."""
+        if padding_mask is None:
+            padding_mask = inputs_mask if mask is None else mask
         weights = self.score(inputs, padding_mask=padding_mask)  # [batch, time]
         pooled = tf.einsum("bt,btu->bu", tf.cast(weights, inputs.dtype), inputs)  # [batch, units]
         return (pooled, weights[:, None, None]) if return_attention_scores else pooled
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """Returns None: the time is gone."""
+        return
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -34,6 +34,7 @@ class PositionScore(keras.layers.Layer):
 
     def __init__(self, hidden_units: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.hidden_units = check_positive("hidden_units", hidden_units, least=0)
         self.hidden = (
             keras.layers.Dense(hidden_units, activation="tanh", name="hidden", dtype=self.dtype_policy)
@@ -56,6 +57,10 @@ class PositionScore(keras.layers.Layer):
         hidden = inputs if self.hidden is None else self.hidden(inputs)
         scores = tf.squeeze(self.score(hidden), axis=-1)  # [batch, time]
         return masked_softmax(scores, None if padding_mask is None else tf.cast(padding_mask, tf.bool))
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """Returns None: weights are zeros where the inputs are masked."""
+        return
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -11,6 +11,7 @@ from pydantic import Field
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import SoftmaxAttention
 from attnzoo.attention.options import DROPOUT, MechanismOptions
+from attnzoo.attention.precision import wide
 from attnzoo.attention.shapes import split_heads
 from attnzoo.config.base import PositiveInt, Rate
 
@@ -73,7 +74,7 @@ class SigmoidAttention(SoftmaxAttention):
 
     def logits(self, query, key):
         """Returns log sigmoid(S), <float32>[batch, 1, query, key]."""
-        products = tf.einsum("bhqd,bhkd->bhqk", tf.cast(query, tf.float32), tf.cast(key, tf.float32))
+        products = tf.einsum("bhqd,bhkd->bhqk", wide(query), wide(key))
         return tf.math.log_sigmoid(products * self.hidden_units**-0.5)
 
     def get_config(self):

@@ -66,7 +66,7 @@ class SpatialGate(Gate):
         weights = self.score(flatten_positions(inputs), padding_mask=valid)  # [batch, positions]
         factors = weights
         if self.rescale:
-            factors *= tf.reduce_sum(tf.cast(valid, tf.float32), axis=-1, keepdims=True)
+            factors *= tf.reduce_sum(tf.cast(valid, weights.dtype), axis=-1, keepdims=True)
         outputs = flatten_positions(inputs) * tf.cast(factors, inputs.dtype)[..., None]
         return keras.ops.reshape(outputs, keras.ops.shape(inputs)), weights[:, None, None]
 

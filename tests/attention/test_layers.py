@@ -220,3 +220,19 @@ def test_arguments_that_do_not_fit_are_refused():
         build("spatial")(sequence(), value=sequence(KEY, 1))
     with pytest.raises(ValueError, match=r"cannot be causal.*causal=True"):
         build("spatial")(sequence(), causal=True)
+
+
+@every_layer
+def test_float64_is_computed_in_float64(name):
+    """A slope over steps that float32 does not see is the gradient."""
+    layer = build(name, "float64")
+    inputs, direction = (tf.cast(sequence(seed=seed), tf.float64) for seed in (0, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs)
+        total = tf.reduce_sum(outputs * outputs)
+    assert outputs.dtype == tf.float64
+    expected = tf.reduce_sum(tape.gradient(total, inputs) * direction)
+    step = 1e-6
+    higher, lower = (tf.reduce_sum(layer(inputs + sign * step * direction) ** 2) for sign in (1.0, -1.0))
+    np.testing.assert_allclose((higher - lower) / (2 * step), expected, rtol=1e-5)
