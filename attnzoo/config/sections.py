@@ -6,9 +6,10 @@ subclassing `DataOptions`, `TrainOptions`, `EvalOptions` and `Section`.
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from attnzoo.config.base import PositiveInt, Rate, Section
 
@@ -22,6 +23,14 @@ class DataOptions(Section):
     )
 
 
+def _known_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise ValueError(f"expected an encoding such as utf-8 or cp1252, received {name!r}") from None
+    return name
+
+
 class FileOptions(DataOptions):
     """Options of data that is read from files of the user."""
 
@@ -30,6 +39,26 @@ class FileOptions(DataOptions):
     )
     max_bad_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.01, description="skip: largest share of a file's records that may be passed over, 0 to 1."
+    )
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+        "utf-8", description="Encoding of the files, as Python names it: cp1252, utf-16, gb18030 ..."
+    )
+
+
+class TableOptions(FileOptions):
+    """Options of records that are read from tables."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
+        None,
+        description="Character between two fields of a csv or tsv file. Default: by the file's suffix, or "
+        "another of , ; tab | if the header shows that.",
+    )
+    quoting: Literal["minimal", "none"] = Field(
+        "minimal",
+        description="none: a quote sign in a csv or tsv file is a part of the text, and encloses nothing.",
+    )
+    columns: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="Names of the columns of csv or tsv files without a header."
     )
 
 

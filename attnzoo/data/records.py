@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from attnzoo.config.sections import FileOptions
+from attnzoo.config.sections import TableOptions
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.records.bad_records import BadRecord, filter_records
-from attnzoo.records.tables import SUFFIXES, read_rows
+from attnzoo.records.tables import SUFFIXES, Dialect, read_rows, suffix_of
 from attnzoo.records.text_files import read_lines
 
 
@@ -26,7 +25,7 @@ def load_records(
     paths: Mapping[str, str | None],
     columns: Mapping[str, str],
     features: Mapping[str, Feature],
-    options: FileOptions,
+    options: TableOptions,
 ) -> DataSplits:
     """Reads the splits of a data set from files, one record an example.
 
@@ -62,7 +61,7 @@ def load_records(
 
 
 def read_records(
-    path: str, columns: Mapping[str, str], features: Mapping[str, Feature], options: FileOptions
+    path: str, columns: Mapping[str, str], features: Mapping[str, Feature], options: TableOptions
 ) -> Iterator[Record | BadRecord]:
     """Yields the records of one file, checked one by one.
 
@@ -76,13 +75,14 @@ def read_records(
         UserError: the file as a whole cannot be read; with `on_bad_record: error` a line that is not UTF-8.
     """
     strict = options.on_bad_record == "error"
-    suffix = Path(path.removesuffix(".gz")).suffix
+    suffix = suffix_of(path)
     if suffix not in SUFFIXES:
         raise UserError(
             f"{path}: unknown suffix {suffix!r}; expected .csv, .tsv or .jsonl, optionally followed by .gz."
         )
     names = [columns[name] for name in features]
-    for row in read_rows(path, read_lines(path, strict), suffix, names, strict):
+    dialect = Dialect(options.delimiter, options.quoting == "minimal", tuple(options.columns or ()))
+    for row in read_rows(path, read_lines(path, strict, options.encoding), suffix, names, strict, dialect):
         if isinstance(row, BadRecord):
             yield row
             continue

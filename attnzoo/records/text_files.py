@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import io
 import itertools
 import os
+import re
 import stat
 import sys
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,6 +28,18 @@ GZIP_FREE_BYTES = 1 << 20
 GZIP_MAX_RATIO = 100
 MAX_SHOWN_NAMES = 20
 MAX_SHOWN_CHARACTERS = 60
+_VISIBLE_ASCII = re.compile("[!-~]")
+_INVISIBLE_KINDS = ("Cc", "Cf", "Zl", "Zp", "Zs")
+_INVISIBLE_NAMES = (
+    *("VARIATION SELECTOR", "MONGOLIAN FREE VARIATION SELECTOR", "COMBINING GRAPHEME JOINER"),
+    *("BRAILLE PATTERN BLANK", "HANGUL FILLER", "HALFWIDTH HANGUL FILLER"),
+    *("HANGUL CHOSEONG FILLER", "HANGUL JUNGSEONG FILLER"),
+)
+_SAMPLE_BYTES = 1 << 16
+_LIKELY_ENCODINGS = (
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r"),
+    *("shift_jis", "euc_jp", "euc_kr", "gb18030", "big5"),
+)
 _UTF8_BOM = b"\xef\xbb\xbf"
 _FOREIGN_STARTS = (
     (b"\x1f\x8b", "it is gzip data: name the file with the suffix .gz"),
@@ -63,8 +79,21 @@ def encodable(text: str) -> bool:
     return True
 
 
-def read_lines(path: str | Path, strict: bool = True) -> Iterator[tuple[int, str]]:
-    r"""Yields (line number from 1, text with its line ending) of a UTF-8 file, plain or gzip (`.gz`).
+def is_blank(text: str) -> bool:
+    """Whether nothing of a text is seen: white space, control and format characters, selectors, fillers."""
+    return _VISIBLE_ASCII.search(text) is None and all(map(_is_invisible, text))
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE_KINDS or (
+        unicodedata.name(character, "").startswith(_INVISIBLE_NAMES)
+    )
+
+
+def read_lines(
+    path: str | Path, strict: bool = True, encoding: str | None = None
+) -> Iterator[tuple[int, str]]:
+    r"""Yields (line number from 1, text with its line ending) of a text file, plain or gzip (`.gz`).
 
     Only `\n` ends a line: U+2028, form feeds and lone carriage returns are part of the text. A byte order
     mark is dropped. Memory stays at one line, so that a decompression bomb is refused while it is small.
@@ -73,6 +102,8 @@ def read_lines(path: str | Path, strict: bool = True) -> Iterator[tuple[int, str
         path: the file.
         strict: refuse NUL and bytes that are not UTF-8; else they are left in the text, the bytes as U+DC80
             to U+DCFF, which are not `encodable`.
+        encoding: as `data.encoding` says, which messages name then; None for UTF-8. Whatever another one than
+            UTF-8 cannot decode is refused.
 
     Raises:
         UserError: the file cannot be opened, is not gzip though named so, is not UTF-8, holds a NUL byte, has
@@ -87,7 +118,10 @@ def read_lines(path: str | Path, strict: bool = True) -> Iterator[tuple[int, str
             packed = file if path.endswith(".gz") else None
             # Either kind of stream has `readline`; their static types have no common ancestor with it.
             stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if packed else file)
-            yield from _decoded_lines(path, stream, packed, strict)
+            if encoding is None or codecs.lookup(encoding).name == "utf-8":
+                yield from _decoded_lines(path, stream, packed, strict, encoding is not None)
+            else:
+                yield from _lines_of_encoding(path, stream, packed, encoding)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; check the path (it is relative to {os.getcwd()}).") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -98,13 +132,40 @@ def read_lines(path: str | Path, strict: bool = True) -> Iterator[tuple[int, str
         raise UserError(f"{path}: cannot be read ({error.strerror}); a text file is expected.") from None
 
 
+def _lines_of_encoding(
+    path: str, stream: IO[bytes], packed: IO[bytes] | None, encoding: str
+) -> Iterator[tuple[int, str]]:
+    """Yields what `_decoded_lines` yields of a file in another encoding."""
+    number = unpacked = 0
+    with io.TextIOWrapper(cast("io.BufferedReader", stream), encoding, newline="\n") as texts:
+        try:
+            while line := texts.readline(MAX_LINE_BYTES):
+                number += 1
+                if len(line) == MAX_LINE_BYTES:
+                    raise UserError(
+                        f"{path}:{number}: the line is longer than {MAX_LINE_BYTES:,} characters; is this a "
+                        "text file with one example a line?"
+                    )
+                unpacked += len(line)
+                if packed is not None:
+                    _refuse_bomb(path, number, packed, unpacked)
+                if "\0" in line:
+                    raise UserError(f"{path}:{number}: NUL; a text file in {encoding} has none.")
+                yield number, line.removeprefix("\ufeff") if number == 1 else line
+        except UnicodeError as error:
+            raise UserError(
+                f"{path}: not {encoding}, somewhere after line {number} ({error}); set data.encoding to that "
+                "of the file."
+            ) from None
+
+
 def read_standard_input() -> Iterator[tuple[int, str]]:
     """Yields what `read_lines` yields of a file."""
     yield from _decoded_lines("standard input", sys.stdin.buffer, None, strict=True)
 
 
 def _decoded_lines(
-    path: str, stream: IO[bytes], packed: IO[bytes] | None, strict: bool
+    path: str, stream: IO[bytes], packed: IO[bytes] | None, strict: bool, names_option: bool = False
 ) -> Iterator[tuple[int, str]]:
     offset = 0
     number = 0
@@ -118,18 +179,23 @@ def _decoded_lines(
         if number == 1:
             for start, advice in _FOREIGN_STARTS:
                 if raw.startswith(start):
-                    raise UserError(f"{path}:1: not plain UTF-8 text; {advice}.")
+                    option = ", or set data.encoding: utf-16" if names_option and "UTF-16" in advice else ""
+                    raise UserError(f"{path}:1: not plain UTF-8 text; {advice}{option}.")
             if raw.startswith(_UTF8_BOM):
                 raw = raw[len(_UTF8_BOM) :]
                 offset += len(_UTF8_BOM)
-        text = _decode(path, number, raw, offset) if strict else raw.decode("utf-8", "surrogateescape")
+        text = (
+            _decode(path, number, raw, offset, names_option)
+            if strict
+            else raw.decode("utf-8", "surrogateescape")
+        )
         offset += len(raw)
         if packed is not None:
             _refuse_bomb(path, number, packed, offset)
         yield number, text
 
 
-def _decode(path: str, number: int, raw: bytes, offset: int) -> str:
+def _decode(path: str, number: int, raw: bytes, offset: int, names_option: bool) -> str:
     position = raw.find(b"\0")
     if position >= 0:
         raise UserError(
@@ -139,10 +205,29 @@ def _decode(path: str, number: int, raw: bytes, offset: int) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
+        or_option = _likely_encoding(path) if names_option else ""
         raise UserError(
             f"{path}:{number}: not UTF-8: byte 0x{raw[error.start]:02x} at byte {offset + error.start} "
-            f"of the file ({error.reason}); save the file as UTF-8."
+            f"of the file ({error.reason}); save the file as UTF-8{or_option}."
         ) from None
+
+
+def _likely_encoding(path: str) -> str:
+    """Returns a phrase that names the encoding that a file is probably in, for the end of a message."""
+    import charset_normalizer
+
+    try:
+        with open(path, "rb") as file:
+            packed = path.endswith(".gz")
+            sample = (gzip.GzipFile(fileobj=file) if packed else file).read(_SAMPLE_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return ""
+    found = charset_normalizer.from_bytes(sample, cp_isolation=[*_LIKELY_ENCODINGS]).best()
+    if found is None:
+        return ""
+    alike = found.could_be_from_charset  # the most usual one of those that read the sample as the same text
+    name = next(one for one in (*_LIKELY_ENCODINGS, found.encoding) if one in alike)
+    return f", or set data.encoding: {name.replace('_', '-')} if that is what it is"
 
 
 def _refuse_bomb(path: str, number: int, packed: IO[bytes], unpacked: int) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from attnzoo.errors import UserError
 from attnzoo.records.bad_records import BadRecord
-from attnzoo.records.tables import SUFFIXES, Lines, read_rows, require_string, require_text
+from attnzoo.records.tables import SUFFIXES, Lines, read_rows, require_string, require_text, suffix_of
 from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, encodable, read_lines, read_standard_input
 
 LINES = "lines"
@@ -25,7 +24,7 @@ class TextRecord(NamedTuple):
 
 def format_of(file: str) -> str:
     """Returns "csv", "tsv" or "jsonl" for a file that ends so, or so and `.gz`; else "lines"."""
-    suffix = Path(file.removesuffix(".gz")).suffix
+    suffix = suffix_of(file)
     return suffix.removeprefix(".") if suffix in SUFFIXES else LINES
 
 

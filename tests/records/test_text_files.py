@@ -79,3 +79,26 @@ def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(tmp_path, mo
 def test_texts_of_one_length_stay_one_dimensional():
     assert object_array(["ab", "cd"]).shape == (2,)
     assert object_array([]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \t\n",
+        "\u200b",
+        "\ufeff\u200d",
+        "\u00ad\u2060",
+        "\x01\x7f",
+        "\ufe0f",
+        "\u3164\u2800",
+        "\U000e0100",
+    ],
+)
+def test_texts_of_what_nobody_sees_are_blank(text):
+    assert text_files.is_blank(text)
+
+
+@pytest.mark.parametrize("text", ["a", "\u200bا", "\u0301", "\ue000", "👩\u200d👧", "한", "."])
+def test_texts_of_what_somebody_sees_are_not(text):
+    assert not text_files.is_blank(text)

@@ -60,14 +60,12 @@ CSV = [
     whole("no header", b"good morning,en\nguten tag,de\n", ":1: no column 'text'; the header has: good"),
     whole("a misspelt column", b"text,lable\na,b\n", ":1: no column 'label' (did you mean 'lable'?)"),
     whole("a column twice", b"text,label,text\na,b,c\n", ":1: column 'text' occurs 2 times"),
-    whole("semicolons", b"text;label\na;b\n", ":1: no column 'text'"),
-    whole("tabs in a csv file", b"text\tlabel\na\tb\n", ":1: no column 'text'"),
     whole("JSON in a csv file", FIRST_JSON, ":1: no column 'text'"),
     whole("a web page", b"<!DOCTYPE html>\n<html>\n</html>\n", ":1: no column 'text'"),
     whole(
         "a line break in a name", b'"te\nxt",label\na,b\n', ":1: no column 'text' (did you mean 'te\\nxt'?)"
     ),
-    whole("a header of 300,000 columns", lambda: b"a," * 300_000, ":1: column 'a' occurs 300000 times"),
+    whole("a header of 300,000 columns", lambda: b"a," * 300_000, ":1: no column 'text'"),
     whole("one label", b"text,label\na,b\nc,b\n", ": every example has the label 'b'"),
     whole("a picture", b"\x89PNG\r\n\x1a\n" + bytes(99), ":1: "),
     whole("UTF-16 LE", TABLE.decode().encode("utf-16"), ":1: not plain UTF-8 text; it looks like UTF-16"),

@@ -113,7 +113,7 @@ def test_c1_tables_that_look_odd_are_read_and_a_file_damaged_later_ends_eval_wit
     rows = [
         '"one,\r\ntwo ""three""",en',
         "eins\u2028zwei\x85drei,de",
-        "\u200b,en",
+        "a\u200cb,en",
         "?,de",
         "",
         "a\u0301\U0001f600,en",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from attnzoo.config.sections import FileOptions
+from attnzoo.config.sections import TableOptions
 from attnzoo.data.records import load_records
 from attnzoo.data.splits import DataSplits
 from attnzoo.errors import UserError
@@ -18,7 +18,7 @@ from attnzoo.features.text import TextOptions
 COLUMNS = {"text": ("text",), "label": None}
 
 
-class Config(TextOptions, LabelsOptions, FileOptions):
+class Config(TextOptions, LabelsOptions, TableOptions):
     """Files by suffix: `.csv`, `.tsv` (quoted like CSV) or `.jsonl`, each also with `.gz`; UTF-8."""
 
     name: Literal["csv"] = Field(description="Texts with labels or numbers from csv, tsv or jsonl files.")

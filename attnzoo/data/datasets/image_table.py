@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from attnzoo.config.sections import FileOptions
+from attnzoo.config.sections import TableOptions
 from attnzoo.data.records import load_records
 from attnzoo.data.splits import DataSplits
 from attnzoo.errors import UserError
@@ -17,7 +17,7 @@ from attnzoo.features.image import ImageOptions
 COLUMNS = {"image": ("image",), "label": ("label", "number")}
 
 
-class Config(ImageOptions, FileOptions):
+class Config(ImageOptions, TableOptions):
     """Files by suffix: `.csv`, `.tsv` or `.jsonl`, each also `.gz`; images are named relative to them."""
 
     name: Literal["image_table"] = Field(

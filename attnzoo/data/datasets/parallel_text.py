@@ -14,7 +14,7 @@ from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.text import TextPairOptions
 from attnzoo.records.bad_records import BadRecord, filter_records
-from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, encodable, object_array, read_lines
+from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, encodable, is_blank, object_array, read_lines
 from attnzoo.text import alignments
 
 COLUMNS = {"source": ("text",), "target": ("text",), "alignment": ("alignment",)}
@@ -58,7 +58,7 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
 def _read_split(paths: list[str], config: Config, alignments: str | None = None) -> Split:
     origin, strict = ", ".join(paths), config.on_bad_record == "error"
     names = ["source", "target"]
-    records = _pairs(paths, strict)
+    records = _pairs(paths, strict, config.encoding)
     if alignments is not None:
         names.append("alignment")
         records = _aligned(records, alignments, strict)
@@ -66,10 +66,10 @@ def _read_split(paths: list[str], config: Config, alignments: str | None = None)
     return Split({name: object_array([row[side] for row in rows]) for side, name in enumerate(names)}, origin)
 
 
-def _pairs(paths: list[str], strict: bool) -> Iterator[Texts | BadRecord]:
+def _pairs(paths: list[str], strict: bool, encoding: str) -> Iterator[Texts | BadRecord]:
     source_path, target_path = paths
     number = 0
-    lines = itertools.zip_longest(read_lines(source_path, strict), read_lines(target_path, strict))
+    lines = itertools.zip_longest(*(read_lines(path, strict, encoding) for path in paths))
     for number, pair in enumerate(lines, 1):
         if None in pair:
             counts = [number - 1 + (side is not None) for side in pair]
@@ -119,7 +119,7 @@ def _bad_pair(paths: list[str], number: int, texts: Texts) -> BadRecord | None:
             return BadRecord(place, "with a NUL character", "NUL character; remove it.")
         if not encodable(text):
             return BadRecord(place, "not UTF-8", "not UTF-8; save the file as UTF-8.")
-    empty = [path for path, text in zip(paths, texts, strict=True) if not text.strip()]
+    empty = [path for path, text in zip(paths, texts, strict=True) if is_blank(text)]
     if len(empty) == 2:
         what = f"the line is empty here and in {paths[1]}; remove it from both files."
         return BadRecord(f"{paths[0]}:{number}", "empty on both sides", what)
