@@ -191,7 +191,7 @@ def test_guided_attention_and_alignments_go_together(call, tmp_path, one, other)
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        ([], "goes with data.tokenizer subwords or bpe, not words; leave it out"),
+        (["data.tokenizer=words"], "goes with data.tokenizer subwords or bpe, not words; leave it out"),
         (
             ["data.tokenizer=bpe", "train.guided_alignment=1", "data.train_alignments=x"],
             "does not go with train.guided_alignment; leave one of them out",
@@ -309,6 +309,7 @@ def result_of(run, split):
     print("noise of a library")
     metrics = {"accuracy": 0.98765, "signature": "BLEU|x", "exact": 7}
     result = {"run": str(run), "split": split, "examples": 11, "metrics": metrics, "seconds": 1.5}
+    result["weights"] = "step 7"
     return result, []
 
 
@@ -316,7 +317,7 @@ def test_eval_prints_a_table(call, empty_folder, fake):
     fake("attnzoo.evaluation", "evaluate", result_of)
     code, out, err = call("eval", empty_folder, "--split", "validation")
     assert (code, err) == (0, "noise of a library\n")
-    assert f"{empty_folder}: validation, 11 examples, 1.5 s" in out
+    assert f"{empty_folder}: validation, 11 examples, weights of step 7, 1.5 s" in out
     assert [line.split() for line in out.splitlines() if line.startswith("  accuracy")] == [
         ["accuracy", "0.9877"]
     ]

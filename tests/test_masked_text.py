@@ -50,6 +50,7 @@ def test_masked_tokens_are_learned_and_the_end_says_what_to_do_with_them(pretrai
 def test_a_classifier_starts_with_its_weights(pretrained, tmp_path, capsys):
     run, _ = pretrained
     options = (
+        "data.vocabulary_size=10000",
         "train.xla=false",
         "train.steps=1",
         "train.layer_rates={'[!lp]*': 0}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -12,11 +13,11 @@ from etils import epy
 from pydantic import Field
 
 from attnzoo.config.sections import DataOptions
-from attnzoo.errors import UserError
+from attnzoo.errors import DataWarning, UserError
 from attnzoo.features.feature import Column, Feature, RawReader, Redraw
 from attnzoo.records.tables import require_string, require_text
 from attnzoo.records.text_files import object_array
-from attnzoo.special_tokens import END, NUM_SPECIAL, PADDING
+from attnzoo.special_tokens import END, NUM_BYTES, NUM_SPECIAL, PADDING
 from attnzoo.text.kinds import (
     LEARNED,
     MAX_CLEANINGS,
@@ -27,22 +28,25 @@ from attnzoo.text.kinds import (
     Tokenization,
 )
 from attnzoo.text.ragged import Ragged
+from attnzoo.text.scripts import have_no_spaces
 
 with epy.lazy_imports():
     import tensorflow as tf
 
     from attnzoo.text import subword_sampling, tokenizers
 
+CHECKED_TEXTS = 1000
 QUANTILES = {"shortest": 0.0, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 
 
 class TextOptions(DataOptions):
     """Options of data with text in it."""
 
-    tokenizer: Tokenization = Field(
-        "words",
+    tokenizer: Tokenization | Literal["auto"] = Field(
+        "auto",
         description="What a token is. Pieces of words are learned from the training texts by SentencePiece: "
-        "subwords by its unigram model, bpe by byte-pair merges. bytes are those of UTF-8, always 256.",
+        "subwords by its unigram model, bpe by byte-pair merges. bytes are those of UTF-8, always 256. auto: "
+        "subwords for translations, as words cannot be written back as they were; words for other tasks.",
     )
     clean: Annotated[list[Cleaning], Field(max_length=MAX_CLEANINGS)] = Field(
         [],
@@ -50,9 +54,15 @@ class TextOptions(DataOptions):
         "character for each common entity; whitespace puts one space for each run of white space; unicode "
         "is the normal form NFKC.",
     )
-    lowercase: bool = Field(True, description="Lowercase texts before they are split into tokens.")
+    lowercase: bool | Literal["auto"] = Field(
+        "auto",
+        description="Lowercase texts before they are split into tokens. auto: no for translations, whose "
+        "output would have no capitals either; yes for other tasks.",
+    )
     vocabulary_size: Annotated[int, Field(ge=8, le=MAX_VOCABULARY)] = Field(
-        10_000, description="Most token ids of a vocabulary, the 4 special ones included."
+        10_000,
+        description="Most token ids of a vocabulary, the 4 special ones included. All tokenizers but words "
+        "have the 256 bytes of UTF-8 besides, for characters that train does not have.",
     )
     subword_sampling: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.0,
@@ -114,13 +124,18 @@ class Text(Feature):
         if (
             isinstance(options, TextOptions)
             and options.subword_sampling
-            and options.tokenizer not in SUBWORD_MODELS
+            and (kind := self._tokenization(options)) not in SUBWORD_MODELS
         ):
             kinds = " or ".join(SUBWORD_MODELS)
-            yield (
-                "subword_sampling",
-                f"goes with data.tokenizer {kinds}, not {options.tokenizer}; leave it out",
-            )
+            yield "subword_sampling", f"goes with data.tokenizer {kinds}, not {kind}; leave it out"
+
+    def _tokenization(self, options: TextOptions) -> Tokenization:
+        if options.tokenizer == "auto":
+            return "subwords" if self.ends else "words"
+        return options.tokenizer
+
+    def _lowercases(self, options: TextOptions) -> bool:
+        return not self.ends if options.lowercase == "auto" else options.lowercase
 
     def learned_with(
         self, name: str, features: Mapping[str, Feature], options: DataOptions
@@ -142,9 +157,15 @@ class Text(Feature):
             state = dict(initial.tokenizer)
         else:
             texts = [text for column in columns for text in column]
-            state = tokenizers.build(
-                options.tokenizer, texts, options.vocabulary_size, options.lowercase, options.clean
-            )
+            kind, lowercases = self._tokenization(options), self._lowercases(options)
+            if kind == "words" and have_no_spaces(texts[:CHECKED_TEXTS]):
+                warnings.warn(
+                    f"{origin}: these texts have no spaces between words, where words are split, so that a "
+                    "token is a whole sentence; set data.tokenizer: characters or subwords.",
+                    DataWarning,
+                    stacklevel=2,
+                )
+            state = tokenizers.build(kind, texts, options.vocabulary_size, lowercases, options.clean)
         size = tokenizers.from_state(state).vocabulary_size
         return self.model_copy(update={"tokenizer": state, "vocabulary_size": size})
 
@@ -243,6 +264,7 @@ class Text(Feature):
         """Yields what in the tokenizer's state `tokenizers.build` cannot have written."""
         state, size = self.tokenizer, self.vocabulary_size
         kind = str(state.get("kind"))
+        largest = MAX_VOCABULARY + (NUM_BYTES if kind != "words" else 0)
         if kind not in LEARNED or set(state) - {"clean"} != {"kind", "lowercase", LEARNED[kind]} - {None}:
             yield f"{name}.tokenizer: expected kind, lowercase, and tokens or model"
         elif not isinstance(state["lowercase"], bool):
@@ -250,11 +272,11 @@ class Text(Feature):
         elif not _is_cleaning(state.get("clean", [])):
             known = ", ".join(get_args(Cleaning))
             yield f"{name}.tokenizer.clean: expected at most {MAX_CLEANINGS} of {known}"
-        elif not NUM_SPECIAL < size <= MAX_VOCABULARY:
-            yield f"{name}.vocabulary_size: {size}, expected {NUM_SPECIAL + 1} to {MAX_VOCABULARY}"
+        elif not NUM_SPECIAL < size <= largest:
+            yield f"{name}.vocabulary_size: {size}, expected {NUM_SPECIAL + 1} to {largest}"
         elif kind == "bytes":
-            if size != NUM_SPECIAL + 256:
-                yield f"{name}.vocabulary_size: {size}, expected {NUM_SPECIAL + 256} for bytes"
+            if size != NUM_SPECIAL + NUM_BYTES:
+                yield f"{name}.vocabulary_size: {size}, expected {NUM_SPECIAL + NUM_BYTES} for bytes"
         elif kind == "subwords":
             if _pieces(state["model"]) != size:
                 yield f"{name}.tokenizer.model: expected a SentencePiece model of {size} pieces in base64"
@@ -262,8 +284,10 @@ class Text(Feature):
             tokens = state["tokens"]
             if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
                 yield f"{name}.tokenizer.tokens: expected a list of texts"
-            elif len(set(tokens)) != len(tokens) or NUM_SPECIAL + len(tokens) != size:
-                yield f"{name}.tokenizer.tokens: expected {size - NUM_SPECIAL} different ones"
+                return
+            others = NUM_SPECIAL + (NUM_BYTES if kind == "characters" else 0)
+            if len(set(tokens)) != len(tokens) or others + len(tokens) != size:
+                yield f"{name}.tokenizer.tokens: expected {size - others} different ones"
 
 
 def _is_cleaning(steps: Any) -> bool:

@@ -127,6 +127,7 @@ def beam_search(
     ranking: Ranking = WU,
     count: int = 1,
     length_ratio: float = 2.0,
+    unknown: bool = True,
 ) -> Translations:
     """Searches for the targets with the highest score.
 
@@ -143,6 +144,7 @@ def beam_search(
         ranking: how targets are compared.
         count: targets to return, 1 to `beams`.
         length_ratio: most target tokens for each token of the source, 10 aside.
+        unknown: whether UNKNOWN may be written.
 
     Raises:
         ValueError: `beams` below 1, or `count` not in 1 to `beams`.
@@ -166,7 +168,7 @@ def beam_search(
         attention = keras.ops.slice_update(attention, [0, position, 0, 0], attended[:, None])
         alive = alive._replace(lineage=lineage, covered=alive.covered + attended)
 
-        steps = writable(steps)
+        steps = writable(steps, unknown)
         vocabulary = steps.shape[-1]
         must_end = (position + 1 >= limits)[..., None]  # [batch, 1, 1]
         steps = tf.where(must_end & (tf.range(vocabulary) != END), MINUS_INFINITY, steps)

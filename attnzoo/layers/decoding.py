@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from attnzoo.layers import decoding_loop
-from attnzoo.special_tokens import END, PADDING, START
+from attnzoo.special_tokens import END, PADDING, START, UNKNOWN
 
 Select = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From log probabilities <float32>[batch, lanes, vocabulary] and a position <int32>[] to the next tokens
@@ -92,10 +92,13 @@ class Ensemble:
         return joint, [cache for _, cache, _ in results], attended
 
 
-def writable(log_probabilities: tf.Tensor) -> tf.Tensor:
-    """Returns them with -inf for the tokens that stand for no text: padding and START."""
+def writable(log_probabilities: tf.Tensor, unknown: bool) -> tf.Tensor:
+    """Returns them with -inf for the tokens that stand for no text: padding, START and, if so, UNKNOWN."""
     ids = tf.range(log_probabilities.shape[-1])
-    return tf.where((ids == PADDING) | (ids == START), MINUS_INFINITY, log_probabilities)
+    refused = (ids == PADDING) | (ids == START)
+    if not unknown:
+        refused |= ids == UNKNOWN
+    return tf.where(refused, MINUS_INFINITY, log_probabilities)
 
 
 def length_limits(source_mask: tf.Tensor, max_length: int, ratio: float) -> tf.Tensor:
@@ -163,6 +166,7 @@ def write(
     select: Select = most_likely,
     count: int = 1,
     length_ratio: float = 2.0,
+    unknown: bool = True,
 ) -> Translations:
     """Writes each target token by token, as `select` says, until all have ended.
 
@@ -173,6 +177,7 @@ def write(
         select: chooses the next tokens.
         count: targets of each source; more than one make sense with a `Sampler`.
         length_ratio: most target tokens for each token of the source, 10 aside.
+        unknown: whether UNKNOWN may be written.
 
     Returns:
         `count` targets of each source, in no order; their score is their log probability.
@@ -187,7 +192,7 @@ def write(
         (total, tokens, alignment), (token, source_mask, limits) = state.results, state.going_on
         finished = (token == END) | (token == PADDING)
         log_probabilities, caches, attended = ensemble.step(token, state.caches, position, None, source_mask)
-        token = tf.where(position + 1 >= limits, END, select(writable(log_probabilities), position))
+        token = tf.where(position + 1 >= limits, END, select(writable(log_probabilities, unknown), position))
         gained = tf.gather(log_probabilities, token[..., None], batch_dims=2)[..., 0]
         token = tf.where(finished, PADDING, token)
         total += tf.where(finished, 0.0, gained)

@@ -80,7 +80,9 @@ class ClassifierTask(OneTargetTask):
         """Yields R-Drop of a model without dropout."""
         yield from task_options.r_drop_problems(config)
 
-    def check_data(self, resolved: ResolvedConfig, info: DataInfo) -> None:
+    def check_data(
+        self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]
+    ) -> None:
         """Refuses weights of labels that the data does not have."""
         option = _train(resolved.config.train).class_weights
         class_weights.require_known(resolved, option, info.features["label"].names)

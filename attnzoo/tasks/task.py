@@ -144,8 +144,10 @@ class Task(abc.ABC):
         """Yields the options that do not go together: the path of one, and what is wrong with it."""
         yield from ()
 
-    def check_data(self, resolved: ResolvedConfig, info: DataInfo) -> None:
-        """Holds the config against the data.
+    def check_data(
+        self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]
+    ) -> None:
+        """Holds the config against the data, and warns of what can hardly be meant.
 
         Raises:
             UserError: an option names what the data does not have.

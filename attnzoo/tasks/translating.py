@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from attnzoo.special_tokens import PADDING
 from attnzoo.tasks.serving import ServingModule
 from attnzoo.tasks.task import PredictFn, Request
 from attnzoo.tasks.translation_options import TranslationEvalOptions
+from attnzoo.tasks.translation_writing import Writer
 
 
 def decode(
@@ -34,10 +36,11 @@ def decode(
         options: the eval section.
         count: translations of each source, at most `options.beams`.
     """
+    limits: dict[str, Any] = {"length_ratio": options.length_ratio, "unknown": options.unknown == "copy"}
     if options.beams == 1:
-        return write(models, source, max_length, length_ratio=options.length_ratio)
+        return write(models, source, max_length, **limits)
     ranking = Ranking(options.length_penalty, options.length_penalty_kind, options.coverage_penalty)
-    return beam_search(models, source, max_length, options.beams, ranking, count, options.length_ratio)
+    return beam_search(models, source, max_length, options.beams, ranking, count, **limits)
 
 
 def predict_fn(
@@ -65,7 +68,8 @@ def request_fn(
         if not request.sample:
             return decode(models, ids, max_length, options, request.count)
         sampler = Sampler(seed, request.temperature, request.top_k, request.top_p)
-        return write(models, ids, max_length, sampler, request.count, options.length_ratio)
+        copies = options.unknown == "copy"
+        return write(models, ids, max_length, sampler, request.count, options.length_ratio, copies)
 
     return run
 
@@ -78,16 +82,24 @@ def source_signature(xla: bool, *others: tf.TensorSpec) -> list[tf.TensorSpec] |
 def translate(
     predict: PredictFn,
     batches: Iterable[pipeline.Batch],
+    sources: np.ndarray,
     info: DataInfo,
     of_batches: Callable[[Callable, Iterable], Iterator] = map,
 ) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
     """Translates the batches of a split, with `map` or what `of_batches` is instead.
 
+    Args:
+        predict: gives the translations of a batch.
+        batches: of the split.
+        sources: <object>[examples], the texts of the split.
+        info: what is known of the data.
+        of_batches: applies a function to each.
+
     Yields:
         index of the example, best translation, its tokens <int32>[time] and where each token attended
         <float32>[time, source].
     """
-    tokenizer = info.features["target"].make_tokenizer()
+    writer = Writer(info)
 
     def run(batch: pipeline.Batch) -> tuple[dict[str, tf.Tensor], Translations]:
         inputs, targets = batch
@@ -96,8 +108,9 @@ def translate(
     for targets, output in of_batches(run, batches):
         real = int(tf.math.count_nonzero(targets["weights"]))
         tokens, alignment = output.tokens[:real, 0], output.alignment[:real, 0]
-        texts = [text.decode("utf-8") for text in tokenizer.decode(tokens).numpy()]
         indices = targets["indices"].numpy()[:real].tolist()
+        raw = tf.constant([sources[index].encode("utf-8") for index in indices], tf.string)
+        texts = [text.decode("utf-8") for text in writer(tokens, alignment, raw).numpy()]
         yield from zip(indices, texts, tokens.numpy(), alignment.numpy(), strict=True)
 
 
@@ -122,23 +135,24 @@ def serving_module(model: keras.Model, info: DataInfo, options: TranslationEvalO
     padding, and where each token attended, `alignment` <float32>[batch, target, source].
     """
     reader = info.features["source"].raw_reader(info.longest("source"))
-    target = info.features["target"].make_tokenizer()
+    writer = Writer(info)
     max_length = info.buckets[-1]["target"]
 
     def translate(source: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = decode([model], reader.read(source), max_length, options)
-        return {"translation": target.decode(outputs.tokens[:, 0]), "score": outputs.scores[:, 0]}
+        texts = writer(outputs.tokens[:, 0], outputs.alignment[:, 0], source)
+        return {"translation": texts, "score": outputs.scores[:, 0]}
 
     def align(source: tf.Tensor) -> dict[str, tf.Tensor]:
         ids = reader.read(source)
         outputs = decode([model], ids, max_length, options)
         tokens = outputs.tokens[:, 0]
         return {
-            "translation": target.decode(tokens),
+            "translation": writer(tokens, outputs.alignment[:, 0], source),
             "source_tokens": ids,
             "target_tokens": tokens,
             "alignment": outputs.alignment[:, 0],
         }
 
     functions = {"serving_default": translate, "alignment": align}
-    return ServingModule(functions, "source", [model, target, *reader.resources])
+    return ServingModule(functions, "source", [model, writer, *reader.resources])

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from etils import epy
 
-from attnzoo.config import RunConfig, sections
+from attnzoo.config import ResolvedConfig, RunConfig, sections
 from attnzoo.config.source import KeyPath
 from attnzoo.errors import UserError
 from attnzoo.features.alignment import Alignment
@@ -33,7 +33,18 @@ with epy.lazy_imports():
     from attnzoo.data import pipeline, token_batches
     from attnzoo.explain import alignment as alignment_view
     from attnzoo.losses import alignment_cross_entropy, r_drop, vocabulary_cross_entropy
-    from attnzoo.tasks import evaluating, serving, sums, translating, translation_batches, translation_metrics
+    from attnzoo.tasks import (
+        evaluating,
+        serving,
+        sums,
+        translating,
+        translation_batches,
+        translation_checks,
+        translation_metrics,
+        translation_writing,
+    )
+
+CHECKED_TARGETS = 1000
 
 
 class Translation(Task):
@@ -77,6 +88,17 @@ class Translation(Task):
                 "does not go with train.guided_alignment; leave one of them out",
             )
         yield from task_options.r_drop_problems(config)
+        kind = data.model_dump().get("tokenizer")
+        if _evaluation(config.eval).unknown == "copy" and kind != "words":
+            yield ("eval", "unknown"), f"copy goes with data.tokenizer: words, not {kind}; leave it out"
+
+    def check_data(
+        self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]
+    ) -> None:
+        """Warns of a tokenizer that cannot write the targets, and of BLEU that cannot split them."""
+        targets = list(examples["train"].raw.column("target")[:CHECKED_TARGETS])
+        translation_checks.warn_of_lost_targets(info.features["target"].make_tokenizer(), targets)
+        translation_checks.warn_of_bleu_tokenizer(_evaluation(resolved.config.eval), targets)
 
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
@@ -148,7 +170,8 @@ class Translation(Task):
     ) -> list[str]:
         """Returns the best translation of every example, in the order of the split."""
         batches = evaluating.evaluation_batches(self, examples, info, sizes)
-        each = translating.translate(predict, batches, info, token_batches.side_by_side)
+        sources = examples.raw.column("source")
+        each = translating.translate(predict, batches, sources, info, token_batches.side_by_side)
         by_index = {index: text for index, text, _, _ in each}
         return [by_index[index] for index in range(len(examples))]
 
@@ -186,7 +209,7 @@ class Translation(Task):
         """Returns the first `count` sources with their reference and translation."""
         sources, references = (examples.raw.column(name) for name in ("source", "target"))
         batches = evaluating.evaluation_batches(self, examples, info, sizes)
-        first = itertools.islice(translating.translate(predict, batches, info), count)
+        first = itertools.islice(translating.translate(predict, batches, sources, info), count)
         return [
             {"source": sources[index], "reference": references[index], "output": text}
             for index, text, _, _ in first
@@ -221,7 +244,7 @@ class Translation(Task):
                 f"translations; add --beams {request.count}, or --sample."
             )
         run = translating.request_fn(models, info, evaluation, request)
-        source, target = (info.features[name].make_tokenizer() for name in ("source", "target"))
+        writer = translation_writing.Writer(info)
         lengths, seeds = token_batches.lengths_of(info, "source"), itertools.count(request.seed)
 
         def translate(batch: tuple[list[int], tf.Tensor, int]) -> tuple[list[int], Any]:
@@ -229,14 +252,17 @@ class Translation(Task):
             return chosen, run(ids, tf.constant(seed % 2**31))
 
         def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
-            rows = token_batches.encode(source, texts, [END])
+            rows = token_batches.encode(writer.source, texts, [END])
             answers: list[dict[str, Any]] = [{} for _ in texts]
             most = lengths[-1]
             cut = [np.concatenate([row[: most - 1], [END]]) if len(row) > most else row for row in rows]
             batches = ((*batch, next(seeds)) for batch in token_batches.in_batches(cut, lengths))
             for chosen, outputs in token_batches.side_by_side(translate, batches):
                 ids = tf.reshape(outputs.tokens, [-1, outputs.tokens.shape[-1]])
-                written = [text.decode("utf-8") for text in target.decode(ids).numpy()]
+                attended = tf.reshape(outputs.alignment, [tf.shape(ids)[0], *outputs.alignment.shape[2:]])
+                raw = [texts[index].encode("utf-8") for index in chosen for _ in range(request.count)]
+                raw += [b""] * (len(ids) - len(raw))  # rows that only fill up the batch
+                written = [text.decode("utf-8") for text in writer(ids, attended, tf.constant(raw)).numpy()]
                 values = zip(outputs.scores.numpy(), outputs.log_probabilities.numpy(), strict=True)
                 for place, (index, (scores, totals)) in enumerate(zip(chosen, values, strict=False)):
                     own = written[place * request.count : (place + 1) * request.count]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
+from sacrebleu.utils import SACREBLEU_DIR
 
+from attnzoo.errors import UserError
 from attnzoo.tasks.task import Comparison
 from attnzoo.tasks.translation_options import TranslationEvalOptions
 
@@ -16,14 +19,32 @@ RESAMPLES = 1000
 """Bootstrap resamples of an interval or a comparison, from sacrebleu's own fixed seed."""
 
 
+_FLORES = Path(SACREBLEU_DIR, "models", "flores200sacrebleuspm")
+
+
 def bleu(options: TranslationEvalOptions, references: Sequence[str] | None = None) -> BLEU:
-    """Returns the metric as the options want it."""
-    return BLEU(
-        tokenize=options.bleu_tokenizer,
-        lowercase=options.bleu_lowercase,
-        force=True,  # no warning of texts that look tokenized: the options say what they are
-        references=None if references is None else [references],
-    )
+    """Returns the metric as the options want it.
+
+    Raises:
+        UserError: its tokenizer is not installed; nothing is downloaded (exit code 2).
+    """
+    name = options.bleu_tokenizer
+    if name == "flores200" and not _FLORES.is_file():
+        raise UserError(
+            f"eval.bleu_tokenizer: flores200 needs a file, {_FLORES}; sacrebleu fetches it when it is called "
+            "with --tokenize flores200."
+        )
+    try:
+        return BLEU(
+            tokenize=name,
+            lowercase=options.bleu_lowercase,
+            force=True,  # no warning of texts that look tokenized: the options say what they are
+            references=None if references is None else [references],
+        )
+    except (ImportError, RuntimeError):
+        raise UserError(
+            f"eval.bleu_tokenizer: {name} needs packages that are missing: pip install 'attnzoo[mecab]'."
+        ) from None
 
 
 def metrics_of(

@@ -26,6 +26,11 @@ class TranslationTrainOptions(CrossEntropyOptions):
 class TranslationEvalOptions(EvalOptions):
     """How translations are written and scored."""
 
+    unknown: Literal["never", "copy"] = Field(
+        "never",
+        description="Words that the vocabulary does not have (data.tokenizer: words): never written, or the "
+        "word of the source that the translation attends to there is copied.",
+    )
     beams: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="Translations written side by side in a beam search; 1 = greedy."
     )
@@ -41,7 +46,9 @@ class TranslationEvalOptions(EvalOptions):
     coverage_penalty: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.0, description="Weight of what a translation left unattended in its source, 0 = off."
     )
-    bleu_tokenizer: Literal["13a", "intl", "char", "none"] = Field(
-        "13a", description="Tokenization of BLEU by sacrebleu; none for texts that are tokenized already."
+    bleu_tokenizer: Literal["13a", "intl", "char", "zh", "ja-mecab", "ko-mecab", "flores200", "none"] = Field(
+        "13a",
+        description="Tokenization of BLEU by sacrebleu: zh, ja-mecab, ko-mecab, flores200 or char where no "
+        "spaces are between words; none for texts that are tokenized already.",
     )
     bleu_lowercase: bool = Field(False, description="Whether BLEU ignores upper and lower case.")

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from attnzoo.errors import UserError
-from attnzoo.special_tokens import END, NUM_SPECIAL, PADDING, START, UNKNOWN
+from attnzoo.special_tokens import END, NUM_BYTES, NUM_SPECIAL, PADDING, START, UNKNOWN
 
 MAX_BYTES = 8 << 20
 """Texts that are learned from, in bytes."""
@@ -25,7 +25,8 @@ def train(chunks: Iterable[tf.Tensor], model_type: str, vocabulary_size: int) ->
     Args:
         chunks: texts <string>[chunk] each, in valid UTF-8 with single spaces.
         model_type: "unigram" or "bpe".
-        vocabulary_size: most pieces, the 4 special ones included.
+        vocabulary_size: most pieces, the 4 special ones included and the 256 bytes, which characters that
+            the texts do not have are made of, not.
 
     Raises:
         UserError: `vocabulary_size` is too small for the characters of the texts.
@@ -51,7 +52,8 @@ def train(chunks: Iterable[tf.Tensor], model_type: str, vocabulary_size: int) ->
                 sentence_iterator=iter(sentences[::stride]),
                 model_writer=written,
                 model_type=model_type,
-                vocab_size=vocabulary_size,
+                vocab_size=vocabulary_size + NUM_BYTES,
+                byte_fallback=True,
                 hard_vocab_limit=False,
                 character_coverage=1.0,
                 normalization_rule_tsv=rules.name,

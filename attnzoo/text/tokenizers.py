@@ -15,81 +15,51 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.errors import UserError
-from attnzoo.special_tokens import END, NUM_SPECIAL, PADDING, START, UNKNOWN
-from attnzoo.text import cleaning, sentencepiece_models
+from attnzoo.special_tokens import NUM_BYTES, NUM_SPECIAL, UNKNOWN
+from attnzoo.text import sentencepiece_models
 from attnzoo.text.kinds import LEARNED, SUBWORD_MODELS, Tokenization
+from attnzoo.text.tokenizer import Tokenizer, is_kept, kept_ids, prepare, single_spaces
 
 TEXTS_PER_CHUNK = 1024
 
-_SPACES = r"[\p{Z}\p{C}]+"
-_WORD = r"[\p{L}\p{N}\p{M}]+(?:['’][\p{L}\p{N}\p{M}]+)*|[^\s\p{L}\p{N}\p{M}]"
-
-
-class Tokenizer(tf.Module):
-    """Strings to token ids and back. Make one with `from_state`.
-
-    Ids 0 to 3 are PADDING, UNKNOWN, START and END; neither START nor END is added or expected by `encode`.
-    Bytes that are not UTF-8 count as U+FFFD, so that no input makes a served model fail.
-
-    Args:
-        lowercase: whether texts are lowercased, after they are cleaned.
-        clean: names of `cleaning.STEPS`, which texts go through first.
-
-    Attributes:
-        vocabulary_size: number of token ids, the 4 special ones included.
-    """
-
-    vocabulary_size: int
-
-    def __init__(self, lowercase: bool, clean: Sequence[str] = ()) -> None:
-        super().__init__()
-        self.lowercase, self.clean = lowercase, tuple(clean)
-
-    def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the token ids <int32>[batch, (time)] of strings <string>[batch]."""
-        raise NotImplementedError
-
-    def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns texts <string>[batch] of ids <int32>[batch, time]; a text ends before its first END."""
-        raise NotImplementedError
-
-    def token(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns what each id stands for, <string> of the shape of `ids`."""
-        raise NotImplementedError
-
-    def pieces(self, ids: tf.Tensor) -> list[list[str]]:
-        """Returns what each id of ids <int32>[batch, time] stands for, for people; without padding."""
-        ids = tf.cast(ids, tf.int32)
-        names = {UNKNOWN: "(unknown)", START: "(start)", END: "(end)"}
-        return [
-            [
-                names.get(number) or token.decode("utf-8", "backslashreplace")
-                for number, token in zip(row, tokens, strict=True)
-                if number != PADDING
-            ]
-            for row, tokens in zip(ids.numpy().tolist(), self.token(ids).numpy(), strict=True)
-        ]
+_LETTERS = r"[\p{L}\p{N}\p{M}\p{Co}][\p{L}\p{N}\p{M}\p{Co}\p{Cf}]*"
+_FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"
+_SIGN = r"[^\s\p{L}\p{N}\p{M}\p{Co}\p{Cf}]"
+_TONES = r"\x{1F3FB}-\x{1F3FF}"
+_WORD = (
+    # What is seen of a word or sign may hang on characters that are not: joiners, soft hyphens, selectors.
+    rf"\p{{Cf}}*{_LETTERS}(?:['’]{_LETTERS})*"
+    rf"|\p{{Cf}}*(?:{_FLAG}|{_SIGN})(?:\x{{200D}}{_SIGN}|[\p{{M}}\p{{Cf}}{_TONES}])*"
+    r"|\p{Cf}+"
+)
+_SPACE_MARK, _ESCAPE = "\u2581", "\x01"
+"""SentencePiece's sign for a space, and what stands for that sign in a text: no text has control characters
+where words are split into pieces."""
 
 
 class _TableTokenizer(Tokenizer):
     """A tokenizer whose ids come from a table of tokens.
 
     Args:
-        tokens: tokens in the order of their ids, from id 4 on.
+        tokens: tokens in the order of their ids.
         lowercase, clean: see `Tokenizer`.
     """
 
     separator: str
     unknown: str
+    before: tuple[bytes, ...] = ()
+    """Tokens that every vocabulary has, from id 4 on; those that are learned come after them."""
 
     def __init__(self, tokens: Sequence[str], lowercase: bool, clean: Sequence[str] = ()) -> None:
         super().__init__(lowercase, clean)
-        self.vocabulary_size = NUM_SPECIAL + len(tokens)
-        encoded = tf.constant([token.encode("utf-8") for token in tokens], tf.string)  # [tokens]
+        every = [*self.before, *(token.encode("utf-8") for token in tokens)]
+        self.vocabulary_size = NUM_SPECIAL + len(every)
+        encoded = tf.constant(every, tf.string)  # [tokens]
         ids = tf.range(NUM_SPECIAL, self.vocabulary_size, dtype=tf.int32)  # [tokens]
+        learned = slice(len(self.before), None)
         # Tables are attributes of a module: a SavedModel keeps only resources that it can reach this way.
         self.ids_by_token = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(encoded, ids), UNKNOWN
+            tf.lookup.KeyValueTensorInitializer(encoded[learned], ids[learned]), UNKNOWN
         )
         self.tokens_by_id = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(ids, encoded), self.unknown
@@ -100,21 +70,33 @@ class _TableTokenizer(Tokenizer):
         """Returns the tokens <string>[batch, (time)] of clean strings <string>[batch]."""
         raise NotImplementedError
 
+    def words(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        """Returns what is looked up for strings <string>[batch], known or not: <string>[batch, (time)]."""
+        return self.split(prepare(strings, self.lowercase, self.clean))
+
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        tokens = self.split(_prepared(strings, self.lowercase, self.clean))  # [batch, (time)]
+        tokens = self.words(strings)  # [batch, (time)]
         return tokens.with_flat_values(self.ids_by_token.lookup(tokens.flat_values))  # [batch, (time)]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        tokens = _written(ids)  # [batch, (time)]
-        tokens = tokens.with_flat_values(self.tokens_by_id.lookup(tokens.flat_values))  # [batch, (time)]
-        return tf.strings.reduce_join(tokens, axis=-1, separator=self.separator)  # [batch]
+        ids = tf.cast(ids, tf.int32)  # [batch, time]
+        return self.joined(ids, self.tokens_by_id.lookup(ids))
+
+    def joined(self, ids: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+        """Returns the texts <string>[batch] of tokens <string>[batch, time] that stand for ids."""
+        kept = tf.ragged.boolean_mask(tokens, is_kept(ids))  # [batch, (time)]
+        return tf.strings.reduce_join(kept, axis=-1, separator=self.separator)
 
     def token(self, ids: tf.Tensor) -> tf.Tensor:
         return self.tokens_by_id.lookup(ids)
 
 
 class WordTokenizer(_TableTokenizer):
-    """Words and numbers with inner apostrophes (`don't`), and each other visible sign by itself."""
+    """Words and numbers with inner apostrophes (`don't`), and each other sign by itself.
+
+    Characters that are not seen stay with the word or sign that they are in or before: joiners, soft hyphens,
+    variation selectors; so do the parts of one emoji.
+    """
 
     separator = " "
     unknown = "<unknown>"
@@ -122,20 +104,43 @@ class WordTokenizer(_TableTokenizer):
     @staticmethod
     def split(strings: tf.Tensor) -> tf.RaggedTensor:
         """Returns the words and signs <string>[batch, (time)]."""
-        spaced = _single_spaces(strings)  # [batch]
+        spaced = single_spaces(strings)  # [batch]
         return tf.strings.split(tf.strings.regex_replace(spaced, _WORD, r"\0 "))  # [batch, (time)]
 
 
 class CharacterTokenizer(_TableTokenizer):
-    """Unicode code points, spaces included."""
+    """Unicode code points, spaces included; one that training never had is the bytes of its UTF-8.
+
+    Byte b is id b + 4, as in `ByteTokenizer`; characters come after the bytes.
+    """
 
     separator = ""
     unknown = "\ufffd"
+    before = tuple(bytes([byte]) for byte in range(NUM_BYTES))
 
     @staticmethod
     def split(strings: tf.Tensor) -> tf.RaggedTensor:
         """Returns the code points <string>[batch, (time)]."""
         return tf.strings.unicode_split(strings, "UTF-8", errors="replace")  # [batch, (time)]
+
+    def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of characters, and of the bytes of unknown ones <int32>[batch, (time)]."""
+        characters = self.words(strings)  # [batch, (characters)]
+        known = self.ids_by_token.lookup(characters.flat_values)  # [characters]
+        is_known = known != UNKNOWN
+        # One byte stands for a known character, so that it has one place.
+        written = tf.where(is_known, "x", characters.flat_values)
+        values = tf.strings.unicode_decode(written, "ISO-8859-1")  # [characters, (bytes)]
+        places = values.value_rowids()
+        ids = tf.where(
+            tf.gather(is_known, places), tf.gather(known, places), values.flat_values + NUM_SPECIAL
+        )
+        each = values.with_flat_values(ids)  # [characters, (bytes)]
+        return characters.with_flat_values(each).merge_dims(1, 2)  # [batch, (time)]
+
+    def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the characters joined to valid UTF-8 <string>[batch]."""
+        return tf.strings.unicode_transcode(super().decode(ids), "UTF-8", "UTF-8", errors="replace")
 
 
 class ByteTokenizer(Tokenizer):
@@ -148,33 +153,34 @@ class ByteTokenizer(Tokenizer):
 
     def __init__(self, lowercase: bool, clean: Sequence[str] = ()) -> None:
         super().__init__(lowercase, clean)
-        self.vocabulary_size = NUM_SPECIAL + 256
+        self.vocabulary_size = NUM_SPECIAL + NUM_BYTES
 
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of the bytes <int32>[batch, (time)]."""
-        prepared = _prepared(strings, self.lowercase, self.clean)  # [batch]
+        prepared = prepare(strings, self.lowercase, self.clean)  # [batch]
         # In Latin-1 each byte is the code point of its number.
         values = tf.strings.unicode_decode(prepared, "ISO-8859-1")  # [batch, (time)]
         return values.with_flat_values(values.flat_values + NUM_SPECIAL)  # [batch, (time)]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the bytes joined to texts <string>[batch]."""
-        written = _written(ids)  # [batch, (time)]
+        written = kept_ids(ids)  # [batch, (time)]
         tokens = written.with_flat_values(self.token(written.flat_values))  # [batch, (time)]
         joined = tf.strings.reduce_join(tokens, axis=-1)  # [batch]
         return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")  # [batch]
 
     def token(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the byte of each id, <string> of the shape of `ids`; U+FFFD for one that is no byte."""
-        tokens = tf.constant(["\ufffd".encode()] * NUM_SPECIAL + [bytes([byte]) for byte in range(256)])
+        tokens = tf.constant(["\ufffd".encode()] * NUM_SPECIAL + [bytes([byte]) for byte in range(NUM_BYTES)])
         return tf.gather(tokens, tf.where((ids >= 0) & (ids < self.vocabulary_size), ids, UNKNOWN))
 
 
 class SubwordTokenizer(Tokenizer):
     """Pieces of words from a SentencePiece model.
 
-    White space and control characters become single spaces; nothing else is normalised, so that decoding
-    gives the text back exactly. A SavedModel with it needs `import tensorflow_text` where it is loaded.
+    White space and control characters become single spaces; nothing else is normalised, and characters that
+    training never had become the bytes of their UTF-8, so that decoding gives the text back exactly. A
+    SavedModel with it needs `import tensorflow_text` where it is loaded.
 
     Args:
         model: serialised SentencePiece model.
@@ -197,13 +203,14 @@ class SubwordTokenizer(Tokenizer):
 
     def spaced(self, strings: tf.Tensor) -> tf.Tensor:
         """Returns strings <string>[batch] as they are split into pieces: words with single spaces between."""
-        return _single_spaces(_prepared(strings, self.lowercase, self.clean))  # [batch]
+        return _without_space_marks(single_spaces(prepare(strings, self.lowercase, self.clean)))  # [batch]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the pieces joined to texts <string>[batch]."""
-        pieces = _written(ids)  # [batch, (time)]
+        pieces = kept_ids(ids)  # [batch, (time)]
         known = tf.where(pieces.flat_values < self.vocabulary_size, pieces.flat_values, UNKNOWN)
-        return self.model.detokenize(pieces.with_flat_values(known))  # [batch]
+        texts = self.model.detokenize(pieces.with_flat_values(known))  # [batch]
+        return tf.strings.regex_replace(texts, _ESCAPE, _SPACE_MARK)
 
     def token(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the pieces; one that begins a word begins with U+2581."""
@@ -219,8 +226,8 @@ def build(
         kind: "words" or "characters" (the most frequent ones, ties by code point), "bytes", "subwords" or
             "bpe".
         texts: training texts; a list or <object>[examples] of str.
-        vocabulary_size: most token ids, the 4 special ones included. Subwords get fewer where the texts do
-            not give that many; bytes are always 260.
+        vocabulary_size: most token ids, the 4 special ones included and the 256 bytes that all kinds but
+            words have besides not. Subwords get fewer where the texts do not give that many.
         lowercase, clean: see `Tokenizer`.
 
     Returns:
@@ -238,11 +245,13 @@ def build(
         raise ValueError(
             f"vocabulary_size must be more than the {NUM_SPECIAL} special tokens; got {vocabulary_size}."
         )
-    prepared = (_prepared(chunk, lowercase, clean) for chunk in _chunks(texts))  # <string>[chunk] each
+    prepared = (prepare(chunk, lowercase, clean) for chunk in _chunks(texts))  # <string>[chunk] each
     common: dict[str, Any] = {"lowercase": lowercase, **({"clean": list(clean)} if clean else {})}
     if kind in SUBWORD_MODELS:
         model = sentencepiece_models.train(
-            map(_single_spaces, prepared), SUBWORD_MODELS[kind], vocabulary_size
+            (_without_space_marks(single_spaces(chunk)) for chunk in prepared),
+            SUBWORD_MODELS[kind],
+            vocabulary_size,
         )
         if model is None:
             raise _nothing_to_learn(len(texts), kind)
@@ -314,8 +323,7 @@ def words_of_all(tokenizer: SubwordTokenizer, texts: Sequence[str]) -> Iterator[
     """Yields the parts of each text that are split into pieces one by one: its words."""
     for chunk in _chunks(texts):
         for text in map(bytes.decode, tokenizer.spaced(chunk).numpy()):
-            # A sign that SentencePiece writes for spaces: what is around it is not split by itself.
-            yield [text] if "\u2581" in text else text.split()
+            yield text.split()
 
 
 _TABLE_TOKENIZERS: dict[str, type[_TableTokenizer]] = {
@@ -324,23 +332,9 @@ _TABLE_TOKENIZERS: dict[str, type[_TableTokenizer]] = {
 }
 
 
-def _written(ids: tf.Tensor) -> tf.RaggedTensor:
-    """Returns the ids <int32>[batch, (time)] before the first END, without PADDING and START."""
-    ids = tf.cast(ids, tf.int32)  # [batch, time]
-    after_end = tf.cumsum(tf.cast(ids == END, tf.int32), axis=1) > 0  # [batch, time]
-    return tf.ragged.boolean_mask(ids, ~after_end & (ids != PADDING) & (ids != START))  # [batch, (time)]
-
-
-def _prepared(strings: tf.Tensor, lowercase: bool, clean: Sequence[str]) -> tf.Tensor:
-    """Returns strings <string>[batch] as valid UTF-8, cleaned, in lower case if asked for."""
-    strings = tf.strings.unicode_transcode(strings, "UTF-8", "UTF-8", errors="replace")  # [batch]
-    strings = cleaning.clean(strings, clean)  # [batch]
-    return tf.strings.lower(strings, encoding="utf-8") if lowercase else strings  # [batch]
-
-
-def _single_spaces(strings: tf.Tensor) -> tf.Tensor:
-    """Returns strings <string>[batch] with each run of spaces and control characters as one space."""
-    return tf.strings.regex_replace(strings, _SPACES, " ")
+def _without_space_marks(strings: tf.Tensor) -> tf.Tensor:
+    """Returns strings <string>[batch] in which nothing is SentencePiece's sign for a space."""
+    return tf.strings.regex_replace(strings, _SPACE_MARK, _ESCAPE)
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[tf.Tensor]:

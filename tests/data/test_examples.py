@@ -32,14 +32,14 @@ def test_translation_texts_end_with_end_and_share_a_vocabulary_on_request():
     info, examples = learn(TRANSLATION, splits, options)
     assert info.features["source"] == info.features["target"]
     assert {name: feature.vocabulary_size for name, feature in info.features.items()} == {
-        "source": 8,
-        "target": 8,
+        "source": 264,
+        "target": 264,
     }
     target = examples["train"].encoded["target"]
     assert target.lengths.tolist() == [3, 1]
     assert target.values[-2:].tolist() == [3, 3]
     alone, _ = learn(TRANSLATION, splits, options.model_copy(update={"shared_vocabulary": False}))
-    assert alone.features["source"].vocabulary_size == alone.features["target"].vocabulary_size == 6
+    assert alone.features["source"].vocabulary_size == alone.features["target"].vocabulary_size == 262
     assert alone.features["source"] != alone.features["target"]
 
 

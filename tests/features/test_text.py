@@ -12,7 +12,7 @@ from attnzoo.records.bad_records import BadRecord
 from attnzoo.text.kinds import MAX_VOCABULARY
 from tests.features.columns import PLACE, batch, learned, problems, read
 
-OPTIONS = TextOptions(name="table")
+OPTIONS = TextOptions(name="table", tokenizer="words")
 TEXTS = ["a b a", "", "c a"]
 BYTES = {"kind": "bytes", "lowercase": True}
 WORDS = {"kind": "words", "lowercase": True, "tokens": ["a"]}
@@ -83,7 +83,7 @@ def test_white_space_around_a_text_stays():
 
 def test_columns_that_share_a_vocabulary_are_learned_from_as_one():
     features = {"source": Text(ends=True), "target": Text(ends=True)}
-    shared = TextPairOptions(name="pairs", shared_vocabulary=True)
+    shared = TextPairOptions(name="pairs", tokenizer="words", shared_vocabulary=True)
     assert features["target"].learned_with("target", features, shared) == ("source", "target")
     assert features["target"].learned_with("target", features, OPTIONS) == ("target",)
     assert learn(Text(ends=True), ["a"], ["b b"]).tokenizer["tokens"] == ["b", "a"]

@@ -29,7 +29,7 @@ def test_links_of_words_are_links_of_the_tokens_of_a_batch_and_end_has_none():
         "alignment": np.array(["0-1 1-0 1-2", ""], object),
     }
     split, task = Split(columns, "pairs"), tasks.load("translation")
-    options = TextPairOptions(name="pairs", num_buckets=1)
+    options = TextPairOptions(name="pairs", tokenizer="words", num_buckets=1)
     info, examples = data_examples.learn(DataSplits(split, split, None), options, task.name, task.features)
     assert list(info.features) == ["source", "target", "alignment"]
     links = translation_batches.links_of(examples["train"], info)

@@ -106,7 +106,7 @@ def sampled(options):
 
 
 OPTIONS = TextPairOptions(
-    name="pairs", tokenizer="bpe", vocabulary_size=48, num_buckets=2, subword_sampling=0.2
+    name="pairs", tokenizer="bpe", lowercase=True, vocabulary_size=48, num_buckets=2, subword_sampling=0.2
 )
 
 

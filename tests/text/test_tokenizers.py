@@ -3,6 +3,7 @@ import json
 import random
 import re
 import typing
+import unicodedata
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnzoo.errors import UserError
-from attnzoo.special_tokens import END, NUM_SPECIAL, PADDING, START, UNKNOWN
+from attnzoo.special_tokens import END, NUM_BYTES, NUM_SPECIAL, PADDING, START, UNKNOWN
 from attnzoo.text import cleaning, sentencepiece_models, tokenizers
 from attnzoo.text.kinds import SUBWORD_MODELS, Cleaning, Tokenization
 
@@ -45,7 +46,7 @@ def any_tokenizer(request):
 
 
 def test_words_are_runs_of_letters_digits_and_marks_and_other_signs_stand_alone():
-    text = "Don't stop!\u00a0e\u0301te\u0301—l’été 42 :-) \u3000'quoted' a\tb\u200bc"
+    text = "Don't stop!\u00a0e\u0301te\u0301—l’été 42 :-) \u3000'quoted' a\tb\x00c"
     words = tokenizers.WordTokenizer.split(tf.constant([text, "", " \n"])).to_list()
     expected = [
         "Don't",
@@ -171,10 +172,73 @@ def test_bytes_that_are_not_utf8_count_as_replacement_characters(any_tokenizer):
     assert any_tokenizer.encode(tf.constant([b"\xed\xa0\x80", b"\xf5"])).nrows() == 2
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.text(LETTERS, max_size=23))
-def test_characters_give_back_every_text_over_their_vocabulary(text):
-    assert decode(CHARACTERS, encode(CHARACTERS, text)[0] or [PADDING]) == [text]
+UNSEEN = {
+    "Persian, with a joiner that keeps letters apart": "می\u200cخوانم",
+    "Sinhala, with one that joins them": "ශ්\u200dරී",
+    "a family": "👨\u200d👩\u200d👧",
+    "a flag": "🇩🇪",
+    "a hand with its color": "👍🏽",
+    "a heart as an emoji": "❤\ufe0f",
+    "a soft hyphen": "Donau\u00addampf",
+    "private use": "\ue000\uf8ff",
+    "a direction": "\u200fשלום",
+    "a sign that SentencePiece has for spaces": "a▁b",
+    "markup": "<s></s><unk><0x41>",
+    "one that stands alone": "\u00ad",
+}
+
+
+@pytest.mark.parametrize("text", UNSEEN.values(), ids=UNSEEN)
+@pytest.mark.parametrize("kind", KINDS)
+def test_characters_that_are_not_seen_stay_where_they_are(kind, text):
+    others = make(kind, lowercase=False)
+    if kind == "words":
+        others = make(kind, [text], lowercase=False)
+        assert len(encode(others, text)[0]) == 1 or text.startswith(("<", "a▁"))
+        text = " ".join(part.decode() for part in others.split(tf.constant([text])).to_list()[0])
+    assert decode(others, *encode(others, text)) == [text]
+    read = (
+        tf.data.Dataset.from_tensors([text])
+        .map(others.encode)
+        .map(lambda ids: others.decode(ids.to_tensor()))
+    )
+    assert next(iter(read)).numpy().tolist() == [text.encode()]
+
+
+def settled(text):
+    """The parts of a text between white space and control characters."""
+    kinds = ("Zs", "Zl", "Zp", "Cc")
+    spaced = "".join(" " if unicodedata.category(one) in kinds else one for one in text)
+    return [part for part in spaced.split(" ") if part]
+
+
+def check_that_nothing_is_lost(text):
+    for tokenizer in (BYTES, CHARACTERS, subwords("subwords", False), subwords("bpe", False)):
+        ids = encode(tokenizer, text)[0]
+        assert all(number != UNKNOWN for number in ids)
+        (read,) = decode(tokenizer, ids or [PADDING])
+        assert settled(read) == settled(text)
+        if tokenizer in (BYTES, CHARACTERS):
+            assert read == text
+    words = [word.decode() for word in WORDS.split(tf.constant([text])).to_list()[0]]
+    assert "".join(words) == "".join(settled(text))
+    if words:
+        known = make("words", words, NUM_SPECIAL + len(set(words)), lowercase=False)
+        for word in words:
+            assert decode(known, *encode(known, word)) == [word]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(max_size=23))
+def test_decoding_gives_back_any_text(text):
+    check_that_nothing_is_lost(text)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, deadline=None)
+@given(st.text(max_size=40))
+def test_decoding_gives_back_thousands_of_texts(text):
+    check_that_nothing_is_lost(text)
 
 
 @settings(max_examples=50, deadline=None)
@@ -195,7 +259,8 @@ def test_learning_subwords_twice_in_any_order_gives_the_same_pieces(kind):
 
 def test_byte_pair_merges_begin_with_the_most_frequent_pair():
     tokenizer = make("bpe", ["ab ab ab ab abc"], 13)
-    assert encode(tokenizer, "ab") == [[tokenizer.token(tf.range(13)).numpy().tolist().index("▁ab".encode())]]
+    pieces = tokenizer.token(tf.range(tokenizer.vocabulary_size)).numpy().tolist()
+    assert encode(tokenizer, "ab") == [[pieces.index("▁ab".encode())]]
 
 
 @settings(max_examples=25, deadline=None)
@@ -217,9 +282,9 @@ BYTES = make("bytes", lowercase=False)
 
 
 @functools.cache
-def subwords(kind="subwords"):
+def subwords(kind="subwords", lowercase=True):
     # Not while tests are collected: Keras's `clear_session` in a test before would take its resource away.
-    return make(kind)
+    return make(kind, lowercase=lowercase)
 
 
 def test_a_saved_model_holds_its_tokenizer(any_tokenizer, tmp_path):
@@ -258,7 +323,7 @@ def test_subwords_have_the_special_ids_and_at_most_the_size_asked_for(kind):
     assert 50 < tokenizer.vocabulary_size < 500
     names = [tokenizer.token(number).numpy().decode() for number in range(4)]
     assert names == ["<pad>", "<unk>", "<s>", "</s>"]
-    assert encode(tokenizer, "Ω")[0][-1] == UNKNOWN
+    assert decode(tokenizer, *encode(tokenizer, "Ω")) == ["ω"]  # bytes of it
 
 
 def test_learning_and_using_subwords_prints_nothing(capfd):
@@ -281,7 +346,8 @@ def test_a_vocabulary_too_small_for_subwords_is_refused_with_the_least_size():
     ) as caught:
         tokenizers.build("subwords", TEXTS, 9, True)
     least = int(re.search(r"ask for (\d+) or more", str(caught.value)).group(1))
-    assert tokenizers.from_state(tokenizers.build("subwords", TEXTS, least, True)).vocabulary_size <= least
+    size = tokenizers.from_state(tokenizers.build("subwords", TEXTS, least, True)).vocabulary_size
+    assert size <= least + NUM_BYTES
     assert "\n" not in str(caught.value)
 
 

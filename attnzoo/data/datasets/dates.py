@@ -58,7 +58,7 @@ class Config(TextPairOptions):
     """Pairs such as `7 mars 2021` -> `2021-03-07`, generated; no download."""
 
     name: Literal["dates"] = Field(description="Dates of many languages and styles to ISO 8601; no download.")
-    tokenizer: Tokenization = Field("characters", description="What a token is.")
+    tokenizer: Tokenization | Literal["auto"] = Field("characters", description="What a token is.")
     lowercase: bool = Field(False, description="Lowercase texts before they are split into tokens.")
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(64, description="Longest text, in tokens.")
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(

@@ -33,7 +33,7 @@ class Config(TextOptions):
     name: Literal["languages"] = Field(
         description="Lists of names in 24 languages, label = language; no download."
     )
-    tokenizer: Tokenization = Field("characters", description="What a token is.")
+    tokenizer: Tokenization | Literal["auto"] = Field("characters", description="What a token is.")
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
         128, description="Longest text, in tokens; the rest of a longer one is cut and its share reported."
     )
