@@ -23,8 +23,8 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
         split: "train", "validation" or "test".
 
     Returns:
-        What JSON holds: `run`, `split`, `examples`, `metrics` by name (numbers; signatures as text),
-        `cut_share` (share of tokens beyond the longest length of training; only for texts), `seconds`, and
+        What JSON holds: `run`, `split`, `weights` (of which steps), `examples`, `metrics` by name (numbers;
+        signatures as text), `cut_share` (share of tokens that are cut; only for texts), `seconds`, and
         what the task adds: of a classifier `labels` and `confusion_matrix`, how many examples of each true
         label (row) were predicted as each label (column). Then what it adds as lines, for people.
 
@@ -51,6 +51,7 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
     result = {
         "run": str(folder),
         "split": split,
+        "weights": trained.weights,
         "examples": len(examples),
         "metrics": report.metrics,
         **cut,

@@ -45,7 +45,8 @@ def inspect(config: RunConfig) -> tuple[dict[str, Any], DataInfo, dict[str, Exam
     task = task_of(config)
     splits = load_splits(config)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # the report says it
+        # What the report says; other things are told as they are in training.
+        warnings.filterwarnings("ignore", overlap.SHARED, DataWarning)
         info, examples = data_examples.learn(splits, config.data, task.name, task.features)
     report = {
         name: {

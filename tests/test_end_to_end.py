@@ -65,7 +65,7 @@ def test_eval_repeats_the_metrics_of_the_end_of_training(runs, name):
         "image": {"labels", "confusion_matrix"},
         "translation": {"cut_share"},
     }[name]
-    assert set(again) == {"run", "split", "examples", "metrics", "seconds"} | more
+    assert set(again) == {"run", "split", "weights", "examples", "metrics", "seconds"} | more
     assert again["examples"] == result["examples"]
     for key, value in result["metrics"].items():
         assert again["metrics"][key] == (value if isinstance(value, str) else pytest.approx(value, abs=1e-4))

@@ -74,3 +74,27 @@ def test_too_little_memory_is_said_in_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("attnzoo: error: out of memory; smaller batches")
     assert "Traceback" not in done.stderr
+
+
+SETTINGS = """
+from attnzoo.startup import import_tensorflow
+import_tensorflow()
+from keras import backend, config
+print(backend.backend(), config.floatx(), config.image_data_format(), config.epsilon())
+"""
+
+
+def test_what_somebody_has_set_for_keras_neither_breaks_nor_changes_a_run(tmp_path):
+    other = '{"floatx": "float16", "epsilon": 0.1, "backend": "torch", "image_data_format": "channels_first"}'
+    (tmp_path / "keras.json").write_text(other)
+    done = subprocess.run(
+        [sys.executable, "-c", SETTINGS],
+        env={**os.environ, "KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["tensorflow", "float32", "channels_last", "1e-07"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("attnzoo: warning: KERAS_BACKEND=jax and floatx float16 of ")
+    assert line.endswith("not used, as attnzoo runs on TensorFlow, in float32, with channels last.")

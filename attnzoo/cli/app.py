@@ -238,7 +238,8 @@ def _print_metrics(result: dict[str, Any], details: Sequence[str]) -> None:
     rows = [(name, _format(value)) for name, value in result["metrics"].items()]
     cut = f", {result['cut_share']:.2%} of tokens cut" if result.get("cut_share") else ""
     print(
-        f"{result['run']}: {result['split']}, {result['examples']} examples{cut}, {result['seconds']:.1f} s"
+        f"{result['run']}: {result['split']}, {result['examples']} examples{cut}, weights of "
+        f"{result['weights']}, {result['seconds']:.1f} s"
     )
     print_table(["metric", "value"], rows)
     for line in details:

@@ -11,6 +11,9 @@ from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import DataWarning
 from attnzoo.features.feature import Feature
 
+SHARED = ".*examples are in train too"
+"""How the warning of `warn_of_shared_examples` reads."""
+
 
 def warn_of_shared_examples(splits: DataSplits, features: Mapping[str, Feature]) -> None:
     """Issues a `DataWarning` for each split of which examples are in train too, with their number.

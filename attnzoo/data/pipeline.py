@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -19,6 +17,7 @@ from attnzoo.config.sections import DataOptions
 from attnzoo.data.examples import Examples
 from attnzoo.features.info import DataInfo
 from attnzoo.images import augmentation
+from attnzoo.startup import processors
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets): what the model takes, and what the task makes of the rest. Targets hold `weights`
@@ -224,11 +223,6 @@ def batches(
         dataset = dataset.map(assemble, num_parallel_calls=processors(), deterministic=True)
         dataset = dataset.prefetch(PREFETCHED).with_options(_without_tuning())
     return _naming_damaged(dataset, examples, info)
-
-
-def processors() -> int:
-    """Returns the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _without_tuning() -> tf.data.Options:

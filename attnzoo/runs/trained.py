@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 import keras
 
 from attnzoo.config import RunConfig
 from attnzoo.data.splits import Split
-from attnzoo.errors import EXIT_DAMAGED, UserError
+from attnzoo.errors import EXIT_DAMAGED, DataWarning, UserError
 from attnzoo.features.info import DataInfo
 from attnzoo.runs.building import build_model
 from attnzoo.runs.data import load_splits, split_of, task_of
@@ -32,6 +33,7 @@ class TrainedRun:
         info: what it learned about its data.
         model: with the weights of the finished run, or of the newest evaluation of an unfinished one.
         origin: the folder that the weights came from.
+        weights: which they are, for people: "step 120", "average of steps 100, 120".
         fitted: what calibrates the answers of a finished run.
     """
 
@@ -41,6 +43,7 @@ class TrainedRun:
     info: DataInfo
     model: keras.Model
     origin: Path
+    weights: str
     fitted: Fitted
 
     @property
@@ -57,7 +60,7 @@ class TrainedRun:
 
 
 def load_trained(path: Path) -> TrainedRun:
-    """Loads a run from its folder alone.
+    """Loads a run from its folder alone; of an unfinished one it warns.
 
     Raises:
         UserError: there is no run, it is of another version, it has no weights yet, or they are damaged.
@@ -83,7 +86,14 @@ def load_trained(path: Path) -> TrainedRun:
         fitted = task.read_fitted(state)
     except ValueError as error:
         raise UserError(f"{origin}: damaged ({error}).", EXIT_DAMAGED) from None
-    return TrainedRun(run, config, task, info, model, origin, fitted)
+    weights = str(state.get("weights") or f"step {state.get('step')}")
+    if origin != run.final:
+        warnings.warn(
+            f"{path}: unfinished; these are the weights of {weights}. `attnzoo train` continues it.",
+            DataWarning,
+            stacklevel=2,
+        )
+    return TrainedRun(run, config, task, info, model, origin, weights, fitted)
 
 
 def chosen_split(trained: TrainedRun, name: str | None = None) -> tuple[str, Split]:

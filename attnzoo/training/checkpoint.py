@@ -44,12 +44,14 @@ class Progress:
         seconds: training time so far, evaluations and start-up apart.
         best_step: step of the best evaluation, 0 before the first.
         best_rank: its `selection.Rank`.
+        loss_gain: by how much the loss of the best evaluation is lower than that of the best one before it.
         counted_value: value of the rank of the last evaluation that was better by `train.min_delta`.
         worse: evaluations since then.
         plateau_factor: product of the falls of the plateau schedule.
         plateau_worse: evaluations since the last fall or since then.
         window: sums since the last logged line: name -> [numerator, denominator].
         evaluated: step of the last evaluation.
+        evaluations: how many there were.
         recoveries: times that the run went back to a checkpoint after it had diverged.
         rate_factor: product of the falls of the learning rate that this brought.
         batches: batches of an epoch, to notice that they have changed.
@@ -65,11 +67,13 @@ class Progress:
     seconds: float = 0.0
     best_step: Count = 0
     best_rank: list[float] | None = None
+    loss_gain: float = 0.0
     counted_value: float | None = None
     worse: Count = 0
     plateau_factor: float = 1.0
     plateau_worse: Count = 0
     evaluated: Count = 0
+    evaluations: Count = 0
     recoveries: Count = 0
     rate_factor: float = 1.0
     batches: Count = 0

@@ -23,9 +23,9 @@ class Display:
 
     def __init__(self, total: int, done: int, unit: str) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
-        self.total, self.first, self.unit = total, done, unit
-        self.begin = time.monotonic()
-        self.last_line = self.begin
+        self.total, self.unit = total, unit
+        self.since: tuple[float, int] | None = None
+        self.last_line = time.monotonic()
         self.bar: Progress | None = None
         if sys.stdout.isatty():
             self.bar = Progress(
@@ -59,13 +59,22 @@ class Display:
             speed: targets a second.
         """
         now = time.monotonic()
-        left = (now - self.begin) / max(1, step - self.first) * (self.total - step)
-        state = f"loss {loss:.4f}  {speed:,.0f} {self.unit}/s  {duration(left)} left"
+        state = f"loss {loss:.4f}  {speed:,.0f} {self.unit}/s{self._left(now, step)}"
         if self.bar is not None:
             self.bar.update(self.task, completed=step, state=state)
         elif now - self.last_line >= PLAIN_LINE_SECONDS or step == self.total:
             self.last_line = now
             self.line(f"step {step}/{self.total}  {state}")
+
+    def _left(self, now: float, step: int) -> str:
+        """Returns the time that is left, once it is known: the first steps are traced and compiled."""
+        if step == self.total:
+            return "  0:00 left"
+        if self.since is None:
+            self.since = now, step
+            return ""
+        begin, first = self.since
+        return f"  {duration((now - begin) / max(1, step - first) * (self.total - step))} left"
 
 
 def say(text: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import tensorflow as tf
 
 from attnzoo.errors import UserError
+from attnzoo.startup import processors
 
 
 def make_strategy(replicas: int) -> tf.distribute.Strategy:
@@ -37,7 +39,8 @@ def describe_device() -> str:
     """Returns the name of what the model runs on."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return f"CPU, {tf.config.threading.get_intra_op_parallelism_threads() or 'all'} threads"
+        threads = tf.config.threading.get_intra_op_parallelism_threads() or processors()
+        return f"CPU, {threads} of {os.cpu_count()} threads"
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     return name if len(gpus) == 1 else f"{len(gpus)} x {name}"
 

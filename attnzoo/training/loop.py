@@ -257,6 +257,7 @@ class Trainer:
             self.records.text("validation", progress.step, "samples", table(rows))
             self._show_attention(examples)
         progress.evaluated = progress.step
+        progress.evaluations += 1
         best = self._note_result(selection.rank_of(self.task, self.config.eval, numbers))
         place = f"step {progress.step}  epoch {progress.epoch}"
         display.line(f"{place}  validation: {metrics_text(shown)}{'  best' if best else ''}")
@@ -276,6 +277,7 @@ class Trainer:
         progress, train = self.progress, self.config.train
         is_best = rank.is_finite and (progress.best_rank is None or [*rank] > progress.best_rank)
         if is_best:
+            progress.loss_gain = rank.ease - progress.best_rank[1] if progress.best_rank else 0.0
             progress.best_step, progress.best_rank = progress.step, [*rank]
         counted = progress.counted_value
         if is_best and (counted is None or not train.min_delta or rank.value > counted + train.min_delta):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -82,7 +83,7 @@ class Records:
             for name, value in options.items()
         }
         with write_errors(self.run.logs), self._writer("test").as_default(step):
-            hparams.hparams(values, trial_id=self.run.path.name)
+            hparams.hparams(values, trial_id=trial_id(self.run.path))
             for name, value in metrics.items():
                 tf.summary.scalar(f"hparam/{name}", value)
 
@@ -104,6 +105,11 @@ class Records:
         if split not in self._writers:
             self._writers[split] = tf.summary.create_file_writer(str(self.run.logs / split))
         return self._writers[split]
+
+
+def trial_id(folder: Path) -> str:
+    """Returns a name for the HParams page, which takes runs of equal names for one; it tells no path."""
+    return f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
 
 
 def _log_files(run: RunDir) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import keras
@@ -30,6 +30,12 @@ from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
 from attnzoo.training.step import TrainStep
 from attnzoo.variables import by_name, values_of, write_tensors
+
+FEWEST_EVALUATIONS = 3
+"""Of a training, to say whether it was long enough."""
+LEAST_GAIN = 0.005
+"""By which the loss has to have fallen last for a training to be called too short."""
+LONGER = 1.5
 
 
 def train(
@@ -98,7 +104,7 @@ def _train(
     strategy = distribution.make_strategy(config.train.replicas)
     task = task_of(config)
     info, examples = _load_data(run, config, task, allowed)
-    task.check_data(resolved, info)
+    task.check_data(resolved, info, examples)
     xla = use_xla(config, task)
     average = build_model(config, info, strategy) if config.train.ema else None
     model = build_model(config, info, strategy)
@@ -289,4 +295,24 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     for name, value in metrics.items():
         if isinstance(value, str):
             display.line(f"  {name} {value}")
+    for line in _advice(progress, config, trainer.total_steps):
+        display.line(line)
     display.line(next_lines(trainer.task.next_commands(run.path, attends)))
+
+
+def _advice(progress: checkpoint.Progress, config: RunConfig, total_steps: int) -> Iterator[str]:
+    """Yields a line where the training was too short for what it could have learned, or far too long."""
+    best, patience = progress.best_step, config.train.early_stopping
+    if not best or progress.evaluations < FEWEST_EVALUATIONS:
+        return
+    if best == progress.step and progress.loss_gain >= LEAST_GAIN and not progress.stopped_early:
+        key, length = ("steps", total_steps) if config.train.steps else ("epochs", config.train.epochs)
+        yield (
+            f"validation was still improving at the end: train longer, as with --set train.{key}="
+            f"{math.ceil(length * LONGER)} --allow-changed train.{key}"
+        )
+    elif patience is None and best * 2 <= progress.step and config.eval.weights == "best":
+        yield (
+            f"no evaluation after that of step {best} was better: train.early_stopping=3 ends a training "
+            "like this sooner"
+        )

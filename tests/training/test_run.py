@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.config import resolve
-from attnzoo.errors import UserError
+from attnzoo.errors import DataWarning, UserError
+from attnzoo.evaluation import evaluate
 from attnzoo.runs.data import task_of
 from attnzoo.runs.folder import RunDir
 from attnzoo.training import distribution
@@ -70,6 +71,13 @@ def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, capsys):
     machine.write_text(machine.read_text().replace('"source": "', '"source": "0'))
     with pytest.raises(UserError, match=r"code changed since .*--allow-changed code"):
         train(changed, tmp_path / "run")
+
+
+def test_an_unfinished_run_says_so_and_which_weights_it_has(tmp_path, monkeypatch):
+    crash(without_xla(tmp_path, "eval.every=2"), tmp_path / "run", monkeypatch, 5)
+    with pytest.warns(DataWarning, match=r"unfinished; these are the weights of step 4\. `attnzoo train`"):
+        result, _ = evaluate(tmp_path / "run", "validation")
+    assert result["weights"] == "step 4"
 
 
 def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys):
