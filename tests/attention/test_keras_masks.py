@@ -46,6 +46,7 @@ def test_masks_of_key_and_value_are_heeded_each(embedding, name, masked):
     close(layer(query, key, value), layer(query, short, short))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", known.CROSS)
 def test_a_mask_is_heeded_beside_segments(embedding, name):
     layer = mechanisms.build(name, UNITS)

@@ -222,6 +222,7 @@ def test_arguments_that_do_not_fit_are_refused():
         build("spatial")(sequence(), causal=True)
 
 
+@pytest.mark.slow
 @every_layer
 def test_float64_is_computed_in_float64(name):
     """A slope over steps that float32 does not see is the gradient."""

@@ -174,6 +174,7 @@ def test_nothing_of_whole_numbers_is_transposed(attention):
     assert types == {tf.float32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("search", "seed"),
     [pytest.param(beam_search, 14, marks=pytest.mark.slow), (write, 17)],

@@ -73,6 +73,7 @@ def test_variables_have_paths_of_their_own(name):
     assert [variable.path for variable in again.variables] == paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", thinned([name for name in CONFIGS if not name.startswith("image")], 3))
 def test_padding_more_changes_nothing(name):
     model, task = built(name)
@@ -143,6 +144,7 @@ def test_the_attention_mechanism_changes_by_name_alone(name, attention):
     assert np.isfinite(model(inputs_of(task), training=False)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
 )

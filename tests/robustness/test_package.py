@@ -134,6 +134,7 @@ def test_d8_no_name_of_a_run_leads_out_of_its_folder(tmp_path):
     assert 0 < accepted < 200
 
 
+@pytest.mark.slow
 def test_d8_d9_d11_labels_never_become_paths_and_no_output_holds_secrets_or_is_open_to_all(tmp_path):
     inside = tmp_path / "inside"
     inside.mkdir()

@@ -188,6 +188,7 @@ UNSEEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", UNSEEN.values(), ids=UNSEEN)
 @pytest.mark.parametrize("kind", KINDS)
 def test_characters_that_are_not_seen_stay_where_they_are(kind, text):
@@ -228,7 +229,7 @@ def check_that_nothing_is_lost(text):
             assert decode(known, *encode(known, word)) == [word]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.text(max_size=23))
 def test_decoding_gives_back_any_text(text):
     check_that_nothing_is_lost(text)

@@ -114,6 +114,7 @@ def test_average_best_ranks_as_best_does(tmp_path):
     assert selection.chosen_steps(run, task, 2, config.eval) == [2, 4]
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_early_goes_on_with_more_patience(tmp_path, capsys):
     slow = ("train.epochs=30", "train.learning_rate=1e-9")
     run = tmp_path / "run"

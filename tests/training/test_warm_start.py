@@ -66,6 +66,7 @@ def test_ratios_of_ngrams_are_counted_once_and_kept(tmp_path, monkeypatch):
     assert np.count_nonzero(ratios) > 10
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_starts_anew_and_is_named(parent, tmp_path, capsys):
     overrides = ("train.xla=false", "train.steps=1", "model.feed_forward_units=24")
     train(recipes.translation_config(tmp_path, *overrides, f"train.init_from={parent}"), tmp_path / "run")
