@@ -49,7 +49,6 @@ class Feature(Section):
         has_lengths: whether its values have lengths, so that batches pad them.
         moves_with_images: whether random changes of images change it too, so that it goes through them.
         starts_from_others: whether `train.init_from` brings what another run has learned of it.
-        learning_options: keys of section `data` that decide what is learned of it.
         compiles_well: whether XLA is fast at what models make of it on a CPU.
     """
 
@@ -59,7 +58,6 @@ class Feature(Section):
     has_lengths: ClassVar[bool] = False
     moves_with_images: ClassVar[bool] = False
     starts_from_others: ClassVar[bool] = False
-    learning_options: ClassVar[tuple[str, ...]] = ()
     compiles_well: ClassVar[bool] = True
 
     kind: str
@@ -130,6 +128,10 @@ class Feature(Section):
     def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
         """Yields keys of section `data` that do not go together, and what is wrong with each."""
         yield from ()
+
+    def learning_values(self, options: DataOptions) -> dict[str, Any]:
+        """Returns the keys of section `data` that decide what is learned, with what they come to."""
+        return {}
 
     def learned_with(
         self, name: str, features: Mapping[str, Feature], options: DataOptions

@@ -96,13 +96,6 @@ class Text(Feature):
     is_content: ClassVar[bool] = True
     has_lengths: ClassVar[bool] = True
     starts_from_others: ClassVar[bool] = True
-    learning_options: ClassVar[tuple[str, ...]] = (
-        "tokenizer",
-        "clean",
-        "lowercase",
-        "vocabulary_size",
-        "shared_vocabulary",
-    )
 
     kind: Literal["text"] = "text"
     ends: bool = False
@@ -136,6 +129,14 @@ class Text(Feature):
 
     def _lowercases(self, options: TextOptions) -> bool:
         return not self.ends if options.lowercase == "auto" else options.lowercase
+
+    def learning_values(self, options: DataOptions) -> dict[str, Any]:
+        """Returns what a vocabulary depends on, `auto` as what it stands for."""
+        if not isinstance(options, TextOptions):
+            return {}
+        values = options.model_dump(include={"clean", "vocabulary_size", "shared_vocabulary"})
+        kinds = {"tokenizer": self._tokenization(options), "lowercase": self._lowercases(options)}
+        return {**kinds, **values}
 
     def learned_with(
         self, name: str, features: Mapping[str, Feature], options: DataOptions

@@ -56,11 +56,14 @@ def with_options(resolved: ResolvedConfig) -> tuple[ResolvedConfig, list[str]]:
 
 def _learning_options(here: RunConfig, there: RunConfig) -> Iterator[tuple[str, Any]]:
     """Yields the options of `there` that decide what is learned, where they differ from those of `here`."""
-    ours, theirs = here.data.model_dump(), there.data.model_dump()
     features, others = task_of(here).features, task_of(there).features
-    keys = [key for name in features if name in others for key in features[name].learning_options]
-    for key in dict.fromkeys(keys):
-        if key in ours and key in theirs and ours[key] != theirs[key]:
+    ours: dict[str, Any] = {}
+    theirs: dict[str, Any] = {}
+    for name in features.keys() & others.keys():
+        ours |= features[name].learning_values(here.data)
+        theirs |= others[name].learning_values(there.data)
+    for key in ours:
+        if key in theirs and ours[key] != theirs[key]:
             yield key, theirs[key]
 
 

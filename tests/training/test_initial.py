@@ -127,3 +127,11 @@ def test_other_options_of_the_vocabulary_are_refused_by_their_keys(tmp_path, oth
     resolved = recipes.text_config(tmp_path, *options, f"train.init_from={other}")
     with pytest.raises(UserError, match=message):
         initial.with_options(resolved)
+
+
+def test_what_auto_stands_for_is_no_other_option(tmp_path, other):
+    config = (other / "config.yaml").read_text()
+    (other / "config.yaml").write_text(config.replace("tokenizer: bpe", "tokenizer: auto"))
+    options = ("data.tokenizer=words", "data.lowercase=false", "data.vocabulary_size=60")
+    resolved = recipes.text_config(tmp_path, *options, f"train.init_from={other}")
+    assert initial.with_options(resolved)[1] == []
