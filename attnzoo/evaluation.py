@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from attnzoo.data import examples as data_examples
-from attnzoo.data.buckets import cut_share
+from attnzoo.data.buckets import cut_examples, cut_share
+from attnzoo.errors import DataWarning
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.trained import MANY, chosen_split, load_trained
 from attnzoo.tasks.evaluating import Evaluator
@@ -36,7 +39,9 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
     info, task = trained.info, trained.task
     examples = data_examples.encode_split(chosen, info)
     lengths = examples.lengths(info)
-    cut = {"cut_share": cut_share(lengths, info.buckets[-1])} if lengths else {}
+    if lengths:
+        _warn_of_lengths(cut_examples(lengths, info.buckets[-1]), split)
+    cut = {"cut_share": cut_share(lengths, info.lengths[-1])} if lengths else {}
     begin = time.monotonic()
     evaluator = Evaluator(
         trained.model,
@@ -59,3 +64,12 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
         **report.details,
     }
     return result, task.describe(report.details)
+
+
+def _warn_of_lengths(beyond: np.ndarray, split: str) -> None:
+    if beyond.any():
+        warnings.warn(
+            f"{split}: {np.count_nonzero(beyond)} of {len(beyond)} examples are longer than any in training.",
+            DataWarning,
+            stacklevel=2,
+        )

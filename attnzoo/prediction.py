@@ -107,9 +107,10 @@ def _chunks(records: Iterable[TextRecord], size: int) -> Iterator[list[TextRecor
 
 
 def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
-    """Yields `log_probability` (nats) and `tokens` (with END) of each target, given its source, and `cut`.
+    """Yields `log_probability` (nats) and `tokens` (with END) of each target, given its source.
 
-    `cut` says whether the source or the target is longer than the longest bucket; only its beginning counts.
+    `cut` says whether the source or the target has more tokens than are read; only its beginning counts then.
+    `beyond_training` says whether either is longer than any in training.
 
     Args:
         folder: a run of a translation model.
@@ -131,9 +132,15 @@ def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
     scores = trained.task.score(trained.model, examples, info, evaluation_sizes(trained.config))
     if scores is None:
         raise refusal
-    cut = cut_examples(examples.lengths(info), info.buckets[-1])
+    lengths = examples.lengths(info)
+    cut, beyond = (cut_examples(lengths, longest) for longest in (info.lengths[-1], info.buckets[-1]))
     by_index = {
-        index: {"log_probability": total, "tokens": count, "cut": bool(cut[index])}
+        index: {
+            "log_probability": total,
+            "tokens": count,
+            "cut": bool(cut[index]),
+            "beyond_training": bool(beyond[index]),
+        }
         for index, total, count in scores
     }
     yield from (by_index[index] for index in range(len(examples)))
@@ -146,7 +153,7 @@ def _load(folders: Sequence[Path]) -> list[TrainedRun]:
         same = (
             other.info.task == first.task
             and other.info.features == first.features
-            and other.info.buckets == first.buckets
+            and other.info.lengths == first.lengths
         )
         if not same:
             raise UserError(

@@ -50,7 +50,8 @@ def classifier(runs):
 
 def test_every_line_has_its_answer_in_order(run):
     answers = list(predict([run], TEXTS, beams=3))
-    assert [answer["cut"] for answer in answers] == [False, False, False, True, True]
+    assert [answer["beyond_training"] for answer in answers] == [False, False, False, True, True]
+    assert not any(answer["cut"] for answer in answers)
     assert answers[1]["translation"] == ""
     for place in (2, 3):
         (alone,) = predict([run], [TEXTS[place]], beams=3)
@@ -99,7 +100,7 @@ def test_a_run_together_with_itself_answers_like_it(run, classifier):
 
 def test_an_export_writes_the_translations_of_predict_and_their_alignment(run, tmp_path):
     trained = load_trained(run)
-    sources = list(load_splits(trained.config).test.column("source"))
+    sources = [*load_splits(trained.config).test.column("source"), "b" * 50]  # longer than in training
     answers = list(predict([run], map(TextRecord, sources)))
     loaded = tf.saved_model.load(str(export(run, tmp_path / "export")))
     given = loaded.signatures["serving_default"](tf.constant(sources))
@@ -118,7 +119,7 @@ def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
     for name, texts in (("source", [*sources, "b" * 50]), ("target", [*targets, "b"])):
         (tmp_path / name).write_text("\n".join(texts) + "\n")
     *found, long = prediction.score(run, tmp_path / "source", tmp_path / "target")
-    assert [one["cut"] for one in (*found, long)] == [False, False, False, True]
+    assert [one["beyond_training"] for one in (*found, long)] == [False, False, False, True]
     assert [one["log_probability"] for one in found] == pytest.approx(
         [answer["log_probability"] for answer in answers], abs=1e-3
     )

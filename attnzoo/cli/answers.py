@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer()
+
+LENGTH_NOTES = {
+    "cut": "have more tokens than data.max_length and were cut",
+    "beyond_training": "are longer than any in training, so that the answers are less sure",
+}
 
 
 @app.command(epilog="Example:  attnzoo predict runs/translate_dates dates.txt --beams 4 --json")
@@ -83,14 +88,7 @@ def predict(
         answers = prediction.Answers(folders, request)
     at_once = 1 if file == "-" and sys.stdin.isatty() else prediction.TEXTS_AT_ONCE
     each = answers.to(itertools.chain(first, records), at_once)
-    cut = _print_answers(each, None if as_json or count > 1 else answers.task.answer_line)
-    if cut:
-        from attnzoo.training.console import warn
-
-        warn(
-            f"{len(cut)} text(s) are longer than the longest in training and were cut; "
-            f"the first is number {cut[0]}."
-        )
+    _warn_of_lengths(_print_answers(each, None if as_json or count > 1 else answers.task.answer_line))
 
 
 def _read_texts(run: Path, file: str, form: Format | None, column: str | None) -> Iterator[TextRecord]:
@@ -119,14 +117,23 @@ def _trained_column(run: Path) -> str:
 
 def _print_answers(
     answers: Iterable[dict[str, Any]], to_line: Callable[[dict[str, Any]], str] | None
-) -> list[int]:
-    """Prints a line an answer, as JSON without `to_line`; returns the numbers of the texts that were cut."""
-    cut = []
+) -> dict[str, list[int]]:
+    """Prints a line an answer, as JSON without `to_line`; returns the numbers of too long texts, by note."""
+    noted: dict[str, list[int]] = {note: [] for note in LENGTH_NOTES}
     for number, answer in enumerate(answers, 1):
-        if answer["cut"]:
-            cut.append(number)
+        for note, numbers in noted.items():
+            if answer[note]:
+                numbers.append(number)
         print(to_line(answer) if to_line else json.dumps(answer, ensure_ascii=False), flush=True)
-    return cut
+    return noted
+
+
+def _warn_of_lengths(noted: Mapping[str, list[int]]) -> None:
+    from attnzoo.training.console import warn
+
+    for note, numbers in noted.items():
+        if numbers:
+            warn(f"{len(numbers)} text(s) {LENGTH_NOTES[note]}; the first is number {numbers[0]}.")
 
 
 @app.command(epilog="Example:  attnzoo score runs/translate_dates dates.txt iso.txt")
@@ -142,5 +149,4 @@ def score(
         from attnzoo import prediction
 
         found = list(prediction.score(run, source, target))
-    for answer in found:
-        print(json.dumps(answer))
+    _warn_of_lengths(_print_answers(found, None))

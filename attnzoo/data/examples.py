@@ -25,7 +25,7 @@ class Examples:
 
     Attributes:
         encoded: feature -> what its `encode` gave.
-        buckets: <int32>[examples], index into `DataInfo.buckets`.
+        buckets: <int32>[examples], index into `DataInfo.lengths`.
         raw: the split these came from.
         redraws: feature -> what encodes its values anew for every epoch; empty if they stay.
     """
@@ -50,7 +50,7 @@ class Examples:
         for number, (name, redraw) in enumerate(self.redraws.items()):
             generator = np.random.default_rng(np.random.SeedSequence((seed, epoch, number)))
             encoded[name] = redraw(generator, info.buckets[-1][name])
-        buckets = assign_buckets(lengths_of(encoded, info.features), info.buckets)
+        buckets = assign_buckets(lengths_of(encoded, info.features), info.lengths)
         return dataclasses.replace(self, encoded=encoded, buckets=buckets)
 
 
@@ -114,8 +114,9 @@ def learn(
     lengths = {name: lengths_of(values, learned) for name, values in encoded.items()}
     if lengths["train"] and isinstance(options, TextOptions):
         buckets = make_buckets(lengths["train"], options.num_buckets, options.max_length)
-        shares = {name: cut_share(sizes, buckets[-1]) for name, sizes in lengths.items()}
-        info = dataclasses.replace(info, buckets=buckets, cut_share=shares)
+        info = dataclasses.replace(info, buckets=buckets, max_length=options.max_length)
+        shares = {name: cut_share(sizes, info.lengths[-1]) for name, sizes in lengths.items()}
+        info = dataclasses.replace(info, cut_share=shares)
     return info, {name: _examples(split, encoded[name], info) for name, split in named.items()}
 
 
@@ -173,7 +174,7 @@ def encode_columns(split: Split, info: DataInfo) -> dict[str, Any]:
 
 def _examples(split: Split, encoded: Mapping[str, Any], info: DataInfo) -> Examples:
     sizes = lengths_of(encoded, info.features)
-    buckets = assign_buckets(sizes, info.buckets) if sizes else np.zeros(len(split), np.int32)
+    buckets = assign_buckets(sizes, info.lengths) if sizes else np.zeros(len(split), np.int32)
     return Examples(encoded, buckets, split)
 
 

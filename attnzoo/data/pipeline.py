@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ class PlannedBatch:
 
     Attributes:
         indices: <int32>[batch], of examples; the first `count` are real.
-        bucket: index into `DataInfo.buckets`.
+        bucket: index into `DataInfo.lengths`.
         encoded: feature -> values of all examples, as they are in the epoch.
     """
 
@@ -99,22 +100,24 @@ def plan_epoch(
 
     Args:
         examples: the encoded split.
-        info: gives the buckets.
+        info: gives the lengths.
         sizes: examples a batch.
         order: (seed, epoch) of a shuffled epoch; None for an evaluation: the order of the files, and
-            few buckets.
+            few lengths.
     """
     indices = np.arange(len(examples), dtype=np.int32)
     generator = None if order is None else np.random.default_rng(np.random.SeedSequence(order))
     if generator is not None:
         indices = generator.permutation(indices)
     assigned = examples.buckets[indices]
-    count = max(1, len(info.buckets))
-    used = few_of(count) if generator is None else range(count)
+    count, most, lengths = max(1, len(info.buckets)), int(assigned.max(initial=0)), info.lengths
+    used = [*(few_of(count) if generator is None else range(count))]
+    if most > used[-1]:  # longer than all of train
+        used.append(most)
     batches, left = [], indices[:0]
-    for bucket in used:
-        members = np.concatenate([left, indices[(assigned > bucket - used.step) & (assigned <= bucket)]])
-        size = sizes.of(info.buckets[bucket] if info.buckets else {})
+    for shorter, bucket in itertools.pairwise([-1, *used]):
+        members = np.concatenate([left, indices[(assigned > shorter) & (assigned <= bucket)]])
+        size = sizes.of(lengths[bucket] if lengths else {})
         full = len(members) if bucket == used[-1] else len(members) // size * size
         for start in range(0, full, size):
             chosen = members[start : min(start + size, full)]
@@ -185,9 +188,11 @@ def batches(
         if feature.in_batches and name in examples.encoded
     }
 
+    all_lengths = info.lengths or ({},)
+
     def rows() -> Iterator[dict[str, Any]]:
         for epoch, planned in plans:
-            lengths = info.buckets[planned.bucket] if info.buckets else {}
+            lengths = all_lengths[planned.bucket]
             yield {
                 "indices": planned.indices,
                 "count": planned.count,

@@ -25,9 +25,23 @@ Result = TypeVar("Result")
 
 
 def lengths_of(info: DataInfo, feature: str) -> list[int]:
-    """Returns the few lengths that texts are padded to, shortest first; the last is the longest bucket."""
-    lengths = sorted({bucket[feature] for bucket in info.buckets})
-    return [lengths[number] for number in pipeline.few_of(len(lengths))]
+    """Returns the few lengths that texts are padded to, shortest first; the last holds all that is read."""
+    trained, beyond = (
+        sorted({lengths[feature] for lengths in part})
+        for part in (info.buckets, info.lengths[len(info.buckets) :])
+    )
+    few = [trained[number] for number in pipeline.few_of(len(trained))]
+    return few + [length for length in beyond if length > few[-1]]
+
+
+def length_notes(info: DataInfo, feature: str, tokens: int) -> dict[str, bool]:
+    """Returns what an answer says of a text of so many tokens.
+
+    `cut` is whether it has more than are read, `beyond_training` whether more are read than training ever had.
+    """
+    longest, trained = info.longest(feature), info.trained(feature)
+    assert longest is not None and trained is not None
+    return {"cut": tokens > longest, "beyond_training": min(tokens, longest) > trained}
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], ends: Sequence[int] = ()) -> list[np.ndarray]:

@@ -35,7 +35,7 @@ class Alignment(AttentionMap):
         source_tokens: tokens of the text, with the end.
         target_tokens: tokens of the translation, with the end.
         weights: <float32>[target, source], rows sum to 1: the mean over the heads of the last block.
-        cut: whether the text was longer than the longest in training.
+        cut: whether the text has more tokens than are read.
     """
 
     source: str

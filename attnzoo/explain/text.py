@@ -65,7 +65,7 @@ class TextAttention(AttentionMap):
         target: what the model gives.
         values: of it, <float32>[outputs].
         truth: the true value of an example of a split, else None.
-        cut: whether the text was longer than the longest in training.
+        cut: whether the text has more tokens than are read.
         shown: the tokens for people, with the spaces between them and nothing that a terminal would obey.
     """
 
@@ -139,7 +139,7 @@ class TextView(AttentionView[TextAttention]):
         self._run = run
 
     def attend(self, rows: Sequence[np.ndarray]) -> list[Attended]:
-        """Returns what the model makes of token ids <int32>[time], none longer than the longest bucket."""
+        """Returns what the model makes of token ids <int32>[time], none longer than what is read."""
         results: dict[int, Attended] = {}
         for chosen, ids in token_batches.in_batches(rows, self.sizes, BATCH_SIZE):
             values, weights = (tensor.numpy() for tensor in self._run(ids))

@@ -18,7 +18,7 @@ from attnzoo.explain.faithfulness import Faithfulness
 from attnzoo.features.info import DataInfo
 from attnzoo.layers import scores as layer_scores
 
-CUT = "  (cut: longer than the longest text in training)"
+CUT = "  (cut: longer than data.max_length)"
 
 
 class AttentionMap(abc.ABC):

@@ -31,7 +31,10 @@ class DataInfo:
     Attributes:
         task: name of the task.
         features: name -> feature with what was learned of it, in the order of the task.
-        buckets: the fixed lengths that batches are padded to, shortest first; empty without lengths.
+        buckets: the fixed lengths that batches of training are padded to, shortest first; empty without
+            lengths. The last holds all texts of train, or `max_length` tokens of them.
+        max_length: most tokens of a text that are read, in answers and evaluations too; None: no more than
+            the last bucket holds.
         num_examples: split -> number of examples.
         cut_share: split -> share of tokens lost to the longest bucket, 0..1.
         fingerprint: SHA-256 over the raw examples of all splits.
@@ -43,9 +46,25 @@ class DataInfo:
     num_examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
     cut_share: Mapping[str, float] = dataclasses.field(default_factory=dict)
     fingerprint: str = ""
+    max_length: int | None = None
+
+    @property
+    def lengths(self) -> tuple[Lengths, ...]:
+        """All lengths that batches are padded to: the buckets, then each twice the one before.
+
+        Those beyond the buckets are for texts that are longer than any in training.
+        """
+        lengths, most = list(self.buckets), self.max_length or 0
+        while lengths and any(length < most for length in lengths[-1].values()):
+            lengths.append({name: max(length, min(2 * length, most)) for name, length in lengths[-1].items()})
+        return tuple(lengths)
 
     def longest(self, name: str) -> int | None:
-        """Returns the most tokens of a feature; None for one without lengths."""
+        """Returns the most tokens of a feature that are read; None for one without lengths."""
+        return self.lengths[-1].get(name) if self.buckets else None
+
+    def trained(self, name: str) -> int | None:
+        """Returns the most tokens of a feature in training; None for one without lengths."""
         return self.buckets[-1].get(name) if self.buckets else None
 
     def to_json(self) -> str:
@@ -105,7 +124,8 @@ class DataInfo:
                 raise ValueError(f"features: unknown kind '{shown(kind)}'")
             feature = features.feature_class(kind).model_validate_json(json.dumps(options))
             named[str(entry.get("name"))] = feature
-        return cls(plain.task, named, plain.buckets, plain.num_examples, plain.cut_share, plain.fingerprint)
+        others = {field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)}
+        return cls(**{**others, "features": named})
 
     def _problems(self, task: str) -> Iterator[str]:
         """Yields what in these values cannot have been learned from data for `task`."""
@@ -131,6 +151,8 @@ class DataInfo:
         for bucket in self.buckets:
             if set(bucket) != set(names) or not all(0 < size <= MAX_LENGTH for size in bucket.values()):
                 yield f"buckets: expected lengths of 1 to {MAX_LENGTH} for {', '.join(names)}"
+        if self.max_length is not None and not 0 < self.max_length <= MAX_LENGTH:
+            yield f"max_length: expected 1 to {MAX_LENGTH}"
 
 
 def require_format(path: Path, values: Mapping[str, Any]) -> None:
@@ -171,6 +193,7 @@ class _Plain:
     num_examples: Mapping[str, int]
     cut_share: Mapping[str, float]
     fingerprint: str
+    max_length: int | None = None
 
 
 _ADAPTER = TypeAdapter(_Plain)

@@ -122,7 +122,7 @@ def _take(state, chosen: tf.Tensor):
 def beam_search(
     models: Sequence[Decoder],
     source: tf.Tensor,
-    max_length: int,
+    max_length: int | tf.Tensor,
     beams: int,
     ranking: Ranking = WU,
     count: int = 1,
@@ -139,7 +139,7 @@ def beam_search(
     Args:
         models: one, or an ensemble.
         source: <int32>[batch, source], 0 is padding.
-        max_length: most target tokens, END included.
+        max_length: most target tokens, END included; <int32>[] where the width of the source is not known.
         beams: targets that are written side by side, 1 or more.
         ranking: how targets are compared.
         count: targets to return, 1 to `beams`.

@@ -101,13 +101,13 @@ def writable(log_probabilities: tf.Tensor, unknown: bool) -> tf.Tensor:
     return tf.where(refused, MINUS_INFINITY, log_probabilities)
 
 
-def length_limits(source_mask: tf.Tensor, max_length: int, ratio: float) -> tf.Tensor:
+def length_limits(source_mask: tf.Tensor, max_length: int | tf.Tensor, ratio: float) -> tf.Tensor:
     """Returns the most tokens of each target, END included, <int32>[batch]: source times ratio, and 10."""
     source_lengths = tf.reduce_sum(tf.cast(source_mask, tf.float32), axis=1)
     return tf.minimum(max_length, tf.cast(tf.math.ceil(ratio * source_lengths), tf.int32) + 10)
 
 
-def longest(source: tf.Tensor, max_length: int, ratio: float) -> int:
+def longest(source: tf.Tensor, max_length: int | tf.Tensor, ratio: float) -> int | tf.Tensor:
     """Returns the length that targets are written with: no longer than a source of this width allows."""
     width = source.shape[1]
     return max_length if width is None else min(max_length, math.ceil(ratio * width) + 10)
@@ -162,7 +162,7 @@ class Sampler:
 def write(
     models: Sequence[Decoder],
     source: tf.Tensor,
-    max_length: int,
+    max_length: int | tf.Tensor,
     select: Select = most_likely,
     count: int = 1,
     length_ratio: float = 2.0,
@@ -173,7 +173,7 @@ def write(
     Args:
         models: one, or an ensemble.
         source: <int32>[batch, source], 0 is padding.
-        max_length: most target tokens, END included.
+        max_length: most target tokens, END included; <int32>[] where the width of the source is not known.
         select: chooses the next tokens.
         count: targets of each source; more than one make sense with a `Sampler`.
         length_ratio: most target tokens for each token of the source, 10 aside.

@@ -32,20 +32,22 @@ class Plan(NamedTuple):
 
     Attributes:
         short: positions of the first part.
-        long: positions of the second part.
+        long: positions of the second part; None without one.
         rows: of a batch in the second part; None for all at once.
     """
 
-    short: int
-    long: int
+    short: int | tf.Tensor
+    long: int | None
     rows: int | None
 
 
-def plan(source: tf.Tensor, max_length: int) -> Plan:
+def plan(source: tf.Tensor, max_length: int | tf.Tensor) -> Plan:
     """Returns the plan for <int32>[batch, source]; sizes that are not known yet are not split."""
     batch, width = source.shape
+    if width is None or not isinstance(max_length, int):
+        return Plan(max_length, None, None)
     rows = None if batch is None or batch % 2 or batch // 2 < FEWEST_ROWS else batch // 2
-    return Plan(max_length if width is None else min(width, max_length), max_length, rows)
+    return Plan(min(width, max_length), max_length, rows)
 
 
 def repeat(
@@ -66,6 +68,8 @@ def repeat(
         The results of all rows.
     """
     position, state = _until(advance, tf.constant(0), state, plan.short, plan.rows or 0)
+    if plan.long is None:
+        return state.results
     if plan.rows is None:
         if plan.long > plan.short:
             state = state._replace(caches=grow(state.caches, plan.long))

@@ -341,7 +341,7 @@ class DecoderBlock(_Block):
         query = self.attention_connection.enter(inputs)
         batch, lanes, units = keras.ops.shape(query)
         if lineage is not None:
-            lineage = lineage[..., : caches.self_memory[0].shape[2] // lanes]
+            lineage = lineage[..., : keras.ops.shape(caches.self_memory[0])[2] // lanes]
         rows = keras.ops.reshape(query, [batch * lanes, 1, units])
         memory = tuple(
             _write_position(cache, new, position, lanes)

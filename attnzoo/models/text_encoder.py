@@ -120,7 +120,7 @@ def _add_position(hidden, config: EncoderOptions, info: DataInfo):
     if config.position == "sinusoidal":
         return SinusoidalPosition(name="position")(hidden)
     if config.position == "learned":
-        return LearnedPosition(max(bucket["text"] for bucket in info.buckets), name="position")(hidden)
+        return LearnedPosition(info.longest("text"), name="position")(hidden)
     return hidden
 
 

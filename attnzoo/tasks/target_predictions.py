@@ -75,7 +75,7 @@ def _by_batch(
 
 
 def text_predictor(predict: PredictFn, info: DataInfo, target: Target) -> Predictor:
-    """Returns a function from texts to an answer each, with `cut`: whether the text was cut.
+    """Returns a function from texts to an answer each, with what `token_batches.length_notes` says.
 
     Args:
         predict: from `text` <int32>[batch, time] to values <float>[batch, outputs].
@@ -90,7 +90,8 @@ def text_predictor(predict: PredictFn, info: DataInfo, target: Target) -> Predic
         answers: list[dict[str, Any]] = [{} for _ in texts]
         for chosen, ids in token_batches.in_batches([row[: lengths[-1]] for row in rows], lengths):
             for index, values in zip(chosen, predict({"text": ids}).numpy(), strict=False):
-                answers[index] = {**target.answer(values), "cut": len(rows[index]) > lengths[-1]}
+                notes = token_batches.length_notes(info, "text", len(rows[index]))
+                answers[index] = {**target.answer(values), **notes}
         return answers
 
     return answer
@@ -131,7 +132,7 @@ def image_predictor(
                     raise
                 raise broken from None
             answers += [
-                {"image": path, **target.answer(row), "cut": False}
+                {"image": path, **target.answer(row), "cut": False, "beyond_training": False}
                 for path, row in zip(chosen, values, strict=True)
             ]
         return answers

@@ -325,7 +325,7 @@ class Task(abc.ABC):
     ) -> Predictor | None:
         """Returns a function from raw inputs to an answer each; None for a task that answers nothing.
 
-        An answer has `cut`: whether the input was longer than the longest bucket.
+        An answer has what `data.token_batches.length_notes` says of its input.
 
         Raises:
             UserError: a request that the task cannot fulfill.

@@ -23,7 +23,7 @@ from attnzoo.tasks.translation_writing import Writer
 def decode(
     models: Sequence[Decoder],
     source: tf.Tensor,
-    max_length: int,
+    info: DataInfo,
     options: TranslationEvalOptions,
     count: int = 1,
 ) -> Translations:
@@ -32,10 +32,11 @@ def decode(
     Args:
         models: one, or an ensemble.
         source: <int32>[batch, source], 0 is padding.
-        max_length: most target tokens.
+        info: gives the most target tokens.
         options: the eval section.
         count: translations of each source, at most `options.beams`.
     """
+    max_length = most_tokens(info, source)
     limits: dict[str, Any] = {"length_ratio": options.length_ratio, "unknown": options.unknown == "copy"}
     if options.beams == 1:
         return write(models, source, max_length, **limits)
@@ -43,15 +44,31 @@ def decode(
     return beam_search(models, source, max_length, options.beams, ranking, count, **limits)
 
 
+def most_tokens(info: DataInfo, source: tf.Tensor) -> int | tf.Tensor:
+    """Returns the most tokens of translations of sources <int32>[batch, source].
+
+    Sources as long as those of training are translated with as many tokens as targets of training had; longer
+    ones with more. <int32>[] where the width is known to the running program only.
+    """
+    lengths = info.lengths[len(info.buckets) - 1 :]
+    width = source.shape[1]
+    if len(lengths) == 1:
+        return lengths[0]["target"]
+    if width is None:
+        sources, targets = (tf.constant([one[name] for one in lengths]) for name in ("source", "target"))
+        shorter = tf.math.count_nonzero(sources < tf.shape(source)[1], dtype=tf.int32)
+        return tf.gather(targets, tf.minimum(shorter, len(lengths) - 1))
+    return next((one["target"] for one in lengths if one["source"] >= width), lengths[-1]["target"])
+
+
 def predict_fn(
     models: Sequence[keras.Model], info: DataInfo, options: TranslationEvalOptions, xla: bool
 ) -> PredictFn:
     """Returns a function from inputs to what `decode` gives, one translation each."""
-    max_length = info.buckets[-1]["target"]
 
     @tf.function(input_signature=source_signature(xla), jit_compile=xla, autograph=False)
     def translate_ids(source):
-        return decode(models, source, max_length, options)
+        return decode(models, source, info, options)
 
     return lambda inputs: translate_ids(inputs["source"])
 
@@ -60,15 +77,16 @@ def request_fn(
     models: Sequence[keras.Model], info: DataInfo, options: TranslationEvalOptions, request: Request
 ) -> Callable[[tf.Tensor, tf.Tensor], Translations]:
     """Returns a function from sources <int32>[batch, source] and a seed <int32>[] to translations."""
-    max_length, xla = info.buckets[-1]["target"], bool(request.xla)
+    xla = bool(request.xla)
     signature = source_signature(xla, tf.TensorSpec([], tf.int32))
 
     @tf.function(input_signature=signature, jit_compile=xla, autograph=False)
     def run(ids, seed):
         if not request.sample:
-            return decode(models, ids, max_length, options, request.count)
+            return decode(models, ids, info, options, request.count)
         sampler = Sampler(seed, request.temperature, request.top_k, request.top_p)
         copies = options.unknown == "copy"
+        max_length = most_tokens(info, ids)
         return write(models, ids, max_length, sampler, request.count, options.length_ratio, copies)
 
     return run
@@ -129,23 +147,22 @@ def log_probability_fn(model: keras.Model) -> Callable[[dict[str, tf.Tensor], tf
 def serving_module(model: keras.Model, info: DataInfo, options: TranslationEvalOptions) -> ServingModule:
     """Returns an export of a translator, with two signatures that take `source` <string>[batch].
 
-    Texts longer than the longest bucket are cut. `serving_default` gives `translation` <string>[batch] and
+    Texts of more than `DataInfo.longest` tokens are cut. `serving_default` gives `translation` <string>[batch] and
     its `score` <float32>[batch], by which a search ranks. `alignment` gives `translation`, the ids of
     `source_tokens` <int32>[batch, source] and `target_tokens` <int32>[batch, target], each with END and then
     padding, and where each token attended, `alignment` <float32>[batch, target, source].
     """
     reader = info.features["source"].raw_reader(info.longest("source"))
     writer = Writer(info)
-    max_length = info.buckets[-1]["target"]
 
     def translate(source: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = decode([model], reader.read(source), max_length, options)
+        outputs = decode([model], reader.read(source), info, options)
         texts = writer(outputs.tokens[:, 0], outputs.alignment[:, 0], source)
         return {"translation": texts, "score": outputs.scores[:, 0]}
 
     def align(source: tf.Tensor) -> dict[str, tf.Tensor]:
         ids = reader.read(source)
-        outputs = decode([model], ids, max_length, options)
+        outputs = decode([model], ids, info, options)
         tokens = outputs.tokens[:, 0]
         return {
             "translation": writer(tokens, outputs.alignment[:, 0], source),

@@ -232,8 +232,8 @@ class Translation(Task):
         """Returns a function from texts to an answer each.
 
         An answer has `translation`, `score` (what a search ranks by) and `log_probability` (nats) of the
-        best, `translations` (all of them, with the same keys) if more than one is asked for, and `cut`:
-        whether the text was longer than the longest bucket. A text without a token has an empty translation.
+        best, `translations` (all of them, with the same keys) if more than one is asked for, and what
+        `token_batches.length_notes` says of its source. A text without a token has an empty translation.
         """
         evaluation = _evaluation(options)
         if request.beams is not None:
@@ -269,7 +269,8 @@ class Translation(Task):
                     every = _ranked(own, scores, totals)
                     if len(rows[index]) == 1:
                         every = [{"translation": "", "score": 0.0, "log_probability": 0.0}]
-                    answers[index] = {**every[0], "cut": len(rows[index]) > most}
+                    notes = token_batches.length_notes(info, "source", len(rows[index]))
+                    answers[index] = {**every[0], **notes}
                     if request.count > 1:
                         answers[index]["translations"] = every
             return answers

@@ -46,21 +46,32 @@ def test_translation_texts_end_with_end_and_share_a_vocabulary_on_request():
 def test_what_is_learned_is_of_train_alone_and_names_what_the_data_has():
     train, test = text_split(["a b", "c"], [0, 1]), text_split(["a d e f"], [0])
     splits = DataSplits(train, train.first(1), test, {"label": Label(names=("x", "y"))})
-    options = TextOptions(name="any", num_buckets=1)
+    options = TextOptions(name="any", num_buckets=1, max_length=3)
     info, examples = learn(CLASSIFICATION, splits, options)
     assert info.task == "text_classification"
     assert info.features["text"].tokenizer["tokens"] == ["a", "b", "c"]
     assert info.features["label"].names == ("x", "y")
     assert info.buckets == ({"text": 2},)
-    assert info.longest("text") == 2
     assert info.longest("label") is None
     assert info.num_examples == {"train": 2, "validation": 1, "test": 1}
-    assert info.cut_share == {"train": 0.0, "validation": 0.0, "test": 0.5}
+    assert info.cut_share == {"train": 0.0, "validation": 0.0, "test": 0.25}
     assert examples["test"].raw is test
     assert examples["test"].lengths(info)["text"].tolist() == [4]
     again = data_examples.encode_split(test, info)
     np.testing.assert_array_equal(again.encoded["text"].values, examples["test"].encoded["text"].values)
     np.testing.assert_array_equal(again.buckets, examples["test"].buckets)
+
+
+def test_texts_longer_than_any_in_training_are_read_up_to_max_length():
+    train, test = text_split(["a b", "c"], [0, 1]), text_split(["a " * 5, "a " * 99, "c"], [0, 1, 1])
+    splits = DataSplits(train, train, test, {"label": Label(names=("x", "y"))})
+    info, examples = learn(CLASSIFICATION, splits, TextOptions(name="any", num_buckets=1, max_length=11))
+    assert [lengths["text"] for lengths in info.lengths] == [2, 4, 8, 11]
+    assert (info.longest("text"), info.trained("text")) == (11, 2)
+    assert examples["test"].buckets.tolist() == [2, 3, 0]
+    assert info.cut_share["test"] == 88 / 105
+    older = dataclasses.replace(info, max_length=None)
+    assert (older.lengths, older.longest("text")) == (info.buckets, 2)
 
 
 def test_another_run_gives_its_vocabulary_but_not_its_labels():

@@ -76,6 +76,15 @@ def test_an_evaluation_uses_few_buckets():
     assert sorted(real_indices(plans)) == list(range(30))
 
 
+def test_an_evaluation_of_longer_texts_than_in_training_uses_one_more_length():
+    examples, info = text_examples([3, 40, 17, 9])
+    info = dataclasses.replace(info, max_length=64)
+    assigned = assign_buckets({"text": examples.encoded["text"].lengths}, info.lengths)
+    plans = pipeline.plan_epoch(dataclasses.replace(examples, buckets=assigned), info, BatchSizes(1), None)
+    read = {int(batch.indices[0]): info.lengths[batch.bucket]["text"] for batch in plans}
+    assert read == {0: 4, 3: 9, 2: 64, 1: 64}
+
+
 def test_order_depends_on_seed_and_epoch_alone():
     examples, info = text_examples([3, 5] * 19)
     plans = {

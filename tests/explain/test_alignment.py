@@ -23,7 +23,7 @@ def test_attention_is_shown_as_data_and_as_a_picture(runs, tmp_path, beams):
     assert path == tmp_path / "pictures" / "1.png"
     assert tf.io.decode_png(path.read_bytes()).shape[0] > 100
     assert len(explanation.of_examples(None, 2)) == 2
-    longest = explanation.trained.info.buckets[-1]["source"] - 1  # END takes a place
+    longest = explanation.trained.info.longest("source") - 1  # END takes a place
     whole, cut = explanation.of_inputs(["b" * longest, "b" * (longest + 1)])
     assert (one.cut, whole.cut, cut.cut) == (False, False, True)
     assert whole.source_tokens == cut.source_tokens == [*"b" * longest, "(end)"]

@@ -8,7 +8,7 @@ from tests.explain.test_page import HOSTILE, Reader
 
 def test_the_command_writes_a_page_and_prints_json(known, tmp_path):
     ended = commands.run("attend", known, "hello " + HOSTILE, "--out", "shown", folder=tmp_path)
-    assert (ended.code, "hello(1.000)" in ended.out) == (0, True)
+    assert (ended.code, "hello(0.500)" in ended.out) == (0, True)
     assert ended.out.endswith("\nshown/attention.html\n")
     assert "span" in Reader((tmp_path / "shown" / "attention.html").read_text("utf-8")).tags
     options = ("--count", "4", "--layer", "block_0", "--split", "train", "--json")
