@@ -37,10 +37,9 @@ def lengths_of(info: DataInfo, feature: str) -> list[int]:
 def length_notes(info: DataInfo, feature: str, tokens: int) -> dict[str, bool]:
     """Returns what an answer says of a text of so many tokens.
 
-    `cut` is whether it has more than are read, `beyond_training` whether more are read than training ever had.
+    `cut` is whether it has more than are read, `beyond_training` whether more are read than training had.
     """
-    longest, trained = info.longest(feature), info.trained(feature)
-    assert longest is not None and trained is not None
+    longest, trained = info.lengths[-1][feature], info.buckets[-1][feature]
     return {"cut": tokens > longest, "beyond_training": min(tokens, longest) > trained}
 
 

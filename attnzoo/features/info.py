@@ -63,10 +63,6 @@ class DataInfo:
         """Returns the most tokens of a feature that are read; None for one without lengths."""
         return self.lengths[-1].get(name) if self.buckets else None
 
-    def trained(self, name: str) -> int | None:
-        """Returns the most tokens of a feature in training; None for one without lengths."""
-        return self.buckets[-1].get(name) if self.buckets else None
-
     def to_json(self) -> str:
         """Returns the text of `info.json`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

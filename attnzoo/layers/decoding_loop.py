@@ -68,12 +68,13 @@ def repeat(
         The results of all rows.
     """
     position, state = _until(advance, tf.constant(0), state, plan.short, plan.rows or 0)
-    if plan.long is None:
+    long = plan.long
+    if long is None:
         return state.results
     if plan.rows is None:
-        if plan.long > plan.short:
-            state = state._replace(caches=grow(state.caches, plan.long))
-            _, state = _until(advance, position, state, plan.long, 0)
+        if long > plan.short:
+            state = state._replace(caches=grow(state.caches, long))
+            _, state = _until(advance, position, state, long, 0)
         return state.results
     order = tf.argsort(tf.cast(state.done, tf.int32), stable=True)  # what is left comes first
     left = tf.math.count_nonzero(~state.done, dtype=tf.int32)
@@ -81,8 +82,8 @@ def repeat(
     def advance_some(first: tf.Tensor, results: Any) -> tuple[tf.Tensor, Any]:
         rows = tf.slice(order, [first], [plan.rows])
         some: State = tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), state)
-        some = some._replace(caches=grow(some.caches, plan.long))
-        _, some = _until(advance, position, some, plan.long, 0)
+        some = some._replace(caches=grow(some.caches, long))
+        _, some = _until(advance, position, some, long, 0)
         return first + plan.rows, tf.nest.map_structure(
             lambda every, own: tf.tensor_scatter_nd_update(every, rows[:, None], own), results, some.results
         )

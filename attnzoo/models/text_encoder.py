@@ -120,7 +120,7 @@ def _add_position(hidden, config: EncoderOptions, info: DataInfo):
     if config.position == "sinusoidal":
         return SinusoidalPosition(name="position")(hidden)
     if config.position == "learned":
-        return LearnedPosition(info.longest("text"), name="position")(hidden)
+        return LearnedPosition(info.lengths[-1]["text"], name="position")(hidden)
     return hidden
 
 

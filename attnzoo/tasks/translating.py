@@ -147,10 +147,11 @@ def log_probability_fn(model: keras.Model) -> Callable[[dict[str, tf.Tensor], tf
 def serving_module(model: keras.Model, info: DataInfo, options: TranslationEvalOptions) -> ServingModule:
     """Returns an export of a translator, with two signatures that take `source` <string>[batch].
 
-    Texts of more than `DataInfo.longest` tokens are cut. `serving_default` gives `translation` <string>[batch] and
-    its `score` <float32>[batch], by which a search ranks. `alignment` gives `translation`, the ids of
-    `source_tokens` <int32>[batch, source] and `target_tokens` <int32>[batch, target], each with END and then
-    padding, and where each token attended, `alignment` <float32>[batch, target, source].
+    Texts of more than `DataInfo.longest` tokens are cut. `serving_default` gives `translation`
+    <string>[batch] and its `score` <float32>[batch], by which a search ranks. `alignment` gives
+    `translation`, the ids of `source_tokens` <int32>[batch, source] and `target_tokens` <int32>[batch,
+    target], each with END and then padding, and where each token attended, `alignment` <float32>[batch,
+    target, source].
     """
     reader = info.features["source"].raw_reader(info.longest("source"))
     writer = Writer(info)
