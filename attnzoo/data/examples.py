@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from attnzoo.config.sections import DataOptions
 from attnzoo.data import overlap
 from attnzoo.data.buckets import assign_buckets, cut_share, make_buckets
 from attnzoo.data.splits import DataSplits, Split
-from attnzoo.errors import UserError
+from attnzoo.errors import DataWarning, UserError
 from attnzoo.features.feature import Feature, Redraw
 from attnzoo.features.info import DataInfo
 from attnzoo.features.text import TextOptions
@@ -79,7 +80,7 @@ def learn(
 ) -> tuple[DataInfo, dict[str, Examples]]:
     """Learns what there is to learn of the features from train, and encodes every split.
 
-    Warns of examples of train that validation or test have too.
+    Warns of examples of train that validation or test have too, and of what was surely not meant.
 
     Args:
         splits: raw examples; validation is there.
@@ -111,6 +112,7 @@ def learn(
         fingerprint=fingerprint(splits, learned),
     )
     encoded = {name: encode_columns(split, info) for name, split in named.items()}
+    _warn_of_doubts(encoded, info, splits.train.origin)
     lengths = {name: lengths_of(values, learned) for name, values in encoded.items()}
     if lengths["train"] and isinstance(options, TextOptions):
         buckets = make_buckets(lengths["train"], options.num_buckets, options.max_length)
@@ -118,6 +120,13 @@ def learn(
         shares = {name: cut_share(sizes, info.lengths[-1]) for name, sizes in lengths.items()}
         info = dataclasses.replace(info, cut_share=shares)
     return info, {name: _examples(split, encoded[name], info) for name, split in named.items()}
+
+
+def _warn_of_doubts(encoded: Mapping[str, Mapping[str, Any]], info: DataInfo, origin: str) -> None:
+    for name, feature in info.features.items():
+        columns = {split: values[name] for split, values in encoded.items() if name in values}
+        for line in feature.doubts(columns):
+            warnings.warn(f"{origin}: {line}", DataWarning, stacklevel=2)
 
 
 def _require_same_features(known: Mapping[str, Feature], initial: DataInfo) -> None:

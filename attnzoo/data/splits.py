@@ -123,7 +123,10 @@ class DataSplits:
 
 
 def split_validation(splits: DataSplits, fraction: float, seed: int) -> DataSplits:
-    """Holds out a part of train where there is no validation split: the same examples for the same seed."""
+    """Holds out a part of train where there is no validation split: the same examples for the same seed.
+
+    Of each class it has its share, and one example at least if the class has two; see `Feature.strata`.
+    """
     if splits.validation is not None:
         return splits
     total = len(splits.train)
@@ -131,9 +134,46 @@ def split_validation(splits: DataSplits, fraction: float, seed: int) -> DataSpli
     if held_out < 1:
         return dataclasses.replace(splits, validation=splits.train)
     order = np.random.default_rng(np.random.SeedSequence((seed, 0x5A11D))).permutation(total)
-    origin = f"{splits.train.origin} ({held_out} held out for validation)"
+    chosen = np.zeros(total, bool)
+    chosen[_held_out(order, held_out, _strata(splits))] = True
+    origin = f"{splits.train.origin} ({np.count_nonzero(chosen)} held out for validation)"
     return dataclasses.replace(
         splits,
-        train=splits.train.take(np.sort(order[held_out:])),
-        validation=splits.train.take(np.sort(order[:held_out]), origin),
+        train=splits.train.take(np.flatnonzero(~chosen)),
+        validation=splits.train.take(np.flatnonzero(chosen), origin),
     )
+
+
+def _strata(splits: DataSplits) -> np.ndarray:
+    """Returns the group <int>[examples] of each example of train: by all features that have some."""
+    groups = np.zeros(len(splits.train), np.int64)
+    for name, feature in splits.features.items():
+        strata = feature.strata(splits.train.column(name)) if name in splits.train.names else None
+        if strata is not None:
+            both = np.stack([groups, strata], axis=1)
+            groups = np.unique(both, axis=0, return_inverse=True)[1].reshape(-1)
+    return groups
+
+
+def _held_out(order: np.ndarray, held_out: int, groups: np.ndarray) -> np.ndarray:
+    """Returns which examples are held out: the first of `order` in each group.
+
+    Args:
+        order: <int>[examples], a permutation.
+        held_out: how many, about; below the number of examples.
+        groups: <int>[examples].
+    """
+    _, groups, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    exact = counts * (held_out / len(order))
+    wanted = np.minimum(np.floor(exact), counts - 1).astype(np.int64)
+    by_rest = np.argsort(wanted - exact, kind="stable")  # the largest remainder first
+    more = by_rest[wanted[by_rest] < counts[by_rest] - 1][: held_out - wanted.sum()]
+    wanted[more] += 1
+    several = counts > 1
+    if several.sum() <= held_out:
+        wanted = np.maximum(wanted, several)
+    if not wanted.any():
+        return order[:held_out]
+    by_group = order[np.argsort(groups[order], kind="stable")]
+    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # in its group
+    return by_group[place < np.repeat(wanted, counts)]

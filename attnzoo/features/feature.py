@@ -253,6 +253,17 @@ class Feature(Section):
         """Returns lines on how uneven the values of splits are, by the split's name; none if they are not."""
         return []
 
+    def doubts(self, encoded: Mapping[str, Any]) -> Iterator[str]:
+        """Yields what in the values of splits, by the split's name, was surely not meant, a line each."""
+        yield from ()
+
+    def strata(self, column: Column) -> np.ndarray | None:
+        """Returns a number <int>[examples] for each value: a part that is held out has its share of all.
+
+        None where values have no groups.
+        """
+        return None
+
     def contents(self, columns: Sequence[Column]) -> list[list[Hashable]]:
         """Returns for each column what tells its values apart, comparable across the columns."""
         return [[digest(np.ascontiguousarray(value).tobytes()) for value in column] for column in columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from etils import epy
 
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
+from attnzoo.features import class_names
 from attnzoo.features.feature import Column, Feature, Target
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.tables import require_string, require_text
@@ -44,11 +46,14 @@ class Label(Target):
 
     def read(self, place: str, name: str, value: Any, options: DataOptions) -> str:
         """Returns the label of a record, without white space around it."""
+        if isinstance(value, list):
+            what = f"{name!r} is a list, where one label is expected; a multi_label model learns several."
+            raise BadRecord(place, "with a value of another kind", what)
         return read_label(place, name, value)
 
     def declare(self, values: Sequence[str], origin: str, name: str) -> Label:
-        """Takes the sorted labels of train for the classes."""
-        names = tuple(sorted(set(values)))
+        """Takes the labels of train for the classes, in their order."""
+        names = class_names.in_order(values)
         if len(names) < 2:
             raise UserError(
                 f"{origin}: every example has the label '{shown(names[0])}'; a classifier needs at least "
@@ -107,11 +112,22 @@ class Label(Target):
 
     def phrase(self, name: str) -> str:
         """Returns the number of classes."""
-        return f"{len(self.names)} classes"
+        kind = " (numbers, taken as names)" if class_names.are_numbers(self.names) else ""
+        return f"{len(self.names)} classes{kind}"
 
     def balance(self, encoded: Mapping[str, Column]) -> list[str]:
         """Returns a line for each split with the examples of its classes, if train or test are imbalanced."""
         return imbalance(self.names, {name: self._counts(column) for name, column in encoded.items()})
+
+    def doubts(self, encoded: Mapping[str, Column]) -> Iterator[str]:
+        """Yields classes without an example, and names that look like no classes."""
+        return class_names.doubts(
+            self.names, {name: self._counts(column) for name, column in encoded.items()}
+        )
+
+    def strata(self, column: Column) -> np.ndarray:
+        """Returns the classes."""
+        return column
 
     def _counts(self, column: Column) -> np.ndarray:
         return np.bincount(column, minlength=len(self.names))
@@ -133,13 +149,13 @@ def likeliest(names: Sequence[str], probabilities: np.ndarray, said: set[int]) -
 
 
 def read_label(place: str, name: str, value: Any) -> str:
-    """Returns a label of a record.
+    """Returns a label of a record, in the normal form NFC.
 
     Raises:
         BadRecord: it is empty, too long, or neither text nor a whole number.
     """
     require_string(place, name, value, or_whole_number=True)
-    label = str(value).strip()
+    label = unicodedata.normalize("NFC", str(value).strip())
     require_text(place, "label", label, MAX_LABEL_CHARACTERS)
     return label
 
@@ -155,9 +171,14 @@ def require_known_labels(place: str, labels: Sequence[str], names: Sequence[str]
             raise BadRecord(
                 place,
                 "with a label that train does not have",
-                f"label '{shown(label)}' does not occur in train{did_you_mean(label, names)}; the "
+                f"label '{shown(label)}' does not occur in train{_likeness_hint(label, names)}; the "
                 f"labels of train are: {listed(names)}.",
             )
+
+
+def _likeness_hint(label: str, names: Sequence[str]) -> str:
+    alike = [name for name in names if class_names.likeness(name) == class_names.likeness(label)]
+    return f" (only how it is written differs from {alike[0]!a})" if alike else did_you_mean(label, names)
 
 
 def name_problems(name: str, names: Sequence[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
+from attnzoo.features import class_names
 from attnzoo.features.feature import Column, Feature, Target
 from attnzoo.features.label import (
     imbalance,
@@ -20,6 +21,7 @@ from attnzoo.features.label import (
     read_label,
     require_known_labels,
 )
+from attnzoo.records.text_files import shown
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -60,8 +62,8 @@ class Labels(Target):
         return tuple(read_label(place, name, part) for part in _split_labels(value, separator))
 
     def declare(self, values: Sequence[tuple[str, ...]], origin: str, name: str) -> Labels:
-        """Takes the sorted labels of train for the classes."""
-        names = tuple(sorted({label for labels in values for label in labels}))
+        """Takes the labels of train for the classes, in their order."""
+        names = class_names.in_order(label for labels in values for label in labels)
         if not names:
             raise UserError(f"{origin}: not one text has a label in column {name!r}.")
         return self.model_copy(update={"names": names})
@@ -130,6 +132,23 @@ class Labels(Target):
     def balance(self, encoded: Mapping[str, Column]) -> list[str]:
         """Returns a line for each split with the examples of its classes, if train or test are imbalanced."""
         return imbalance(self.names, {name: self._counts(column) for name, column in encoded.items()})
+
+    def doubts(self, encoded: Mapping[str, Column]) -> Iterator[str]:
+        """Yields labels without an example, or that every text of train has."""
+        yield from class_names.doubts(
+            self.names, {name: self._counts(column) for name, column in encoded.items()}
+        )
+        always = [
+            name for name, share in zip(self.names, encoded["train"].mean(axis=0), strict=True) if share == 1
+        ]
+        if always:
+            yield f"every text of train has the label '{shown(always[0])}', so that it says nothing."
+
+    def strata(self, column: Column) -> np.ndarray:
+        """Returns the rarest label of each example, or the number of labels for one without."""
+        order = np.argsort(column.sum(axis=0), kind="stable")  # rarest first
+        having = column[:, order] > 0
+        return np.where(having.any(axis=1), order[having.argmax(axis=1)], column.shape[1])
 
     def _counts(self, column: Column) -> np.ndarray:
         return column.sum(axis=0, dtype=np.int64)

@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from attnzoo.data.splits import DataSplits, Split, split_validation
 from attnzoo.errors import UserError
 from attnzoo.features.label import Label
+from attnzoo.features.labels import Labels
+from attnzoo.features.number import Number
 
 
 def text_split(texts, labels, origin="test data"):
@@ -24,6 +28,42 @@ def test_validation_is_held_out_the_same_way_for_the_same_seed_and_leaves_nothin
     assert list(held_out.validation.column("text")) != list(other.validation.column("text"))
     assert held_out.validation.origin == "test data (10 held out for validation)"
     assert held_out.features == splits.features
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 60), min_size=1, max_size=12),
+    fraction=st.floats(0.02, 0.5),
+    seed=st.integers(0, 3),
+)
+def test_every_class_has_its_share_of_what_is_held_out(counts, fraction, seed):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    train = text_split([str(number) for number in range(len(labels))], labels)
+    names = tuple(map(str, range(len(counts))))
+    splits = DataSplits(train, None, None, {"label": Label(names=names)})
+    held_out = split_validation(splits, fraction, seed)
+    chosen = np.bincount(held_out.validation.column("label"), minlength=len(counts))
+    size, several = max(1, round(len(labels) * fraction)), sum(count > 1 for count in counts)
+    if several == 0:
+        return
+    for count, of_class in zip(counts, chosen, strict=True):
+        exact = count * size / len(labels)
+        assert of_class < max(count, 2)
+        assert of_class <= max(1, np.ceil(exact))
+        if several <= size and count > 1:
+            assert of_class >= max(1, min(np.floor(exact), count - 1))
+    assert size - len(counts) <= chosen.sum() <= size + len(counts)
+
+
+def test_numbers_and_several_labels_are_held_out_too():
+    several = np.zeros([60, 3], np.float32)
+    several[:4, 0] = several[:30, 1] = 1.0
+    train = Split({"label": several, "text": np.array(["x"] * 60, object)}, "test data")
+    splits = DataSplits(train, None, None, {"label": Labels(names=("rare", "common", "never"))})
+    held_out = split_validation(splits, 0.1, seed=1).validation.column("label")
+    assert (len(held_out), held_out[:, 0].sum()) == (7, 1)
+    numbers = Split({"label": np.arange(20.0)}, "test data")
+    assert len(split_validation(DataSplits(numbers, None, None, {"label": Number()}), 0.1, 1).validation) == 2
 
 
 def test_a_given_validation_split_is_kept():

@@ -37,7 +37,7 @@ def test_labels_are_read_without_white_space_and_numbered_in_order():
         (0.5, "'column' must be a string or a whole number; got 0.5"),
         (True, "'column' must be a string or a whole number; got true"),
         (None, "'column' must be a string or a whole number; got null"),
-        (["a"], "'column' must be a string or a whole number; got [\"a\"]"),
+        (["a"], "'column' is a list, where one label is expected; a multi_label model learns several"),
     ],
 )
 def test_what_is_no_label_is_refused(value, message):

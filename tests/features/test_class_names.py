@@ -1,0 +1,88 @@
+"""Names of classes: their order, and what in them was surely not meant."""
+
+import re
+
+import numpy as np
+import pytest
+
+from attnzoo.features import class_names
+from attnzoo.features.label import Label
+from attnzoo.features.labels import Labels
+from attnzoo.records.bad_records import BadRecord
+from tests.features.columns import PLACE, learned
+
+
+def doubts(names, train=None, **others):
+    counts = {"train": [5] * len(names) if train is None else train, **others}
+    return list(class_names.doubts(names, {split: np.array(of_split) for split, of_split in counts.items()}))
+
+
+def test_numbers_are_in_the_order_of_their_values():
+    assert class_names.in_order(["10", "2", "1", "-3", "2.5"]) == ("-3", "1", "2", "2.5", "10")
+    assert class_names.in_order(["b", "10", "a", "9", "a"]) == ("9", "10", "a", "b")
+    label, column = learned(Label(), [10, "9", "11"])
+    assert (label.names, column.tolist()) == (("9", "10", "11"), [1, 0, 2])
+    assert label.phrase("label") == "3 classes (numbers, taken as names)"
+    labels, _ = learned(Labels(), ["10,9", "11"])
+    assert labels.names == ("9", "10", "11")
+
+
+def test_the_two_forms_of_an_accent_are_one_label():
+    label, column = learned(Label(), ["caf\u00e9", "cafe\u0301", "tea"])
+    assert (label.names, column.tolist()) == (("caf\u00e9", "tea"), [0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        (("Sport", "sport", "tea"), "'Sport' and 'sport'"),
+        (("a b", "a  b"), "'a b' and 'a  b'"),
+        (("tea", "te\u200ba"), r"'tea' and 'te\u200ba'"),
+        (("\ufb01t", "fit"), r"'\ufb01t' and 'fit'"),
+        (("stra\u00dfe", "STRASSE"), r"'stra\xdfe' and 'STRASSE'"),
+    ],
+)
+def test_labels_that_look_alike_are_named(names, written):
+    (line,) = doubts(names)
+    assert (
+        line == f"the labels {written} differ only in how they are written; write them alike if they are one."
+    )
+
+
+def test_a_label_of_validation_that_looks_like_one_of_train_is_said():
+    message = r"label 'Sport' does not occur in train (only how it is written differs from 'sport')"
+    with pytest.raises(BadRecord, match=re.escape(message)):
+        Label(names=("sport", "tea")).require_known(PLACE, "Sport")
+
+
+def test_classes_without_an_example_are_named():
+    assert doubts(("a", "b", "c"), [3, 0, 1], validation=[1, 1, 0], test=[0, 2, 0]) == [
+        "train has no example of 1 of 3 classes (b): none can be learned.",
+        "validation has no example of 1 of 3 classes (c): none is measured in validation.",
+        "test has no example of 2 of 3 classes (a, c): none is measured in test.",
+    ]
+    assert doubts(("a", "b"), validation=[1, 1]) == []
+
+
+def test_labels_that_are_no_classes_are_said():
+    ids = [f"id {number}" for number in range(11)]
+    assert doubts(ids, [1] * 10 + [3])[0].startswith(
+        "10 of 11 labels have one example each, too few to learn"
+    )
+    assert doubts(ids, [1] * 5 + [3] * 6) == []
+    numbers = (
+        "the 3 labels are numbers, learned as classes without an order; a model that ends in _regressor "
+    )
+    assert doubts(("0.5", "1", "3.25"))[0] == numbers + "learns numbers."
+    assert doubts([str(number) for number in range(21)])[0].startswith("the 21 labels are numbers")
+    assert doubts([str(number) for number in range(10)]) == []
+    lists = "the label 'food, sport' looks like several of the others; where examples have several, use a "
+    assert doubts(("food", "food, sport", "sport"))[0].startswith(lists)
+    assert doubts(("a, b", "b")) == []
+
+
+def test_a_label_that_every_text_has_is_said():
+    train = np.array([[1, 1], [1, 0]], np.float32)
+    assert list(Labels(names=("always", "b")).doubts({"train": train})) == [
+        "every text of train has the label 'always', so that it says nothing."
+    ]
