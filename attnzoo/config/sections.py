@@ -20,7 +20,7 @@ class DataOptions(Section):
     name: str = Field(description="Data set, by the name that `attnzoo list datasets` shows.")
     validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.1,
-        description="Share of train held out where the data has no validation split, 0 to 1; of each class its share.",
+        description="Share of train, of each class, that is held out where the data has no validation split.",
     )
 
 
