@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from attnzoo.config import RunConfig
+from attnzoo.config import ResolvedConfig, RunConfig
 from attnzoo.config.base import Section
 from attnzoo.data import examples as data_examples
 from attnzoo.data import overlap
@@ -29,8 +29,8 @@ ROWS, COLUMNS = 6, 8
 """Of a grid of pictures: images, and the image itself with changes of it."""
 
 
-def inspect(config: RunConfig) -> tuple[dict[str, Any], DataInfo, dict[str, Examples]]:
-    """Loads the data of a config, learns what a training would learn, and counts.
+def inspect(resolved: ResolvedConfig) -> tuple[dict[str, Any], DataInfo, dict[str, Examples]]:
+    """Loads the data of a config, learns what a training would learn, and counts; warns as training does.
 
     Returns:
         A report that JSON can hold, what was learned, and the encoded splits. The report has, for each split,
@@ -40,14 +40,16 @@ def inspect(config: RunConfig) -> tuple[dict[str, Any], DataInfo, dict[str, Exam
         lengths), of numbers `numbers` (feature -> quantiles, mean, std).
 
     Raises:
-        UserError: the data cannot be read.
+        UserError: the data cannot be read, or the config does not go with it.
     """
+    config = resolved.config
     task = task_of(config)
     splits = load_splits(config)
     with warnings.catch_warnings():
         # What the report says; other things are told as they are in training.
         warnings.filterwarnings("ignore", overlap.SHARED, DataWarning)
         info, examples = data_examples.learn(splits, config.data, task.name, task.features)
+    task.check_data(resolved, info, examples)
     report = {
         name: {
             "origin": split.origin,

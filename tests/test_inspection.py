@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import inspection
+from attnzoo.errors import UserError
 from attnzoo.images import augmentation
 from tests import commands, recipes
 from tests.thinned import thinned
@@ -17,7 +18,7 @@ def test_images_are_counted_by_label_size_and_format(tmp_path):
     bright = tmp_path / "train" / "bright"
     (tmp_path / "test" / "bright" / "0.png").write_bytes((bright / "3.png").read_bytes())
     (bright / "again.png").write_bytes((bright / "3.png").read_bytes())
-    report, _, _ = inspection.inspect(resolved.config)
+    report, _, _ = inspection.inspect(resolved)
     train, validation, test = (report["splits"][name] for name in ("train", "validation", "test"))
     assert [split["examples"] for split in (train, validation, test)] == [27, 10, 10]
     assert [split["in_train"] for split in (train, validation, test)] == [1, 1, 1]
@@ -30,7 +31,7 @@ def test_images_are_counted_by_label_size_and_format(tmp_path):
 
 def test_texts_have_lengths_and_what_is_cut(tmp_path):
     resolved = recipes.text_config(tmp_path, "data.max_length=2")
-    report, _, _ = inspection.inspect(resolved.config)
+    report, _, _ = inspection.inspect(resolved)
     train = report["splits"]["train"]
     assert train["tokens"] == {"text": {"shortest": 2, "median": 3, "95 %": 3, "longest": 3}}
     assert 0.2 < train["cut_share"] < 0.4
@@ -41,7 +42,7 @@ def test_grids_show_the_images_and_the_changes_of_training(tmp_path):
     changes = "data.augment=[flip,{name: cutout, share: 0.5},mixup]"
     resolved = recipes.image_config(tmp_path, changes)
     config = resolved.config
-    _, info, examples = inspection.inspect(config)
+    _, info, examples = inspection.inspect(resolved)
     drawn = inspection.draw_changes(config, info, examples["train"], tmp_path / "drawn")
     assert [path.name for path in drawn] == ["flip.png", "cutout.png", "mixup.png", "all.png"]
     for path in drawn:
@@ -99,3 +100,9 @@ def test_bad_data_is_one_line(tmp_path):
     assert ended.code == 2
     assert ended.err.splitlines()[-1].startswith("attnzoo: error: ")
     assert "train.csv:2" in ended.err
+
+
+def test_the_config_is_held_against_the_data_as_in_training(tmp_path):
+    resolved = recipes.text_config(tmp_path, "train.class_weights={nobody: 2.0}")
+    with pytest.raises(UserError, match="nobody"):
+        inspection.inspect(resolved)

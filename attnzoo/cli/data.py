@@ -40,12 +40,13 @@ def inspect(
     """Count labels, sizes, lengths and shared examples; draw what each random change makes of images."""
     from attnzoo.config import resolve
 
-    options = resolve(config, overrides or []).config
+    resolved = resolve(config, overrides or [])
+    options = resolved.config
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import inspection
 
-        report, info, examples = inspection.inspect(options)
+        report, info, examples = inspection.inspect(resolved)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return
