@@ -204,15 +204,16 @@ class Translation(Task):
         examples: data_examples.Examples,
         info: DataInfo,
         sizes: pipeline.BatchSizes,
-        count: int,
+        indices: np.ndarray,
     ) -> list[dict[str, str]]:
-        """Returns the first `count` sources with their reference and translation."""
+        """Returns the sources at `indices` with their reference and translation."""
         sources, references = (examples.raw.column(name) for name in ("source", "target"))
-        batches = evaluating.evaluation_batches(self, examples, info, sizes)
-        first = itertools.islice(translating.translate(predict, batches, sources, info), count)
+        batches = evaluating.evaluation_batches(self, examples, info, sizes, indices)
+        each = translating.translate(predict, batches, sources, info)
+        by_index = {index: text for index, text, _, _ in each}
         return [
-            {"source": sources[index], "reference": references[index], "output": text}
-            for index, text, _, _ in first
+            {"source": sources[index], "reference": references[index], "output": by_index[index]}
+            for index in map(int, indices)
         ]
 
     def attention_view(
