@@ -63,7 +63,7 @@ def test_eval_repeats_the_metrics_of_the_end_of_training(runs, name):
     more = {
         "text": {"labels", "confusion_matrix", "cut_share"},
         "image": {"labels", "confusion_matrix"},
-        "translation": {"cut_share"},
+        "translation": {"cut_share", "references"},
     }[name]
     assert set(again) == {"run", "split", "weights", "examples", "metrics", "seconds"} | more
     assert again["examples"] == result["examples"]
