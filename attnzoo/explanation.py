@@ -51,14 +51,14 @@ class Explanation:
         return self.view.of_inputs(inputs)
 
     def of_examples(self, split: str | None, count: int) -> Sequence[AttentionMap]:
-        """Returns where the model attends in the first examples of a split.
+        """Returns where the model attends in examples that stand for a split.
 
         Args:
             split: None for test, or validation where there is no test.
             count: most examples.
         """
         _, chosen = chosen_split(self.trained, split)
-        return self.view.of_split(chosen.first(count))
+        return self.view.of_split(chosen, self.trained.task.sample_indices(chosen, count))
 
     def faithfulness(self, split: str | None, count: int) -> Faithfulness:
         """Removes what is attended to, and measures what the model says then.

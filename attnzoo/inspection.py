@@ -93,7 +93,8 @@ def draw_changes(config: RunConfig, info: DataInfo, examples: Examples, folder: 
     feature = info.features.get("image")
     if not isinstance(feature, Image) or not changes:
         return []
-    images = to_float(tf.constant(feature.first(examples.encoded["image"][:ROWS])))
+    indices = task_of(config).sample_indices(examples.raw, ROWS)
+    images = to_float(tf.constant(feature.first(examples.encoded["image"][indices])))
     grids: dict[str, list[Section]] = {change.name: [change] for change in changes}
     if len(changes) > 1:
         grids["all"] = list(changes)

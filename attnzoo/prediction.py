@@ -11,6 +11,8 @@ from attnzoo import catalog
 from attnzoo.data import examples as data_examples
 from attnzoo.data.buckets import cut_examples
 from attnzoo.errors import UserError
+from attnzoo.features.feature import Feature
+from attnzoo.features.info import DataInfo
 from attnzoo.records.text_records import TextRecord
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.trained import TrainedRun, load_trained
@@ -152,7 +154,7 @@ def _load(folders: Sequence[Path]) -> list[TrainedRun]:
     for other in trained[1:]:
         same = (
             other.info.task == first.task
-            and other.info.features == first.features
+            and _of_batches(other.info) == _of_batches(first)
             and other.info.lengths == first.lengths
         )
         if not same:
@@ -161,3 +163,8 @@ def _load(folders: Sequence[Path]) -> list[TrainedRun]:
                 "data with the same vocabulary; train it with the same data section."
             )
     return trained
+
+
+def _of_batches(info: DataInfo) -> dict[str, Feature]:
+    """Returns the features that models are given."""
+    return {name: feature for name, feature in info.features.items() if feature.in_batches}

@@ -114,9 +114,9 @@ class YesOrNo(Task):
     def predict_fn(self, models, info, options, xla):
         return target_predictions.mean_values(models, info.features["label"])
 
-    def rows(self, predict, examples, info, sizes, count):
-        found = target_predictions.first_values(self, predict, examples, info, sizes, count)
-        return [{"yes": f"{values[0]:.3f}"} for _, values in found]
+    def rows(self, predict, examples, info, sizes, indices):
+        found = target_predictions.values_at(self, predict, examples, info, sizes, indices)
+        return [{"yes": f"{values[0]:.3f}"} for values in found]
 
     def attention_view(self, model, info, options, layer=None):
         return text.TextView(model, info, layer)

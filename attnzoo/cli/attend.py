@@ -26,7 +26,8 @@ def attend(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts, or image files, to answer. Default: the first of a split.", show_default=False
+            help="Texts, or image files, to answer. Default: examples of a split, of all its classes.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[

@@ -8,6 +8,8 @@ from attnzoo.config.problems import Problems, dotted
 from attnzoo.config.source import Document, KeyPath, Origin, parse_value
 from attnzoo.errors import ConfigErrors
 
+EPOCHS, STEPS = ("train", "epochs"), ("train", "steps")
+"""Two ways to say how long: steps are what counts where both are given, as in the config of a run."""
 OldNames = dict[KeyPath, str | None]
 """Component whose `name` was overridden -> the name that the file gave it, None if it gave none."""
 
@@ -16,7 +18,8 @@ def apply_overrides(document: Document, overrides: Sequence[str], problems: Prob
     """Changes `document` by each override in turn; a later one wins.
 
     A value is written as in the file: `3`, `1e-3`, `[flip, shift]`, `{name: additive}`; empty is null. A
-    mapping replaces what stood there. A key below a component given by its bare name keeps that name.
+    mapping replaces what stood there. A key below a component given by its bare name keeps that name. Epochs
+    take the place of steps.
 
     Args:
         document: parsed file.
@@ -60,6 +63,9 @@ def _put(document: Document, path: KeyPath, value: Document, origin: Origin, old
             parent[key] = inner
         parent = inner
     _note_old_name(path, parent, old_names)
+    if path == EPOCHS:
+        document.forget(STEPS)
+        parent.pop(STEPS[-1], None)
     document.forget(path)
     parent[path[-1]] = value.values
     document.origins.update({path + inner: origin for inner in value.origins})

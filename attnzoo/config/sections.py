@@ -67,7 +67,10 @@ class TrainOptions(Section):
     """How the model is trained."""
 
     epochs: PositiveInt = Field(10, description="Passes over the training data.")
-    steps: PositiveInt | None = Field(None, description="Optimizer steps; if given, epochs is not used.")
+    steps: PositiveInt | None = Field(
+        None,
+        description="Optimizer steps; if given, epochs is not used. --set train.epochs takes their place.",
+    )
     batch_size: PositiveInt = Field(64, description="Examples a batch, over all replicas.")
     batch_tokens: PositiveInt | None = Field(
         None,

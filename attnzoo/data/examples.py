@@ -63,12 +63,9 @@ def lengths_of(encoded: Mapping[str, Any], features: Mapping[str, Feature]) -> d
 
 
 def known_features(splits: DataSplits, features: Mapping[str, Feature]) -> dict[str, Feature]:
-    """Returns the features of a task that train has, with what the data set knows of them."""
-    return {
-        name: splits.features.get(name, feature)
-        for name, feature in features.items()
-        if name in splits.train.names
-    }
+    """Returns the features of a task that a split has, with what the data set knows of them."""
+    names = {name for split in splits.named().values() for name in split.names}
+    return {name: splits.features.get(name, feature) for name, feature in features.items() if name in names}
 
 
 def learn(
@@ -148,6 +145,9 @@ def _learn_features(
     learned: dict[str, Feature] = {}
     together: dict[tuple[str, ...], Feature] = {}
     for name, feature in known.items():
+        if name not in splits.train.names:
+            learned[name] = feature  # there is nothing to learn from
+            continue
         names = feature.learned_with(name, known, options)
         if names not in together:
             start = initial.features.get(name) if initial is not None and feature.starts_from_others else None

@@ -91,7 +91,11 @@ class BatchSizes:
 
 
 def plan_epoch(
-    examples: Examples, info: DataInfo, sizes: BatchSizes, order: tuple[int, int] | None
+    examples: Examples,
+    info: DataInfo,
+    sizes: BatchSizes,
+    order: tuple[int, int] | None,
+    only: np.ndarray | None = None,
 ) -> list[PlannedBatch]:
     """Returns the batches of one epoch, every example once.
 
@@ -104,8 +108,9 @@ def plan_epoch(
         sizes: examples a batch.
         order: (seed, epoch) of a shuffled epoch; None for an evaluation: the order of the files, and
             few lengths.
+        only: indices <int>[n] of the examples that are wanted; None for all.
     """
-    indices = np.arange(len(examples), dtype=np.int32)
+    indices = np.arange(len(examples), dtype=np.int32) if only is None else only.astype(np.int32)
     generator = None if order is None else np.random.default_rng(np.random.SeedSequence(order))
     if generator is not None:
         indices = generator.permutation(indices)
@@ -152,10 +157,10 @@ def training_plans(
 
 
 def evaluation_plans(
-    examples: Examples, info: DataInfo, sizes: BatchSizes
+    examples: Examples, info: DataInfo, sizes: BatchSizes, only: np.ndarray | None = None
 ) -> Iterator[tuple[int, PlannedBatch]]:
     """Yields (0, batch) over one pass in the order of the files within each bucket."""
-    for planned in plan_epoch(examples, info, sizes, None):
+    for planned in plan_epoch(examples, info, sizes, None, only):
         yield 0, planned
 
 

@@ -87,9 +87,9 @@ class AlignmentView(AttentionView[Alignment]):
             for row, (text, weights) in enumerate(zip(inputs, outputs["alignment"].numpy(), strict=True))
         ]
 
-    def of_split(self, split: Split) -> list[Alignment]:
-        """Returns where the translations of the sources of a split attend."""
-        return self.of_inputs(list(split.column("source")))
+    def of_split(self, split: Split, indices: np.ndarray) -> list[Alignment]:
+        """Returns where the translations of sources of a split attend."""
+        return self.of_inputs(list(split.take(indices).column("source")))
 
     def write(self, maps: Sequence[Alignment], folder: Path, title: str) -> list[Path]:
         """Writes a picture a translation."""

@@ -29,7 +29,7 @@ from attnzoo.files import disk_errors
 from attnzoo.images import pixels
 from attnzoo.images.image_files import read_header
 from attnzoo.layers import scores as layer_scores
-from attnzoo.pictures import plain_texts
+from attnzoo.pictures import BOARD_INCHES, DOTS_AN_INCH, pixels_of, plain_texts
 from attnzoo.records.text_files import object_array
 
 BATCH_SIZE = 16
@@ -37,8 +37,10 @@ BATCH_SIZE = 16
 OPACITY = 0.55
 """Of the colors over an image where the weight is the largest."""
 COLORS = "inferno"
-INCHES = 1.6
-DOTS_AN_INCH = 100
+TITLE_INCHES = 0.42
+LOWEST, HIGHEST = 0.2, 6.0
+"""Inches of a picture, for images far from square."""
+TITLE_CHARACTERS = 46
 
 
 class Attended(NamedTuple):
@@ -78,8 +80,14 @@ class ImageAttention(AttentionMap):
     @property
     def said(self) -> str:
         """What the model says and, where it is known, the truth."""
-        truth = "" if self.truth is None else f" (true: {self.target.shown(self.truth)})"
-        return ", ".join(" ".join(pair).rstrip() for pair in self.target.said(self.values)) + truth
+        answer, *truth = self.said_in_lines
+        return answer + "".join(f" ({line})" for line in truth)
+
+    @property
+    def said_in_lines(self) -> list[str]:
+        """What the model says and, where it is known, the truth in a second line."""
+        answer = ", ".join(" ".join(pair).rstrip() for pair in self.target.said(self.values))
+        return [answer] if self.truth is None else [answer, f"true: {self.target.shown(self.truth)}"]
 
     def to_json(self) -> str:
         """Returns all but the pixels on one line; weights and probabilities with 6 decimals."""
@@ -129,15 +137,17 @@ class ImageView(AttentionView[ImageAttention]):
             results += map(Attended, values.numpy(), weights.numpy().reshape(-1, *self.sides))
         return results
 
-    def picture(self, examples: Examples, count: int) -> np.ndarray:
-        """Draws the first images of a split with where the model attends."""
-        images = self.feature.first(examples.encoded["image"][:count])
+    def pictures(self, examples: Examples, indices: np.ndarray) -> np.ndarray:
+        """Draws images of a split with where the model attends."""
+        images = self.feature.first(examples.encoded["image"][indices])
         results = self.attend(images)
+        truths = examples.encoded[self.target_name][indices]
         titles = [
-            f"{' '.join(self._short(one.values))} (true: {self.target.shown(truth)})"
-            for one, truth in zip(results, examples.encoded[self.target_name], strict=False)
+            (" ".join(self._short(one.values)), f"true: {self.target.shown(truth)}")
+            for one, truth in zip(results, truths, strict=True)
         ]
-        return draw(images, [one.weights for one in results], titles)
+        each = zip(images, results, titles, strict=True)
+        return np.stack([draw(image, one.weights, title) for image, one, title in each])
 
     def _short(self, values: np.ndarray) -> Iterator[str]:
         for said, sure in self.target.said(values):
@@ -148,11 +158,11 @@ class ImageView(AttentionView[ImageAttention]):
         column = readable(inputs, self.feature.shape[2])
         return self._of_images(column, list(inputs), [None] * len(inputs))
 
-    def of_split(self, split: Split) -> list[ImageAttention]:
-        """Returns where the model attends in the images of a split."""
-        column = split.column("image")
-        names = [shown_name(column, index) for index in range(len(column))]
-        return self._of_images(column, names, list(split.column(self.target_name)))
+    def of_split(self, split: Split, indices: np.ndarray) -> list[ImageAttention]:
+        """Returns where the model attends in images of a split."""
+        chosen, column = split.take(indices), split.column("image")
+        names = [shown_name(column, index) for index in map(int, indices)]
+        return self._of_images(chosen.column("image"), names, list(chosen.column(self.target_name)))
 
     def _of_images(self, column: Column, names: Sequence[str], truth: Sequence[Any]) -> list[ImageAttention]:
         images = self.feature.first(column)
@@ -173,7 +183,7 @@ class ImageView(AttentionView[ImageAttention]):
         """Writes for each image a picture of it and, beside it, of the attention over it, as PNG."""
         paths = [folder / f"{number}.png" for number in range(1, len(maps) + 1)]
         for one, path in zip(maps, paths, strict=True):
-            picture = draw(one.pixels[None], [one.weights], [one.said])
+            picture = draw(one.pixels, one.weights, one.said_in_lines)
             with disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(tf.io.encode_png(picture).numpy())
@@ -227,34 +237,30 @@ def over_image(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return ((1.0 - opacity) * gray + opacity * colors).astype(np.float32)
 
 
-def draw(images: np.ndarray, maps: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
-    """Draws each image, and beside it the image with the attention over it, under its title.
+def draw(image: np.ndarray, weights: np.ndarray, title: Sequence[str]) -> np.ndarray:
+    """Draws an image, and beside it the image with the attention over it, under a title.
 
     Args:
-        images: <uint8>[images, height, width, channels].
-        maps: <float32>[rows, columns], the attention of each.
-        titles: one an image.
+        image: <uint8>[height, width, channels].
+        weights: <float32>[rows, columns], the attention.
+        title: its lines.
 
     Returns:
-        <uint8>[height, width, 3].
+        <uint8>[height, width, 3], as wide as TensorBoard shows it.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(4, len(images))
-    rows = -(-len(images) // columns)
+    plain = np.broadcast_to(image / 255.0, (*image.shape[:2], 3))
+    gap = np.ones((image.shape[0], max(1, image.shape[1] // 20), 3))
+    both = np.concatenate([plain, gap, over_image(image, weights)], axis=1)
+    height = np.clip(BOARD_INCHES * both.shape[0] / both.shape[1], LOWEST, HIGHEST)
     with plain_texts():
-        size = (2 * INCHES * columns, (INCHES + 0.35) * rows)
-        figure = Figure(figsize=size, dpi=DOTS_AN_INCH, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axis in axes:
-            axis.set_axis_off()
-        for axis, image, weights, title in zip(axes, images, maps, titles, strict=False):
-            plain = np.broadcast_to(image / 255.0, (*image.shape[:2], 3))
-            gap = np.ones((image.shape[0], max(1, image.shape[1] // 20), 3))
-            both = np.concatenate([plain, gap, over_image(image, weights)], axis=1)
-            axis.imshow(both, vmin=0, vmax=1, interpolation="nearest")
-            axis.set_title(title, fontsize=8)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        figure = Figure(figsize=(BOARD_INCHES, height + TITLE_INCHES), dpi=DOTS_AN_INCH)
+        lines = [
+            line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1] + "…" for line in title
+        ]
+        figure.text(0.5, 1.0, "\n".join(lines), ha="center", va="top", fontsize=9)
+        axes = figure.add_axes((0.0, 0.0, 1.0, height / (height + TITLE_INCHES)))
+        axes.imshow(both, vmin=0, vmax=1, interpolation="nearest")
+        axes.set_axis_off()
+        return pixels_of(figure)

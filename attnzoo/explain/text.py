@@ -147,11 +147,11 @@ class TextView(AttentionView[TextAttention]):
                 results[index] = Attended(values[place], weights[place, : len(rows[index])])
         return [results[index] for index in range(len(rows))]
 
-    def rows(self, examples: Examples, count: int) -> list[dict[str, Any]]:
+    def rows(self, examples: Examples, indices: np.ndarray) -> list[dict[str, Any]]:
         """Returns tokens, and which stand out, with their weight."""
-        encoded = examples.encoded["text"].take(np.arange(min(count, len(examples))))
+        encoded = examples.encoded["text"].take(indices)
         ids = [row[: self.sizes[-1]] for row in np.split(encoded.values, encoded.offsets[1:-1])]
-        truth = examples.encoded[self.target_name]
+        truth = examples.encoded[self.target_name][indices]
         return [
             {
                 "tokens": marked_tokens(self.tokenizer.pieces(tf.constant(row[None]))[0], one.weights),
@@ -165,9 +165,10 @@ class TextView(AttentionView[TextAttention]):
         """Returns where the model attends in texts."""
         return self._of_texts(inputs, [None] * len(inputs))
 
-    def of_split(self, split: Split) -> list[TextAttention]:
-        """Returns where the model attends in the texts of a split."""
-        return self._of_texts(list(split.column("text")), list(split.column(self.target_name)))
+    def of_split(self, split: Split, indices: np.ndarray) -> list[TextAttention]:
+        """Returns where the model attends in texts of a split."""
+        chosen = split.take(indices)
+        return self._of_texts(list(chosen.column("text")), list(chosen.column(self.target_name)))
 
     def _of_texts(self, texts: Sequence[str], truth: Sequence[Any]) -> list[TextAttention]:
         encoded = token_batches.encode(self.tokenizer, texts)

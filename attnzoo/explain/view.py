@@ -35,15 +35,15 @@ Map = TypeVar("Map", bound=AttentionMap)
 class AttentionView(abc.ABC, Generic[Map]):
     """Shows where the model of a task attends."""
 
-    def rows(self, examples: Examples, count: int) -> list[dict[str, Any]]:
-        """Returns the first examples for TensorBoard's texts, one dict a row.
+    def rows(self, examples: Examples, indices: np.ndarray) -> list[dict[str, Any]]:
+        """Returns the examples at `indices` for TensorBoard's texts, one dict a row.
 
         A cell is a text, or a list of (text, whether it stands out).
         """
         return []
 
-    def picture(self, examples: Examples, count: int) -> np.ndarray | None:
-        """Returns the first examples as a picture for TensorBoard, <uint8>[height, width, 3]."""
+    def pictures(self, examples: Examples, indices: np.ndarray) -> np.ndarray | None:
+        """Returns the examples at `indices` for TensorBoard, <uint8>[pictures, height, width, 3]."""
         return None
 
     @abc.abstractmethod
@@ -55,8 +55,8 @@ class AttentionView(abc.ABC, Generic[Map]):
         """
 
     @abc.abstractmethod
-    def of_split(self, split: Split) -> Sequence[Map]:
-        """Returns where the model attends for raw examples."""
+    def of_split(self, split: Split, indices: np.ndarray) -> Sequence[Map]:
+        """Returns where the model attends for the raw examples at `indices` <int64>[n]."""
 
     @abc.abstractmethod
     def write(self, maps: Sequence[Map], folder: Path, title: str) -> list[Path]:

@@ -16,6 +16,7 @@ from pydantic import Field
 from attnzoo.config import ResolvedConfig, RunConfig, sections
 from attnzoo.config.base import PositiveFloat
 from attnzoo.config.source import KeyPath
+from attnzoo.data.splits import Split
 from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks import options as task_options
@@ -27,7 +28,7 @@ with epy.lazy_imports():
     import tensorflow as tf
 
     from attnzoo.data import examples as data_examples
-    from attnzoo.data import pipeline
+    from attnzoo.data import pipeline, samples
     from attnzoo.losses import cross_entropy as cross_entropy_loss
     from attnzoo.losses import r_drop
     from attnzoo.tasks import (
@@ -223,6 +224,10 @@ class ClassifierTask(OneTargetTask):
     def answer_line(self, answer: Mapping[str, Any]) -> str:
         """Returns the label and its probability."""
         return f"{' '.join(answer['label'].splitlines())}\t{answer['probability']:.4f}"
+
+    def sample_indices(self, split: Split, count: int) -> np.ndarray:
+        """Returns examples of all classes."""
+        return samples.of_every_class(split.column("label"), count)
 
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
         """Returns `label`, `predicted` and its `probability`."""

@@ -7,13 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from attnzoo import pictures
+from attnzoo.pictures import BOARD_INCHES
 
-MOST_NUMBERS = 20
-"""Most classes whose examples are written into the picture."""
 MOST_NAMES = 60
-"""Most classes whose names are."""
+"""Most classes whose names are written into the picture."""
 SHOWN_CHARACTERS = 16
-DOTS_AN_INCH = 100
+NAME_POINTS, LETTER = 7.0, 0.62
+"""Size of the names, and how wide their letters and the numerals are in it."""
+POINTS_AN_INCH = 72
+CELL_INCHES = 0.105
+"""Of a class in the picture, at least: a line of such letters."""
+SMALLEST_POINTS, LARGEST_POINTS = 5.5, 9.0
+"""Of the numbers in the cells; what would be smaller is left out."""
 MOST_CLASSES = 20
 """Most classes that are shown as a table."""
 WORST_PAIRS = 10
@@ -30,30 +35,34 @@ def draw(matrix: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     Returns:
         <uint8>[height, width, 3].
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    inches = 2.5 + min(9.0, 0.45 * len(labels))
+    names = [_short(label) for label in labels] if len(labels) <= MOST_NAMES else []
+    margin = 0.3 + max(map(len, names), default=0) * NAME_POINTS * LETTER / POINTS_AN_INCH
+    side = max(BOARD_INCHES - margin - 0.05, CELL_INCHES * len(names))
+    inches = (margin + side + 0.05, 0.25 + side + margin)
     with pictures.plain_texts():
-        figure = Figure(figsize=(inches + 0.8, inches), dpi=DOTS_AN_INCH, layout="constrained")
-        axes = figure.add_subplot()
-        image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="equal")
-        if len(labels) <= MOST_NAMES:
-            names = [_short(label) for label in labels]
-            axes.set_xticks(range(len(labels)), names, rotation=60, ha="right", rotation_mode="anchor")
-            axes.set_yticks(range(len(labels)), names)
-        if len(labels) <= MOST_NUMBERS:
-            for (row, column), count in np.ndenumerate(matrix):
-                color = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
-        axes.tick_params(length=0)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
-        figure.colorbar(image, ax=axes, label="share of the true label's examples", shrink=0.8)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        figure = Figure(figsize=inches, dpi=pictures.DOTS_AN_INCH)
+        axes = figure.add_axes((margin / inches[0], margin / inches[1], side / inches[0], side / inches[1]))
+        axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=NAME_POINTS)
+        axes.set_yticks(range(len(names)), names, fontsize=NAME_POINTS)
+        axes.tick_params(length=0, pad=2)
+        figure.text(0.0, 1.0, " rows: true, columns: predicted; dark: most of a row", va="top", fontsize=8)
+        points = _points_of_numbers(matrix, POINTS_AN_INCH * side / len(labels))
+        for row, column in np.argwhere(matrix) if points else ():
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(
+                column, row, matrix[row, column], ha="center", va="center", color=color, fontsize=points
+            )
+        return pictures.pixels_of(figure)
+
+
+def _points_of_numbers(matrix: np.ndarray, cell: float) -> float:
+    """Returns the size in which all numbers fit into cells, both in points; 0 if that is too small."""
+    points = min(LARGEST_POINTS, 0.8 * cell, 0.9 * cell / (LETTER * len(str(int(matrix.max())))))
+    return points if points >= SMALLEST_POINTS else 0.0
 
 
 def lines(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[str]:

@@ -21,10 +21,14 @@ from attnzoo.tasks.task import Fitted, Task
 
 
 def evaluation_batches(
-    task: Task, examples: Examples, info: DataInfo, sizes: pipeline.BatchSizes
+    task: Task,
+    examples: Examples,
+    info: DataInfo,
+    sizes: pipeline.BatchSizes,
+    only: np.ndarray | None = None,
 ) -> Iterator[pipeline.Batch]:
-    """Yields the batches of one pass over a split."""
-    plans = pipeline.evaluation_plans(examples, info, sizes)
+    """Yields the batches of one pass over a split, or over its examples at the indices `only` <int>[n]."""
+    plans = pipeline.evaluation_plans(examples, info, sizes, only)
     return pipeline.batches(examples, info, plans, task.make_batch(info, examples, None))
 
 
@@ -148,9 +152,9 @@ class Evaluator:
     def _predictions(self, examples: Examples) -> Any:
         return self.task.predictions(self.predict, examples, self.info, self.sizes)
 
-    def rows(self, examples: Examples, count: int) -> list[dict[str, str]]:
-        """Returns sample predictions for people, one dict a row."""
-        return self.task.rows(self.predict, examples, self.info, self.sizes, count)
+    def rows(self, examples: Examples, indices: np.ndarray) -> list[dict[str, str]]:
+        """Returns predictions of the examples at `indices` for people, one dict a row."""
+        return self.task.rows(self.predict, examples, self.info, self.sizes, indices)
 
     @functools.cached_property
     def attention_view(self) -> AttentionView | None:

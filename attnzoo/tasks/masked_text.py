@@ -118,27 +118,25 @@ class MaskedText(Task):
         examples: data_examples.Examples,
         info: DataInfo,
         sizes: pipeline.BatchSizes,
-        count: int,
+        indices: np.ndarray,
     ) -> list[dict[str, str]]:
-        """Returns the first `count` texts with their masks, and what the model puts there."""
+        """Returns the texts at `indices` with their masks, and what the model puts there."""
         tokenizer = info.features["text"].make_tokenizer()
-        shown: list[dict[str, str]] = []
-        for inputs, targets in evaluating.evaluation_batches(self, examples, info, sizes):
+        shown: dict[int, dict[str, str]] = {}
+        for inputs, targets in evaluating.evaluation_batches(self, examples, info, sizes, indices):
             real = int(tf.math.count_nonzero(targets["weights"]))
             positions = tf.where(targets["tokens"] != PADDING)
             said = predict({**inputs, "positions": positions})
             said = tf.tensor_scatter_nd_update(targets["tokens"], positions, said)
-            for row in range(min(real, count - len(shown))):
+            for row, index in enumerate(targets["indices"].numpy()[:real].tolist()):
                 seen, true, filled = (part[row].numpy() for part in (inputs["text"], targets["tokens"], said))
                 places = np.flatnonzero(true[:SHOWN_TOKENS])
                 pieces = _pieces(tokenizer, seen[:SHOWN_TOKENS])
                 for place in np.flatnonzero(seen[:SHOWN_TOKENS] == masking.MASK):
                     pieces[place] = "[mask]"
                 hidden, predicted = (" ".join(_pieces(tokenizer, ids[places])) for ids in (true, filled))
-                shown.append({"text": " ".join(pieces), "hidden": hidden, "predicted": predicted})
-            if len(shown) == count:
-                break
-        return shown
+                shown[index] = {"text": " ".join(pieces), "hidden": hidden, "predicted": predicted}
+        return [shown[index] for index in map(int, indices)]
 
     def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
         """Returns what to do with a finished run."""

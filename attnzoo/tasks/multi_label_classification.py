@@ -13,6 +13,7 @@ from etils import epy
 
 from attnzoo.config import RunConfig, sections
 from attnzoo.config.source import KeyPath
+from attnzoo.data.splits import Split
 from attnzoo.features.feature import Feature, Target
 from attnzoo.features.info import DataInfo
 from attnzoo.features.labels import THRESHOLD, Labels
@@ -27,7 +28,7 @@ with epy.lazy_imports():
     import tensorflow as tf
 
     from attnzoo.data import examples as data_examples
-    from attnzoo.data import pipeline
+    from attnzoo.data import pipeline, samples
     from attnzoo.losses import binary_cross_entropy, r_drop
     from attnzoo.tasks import serving, sums, target_predictions
 
@@ -116,6 +117,11 @@ class MultiLabelClassification(OneTextTask):
             "micro_f1": float(f1_score(truth, said, average="micro", zero_division=0.0)),
             "average_precision": float(precision),
         }
+
+    def sample_indices(self, split: Split, count: int) -> np.ndarray:
+        """Returns examples of all labels, by the first that each has, and some without one."""
+        labels = split.column("label")
+        return samples.of_every_class(np.where(labels.any(axis=1), labels.argmax(axis=1), -1), count)
 
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
         """Returns `labels` and those that are `predicted`, each after a comma."""

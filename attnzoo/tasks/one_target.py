@@ -67,16 +67,17 @@ class OneTargetTask(Task):
         examples: data_examples.Examples,
         info: DataInfo,
         sizes: pipeline.BatchSizes,
-        count: int,
+        indices: np.ndarray,
     ) -> list[dict[str, str]]:
-        """Returns the first `count` predicted inputs with their true value and what the model says."""
+        """Returns the inputs at `indices` with their true value and what the model says."""
         inputs, truths = examples.raw.column(self.input_name), examples.encoded["label"]
+        each = target_predictions.values_at(self, predict, examples, info, sizes, indices)
         return [
             {
                 self.input_name: self.shown_input(inputs, index),
                 **self.target_row(info.features["label"], values, truths[index]),
             }
-            for index, values in target_predictions.first_values(self, predict, examples, info, sizes, count)
+            for index, values in zip(map(int, indices), each, strict=True)
         ]
 
     def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from attnzoo.pictures import BOARD_INCHES, DOTS_AN_INCH, pixels_of
 from attnzoo.tasks.task import Comparison
 
 NORMAL_95 = 1.96
@@ -89,16 +90,13 @@ def _interval(values: np.ndarray) -> float:
 
 def draw(predictions: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Draws predicted numbers against true ones, <uint8>[height, width, 3]; the line is of equal ones."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.0, 5.0), dpi=100, layout="constrained")
+    figure = Figure(figsize=(BOARD_INCHES, BOARD_INCHES), dpi=DOTS_AN_INCH, layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(numbers, predictions, s=12, alpha=0.4, linewidths=0)
     ends = [float(min(numbers.min(), predictions.min())), float(max(numbers.max(), predictions.max()))]
     axes.plot(ends, ends, color="gray", linewidth=1)
     axes.set_xlabel("true")
     axes.set_ylabel("predicted")
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(figure)

@@ -15,6 +15,7 @@ from pydantic import Field
 from attnzoo.config import RunConfig, sections
 from attnzoo.config.base import PositiveFloat
 from attnzoo.config.source import KeyPath
+from attnzoo.data.splits import Split
 from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks.one_target import OneTargetTask
@@ -25,7 +26,7 @@ with epy.lazy_imports():
     import tensorflow as tf
 
     from attnzoo.data import examples as data_examples
-    from attnzoo.data import pipeline
+    from attnzoo.data import pipeline, samples
     from attnzoo.losses import huber, squared_error
     from attnzoo.tasks import regression_metrics, serving, sums, target_predictions
 
@@ -143,6 +144,11 @@ class RegressionTask(OneTargetTask):
     ) -> tuple[list[Comparison], str]:
         """Compares the mean absolute error of systems with that of the first."""
         return regression_metrics.compare(systems, examples.encoded["label"])
+
+    def sample_indices(self, split: Split, count: int) -> np.ndarray:
+        """Returns examples with small and large numbers."""
+        order = np.argsort(split.column("label"), kind="stable")
+        return np.sort(order[samples.evenly_spaced(len(order), count)])
 
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
         """Returns `number` and `predicted`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,23 +52,33 @@ def values_of_split(
     return values
 
 
-def first_values(
-    task: Task, predict: PredictFn, examples: Examples, info: DataInfo, sizes: BatchSizes, count: int
-) -> list[tuple[int, np.ndarray]]:
-    """Returns (index, values <float64>[outputs]) of the first `count` predicted examples."""
-    each = (
-        (int(index), row)
-        for indices, values in _by_batch(task, predict, examples, info, sizes)
-        for index, row in zip(indices, values, strict=True)
-    )
-    return list(itertools.islice(each, count))
+def values_at(
+    task: Task,
+    predict: PredictFn,
+    examples: Examples,
+    info: DataInfo,
+    sizes: BatchSizes,
+    indices: np.ndarray,
+) -> list[np.ndarray]:
+    """Returns the values <float64>[outputs] of the examples at `indices`."""
+    by_index = {
+        int(index): row
+        for chosen, values in _by_batch(task, predict, examples, info, sizes, indices)
+        for index, row in zip(chosen, values, strict=True)
+    }
+    return [by_index[int(index)] for index in indices]
 
 
 def _by_batch(
-    task: Task, predict: PredictFn, examples: Examples, info: DataInfo, sizes: BatchSizes
+    task: Task,
+    predict: PredictFn,
+    examples: Examples,
+    info: DataInfo,
+    sizes: BatchSizes,
+    only: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields indices <int32>[batch] of examples and their values <float64>[batch, outputs]."""
-    for inputs, targets in evaluation_batches(task, examples, info, sizes):
+    for inputs, targets in evaluation_batches(task, examples, info, sizes, only):
         real = int(tf.math.count_nonzero(targets["weights"]))
         yield targets["indices"].numpy()[:real], predict(inputs).numpy()[:real]
 

@@ -16,6 +16,7 @@ from etils import epy
 
 from attnzoo.config import ResolvedConfig, RunConfig, sections
 from attnzoo.config.source import KeyPath
+from attnzoo.data.splits import Split
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
 
@@ -24,7 +25,7 @@ with epy.lazy_imports():
     import tensorflow as tf
 
     from attnzoo.data import examples as data_examples
-    from attnzoo.data import pipeline
+    from attnzoo.data import pipeline, samples
     from attnzoo.explain import view
     from attnzoo.tasks import serving
 
@@ -276,6 +277,10 @@ class Task(abc.ABC):
 
     # For people
 
+    def sample_indices(self, split: Split, count: int) -> np.ndarray:
+        """Returns which examples stand for a split, <int64>[at most count], ascending: spread over it."""
+        return samples.evenly_spaced(len(split), count)
+
     @abc.abstractmethod
     def rows(
         self,
@@ -283,9 +288,9 @@ class Task(abc.ABC):
         examples: data_examples.Examples,
         info: DataInfo,
         sizes: pipeline.BatchSizes,
-        count: int,
+        indices: np.ndarray,
     ) -> list[dict[str, str]]:
-        """Returns sample predictions, one dict of texts a row."""
+        """Returns predictions of the examples at `indices` <int64>[n], one dict of texts a row."""
 
     def attention_view(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None

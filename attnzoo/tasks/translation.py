@@ -15,10 +15,12 @@ from etils import epy
 
 from attnzoo.config import ResolvedConfig, RunConfig, sections
 from attnzoo.config.source import KeyPath
+from attnzoo.data.splits import Split
 from attnzoo.errors import UserError
 from attnzoo.features.alignment import Alignment
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
+from attnzoo.features.references import References
 from attnzoo.features.text import Text, TextOptions
 from attnzoo.special_tokens import END, PADDING
 from attnzoo.tasks import options as task_options
@@ -55,6 +57,7 @@ class Translation(Task):
         "source": Text(ends=True),
         "target": Text(ends=True),
         "alignment": Alignment(),
+        "references": References(),
     }
     input_name: ClassVar[str] = "source"
     metrics: ClassVar[Mapping[str, Metric]] = {
@@ -184,8 +187,13 @@ class Translation(Task):
         fitted: Fitted,
     ) -> dict[str, float | str]:
         """What `translation_metrics.metrics_of` gives of the translations of a split."""
-        references = list(examples.raw.column("target"))
-        return translation_metrics.metrics_of(predictions, references, _evaluation(options))
+        return translation_metrics.metrics_of(predictions, _references(examples.raw), _evaluation(options))
+
+    def details(
+        self, predictions: list[str], examples: data_examples.Examples, info: DataInfo
+    ) -> dict[str, Any]:
+        """Returns `references`: by how many each translation is scored."""
+        return {"references": len(_references(examples.raw))}
 
     def compare(
         self,
@@ -195,8 +203,7 @@ class Translation(Task):
         options: sections.EvalOptions,
     ) -> tuple[list[Comparison], str]:
         """Compares the BLEU of systems with that of the first by paired bootstrap resampling."""
-        references = list(examples.raw.column("target"))
-        return translation_metrics.compare(systems, references, _evaluation(options))
+        return translation_metrics.compare(systems, _references(examples.raw), _evaluation(options))
 
     def rows(
         self,
@@ -204,15 +211,21 @@ class Translation(Task):
         examples: data_examples.Examples,
         info: DataInfo,
         sizes: pipeline.BatchSizes,
-        count: int,
+        indices: np.ndarray,
     ) -> list[dict[str, str]]:
-        """Returns the first `count` sources with their reference and translation."""
-        sources, references = (examples.raw.column(name) for name in ("source", "target"))
-        batches = evaluating.evaluation_batches(self, examples, info, sizes)
-        first = itertools.islice(translating.translate(predict, batches, sources, info), count)
+        """Returns the sources at `indices` with their references and translation."""
+        sources, (first, *others) = examples.raw.column("source"), _references(examples.raw)
+        batches = evaluating.evaluation_batches(self, examples, info, sizes, indices)
+        each = translating.translate(predict, batches, sources, info)
+        by_index = {index: text for index, text, _, _ in each}
         return [
-            {"source": sources[index], "reference": references[index], "output": text}
-            for index, text, _, _ in first
+            {
+                "source": sources[index],
+                "reference": first[index],
+                **{f"reference {number}": texts[index] for number, texts in enumerate(others, 2)},
+                "output": by_index[index],
+            }
+            for index in map(int, indices)
         ]
 
     def attention_view(
@@ -320,6 +333,14 @@ def _ranked(texts: Sequence[str], scores: np.ndarray, log_probabilities: np.ndar
         if np.isfinite(score)
     ]
     return sorted(every, key=lambda one: one["score"], reverse=True)
+
+
+def _references(split: Split) -> list[list[str]]:
+    """Returns the references of a split, [reference][example]; the first are its targets."""
+    targets = list(split.column("target"))
+    if "references" not in split.names:
+        return [targets]
+    return [targets, *map(list, zip(*split.column("references"), strict=True))]
 
 
 def _train(options: sections.TrainOptions) -> TranslationTrainOptions:

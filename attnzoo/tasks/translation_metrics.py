@@ -22,7 +22,11 @@ RESAMPLES = 1000
 _FLORES = Path(SACREBLEU_DIR, "models", "flores200sacrebleuspm")
 
 
-def bleu(options: TranslationEvalOptions, references: Sequence[str] | None = None) -> BLEU:
+References = Sequence[Sequence[str]]
+"""[reference][example]: one text of every reference for each translation."""
+
+
+def bleu(options: TranslationEvalOptions, references: References | None = None) -> BLEU:
     """Returns the metric as the options want it.
 
     Raises:
@@ -39,7 +43,7 @@ def bleu(options: TranslationEvalOptions, references: Sequence[str] | None = Non
             tokenize=name,
             lowercase=options.bleu_lowercase,
             force=True,  # no warning of texts that look tokenized: the options say what they are
-            references=None if references is None else [references],
+            references=references,
         )
     except (ImportError, RuntimeError):
         raise UserError(
@@ -48,43 +52,44 @@ def bleu(options: TranslationEvalOptions, references: Sequence[str] | None = Non
 
 
 def metrics_of(
-    translations: Sequence[str], references: Sequence[str], options: TranslationEvalOptions
+    translations: Sequence[str], references: References, options: TranslationEvalOptions
 ) -> dict[str, float | str]:
-    """Scores translations against one reference each.
+    """Scores translations against one or several references each.
 
     Returns:
-        `exact_match` (0 to 1), `bleu` and `chrf` (0 to 100), `bleu_interval` (half of the width of the 95 %
-        interval of resampled test sets; not for fewer than 2 examples), `bleu_signature`, `chrf_signature`.
+        `exact_match` (0 to 1; with any reference), `bleu` and `chrf` (0 to 100), `bleu_interval` (half of the
+        width of the 95 % interval of resampled test sets; not for fewer than 2 examples), `bleu_signature`,
+        `chrf_signature`.
 
     Reference: Post 2018, https://arxiv.org/abs/1804.08771; interval: Koehn 2004,
         https://aclanthology.org/W04-3250
     """
     metric, chrf = bleu(options), CHRF(lowercase=options.bleu_lowercase)
-    score = metric.corpus_score(translations, [references])
+    score = metric.corpus_score(translations, references)
     signature = str(metric.get_signature())
     results: dict[str, float | str] = {
         "exact_match": float(
-            np.mean([one == other for one, other in zip(translations, references, strict=True)])
+            np.mean([one in others for one, *others in zip(translations, *references, strict=True)])
         ),
         "bleu": score.score,
-        "chrf": chrf.corpus_score(translations, [references]).score,
+        "chrf": chrf.corpus_score(translations, references).score,
         "bleu_signature": signature,
         "chrf_signature": str(chrf.get_signature()),
     }
     if len(translations) > 1:
-        resampled = bleu(options).corpus_score(translations, [references], n_bootstrap=RESAMPLES)
+        resampled = bleu(options).corpus_score(translations, references, n_bootstrap=RESAMPLES)
         results["bleu_interval"] = resampled._ci
     return results
 
 
 def compare(
-    systems: Sequence[tuple[str, Sequence[str]]], references: Sequence[str], options: TranslationEvalOptions
+    systems: Sequence[tuple[str, Sequence[str]]], references: References, options: TranslationEvalOptions
 ) -> tuple[list[Comparison], str]:
     """Compares the BLEU of systems with that of the first by paired bootstrap resampling.
 
     Args:
         systems: name and translations of each, two or more.
-        references: one for each translation.
+        references: one or several for each translation.
         options: tokenization and case.
 
     Returns:

@@ -253,9 +253,7 @@ class Trainer:
         numbers = {name: value for name, value in shown.items() if not isinstance(value, str)}
         self.records.numbers("validation", progress.step, numbers, epoch=progress.epoch)
         if self.config.eval.samples:
-            rows = self.evaluator.rows(examples, self.config.eval.samples)
-            self.records.text("validation", progress.step, "samples", table(rows))
-            self._show_attention(examples)
+            self._show_samples(examples)
         progress.evaluated = progress.step
         progress.evaluations += 1
         best = self._note_result(selection.rank_of(self.task, self.config.eval, numbers))
@@ -263,14 +261,16 @@ class Trainer:
         display.line(f"{place}  validation: {metrics_text(shown)}{'  best' if best else ''}")
         checkpoint.save_weights(self.run, self.evaluator.model, progress.step, shown)
 
-    def _show_attention(self, examples: Examples) -> None:
-        view, step, count = self.evaluator.attention_view, self.progress.step, self.config.eval.samples
-        rows = view.rows(examples, count) if view is not None else []
+    def _show_samples(self, examples: Examples) -> None:
+        step, view = self.progress.step, self.evaluator.attention_view
+        indices = self.task.sample_indices(examples.raw, self.config.eval.samples)
+        self.records.text("validation", step, "samples", table(self.evaluator.rows(examples, indices)))
+        rows = view.rows(examples, indices) if view is not None else []
         if rows:
             self.records.text("validation", step, "attention", table(rows))
-        picture = view.picture(examples, count) if view is not None else None
-        if picture is not None:
-            self.records.image("validation", step, "attention", picture)
+        pictures = view.pictures(examples, indices) if view is not None else None
+        if pictures is not None:
+            self.records.images("validation", step, "attention", pictures)
 
     def _note_result(self, rank: Rank) -> bool:
         """Updates best, early stopping and plateau; a value that is not finite is never the best."""

@@ -71,21 +71,23 @@ class Records:
         with write_errors(self.run.logs), self._writer(split).as_default(step):
             tf.summary.text(tag, markdown)
 
-    def image(self, split: str, step: int, tag: str, pixels: np.ndarray) -> None:
-        """Writes a picture <uint8>[height, width, channels] for TensorBoard."""
+    def images(self, split: str, step: int, tag: str, pixels: np.ndarray) -> None:
+        """Writes pictures <uint8>[pictures, height, width, channels] for TensorBoard."""
         with write_errors(self.run.logs), self._writer(split).as_default(step):
-            tf.summary.image(tag, pixels[None])
+            tf.summary.image(tag, pixels, max_outputs=len(pixels))
 
-    def hparams(self, options: Mapping[str, Any], metrics: Numbers, step: int) -> None:
-        """Writes options and the metrics they led to, for TensorBoard's HParams page."""
+    def hparams(self, split: str, step: int, options: Mapping[str, Any]) -> None:
+        """Writes options for TensorBoard's HParams page, beside the numbers of `split` that they led to.
+
+        Options that are not set are left out: columns of numbers stay numbers.
+        """
         values = {
             name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
             for name, value in options.items()
+            if value is not None
         }
-        with write_errors(self.run.logs), self._writer("test").as_default(step):
+        with write_errors(self.run.logs), self._writer(split).as_default(step):
             hparams.hparams(values, trial_id=trial_id(self.run.path))
-            for name, value in metrics.items():
-                tf.summary.scalar(f"hparam/{name}", value)
 
     def flush(self) -> dict[str, int]:
         """Writes everything out and returns the size of each log file in bytes, by relative path.
@@ -132,22 +134,23 @@ def table(rows: Sequence[Mapping[str, Cell]]) -> str:
     """Returns rows as a Markdown table; texts are shown as they are, not as Markdown.
 
     TensorBoard takes colours out of texts, so what stands out in a cell is bold. Beside a long cell it makes
-    the others as narrow as a letter: such rows are paragraphs, the short cells first.
+    the others as narrow as a letter: then rows are paragraphs, the columns without a long cell first.
     """
     if not rows:
         return "(no rows)"
     names = list(rows[0])
-    if any(_length(cell) > LONGEST_CELL for row in rows for cell in row.values()):
-        return "\n\n".join(_paragraph(row) for row in rows)
+    long = [name for name in names if any(_length(row[name]) > LONGEST_CELL for row in rows)]
+    if long:
+        return "\n\n".join(_paragraph(row, long) for row in rows)
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
     return "\n".join(lines)
 
 
-def _paragraph(row: Mapping[str, Cell]) -> str:
-    short = [f"{name}: {_cell(cell)}" for name, cell in row.items() if _length(cell) <= LONGEST_CELL]
-    long = [f"{name}: {_cell(cell)}" for name, cell in row.items() if _length(cell) > LONGEST_CELL]
-    return "\n\n".join(["---", " \u00b7 ".join(short), *long])
+def _paragraph(row: Mapping[str, Cell], long: Sequence[str]) -> str:
+    short = [f"{name}: {_cell(cell)}" for name, cell in row.items() if name not in long]
+    paragraphs = [f"{name}: {_cell(row[name])}" for name in long]
+    return "\n\n".join(["---", *([" \u00b7 ".join(short)] if short else []), *paragraphs])
 
 
 def _length(cell: Cell) -> int:

@@ -269,8 +269,8 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     shown = split if split == "test" else "final"
     trainer.records.numbers(shown, progress.step, numbers)
     for tag, picture in trainer.evaluator.pictures(report, trainer.examples[split]).items():
-        trainer.records.image(shown, progress.step, tag, picture)
-    trainer.records.hparams(resolved.flat(), numbers, progress.step)
+        trainer.records.images(shown, progress.step, tag, picture[None])
+    trainer.records.hparams(shown, progress.step, resolved.flat())
     trainer.records.flush()
     values = values_of(by_name(trainer.evaluator.model.weights, "model"))
     write_tensors(run.final, values, {"weights": chosen, **fitted})

@@ -171,6 +171,15 @@ def test_set_takes_lists_and_mappings_and_the_last_one_wins(resolve_text):
     assert (config.seed, config.train.epochs) == (7, 2)
 
 
+def test_epochs_take_the_place_of_the_steps_of_a_file_and_the_last_one_wins(resolve_text):
+    text = VALID.replace("  epochs: 3\n", "  steps: 100\n")
+    resolved = resolve_text(text, "train.epochs=2")
+    assert (resolved.config.train.epochs, resolved.config.train.steps) == (2, None)
+    assert resolved.origin("train.steps") == "default"
+    assert resolve_text(text, "train.steps=5", "train.epochs=2").config.train.steps is None
+    assert resolve_text(text, "train.epochs=2", "train.steps=5").config.train.steps == 5
+
+
 def test_a_value_may_hold_an_equals_sign(resolve_text):
     assert resolve_text(VALID, "data.label=a=b").config.data.label == "a=b"
 

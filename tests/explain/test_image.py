@@ -118,14 +118,18 @@ def test_the_command_draws_or_prints_json(runs, tmp_path):
         assert len(ended.err.splitlines()) == 1
 
 
-def test_tensorboard_has_a_picture_of_each_evaluation(runs):
+def test_tensorboard_has_pictures_of_each_evaluation_as_wide_as_it_shows_them(runs):
     folder = runs["image"] / "logs" / "validation"
-    steps = [
-        event.step
+    events = [
+        (event.step, value.tensor.string_val)
         for path in folder.glob("*tfevents*")
         for event in tf.compat.v1.train.summary_iterator(str(path))
         for value in event.summary.value
         if value.tag == "attention"
     ]
+    steps, pictures = zip(*events, strict=True)
     assert len(steps) >= 2
-    assert steps == sorted(steps)
+    assert list(steps) == sorted(steps)
+    width, _, *each = pictures[-1]
+    assert int(width) == 350
+    assert len(each) > 1

@@ -29,7 +29,7 @@ def test_the_weights_of_a_known_run_are_found(known):
         *("text", "tokens", "weights", "layer", "label", "probability", "probabilities", "true_label", "cut")
     }
     first, second = Explanation(known, layer="block_0").of_examples("train", 2)
-    assert [json.loads(one.to_json())["true_label"] for one in (first, second)] == ["en", "en"]
+    assert [json.loads(one.to_json())["true_label"] for one in (first, second)] == ["en", "de"]
     np.testing.assert_allclose(first.weights, np.full(len(first.tokens), 1 / len(first.tokens)), atol=1e-6)
 
 

@@ -16,6 +16,7 @@ from attnzoo.features.info import FORMAT, DataInfo
 from attnzoo.features.label import Label
 from attnzoo.features.labels import Labels
 from attnzoo.features.number import Number
+from attnzoo.features.references import References
 from attnzoo.features.text import Text, TextOptions
 
 WORDS = {"kind": "words", "lowercase": True, "tokens": ["a"]}
@@ -31,7 +32,7 @@ FEATURES = {
     "text_regression": {"text": TEXT, "label": NUMBER},
     "image_classification": {"image": IMAGE, "label": LABEL},
     "image_regression": {"image": IMAGE, "label": NUMBER},
-    "translation": {"source": ENDING, "target": ENDING, "alignment": Alignment()},
+    "translation": {"source": ENDING, "target": ENDING, "alignment": Alignment(), "references": References()},
     "masked_text": {"text": TEXT},
 }
 
@@ -91,9 +92,9 @@ def test_learned_info_survives_its_file(tmp_path):
     assert DataInfo.read(path) == info
 
 
-def test_an_alignment_may_be_missing(tmp_path):
+def test_alignments_and_further_references_may_be_missing(tmp_path):
     info = info_of("translation")
-    path = write(tmp_path, info, lambda values: values["features"].pop())
+    path = write(tmp_path, info, lambda values: values["features"].__delitem__(slice(2, 4)))
     assert list(DataInfo.read(path, "translation").features) == ["source", "target"]
 
 

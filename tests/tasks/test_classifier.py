@@ -57,18 +57,18 @@ def test_predictions_of_more_classes_than_can_be_held_are_not_made():
     assert TASK.predictions(None, examples, many, BatchSizes(2)) is None
 
 
-def test_sample_rows_follow_the_order_of_the_data():
+def test_sample_rows_are_of_the_examples_that_are_asked_for():
     examples, info = image_examples(5)
     table = tf.eye(3)
 
     def predict(inputs):
         return tf.gather(table, tf.zeros(tf.shape(inputs["image"])[0], tf.int32))
 
-    rows = TASK.rows(predict, examples, info, BatchSizes(2), 3)
-    assert [row["image"] for row in rows] == ["number 0", "number 1", "number 2"]
+    rows = TASK.rows(predict, examples, info, BatchSizes(2), np.array([1, 3, 4]))
+    assert [row["image"] for row in rows] == ["number 1", "number 3", "number 4"]
     assert rows[0] == {
-        "image": "number 0",
-        "label": info.features["label"].names[examples.encoded["label"][0]],
+        "image": "number 1",
+        "label": info.features["label"].names[examples.encoded["label"][1]],
         "predicted": "a",
         "probability": "1.000",
     }

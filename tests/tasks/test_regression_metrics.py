@@ -136,7 +136,7 @@ def test_p_values_of_systems_that_differ_by_chance_alone_are_spread_evenly(monke
 def test_a_picture_has_the_points_and_the_line_of_equal_numbers():
     picture = regression_metrics.draw(*drawn())
     assert picture.dtype == np.uint8
-    assert picture.shape == (500, 500, 3)
+    assert picture.shape == (350, 350, 3)
     assert (picture < 128).any()
     colored = (np.ptp(picture.astype(int), axis=2) > 40).sum()
     assert colored > 100

@@ -56,6 +56,19 @@ def test_corpus_metrics_compare_translations_with_their_own_references():
     assert 0 < metrics["bleu"] < 100
     assert "tok:13a" in metrics["bleu_signature"]
     assert metrics["bleu_interval"] > 0
+    assert TASK.details(found, test, info) == {"references": 1}
+    others = np.fromiter([("-", "-"), ("-", "-"), ("-", found[2])], object, 3)
+    more = data_examples.encode_split(Split({**columns, "references": others}, "pairs"), info)
+    assert TASK.corpus_metrics(found, more, info, TASK.EvalOptions(), {})["exact_match"] == 1.0
+    assert TASK.details(found, more, info) == {"references": 3}
+    (row,) = TASK.rows(predict, more, info, BatchSizes(2), np.array([2]))
+    assert row == {
+        "source": "c",
+        "reference": "p q r s",
+        "reference 2": "-",
+        "reference 3": found[2],
+        "output": found[2],
+    }
     tokenized = TASK.EvalOptions(bleu_tokenizer="none", bleu_lowercase=True)
     metrics = TASK.corpus_metrics(found, test, info, tokenized, {})
     assert "case:lc" in metrics["bleu_signature"]

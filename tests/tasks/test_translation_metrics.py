@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from attnzoo.tasks import translation_metrics
 from attnzoo.tasks.translation_options import TranslationEvalOptions
@@ -18,7 +19,7 @@ def test_a_clear_difference_is_significant_and_a_small_one_is_not():
     first = damaged(0.2)
     close = [*first[:-1], references[-1]]
     systems = [("first", first), ("worse", damaged(0.4)), ("close", close)]
-    found, signature = translation_metrics.compare(systems, references, TranslationEvalOptions())
+    found, signature = translation_metrics.compare(systems, [references], TranslationEvalOptions())
     assert [one.name for one in found] == ["first", "worse", "close"]
     assert {one.metric for one in found} == {"bleu"}
     assert found[0].p_value is None
@@ -26,3 +27,39 @@ def test_a_clear_difference_is_significant_and_a_small_one_is_not():
     assert found[1].p_value < 0.01
     assert found[2].p_value > 0.01
     assert "tok:13a" in signature
+
+
+PLAIN = TranslationEvalOptions()
+ONE = ["a small house on the hill", "she reads the long letter again", "it rains"]
+OTHER = ["there is a little house up there", "the letter is read by her once more", "rain falls today"]
+NUMBERS = ("bleu", "bleu_interval", "chrf", "exact_match")
+
+
+def numbers_of(translations, references):
+    metrics = translation_metrics.metrics_of(translations, references, PLAIN)
+    return [metrics[name] for name in NUMBERS]
+
+
+def test_a_reference_given_twice_counts_once():
+    translations = [ONE[0], "she reads a letter", "rain falls"]
+    np.testing.assert_allclose(numbers_of(translations, [ONE, ONE]), numbers_of(translations, [ONE]))
+
+
+def test_a_translation_is_right_that_equals_any_reference():
+    mixed = [ONE[0], OTHER[1], OTHER[2]]
+    metrics = translation_metrics.metrics_of(mixed, [ONE, OTHER], PLAIN)
+    assert [metrics[name] for name in ("bleu", "chrf", "exact_match")] == pytest.approx([100.0, 100.0, 1.0])
+    assert "nrefs:2" in metrics["bleu_signature"]
+    assert "nrefs:2" in metrics["chrf_signature"]
+    assert numbers_of(mixed, [OTHER, ONE]) == pytest.approx(numbers_of(mixed, [ONE, OTHER]))
+    alone = translation_metrics.metrics_of(mixed, [ONE], PLAIN)
+    assert alone["exact_match"] == pytest.approx(1 / 3)
+    assert alone["bleu"] < 70
+    assert "nrefs:1" in alone["bleu_signature"]
+
+
+def test_runs_are_compared_by_all_references():
+    systems = [("first", [ONE[0], "she reads", "it"]), ("other", OTHER)]
+    results, signature = translation_metrics.compare(systems, [ONE, OTHER], PLAIN)
+    assert results[1].value == pytest.approx(100.0)
+    assert "nrefs:2" in signature

@@ -110,7 +110,7 @@ def test_bleu_of_texts_without_spaces_is_told_and_can_be_right():
         translation_checks.warn_of_bleu_tokenizer(TranslationEvalOptions(), CHINESE)
     wrong = ["我喜欢吃苹果。", "今天天气很坏。"]
     scores = [
-        translation_metrics.metrics_of(wrong, CHINESE, TranslationEvalOptions(bleu_tokenizer=name))["bleu"]
+        translation_metrics.metrics_of(wrong, [CHINESE], TranslationEvalOptions(bleu_tokenizer=name))["bleu"]
         for name in ("13a", "zh")
     ]
     assert scores[0] < 1.0 < 60.0 < scores[1]

@@ -1,6 +1,10 @@
 """Rows for people, as TensorBoard shows them."""
 
-from attnzoo.training.records import LONGEST_CELL, table, trial_id
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from attnzoo.runs.folder import RunDir
+from attnzoo.training.records import LONGEST_CELL, Records, table, trial_id
 
 
 def test_rows_are_a_table_in_which_signs_of_markdown_are_themselves():
@@ -14,12 +18,17 @@ def test_rows_are_a_table_in_which_signs_of_markdown_are_themselves():
     assert table([]) == "(no rows)"
 
 
-def test_rows_with_a_long_cell_are_paragraphs_short_cells_first():
+def test_rows_beside_a_long_cell_are_paragraphs_short_columns_first():
     long = [("word", True), *[("next", False)] * (LONGEST_CELL // 4)]
-    found = table([{"tokens": long, "label": "neg", "predicted": "pos"}, {"tokens": "a", "label": "b"}])
+    found = table(
+        [
+            {"tokens": long, "label": "neg", "predicted": "pos"},
+            {"tokens": "a", "label": "b", "predicted": "c"},
+        ]
+    )
     first, second = found.split("---\n\n")[1:]
     assert first.startswith("label: neg \u00b7 predicted: pos\n\ntokens: **word** next next")
-    assert second.strip() == "tokens: a \u00b7 label: b"
+    assert second.strip() == "label: b \u00b7 predicted: c\n\ntokens: a"
 
 
 def test_runs_of_one_name_in_two_folders_are_two_trials(tmp_path):
@@ -27,3 +36,21 @@ def test_runs_of_one_name_in_two_folders_are_two_trials(tmp_path):
     assert one != other
     assert one.startswith("run-")
     assert str(tmp_path) not in one
+
+
+def test_options_stand_beside_the_numbers_they_led_to_and_those_without_a_value_are_left_out(tmp_path):
+    run = RunDir(tmp_path)
+    with Records(run, {}) as records:
+        records.numbers("final", 3, {"accuracy": 0.5})
+        records.hparams("final", 3, {"train.steps": 3, "eval.every": None, "model.stages": [[4]]})
+    (written,) = run.logs.iterdir()
+    assert written.name == "final"
+    accumulator = EventAccumulator(str(written)).Reload()
+    assert [tag for tag in accumulator.Tags()["tensors"] if "hparam" not in tag] == ["accuracy"]
+    (content,) = (
+        content
+        for tag, content in accumulator.PluginTagToContent("hparams").items()
+        if tag.endswith("session_start_info")
+    )
+    options = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert sorted(options) == ["model.stages", "train.steps"]

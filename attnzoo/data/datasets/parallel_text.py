@@ -1,12 +1,13 @@
-"""Translation pairs from two text files whose lines belong together."""
+"""Translation pairs from text files whose lines belong together."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import Field
+import numpy as np
+from pydantic import BeforeValidator, Field
 
 from attnzoo.config.sections import FileOptions
 from attnzoo.data.splits import DataSplits, Split
@@ -17,21 +18,42 @@ from attnzoo.records.bad_records import BadRecord, filter_records
 from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, encodable, is_blank, object_array, read_lines
 from attnzoo.text import alignments
 
-COLUMNS = {"source": ("text",), "target": ("text",), "alignment": ("alignment",)}
+COLUMNS = {
+    "source": ("text",),
+    "target": ("text",),
+    "alignment": ("alignment",),
+    "references": ("references",),
+}
 
-Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+
+def _one_target(paths: Any) -> Any:
+    if isinstance(paths, list) and len(paths) > 2:
+        raise ValueError(
+            f"{len(paths)} files, where two are expected: several references of a source are for validation "
+            "and test; to learn from all of them, write a pair of lines for each into the two files"
+        )
+    return paths
+
+
+Pair = Annotated[list[str], BeforeValidator(_one_target), Field(min_length=2, max_length=2)]
+References = Annotated[list[str], Field(min_length=2)]
 Texts = tuple[str, ...]
 
 
 class Config(TextPairOptions, FileOptions):
-    """Pairs of UTF-8 files, plain or `.gz`: line n of the second translates line n of the first."""
+    """UTF-8 files, plain or `.gz`: line n of the second and any further translates line n of the first."""
 
-    name: Literal["parallel_text"] = Field(description="Translation pairs from two line-aligned text files.")
+    name: Literal["parallel_text"] = Field(description="Translation pairs from line-aligned text files.")
     train: Pair = Field(description="[source file, target file] to learn from.")
-    validation: Pair | None = Field(
-        None, description="[source file, target file]. Default: carved from train."
+    validation: References | None = Field(
+        None,
+        description="[source file, target file, further references ...]. Default: carved from train.",
     )
-    test: Pair | None = Field(None, description="[source file, target file] to report on.")
+    test: References | None = Field(
+        None,
+        description="[source file, target file, further references ...] to report on: losses are of the "
+        "target, BLEU, chrF and exact match of all references.",
+    )
     train_alignments: str | None = Field(
         None,
         description="Word alignments of train for train.guided_alignment, as fast_align and eflomal write "
@@ -41,6 +63,8 @@ class Config(TextPairOptions, FileOptions):
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     r"""Returns sources and targets <object>[examples] in file order, without their line ends (`\n`, `\r\n`).
+
+    Where there are more references than the target, `references` <object>[examples] has tuples of the others.
 
     With `on_bad_record: skip` pairs are passed over of which a line is empty, too long or not UTF-8, or whose
     alignment does not fit.
@@ -58,30 +82,40 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
 def _read_split(paths: list[str], config: Config, alignments: str | None = None) -> Split:
     origin, strict = ", ".join(paths), config.on_bad_record == "error"
     names = ["source", "target"]
-    records = _pairs(paths, strict, config.encoding)
+    records = _translations(paths, strict, config.encoding)
     if alignments is not None:
         names.append("alignment")
         records = _aligned(records, alignments, strict)
-    rows = filter_records(records, origin, config)
-    return Split({name: object_array([row[side] for row in rows]) for side, name in enumerate(names)}, origin)
+    rows = list(filter_records(records, origin, config))
+    columns = {name: object_array([row[side] for row in rows]) for side, name in enumerate(names)}
+    if len(paths) > 2:
+        columns["references"] = np.fromiter((row[2:] for row in rows), object, len(rows))
+    return Split(columns, origin)
 
 
-def _pairs(paths: list[str], strict: bool, encoding: str) -> Iterator[Texts | BadRecord]:
-    source_path, target_path = paths
+def _translations(paths: list[str], strict: bool, encoding: str) -> Iterator[Texts | BadRecord]:
+    """Yields line n of each of the files."""
     number = 0
     lines = itertools.zip_longest(*(read_lines(path, strict, encoding) for path in paths))
-    for number, pair in enumerate(lines, 1):
-        if None in pair:
-            counts = [number - 1 + (side is not None) for side in pair]
-            counts[0 if pair[0] else 1] += sum(1 for _ in lines)
-            raise UserError(
-                f"{source_path} has {counts[0]} lines and {target_path} has {counts[1]}; line n of one must "
-                "be the translation of line n of the other: align the files."
-            )
-        source, target = (_text(line) for line in pair)
-        yield _bad_pair(paths, number, (source, target)) or (source, target)
+    for number, of_files in enumerate(lines, 1):
+        if None in of_files:
+            _refuse_lengths(paths, [number - 1] * len(paths), itertools.chain([of_files], lines))
+        texts = tuple(map(_text, of_files))
+        yield _bad_line(paths, number, texts) or texts
     if number == 0:
-        raise UserError(f"{source_path}: empty; at least one line is needed, and as many in {target_path}.")
+        others = ", ".join(paths[1:])
+        raise UserError(f"{paths[0]}: empty; at least one line is needed, and as many in {others}.")
+
+
+def _refuse_lengths(paths: list[str], counts: list[int], lines: Iterator[Sequence[Any]]) -> NoReturn:
+    """Raises: with the lines of the source and of the first file that has others, counted to their ends."""
+    for of_files in lines:
+        counts = [count + (line is not None) for count, line in zip(counts, of_files, strict=True)]
+    other = next(file for file, count in enumerate(counts) if count != counts[0])
+    raise UserError(
+        f"{paths[0]} has {counts[0]} lines and {paths[other]} has {counts[other]}; line n of one must "
+        "be the translation of line n of the other: align the files."
+    )
 
 
 def _aligned(pairs: Iterator[Texts | BadRecord], path: str, strict: bool) -> Iterator[Texts | BadRecord]:
@@ -109,7 +143,7 @@ def _text(line: tuple[int, str]) -> str:
     return line[1].removesuffix("\n").removesuffix("\r")
 
 
-def _bad_pair(paths: list[str], number: int, texts: Texts) -> BadRecord | None:
+def _bad_line(paths: list[str], number: int, texts: Texts) -> BadRecord | None:
     for path, text in zip(paths, texts, strict=True):
         place = f"{path}:{number}"
         if len(text) > MAX_TEXT_CHARACTERS:
@@ -120,15 +154,16 @@ def _bad_pair(paths: list[str], number: int, texts: Texts) -> BadRecord | None:
         if not encodable(text):
             return BadRecord(place, "not UTF-8", "not UTF-8; save the file as UTF-8.")
     empty = [path for path, text in zip(paths, texts, strict=True) if is_blank(text)]
-    if len(empty) == 2:
-        what = f"the line is empty here and in {paths[1]}; remove it from both files."
+    every = "both files" if len(paths) == 2 else "all files"
+    if len(empty) == len(paths):
+        what = f"the line is empty here and in {', '.join(paths[1:])}; remove it from {every}."
         return BadRecord(f"{paths[0]}:{number}", "empty on both sides", what)
     if empty:
-        other = paths[1] if empty[0] == paths[0] else paths[0]
+        other = next(path for path, text in zip(paths, texts, strict=True) if not is_blank(text))
         return BadRecord(
             f"{empty[0]}:{number}",
             "empty on one side",
             f"the line is empty but line {number} of {other} is not; translate it or remove the line from "
-            "both files.",
+            f"{every}.",
         )
     return None

@@ -97,3 +97,46 @@ def test_alignments_stay_with_their_pairs_where_some_are_passed_over(tmp_path):
         )
     assert splits.train.column("source").tolist() == ["one", "four", "five"]
     assert splits.train.column("alignment").tolist() == ["0-0", "", "0-0 0-1"]
+
+
+def several(folder, *contents):
+    return [write(folder, f"several.{number}", content) for number, content in enumerate(contents)]
+
+
+def test_validation_and_test_may_have_further_references(tmp_path):
+    test = several(tmp_path, "a\nb\n", "x\ny\n", "v\nw\n", "s\nt\n")
+    splits = load(tmp_path, "one\n", "eins\n", test=test, validation=test[:3])
+    assert splits.test.column("target").tolist() == ["x", "y"]
+    assert splits.test.column("references").tolist() == [("v", "s"), ("w", "t")]
+    assert splits.validation.column("references").tolist() == [("v",), ("w",)]
+    assert splits.train.names == ("source", "target")
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (("a\nb\n", "x\ny\n", "v\n"), "several.0 has 2 lines and {}/several.2 has 1; line n of one"),
+        (("a\n", "x\n", "v\nw\nu\n"), "several.0 has 1 lines and {}/several.2 has 3; line n of one"),
+        (("a\nb\n", "x\n", "v\n"), "several.0 has 2 lines and {}/several.1 has 1; line n of one"),
+        (("a\nb\n", "x\ny\n", "v\n\n"), "several.2:2: the line is empty but line 2 of {}/several.0 is not;"),
+        (
+            ("a\n\n", "x\n\n", "v\n\n"),
+            "several.0:2: the line is empty here and in {0}/several.1, {0}/several.2;",
+        ),
+        (
+            ("", "", ""),
+            "several.0: empty; at least one line is needed, and as many in {0}/several.1, {0}/several.2.",
+        ),
+    ],
+    ids=range(6),
+)
+def test_every_reference_has_a_line_for_each_source(tmp_path, contents, message):
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}/{message.format(tmp_path)}")):
+        load(tmp_path, "one\n", "eins\n", test=several(tmp_path, *contents))
+
+
+def test_several_references_to_learn_from_are_refused():
+    with pytest.raises(
+        ValueError, match="3 files, where two are expected: several references of a source are for"
+    ):
+        parallel_text.Config(name="parallel_text", train=["a", "b", "c"])
