@@ -31,7 +31,7 @@ _ALLOWED_OPERATIONS = """
     Abs Acos AddN AddV2 All Any ArgMax AsString Asin Assert AssignVariableOp Atan Atan2 AvgPool
     BatchMatMulV2 BatchToSpaceND BiasAdd BitwiseAnd BroadcastArgs BroadcastTo Cast Ceil ClipByValue
     ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D Cos Cosh CropAndResize Cross Cumprod Cumsum
-    DecodeBmp DecodeGif DecodeImage DecodeJpeg DecodePng DecodeRaw DenseBincount DepthToSpace
+    DecodeBmp DecodeGif DecodeImage DecodeJpeg DecodePng DecodeRaw DecodeWebP DenseBincount DepthToSpace
     DepthwiseConv2dNative
     Diag DiagPart DisableCopyOnRead Div DivNoNan Einsum Elu EmptyTensorList EnsureShape Equal Erf Erfc
     Exp ExpandDims Expm1 ExtractJpegShape Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherNd GatherV2

@@ -209,7 +209,7 @@ def test_images_are_answered_by_their_paths_from_lines_and_tables(runs, tmp_path
     (tmp_path / "half.txt").write_text("half.png\n")
     (tmp_path / "half.png").write_bytes(png(8, 8, b"x\x9cnonsense"))
     for file, message in (
-        ("bad.txt", "bad.txt:2: new.csv: not a JPEG, PNG, GIF or BMP image"),
+        ("bad.txt", "bad.txt:2: new.csv: not a JPEG, PNG, WebP, GIF or BMP image"),
         ("empty.txt", "empty.txt:2: the image name is empty"),
         ("half.txt", "half.png: cannot be decoded"),
         ("new.tsv", "new.tsv: "),

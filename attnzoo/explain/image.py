@@ -27,6 +27,7 @@ from attnzoo.features.image import Image, shown_name
 from attnzoo.features.info import DataInfo
 from attnzoo.files import disk_errors
 from attnzoo.images import pixels
+from attnzoo.images.decoding import PixelFormat
 from attnzoo.images.image_files import read_header
 from attnzoo.layers import scores as layer_scores
 from attnzoo.pictures import BOARD_INCHES, DOTS_AN_INCH, pixels_of, plain_texts
@@ -61,7 +62,7 @@ class ImageAttention(AttentionMap):
 
     Attributes:
         image: path of the file, or the number of an example.
-        pixels: <uint8>[height, width, channels], what the model saw of it.
+        pixels: [height, width, channels], what the model saw of it, as `Image.graph_batch` gives it.
         weights: <float32>[rows, columns], the attention that each place of the feature map received.
         layer: whose attention it is.
         target: what the model gives.
@@ -130,7 +131,7 @@ class ImageView(AttentionView[ImageAttention]):
         self._run = run
 
     def attend(self, images: np.ndarray) -> list[Attended]:
-        """Returns what the model makes of images <uint8>[count, height, width, channels]."""
+        """Returns what the model makes of images [count, height, width, channels]."""
         results: list[Attended] = []
         for start in range(0, len(images), BATCH_SIZE):
             values, weights = self._run(tf.constant(images[start : start + BATCH_SIZE]))
@@ -155,7 +156,7 @@ class ImageView(AttentionView[ImageAttention]):
 
     def of_inputs(self, inputs: Sequence[str]) -> list[ImageAttention]:
         """Returns where the model attends in image files."""
-        column = readable(inputs, self.feature.shape[2])
+        column = readable(inputs, self.feature.pixel_format)
         return self._of_images(column, list(inputs), [None] * len(inputs))
 
     def of_split(self, split: Split, indices: np.ndarray) -> list[ImageAttention]:
@@ -195,7 +196,7 @@ class ImageView(AttentionView[ImageAttention]):
             yield f"{one.image}  ->  {one.said}\n  {path}\n"
 
 
-def readable(paths: Sequence[str], channels: int) -> Column:
+def readable(paths: Sequence[str], to: PixelFormat) -> Column:
     """Returns the column of paths of files that are all images.
 
     Raises:
@@ -204,7 +205,7 @@ def readable(paths: Sequence[str], channels: int) -> Column:
     for path in paths:
         read_header(path)
     column = object_array(list(paths))
-    for bad in pixels.undecodable(column, channels, ""):
+    for bad in pixels.undecodable(column, to, ""):
         raise bad
     return column
 
@@ -221,7 +222,7 @@ def over_image(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Returns an image in gray with the weights as colors over it, the deeper the larger.
 
     Args:
-        image: <uint8>[height, width, channels].
+        image: <uint8>, or <float32> in 0..1, [height, width, channels].
         weights: <float32>[rows, columns].
 
     Returns:
@@ -229,7 +230,7 @@ def over_image(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     import matplotlib
 
-    gray = np.repeat(image.mean(axis=-1, keepdims=True) / 255.0, 3, axis=-1)
+    gray = np.repeat(_brightness(image).mean(axis=-1, keepdims=True), 3, axis=-1)
     smooth = tf.image.resize(weights[..., None], image.shape[:2], "bicubic").numpy()[..., 0]
     shares = np.clip(smooth / max(float(weights.max(initial=0.0)), 1e-30), 0.0, 1.0)
     colors = matplotlib.colormaps[COLORS](shares)[..., :3]
@@ -237,11 +238,16 @@ def over_image(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return ((1.0 - opacity) * gray + opacity * colors).astype(np.float32)
 
 
+def _brightness(image: np.ndarray) -> np.ndarray:
+    """Returns pixels in 0..1."""
+    return image / 255.0 if image.dtype == np.uint8 else image
+
+
 def draw(image: np.ndarray, weights: np.ndarray, title: Sequence[str]) -> np.ndarray:
     """Draws an image, and beside it the image with the attention over it, under a title.
 
     Args:
-        image: <uint8>[height, width, channels].
+        image: <uint8>, or <float32> in 0..1, [height, width, channels].
         weights: <float32>[rows, columns], the attention.
         title: its lines.
 
@@ -250,7 +256,7 @@ def draw(image: np.ndarray, weights: np.ndarray, title: Sequence[str]) -> np.nda
     """
     from matplotlib.figure import Figure
 
-    plain = np.broadcast_to(image / 255.0, (*image.shape[:2], 3))
+    plain = np.broadcast_to(_brightness(image), (*image.shape[:2], 3))
     gap = np.ones((image.shape[0], max(1, image.shape[1] // 20), 3))
     both = np.concatenate([plain, gap, over_image(image, weights)], axis=1)
     height = np.clip(BOARD_INCHES * both.shape[0] / both.shape[1], LOWEST, HIGHEST)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from etils import epy
@@ -16,7 +17,8 @@ from attnzoo.config.augmentation import Change
 from attnzoo.config.base import PositiveInt
 from attnzoo.config.sections import DataOptions, FileOptions
 from attnzoo.features.feature import Column, Feature, RawReader, digest
-from attnzoo.images.image_files import MAX_PIXELS, parse_header, read_header
+from attnzoo.images.image_files import read_header
+from attnzoo.images.image_headers import MAX_PIXELS, ImageHeader
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.tables import require_string, require_text
 from attnzoo.records.text_files import object_array
@@ -24,21 +26,34 @@ from attnzoo.records.text_files import object_array
 with epy.lazy_imports():
     import tensorflow as tf
 
-    from attnzoo.images import augmentation, image_changes, pixels
+    from attnzoo.images import augmentation, decoding, image_changes, image_statistics, pixels
 
 
-CHANNELS = 3
-"""To which images are decoded that are only looked at."""
+Rgb: TypeAlias = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+"""Red, green and blue."""
 
 
 class ImageOptions(DataOptions):
     """Options of data with images in it."""
 
-    image_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
+    image_size: PositiveInt | Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
         None,
-        description="[height, width] in pixels that images are resized to. Default: the size of the first.",
+        description="Pixels that images are resized to: [height, width], or one number for both. Default: "
+        "their own size if all have one of up to 512 a side, else their median, of at most 224 a side.",
     )
-    channels: Literal[1, 3] | None = Field(None, description="1 gray, 3 color. Default: as the first image.")
+    channels: Literal[1, 3] | None = Field(
+        None, description="1 gray, 3 color. Default: color if any image of train has it."
+    )
+    background: Literal["auto", "white", "black", "gray"] | Rgb = Field(
+        "auto",
+        description="Color that transparent PNG and WebP images are laid on: a name or [red, green, blue], "
+        "0 to 255. auto: white, or black or gray where images of train would not be seen on it.",
+    )
+    max_value: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None,
+        description="Value of white in PNG images of 16 bits a channel, such as 4095 for 12 bits in them. "
+        "Default: of as many bits as train uses.",
+    )
     augment: list[Change] = Field(
         [], description="Random changes in training, in this order: names, or {name: NAME} with options."
     )
@@ -54,6 +69,8 @@ class Image(Feature):
         shape: (height, width, channels) that every image is brought to; empty before learning.
         mean: of the training pixels by channel, in 0..1.
         std: their standard deviation by channel, in 0..1.
+        background: red, green and blue, 0 to 255, on which transparent images are laid; empty for none.
+        max_value: value of white in images of 16 bits a channel; 0 if train has none.
     """
 
     is_content: ClassVar[bool] = True
@@ -64,6 +81,13 @@ class Image(Feature):
     shape: tuple[int, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    background: tuple[int, ...] = ()
+    max_value: int = 0
+
+    @property
+    def pixel_format(self) -> decoding.PixelFormat:
+        """What is made of the pixels of image files; color before learning."""
+        return decoding.PixelFormat(self.shape[2] if self.shape else 3, self.background, self.max_value)
 
     def read(self, place: str, name: str, value: Any, options: DataOptions) -> str:
         """Returns the path of an image file whose header is in order; it is relative to the table."""
@@ -73,7 +97,7 @@ class Image(Feature):
         if not file.isprintable():
             what = "the image name is not printable UTF-8 text; rename the file."
             raise BadRecord(place, "with a name that is not text", what)
-        path = Path(place.rpartition(":")[0]).parent / file
+        path = _as_on_disk(Path(place.rpartition(":")[0]).parent / file)
         try:
             read_header(path)
         except BadRecord as bad:
@@ -82,7 +106,7 @@ class Image(Feature):
 
     def unreadable(self, values: Sequence[str]) -> dict[int, BadRecord]:
         """Returns the images that cannot be decoded although their headers are in order."""
-        broken = {bad.place: bad for bad in pixels.undecodable(self.column(values), CHANNELS, "")}
+        broken = {bad.place: bad for bad in pixels.undecodable(self.column(values), self.pixel_format, "")}
         return {index: broken[path] for index, path in enumerate(values) if path in broken}
 
     def check_raw(self, place: str, value: str, folder: Path | None) -> None:
@@ -100,18 +124,28 @@ class Image(Feature):
     def learn(
         self, columns: Sequence[Column], options: DataOptions, initial: Feature | None, origin: str
     ) -> Image:
-        """Learns the shape and the statistics of the pixels."""
+        """Learns the shape, what is made of transparency and depth, and the statistics of the pixels."""
         if not isinstance(options, ImageOptions):
             raise ValueError(
                 f"Data set '{options.name}' has no image options; expected a subclass of ImageOptions."
             )
         (column,) = columns
-        height, width, channels = pixels.shape_of_first(column, origin)
-        if options.image_size is not None:
-            height, width = options.image_size
-        learned = self.model_copy(update={"shape": (height, width, options.channels or channels)})
+        headers = image_statistics.headers_of(column, origin)
+        channels = options.channels or image_statistics.num_channels(headers)
+        shape = (*_height_and_width(column, headers, options, origin), channels)
+        learned = self.model_copy(update={"shape": shape})
         learned.check(column, options, origin)
-        mean, std = pixels.pixel_statistics(column, learned.shape)
+        background = (
+            image_statistics.choose_background(column, headers, origin)
+            if options.background == "auto"
+            else _rgb(options.background)
+        )
+        deep = any(header.bits == 16 for header in headers)
+        max_value = options.max_value if deep else 0
+        if max_value is None:
+            max_value = image_statistics.choose_max_value(column, headers, origin)
+        learned = learned.model_copy(update={"background": background, "max_value": max_value})
+        mean, std = image_statistics.pixel_statistics(column, shape, learned.pixel_format)
         return learned.model_copy(update={"mean": mean, "std": std})
 
     def check(self, column: Column, options: DataOptions, origin: str) -> None:
@@ -119,11 +153,14 @@ class Image(Feature):
         if not (
             isinstance(options, FileOptions) and options.on_bad_record == "skip"
         ):  # else done by the loader
-            pixels.check_decodable(column, self.shape[2], origin)
+            pixels.check_decodable(column, self.pixel_format, origin)
 
     def graph_batch(self, encoded: Column) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns a function from indices to images <uint8>[batch, height, width, channels]."""
-        return pixels.read_images(encoded, self.shape)
+        """Returns a function from indices to images [batch, height, width, channels].
+
+        They are <uint8>, or <float32> in 0..1 where images of 16 bits a channel were learned from.
+        """
+        return pixels.read_images(encoded, self.shape, self.pixel_format)
 
     def change(
         self, tensors: Mapping[str, tf.Tensor], options: DataOptions, seeds: tf.Tensor
@@ -138,42 +175,32 @@ class Image(Feature):
 
     def damaged(self, encoded: Column, origin: str) -> BadRecord | None:
         """Returns the first image that cannot be decoded any more."""
-        return next(pixels.undecodable(encoded, self.shape[2], origin), None)
+        return next(pixels.undecodable(encoded, self.pixel_format, origin), None)
 
     def raw(self, column: Column) -> list[bytes]:
         """Returns the bytes of image files."""
         return [_file_bytes(image) for image in column]
 
     def raw_reader(self, length: int | None) -> RawReader:
-        """Returns what makes images of the bytes of JPEG, PNG, GIF (first frame) or BMP files of any size."""
+        """Returns what makes images of the bytes of JPEG, PNG, WebP, GIF (first frame) or BMP files."""
 
         def read(strings: tf.Tensor) -> tf.Tensor:
             decoded = tf.map_fn(
-                lambda encoded: pixels.resize(pixels.decode(encoded, self.shape[2]), self.shape),
+                lambda encoded: pixels.resize(decoding.decode(encoded, self.pixel_format), self.shape),
                 strings,
-                fn_output_signature=tf.TensorSpec(self.shape, tf.uint8),
+                fn_output_signature=tf.TensorSpec(self.shape, self.pixel_format.dtype),
             )
             return self.prepare(decoded)
 
         return RawReader([], read)
 
     def first(self, column: Column) -> np.ndarray:
-        """Returns the images of a column, <uint8>[count, height, width, channels]."""
+        """Returns the images of a column as `graph_batch` gives them."""
         return self.graph_batch(column)(tf.range(len(column))).numpy()
 
     def describe(self, name: str, column: Column, encoded: Column) -> dict[str, Any]:
         """Returns how many images have which size, format and channels."""
-        if column.dtype == np.uint8:
-            height, width, channels = column.shape[1:]
-            counts: dict[str, dict] = {
-                "sizes": {f"{height} x {width}": len(column)},
-                "formats": {"array": len(column)},
-                "channels": {channels: len(column)},
-            }
-            return counts
-        headers = [
-            read_header(item) if isinstance(item, str) else parse_header(item, name) for item in column
-        ]
+        headers = image_statistics.headers_of(column, name)
         return {
             "sizes": dict(Counter(f"{header.height} x {header.width}" for header in headers).most_common()),
             "formats": dict(Counter(header.format for header in headers).most_common()),
@@ -212,6 +239,27 @@ class Image(Feature):
             yield f"{name}.shape: {shape}"
         elif not (len(self.mean) == len(self.std) == shape[2] and min(self.std) > 0.0):
             yield f"{name}.mean, {name}.std: expected a number for each channel, deviations above 0"
+        if len(self.background) not in (0, 3) or not all(0 <= value <= 255 for value in self.background):
+            yield f"{name}.background: {self.background}"
+        if not 0 <= self.max_value <= 65535:
+            yield f"{name}.max_value: {self.max_value}"
+
+
+def _height_and_width(
+    column: Column, headers: Sequence[ImageHeader], options: ImageOptions, origin: str
+) -> tuple[int, int]:
+    size = options.image_size
+    if size is not None:
+        height, width = [size, size] if isinstance(size, int) else size
+        return height, width
+    sizes = [header.sides for header in headers]
+    image_statistics.warn_of_sizes(column, sizes, origin)
+    return image_statistics.default_size(sizes)
+
+
+def _rgb(background: str | list[int]) -> tuple[int, ...]:
+    named = image_statistics.BACKGROUNDS
+    return named[background] if isinstance(background, str) else tuple(background)
 
 
 def shown_name(column: Column, index: int) -> str:
@@ -222,7 +270,18 @@ def shown_name(column: Column, index: int) -> str:
 def find_file(name: str, folder: Path | None) -> Path:
     """Returns the path of an image file in a folder, else in the working directory."""
     path = Path(name.strip())
-    return path if folder is None or not (folder / path).exists() else folder / path
+    beside = path if folder is None else _as_on_disk(folder / path)
+    return beside if os.path.exists(beside) else _as_on_disk(path)
+
+
+def _as_on_disk(path: Path) -> Path:
+    """Returns the path in the Unicode form, composed or decomposed, in which there is such a file."""
+    if not os.path.exists(path):
+        for form in ("NFC", "NFD"):
+            other = unicodedata.normalize(form, str(path))
+            if os.path.exists(other):
+                return Path(other)
+    return path
 
 
 def _file_bytes(image: np.ndarray | bytes | str) -> bytes:

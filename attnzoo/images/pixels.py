@@ -1,8 +1,7 @@
-"""Images in the graph: decode, resize, normalize. The same functions train and serve."""
+"""Images in the graph: read, resize, normalize. The same functions train and serve."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -10,55 +9,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from attnzoo.images.exif import orientation, turn_upright
-from attnzoo.images.image_files import parse_header, read_header
+from attnzoo.images.decoding import PixelFormat, decode
 from attnzoo.records.bad_records import BadRecord
 
 DECODED_AT_START_BYTES = 256 << 20
 """Largest split, in encoded bytes, of which every image is decoded before training: seconds to a minute."""
 
-STATISTICS_SAMPLE = 2000
-STATISTICS_BATCH_BYTES = 32 << 20
-
-
-def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes JPEG, PNG, BMP or the first frame of a GIF; a JPEG is turned upright as its camera says.
-
-    Args:
-        encoded: <string>[], the bytes of an image file.
-        channels: 1 grey or 3 colour.
-
-    Returns:
-        <uint8>[height, width, channels].
-    """
-    # For these two the decoder converts; a GIF always gives 3 channels, a BMP those that it has.
-    start = tf.strings.substr(encoded, 0, 3)
-    is_jpeg = start == b"\xff\xd8\xff"
-    image = tf.cond(
-        tf.logical_or(is_jpeg, start == b"\x89PN"),
-        lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
-        lambda: _to_channels(tf.io.decode_image(encoded, expand_animations=False), channels),
-    )
-    image.set_shape([None, None, channels])
-    image = tf.cond(is_jpeg, lambda: turn_upright(image, orientation(encoded)), lambda: image)
-    return tf.ensure_shape(image, [None, None, channels])
-
-
-def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Returns <uint8>[height, width, channels] of an image with 1, 3 or 4 channels."""
-    is_grey = tf.equal(tf.shape(image)[2], 1)
-
-    def colours() -> tf.Tensor:
-        return tf.ensure_shape(image[:, :, :3], [None, None, 3])
-
-    if channels == 1:
-        return tf.cond(is_grey, lambda: image, lambda: tf.image.rgb_to_grayscale(colours()))
-    return tf.cond(is_grey, lambda: tf.repeat(image, 3, axis=2), colours)
-
 
 def resize(image: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
-    """Resizes <uint8>[height, width, channels] to `shape` (bilinear, antialiased), <uint8>."""
+    """Resizes <uint8> or <float32>[height, width, channels] to `shape` (bilinear, antialiased)."""
     resized = tf.image.resize(image, shape[:2], antialias=True)
+    if image.dtype == tf.float32:
+        return resized
     return tf.cast(tf.round(resized), tf.uint8)  # a mean of pixels is within their range
 
 
@@ -76,12 +38,13 @@ def standardize(images: tf.Tensor, mean: Sequence[float], std: Sequence[float]) 
     return tf.reshape((rows - means) / deviations, tf.shape(images))
 
 
-def read_images(column: np.ndarray, shape: tuple[int, ...]):
-    """Returns a graph function from indices <int32>[batch] to images <uint8>[batch, *shape].
+def read_images(column: np.ndarray, shape: tuple[int, ...], to: PixelFormat):
+    """Returns a graph function from indices <int32>[batch] to images [batch, *shape] of type `to.dtype`.
 
     Args:
         column: <uint8>[examples, height, width, channels], or an object array of encoded bytes or of paths.
         shape: (height, width, channels) of the result.
+        to: what is made of the pixels of files.
     """
     if column.dtype == np.uint8:
         if tuple(column.shape[1:]) != tuple(shape):
@@ -93,13 +56,13 @@ def read_images(column: np.ndarray, shape: tuple[int, ...]):
 
     def read_one(item: tf.Tensor) -> tf.Tensor:
         encoded = tf.io.read_file(item) if is_path else item
-        return resize(decode(encoded, shape[2]), shape)
+        return resize(decode(encoded, to), shape)
 
     def read_batch(indices: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
             read_one,
             tf.gather(table, indices),
-            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+            fn_output_signature=tf.TensorSpec(shape, to.dtype),
             parallel_iterations=16,
         )
 
@@ -115,26 +78,12 @@ def _convert(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return resize(pixels, shape).numpy()
 
 
-def shape_of_first(column: np.ndarray, origin: str) -> tuple[int, int, int]:
-    """Returns (height, width, channels) of the first image of a column; 2 or 4 channels count as 1 or 3."""
-    if column.dtype == np.uint8:
-        height, width, channels = column.shape[1:]
-        return int(height), int(width), int(channels)
-    first = column[0]
-    is_path = isinstance(first, str)
-    header = read_header(first) if is_path else parse_header(first, f"{origin}: example 0")
-    channels = 1 if header.channels <= 2 else 3
-    is_turned = header.format == "jpeg" and orientation(tf.io.read_file(first) if is_path else first) >= 5
-    sides = (header.width, header.height) if is_turned else (header.height, header.width)
-    return *sides, channels
-
-
-def undecodable(column: np.ndarray, channels: int, origin: str) -> Iterator[BadRecord]:
+def undecodable(column: np.ndarray, to: PixelFormat, origin: str) -> Iterator[BadRecord]:
     """Yields what is wrong with each image that cannot be decoded although its header is in order.
 
     Args:
         column: as for `read_images`.
-        channels: 1 or 3.
+        to: what is made of their pixels.
         origin: where encoded bytes came from; a path speaks for itself.
     """
     if column.dtype == np.uint8 or len(column) == 0:
@@ -142,7 +91,7 @@ def undecodable(column: np.ndarray, channels: int, origin: str) -> Iterator[BadR
     is_path = isinstance(column[0], str)
 
     def count_values(item: tf.Tensor) -> tf.Tensor:
-        return tf.size(decode(tf.io.read_file(item) if is_path else item, channels))
+        return tf.size(decode(tf.io.read_file(item) if is_path else item, to))
 
     with tf.device("/CPU:0"):
         items = tf.data.Dataset.from_tensor_slices(list(column))
@@ -155,7 +104,7 @@ def undecodable(column: np.ndarray, channels: int, origin: str) -> Iterator[BadR
             yield BadRecord(item if is_path else f"{origin}: example {index}", "not decodable", what)
 
 
-def check_decodable(column: np.ndarray, channels: int, origin: str) -> None:
+def check_decodable(column: np.ndarray, to: PixelFormat, origin: str) -> None:
     """Decodes all images once, unless that would take minutes.
 
     Raises:
@@ -165,7 +114,7 @@ def check_decodable(column: np.ndarray, channels: int, origin: str) -> None:
         return
     sizes = map(os.path.getsize if isinstance(column[0], str) else len, column)
     if sum(sizes) <= DECODED_AT_START_BYTES:
-        for bad in undecodable(column, channels, origin):
+        for bad in undecodable(column, to, origin):
             raise bad
 
 
@@ -174,20 +123,3 @@ def _reason(error: tf.errors.OpError) -> str:
     plain = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]|.*Iterator::\S+: ", " ", error.message)
     first = next((line for line in plain.splitlines() if line.strip()), type(error).__name__)
     return " ".join(first.split()).rstrip(".,:;")
-
-
-def pixel_statistics(
-    column: np.ndarray, shape: tuple[int, ...]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Returns mean and standard deviation of the pixels by channel, in 0..1, over evenly spaced images."""
-    count = min(len(column), STATISTICS_SAMPLE)
-    chosen = np.linspace(0, len(column) - 1, count).astype(np.int32)
-    read = read_images(column[chosen], shape)
-    batch = max(1, STATISTICS_BATCH_BYTES // (8 * math.prod(shape)))
-    totals = np.zeros((2, shape[2]), np.int64)
-    for start in range(0, count, batch):
-        pixels = read(tf.range(start, min(count, start + batch))).numpy().astype(np.int64)
-        totals += [pixels.sum(axis=(0, 1, 2)), np.square(pixels).sum(axis=(0, 1, 2))]
-    mean, mean_square = totals / (count * shape[0] * shape[1]) / np.array([[255.0], [255.0**2]])
-    std = np.maximum(np.sqrt(np.maximum(mean_square - mean**2, 0.0)), 1e-3)
-    return tuple(float(value) for value in mean), tuple(float(value) for value in std)

@@ -96,7 +96,7 @@ def test_files_and_examples_are_answered_and_drawn(runs, tmp_path):
     assert explanation.view.write([given], tmp_path / "drawn", "x") == [tmp_path / "drawn" / "1.png"]
     assert tf.io.decode_png((tmp_path / "drawn" / "1.png").read_bytes()).shape[1] > 200
     (tmp_path / "not.png").write_text("no image")
-    with pytest.raises(UserError, match=r"not\.png: not a JPEG, PNG, GIF or BMP image"):
+    with pytest.raises(UserError, match=r"not\.png: not a JPEG, PNG, WebP, GIF or BMP image"):
         explanation.of_inputs([str(tmp_path / "not.png")])
     with pytest.raises(
         UserError, match="--layer other: there is no such attention; expected one of attention"

@@ -1,16 +1,19 @@
 """Images as pixels, whatever a column holds of them."""
 
+import io
 import os
 import re
+import unicodedata
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image as Picture
 
 from attnzoo.config.sections import FileOptions
-from attnzoo.errors import UserError
-from attnzoo.features.image import Image, ImageOptions, shown_name
-from attnzoo.images.image_files import MAX_PIXELS
+from attnzoo.errors import DataWarning, UserError
+from attnzoo.features.image import Image, ImageOptions, find_file, shown_name
+from attnzoo.images.image_headers import MAX_PIXELS
 from attnzoo.records.bad_records import BadRecord
 from tests.features.columns import batch, problems
 
@@ -74,10 +77,126 @@ def test_size_and_channels_are_options(form, tmp_path):
     assert batch(image, image.encode(column), [1]).shape == (1, 3, 11, 1)
 
 
-def test_the_first_image_gives_the_size(tmp_path):
-    small = column_of("bytes", tmp_path, PIXELS[:1, :3, :2])
-    column = np.concatenate([small, column_of("bytes", tmp_path)])
-    assert learn(column).shape == (3, 2, 3)
+@pytest.mark.parametrize(
+    ("sizes", "size", "warning"),
+    [
+        ([(11, 13)] * 5, (11, 13), None),
+        ([(300, 500)] * 2, (300, 500), None),
+        (
+            [(1, 1), *[(11, 13)] * 5],
+            (11, 13),
+            "train: images of 1 x 1 to 11 x 13 pixels (height x width), 1 of them with a side of fewer than "
+            "8 (first: number 0); all are brought to 11 x 13, set data.image_size for another size.",
+        ),
+        ([(600, 300)] * 2, (224, 112), "images of 600 x 300 pixels (height x width); all are brought to 224"),
+        ([(9, 300), (11, 200), (17, 100)], (11, 200), "images of 17 x 100 to 9 x 300 pixels"),
+        ([(5, 7)], (5, 7), "1 of them with a side of fewer than 8 (first: number 0); all are brought to 5"),
+    ],
+    ids=["one size", "moderate", "a single pixel", "large", "many sizes", "tiny"],
+)
+def test_the_size_is_the_one_that_all_have_or_their_median_and_odd_ones_are_told(
+    tmp_path, recwarn, sizes, size, warning
+):
+    images = [np.zeros((*one, 3), np.uint8) for one in sizes]
+    column = np.concatenate([column_of("bytes", tmp_path, image[None]) for image in images])
+    assert learn(column).shape == (*size, 3)
+    told = [str(one.message) for one in recwarn]
+    assert len(told) == (warning is not None)
+    assert all(warning in one for one in told)
+    assert learn(column, image_size=17).shape == (17, 17, 3)
+    assert len(recwarn) == len(told)
+
+
+def test_one_image_in_color_makes_all_of_them_color(tmp_path):
+    gray, color = (column_of("bytes", tmp_path, PIXELS[:, :, :, :count]) for count in (1, 3))
+    assert learn(gray).shape[2] == 1
+    assert learn(np.concatenate([gray, color[:1]])).shape[2] == 3
+
+
+def drawing(level, opacity):
+    """PNG bytes of 11 x 13 pixels of one gray, opaque in the middle alone."""
+    pixels = np.full((11, 13, 4), level, np.uint8)
+    pixels[..., 3] = 0
+    pixels[3:7, 3:7, 3] = opacity
+    return tf.io.encode_png(pixels).numpy()
+
+
+@pytest.mark.parametrize(
+    ("levels", "options", "background"),
+    [
+        ((0, 50), {}, "white"),
+        ((240, 255), {}, "black"),
+        ((0, 255), {}, "gray"),
+        ((0, 50), {"background": "black"}, None),
+        ((0, 50), {"background": [7, 7, 7]}, None),
+    ],
+    ids=["dark", "bright", "both", "named", "numbers"],
+)
+def test_what_is_transparent_is_laid_on_a_color_on_which_the_rest_is_seen(
+    recwarn, levels, options, background
+):
+    column = Image().column([drawing(level, 255) for level in levels])
+    image = learn(column, **options)
+    told = [str(one.message) for one in recwarn]
+    assert told == (
+        [
+            f"train: 2 of 2 images have transparency: they are laid on {background}; set data.background for "
+            "another color."
+        ]
+        if background
+        else []
+    )
+    expected = {"white": 255, "black": 0, "gray": 128, None: image.background[0]}[background]
+    assert image.background == (expected,) * 3
+    for pixels, level in zip(image.first(column), levels, strict=True):
+        assert pixels[0, 0].tolist() == [expected] * 3
+        assert pixels[4, 4].tolist() == [level] * 3
+    raw = image.raw_reader(None).read(tf.constant(list(column)))
+    np.testing.assert_allclose(raw, batch(image, column, [0, 1]), atol=1e-5)
+    half = image.first(Image().column([drawing(100, 51)]))[0, 4, 4, 0]
+    assert half == round(0.2 * 100 + 0.8 * expected)
+
+
+@pytest.mark.parametrize(
+    ("largest", "white"), [(200, 255), (700, 1023), (4000, 4095), (4096, 16383), (65535, 65535)]
+)
+def test_images_of_16_bits_keep_the_values_that_train_uses(largest, white):
+    values = np.linspace(0, largest, 11 * 13).astype(np.uint16).reshape(11, 13, 1)
+    column = Image().column([tf.io.encode_png(values).numpy()] * 2)
+    with pytest.warns(DataWarning, match=f"2 of 2 images have 16 bits a channel, .* {largest}: {white} "):
+        image = learn(column)
+    assert image.max_value == white
+    np.testing.assert_allclose(image.first(column)[1], values / white, atol=1e-6)
+    np.testing.assert_allclose(image.mean, (values / white).mean(), rtol=1e-5)
+    raw = image.raw_reader(None).read(tf.constant(list(column)))
+    np.testing.assert_allclose(raw, batch(image, column, [0, 1]), atol=1e-5)
+    assert abs(float(tf.math.reduce_std(raw)) - 1.0) < 0.01
+    assert learn(column, max_value=9999).max_value == 9999
+
+
+def test_webp_is_read_with_its_transparency_and_what_moves_is_not():
+    files = {}
+    for mode in ("RGB", "RGBA"):
+        files[mode] = io.BytesIO()
+        color = (10, 200, 30, 0)[: len(mode)]
+        Picture.new(mode, (13, 11), color).save(files[mode], "WEBP", lossless=True, exact=True)
+    column = Image().column([file.getvalue() for file in files.values()])
+    image = learn(column, background="white")
+    opaque, transparent = image.first(column)
+    assert opaque[0, 0].tolist() == [10, 200, 30]
+    assert transparent[0, 0].tolist() == [255, 255, 255]
+    moving = io.BytesIO()
+    frames = [Picture.new("L", (13, 11), level) for level in (10, 99)]
+    frames[0].save(moving, "WEBP", save_all=True, append_images=frames[1:])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        image.raw_reader(None).read(tf.constant([moving.getvalue()]))
+
+
+def test_a_gif_with_a_transparent_color_is_told():
+    file = io.BytesIO()
+    Picture.new("P", (13, 11)).save(file, "GIF", transparency=0)
+    with pytest.warns(DataWarning, match="train: 1 GIF images have a transparent color, which is not read"):
+        learn(Image().column([file.getvalue()]))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -115,7 +234,7 @@ def test_a_damaged_image_is_found_before_training_and_later(tmp_path):
         ("none.png", "{folder}/none.png: cannot be read (No such file or directory)"),
         (
             "../note.png",
-            "{folder}/../note.png: not a JPEG, PNG, GIF or BMP image (it starts with the bytes 6e",
+            "{folder}/../note.png: not a JPEG, PNG, WebP, GIF or BMP image (it starts with the bytes 6e",
         ),
         ("note.png", "{folder}/note.png: cannot be read (No such file or directory)"),
         ("pipe", "{folder}/pipe: a pipe or a device; an image file is expected."),
@@ -141,6 +260,15 @@ def test_a_name_of_no_image_is_refused(tmp_path, value, message):
         Image().read(place, "file", value, OPTIONS)
     assert caught.value.place == place
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_is_found_in_either_form_of_unicode(tmp_path):
+    (path, *_) = column_of("paths", tmp_path)
+    composed, decomposed = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
+    for stored, written in ((composed, decomposed), (decomposed, composed)):
+        os.rename(path, path := str(tmp_path / stored))
+        assert Image().read(f"{tmp_path}/table.csv:13", "file", written, OPTIONS) == path
+        assert find_file(written, tmp_path) == tmp_path / stored
 
 
 def test_a_name_is_relative_to_its_table(tmp_path):
@@ -209,8 +337,12 @@ STATE = {"shape": (5, 7, 3), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
             {"std": (0.2, -1.0, 1.0)},
             "column.mean, column.std: expected a number for each channel, deviations",
         ),
+        ({"background": (255, 255, 255), "max_value": 4095}, None),
+        ({"background": (255, 255)}, "column.background: (255, 255)"),
+        ({"background": (255, 256, 0)}, "column.background: (255, 256, 0)"),
+        ({"max_value": 65536}, "column.max_value: 65536"),
     ],
-    ids=range(11),
+    ids=range(15),
 )
 def test_shapes_and_statistics_that_no_images_have_are_found(change, problem):
     found = problems(Image(**{**STATE, **change}))

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from attnzoo.images import pixels
+from attnzoo.images.decoding import PixelFormat, decode
 from attnzoo.images.exif import orientation
+from attnzoo.images.image_files import parse_header
 
 ORIENTATION = 0x0112
 
@@ -38,17 +39,18 @@ def test_a_photograph_is_turned_upright(value, before):
     data = photograph(value, before=before)
     assert int(orientation(data)) == value
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
-    decoded = tf.function(lambda: pixels.decode(tf.constant(data), 3))().numpy()
+    decoded = tf.function(lambda: decode(tf.constant(data), PixelFormat(3)))().numpy()
     assert decoded.shape == expected.shape
     assert np.abs(decoded.astype(int) - expected).mean() < 3
-    column = np.array([data], object)
-    assert pixels.shape_of_first(column, "test") == expected.shape
+    header = parse_header(data, "test")
+    assert (header.orientation, header.sides) == (value, expected.shape[:2])
 
 
 def test_both_byte_orders_are_read():
     little, big = (photograph(6, order) for order in ("<", ">"))
     assert (b"II*\x00" in little, b"MM\x00*" in big) == (True, True)
     assert int(orientation(little)) == int(orientation(big)) == 6
+    assert parse_header(little, "x").orientation == parse_header(big, "x").orientation == 6
 
 
 def test_a_file_that_does_not_say_is_upright():
@@ -56,6 +58,7 @@ def test_a_file_that_does_not_say_is_upright():
     Image.new("RGB", (4, 4)).save(plain, "jpeg")
     for data in (plain.getvalue(), photograph(), photograph(9), photograph(0), b"", b"\xff\xd8\xff"):
         assert int(orientation(data)) == 1
+        assert len(data) < 4 or parse_header(data, "x").orientation == 1
 
 
 @pytest.mark.parametrize("size", [12, 20, 30, 34, 40, 50, 60])

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from attnzoo.errors import UserError
-from attnzoo.images.image_files import ImageHeader, parse_header, read_header
+from attnzoo.images.image_files import parse_header, read_header
+from attnzoo.images.image_headers import ImageHeader
 
 
 def encode(kind, mode="RGB", size=(13, 7), **options):
@@ -32,17 +33,18 @@ def png_of(width, height, depth=8, color=2):
     ("kind", "mode", "header"),
     [
         ("PNG", "L", ImageHeader("png", 7, 13, 1)),
-        ("PNG", "LA", ImageHeader("png", 7, 13, 2)),
+        ("PNG", "LA", ImageHeader("png", 7, 13, 2, transparent=True)),
         ("PNG", "RGB", ImageHeader("png", 7, 13, 3)),
-        ("PNG", "RGBA", ImageHeader("png", 7, 13, 4)),
+        ("PNG", "RGBA", ImageHeader("png", 7, 13, 4, transparent=True)),
         ("PNG", "P", ImageHeader("png", 7, 13, 3)),
-        ("PNG", "I;16", ImageHeader("png", 7, 13, 1)),
+        ("PNG", "I;16", ImageHeader("png", 7, 13, 1, bits=16)),
         ("JPEG", "L", ImageHeader("jpeg", 7, 13, 1)),
         ("JPEG", "RGB", ImageHeader("jpeg", 7, 13, 3)),
         ("JPEG", "CMYK", ImageHeader("jpeg", 7, 13, 4)),
         ("GIF", "P", ImageHeader("gif", 7, 13, 3)),
         ("BMP", "L", ImageHeader("bmp", 7, 13, 1)),
         ("BMP", "RGB", ImageHeader("bmp", 7, 13, 3)),
+        ("WEBP", "RGB", ImageHeader("webp", 7, 13, 3)),
     ],
 )
 def test_headers_give_format_size_and_channels(tmp_path, kind, mode, header):
@@ -50,6 +52,7 @@ def test_headers_give_format_size_and_channels(tmp_path, kind, mode, header):
     path = tmp_path / "picture.dat"
     path.write_bytes(encoded)
     assert read_header(path) == header
+    assert read_header(path, whole=False) == header
     assert parse_header(encoded, "memory") == header
 
 
@@ -64,7 +67,7 @@ def test_progressive_and_long_headed_jpegs_transparent_palettes_and_animations_a
     assert parse_header(encode("JPEG") + b"trailer" * 1000, "x").height == 7
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_images_that_are_cut_off_are_refused(tmp_path, kind, share):
     encoded = encode(kind, size=(97, 89))
@@ -89,10 +92,10 @@ def bmp_of_16_bits():
 @pytest.mark.parametrize(
     ("encoded", "message"),
     [
-        (b"", "not a JPEG, PNG, GIF or BMP image (it is empty)"),
+        (b"", "not a JPEG, PNG, WebP, GIF or BMP image (it is empty)"),
         (
-            b"RIFF1234WEBP",
-            "not a JPEG, PNG, GIF or BMP image (it starts with the bytes 52 49 46 46 31 32 33 34)",
+            b"RIFF1234WAVE",
+            "not a JPEG, PNG, WebP, GIF or BMP image (it starts with the bytes 52 49 46 46 31 32 33 34)",
         ),
         (bad_crc(), "damaged image: wrong checksum of chunk 'IDAT'"),
         (png_of(13, 7, 3), "damaged image: colour type 2 with 3 bits does not exist"),

@@ -26,6 +26,12 @@ def picture(
     return stream.getvalue()
 
 
+def moving_webp() -> bytes:
+    """Returns a WebP file of two frames."""
+    frame = Image.new("L", (8, 8), 99)
+    return picture("WEBP", save_all=True, append_images=[frame])
+
+
 def chunk(name: bytes, data: bytes) -> bytes:
     """Returns one chunk of a PNG file with its right checksum."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -131,7 +137,8 @@ def image_case(name: str, content, message: str, **options: str) -> Case:
     return Case(f"image: {name}", BAD, message, build, **options)
 
 
-NOT_AN_IMAGE = ": not a JPEG, PNG, GIF or BMP image (it "
+NOT_AN_IMAGE = ": not a JPEG, PNG, WebP, GIF or BMP image (it "
+NOT_READ = "; only JPEG, PNG, WebP, GIF and BMP images are read: convert or remove it"
 CUT_OFF = ": the image is cut off; get a whole copy or remove it"
 NOT_DECODED = ": cannot be decoded ("
 PIXELS = zlib.compress((b"\0" + bytes(24)) * 8)
@@ -139,18 +146,19 @@ PIXELS = zlib.compress((b"\0" + bytes(24)) * 8)
 IMAGES = [
     image_case("empty", b"", NOT_AN_IMAGE + "is empty)"),
     image_case("text", b"no picture\n", NOT_AN_IMAGE + "starts with the bytes 6e 6f 20 70"),
-    image_case("a web page", b"<html>404</html>", NOT_AN_IMAGE),
-    image_case("SVG", b'<svg xmlns="http://www.w3.org/2000/svg"/>', NOT_AN_IMAGE),
-    image_case("PDF", b"%PDF-1.7\n", NOT_AN_IMAGE),
-    image_case("WebP", lambda: picture("WEBP"), NOT_AN_IMAGE + "starts with the bytes 52 49 46 46"),
-    image_case("TIFF", lambda: picture("TIFF"), NOT_AN_IMAGE),
-    image_case("ICO", lambda: picture("ICO", size=(16, 16)), NOT_AN_IMAGE),
-    image_case("JPEG XL", b"\xff\x0a" + bytes(40), NOT_AN_IMAGE + "starts with the bytes ff 0a"),
-    image_case("JPEG XL in boxes", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), NOT_AN_IMAGE),
-    image_case("HEIC", b"\0\0\0\x18ftypheic" + bytes(40), NOT_AN_IMAGE),
+    image_case("a web page", b"<html>404</html>", ": a web page" + NOT_READ),
+    image_case("SVG", b'<svg xmlns="http://www.w3.org/2000/svg"/>', ": an SVG image" + NOT_READ),
+    image_case("PDF", b"%PDF-1.7\n", ": a PDF file" + NOT_READ),
+    image_case("WebP that moves", moving_webp, ": an animated WebP image; save one of its frames"),
+    image_case("TIFF", lambda: picture("TIFF"), ": a TIFF image" + NOT_READ),
+    image_case("ICO", lambda: picture("ICO", size=(16, 16)), ": an ICO image" + NOT_READ),
+    image_case("JPEG XL", b"\xff\x0a" + bytes(40), ": a JPEG XL image" + NOT_READ),
+    image_case("JPEG XL in boxes", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), ": a JPEG XL image" + NOT_READ),
+    image_case("HEIC", b"\0\0\0\x18ftypheic" + bytes(40), ": a HEIC image" + NOT_READ),
+    image_case("AVIF", b"\0\0\0\x18ftypavif" + bytes(40), ": an AVIF image" + NOT_READ),
     *(
         image_case(f"{kind} cut at {percent} %", cut(kind, percent), CUT_OFF)
-        for kind in ("PNG", "JPEG", "GIF", "BMP")
+        for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")
         for percent in (10, 50, 90)
     ),
     image_case(
@@ -252,6 +260,8 @@ def sound_pictures() -> dict[str, bytes]:
         "grey.jpg": picture("JPEG", "L"),
         "grey.bmp": picture("BMP", "L"),
         "colour.bmp": picture("BMP"),
+        "still.webp": picture("WEBP"),
+        "transparent.webp": picture("WEBP", "RGBA"),
         "still.gif": picture("GIF", "P"),
         "moving.gif": picture("GIF", "L", save_all=True, append_images=frames),
     }

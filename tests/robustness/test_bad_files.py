@@ -11,9 +11,9 @@ import pytest
 from attnzoo import tasks
 from attnzoo.data.datasets import csv, parallel_text
 from attnzoo.errors import EXIT_USER, UserError
-from attnzoo.images import pixels
+from attnzoo.images.decoding import PixelFormat, decode
+from attnzoo.images.image_files import parse_header
 from attnzoo.records import text_records
-from attnzoo.records.text_files import object_array
 from tests import commands
 from tests.robustness import malformed
 from tests.robustness.malformed import Case, holding
@@ -152,10 +152,11 @@ def test_c1_c2_odd_pictures_are_read_and_a_damaged_one_and_a_bomb_end_eval_with_
 @pytest.mark.parametrize("channels", [1, 3])
 def test_c1_every_odd_picture_is_decoded_to_the_channels_that_are_asked_for(channels):
     for name, data in sound_pictures().items():
-        decoded = pixels.decode(data, channels)
-        height, width, _ = pixels.shape_of_first(object_array([data]), name)
-        assert tuple(decoded.shape) == (height, width, channels), name
-        assert decoded.numpy().max() > 0, name
+        for to in (PixelFormat(channels), PixelFormat(channels, (255, 255, 255), 65535)):
+            decoded = decode(data, to)
+            assert tuple(decoded.shape) == (*parse_header(data, name).sides, channels), name
+            assert decoded.dtype == to.dtype
+            assert decoded.numpy().max() > 0, name
 
 
 def test_c1_byte_order_marks_line_ends_and_quoted_line_breaks_are_read_as_documented(tmp_path):

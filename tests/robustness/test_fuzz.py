@@ -103,9 +103,10 @@ KINDS = {
     "gzip": (0.1, gzip.compress(QUOTED, mtime=0), lambda path, data: read_table(path, data, "csv.gz")),
     "pair": (0.1, LINES, read_pair),
     "config": (0.2, CONFIG, read_config),
-    "png": (0.06, picture("PNG"), read_picture),
-    "jpeg": (0.06, picture("JPEG"), read_picture),
+    "png": (0.05, picture("PNG"), read_picture),
+    "jpeg": (0.05, picture("JPEG"), read_picture),
     "gif": (0.04, picture("GIF", "P"), read_picture),
+    "webp": (0.02, picture("WEBP", lossless=True), read_picture),
     "bmp": (0.04, picture("BMP"), read_picture),
 }
 

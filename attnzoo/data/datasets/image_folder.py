@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,8 +15,9 @@ from attnzoo.features.feature import Feature
 from attnzoo.features.image import Image, ImageOptions
 from attnzoo.features.label import Label
 from attnzoo.images.image_files import read_header
+from attnzoo.images.image_folders import ClassFolders, check_name, require_classes, require_known_class
 from attnzoo.records.bad_records import BadRecord, filter_records
-from attnzoo.records.text_files import encodable, listed, object_array
+from attnzoo.records.text_files import object_array
 from attnzoo.suggest import did_you_mean
 
 COLUMNS = {"image": ("image",), "label": ("label",)}
@@ -27,7 +27,7 @@ Labelled = tuple[str, int]
 
 
 class Config(ImageOptions, FileOptions):
-    """Folders with one sub-folder a class; JPEG, PNG, GIF (first frame) and BMP, whatever their suffix."""
+    """Folders with one sub-folder a class; JPEG, PNG, WebP, GIF (first frame), BMP, whatever their suffix."""
 
     name: Literal["image_folder"] = Field(description="Image files in folders, one sub-folder a class.")
     train: str = Field(description="Folder to learn from.")
@@ -38,55 +38,53 @@ class Config(ImageOptions, FileOptions):
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns paths <object>[examples] of str and labels <int32>[examples], sorted by class and file name.
 
-    Classes are the sub-folders of train by name. Names that start with a dot are passed over; folders inside
-    a class folder are searched too. The header of every file is checked; with `on_bad_record: skip` each is
-    decoded too, and what cannot be read is passed over. EXIF rotation is not applied.
+    Classes are the sub-folders of train by name; folders inside a class folder are searched too, and links
+    are followed. Files and folders that are plainly no images by their names are passed over and counted. The
+    header of every file is checked; with `on_bad_record: skip` each is decoded too, and what cannot be read
+    is passed over. JPEG files are turned upright as their EXIF data says.
 
     Raises:
-        UserError: a folder is missing or has no class folders, a class has no image, a class of validation or
-            test is not in train, or a file is not an image that can be read; naming the folder or file.
+        UserError: a folder is missing or has no class folders, the folders of train are splits, a class of
+            train has no image, a class of validation or test is not in train, or a file is not an image that
+            can be read; naming the folder or file.
     """
-    labels = tuple(folder.name for folder in _class_folders(config.train))
-    if len(labels) < 2:
-        raise UserError(
-            f"{config.train}: one class folder only ({labels[0]!r}); a classifier needs at least 2, one "
-            "sub-folder a class."
-        )
-    train = _split(config.train, labels, config)
-    validation = _split(config.validation, labels, config) if config.validation else None
-    test = _split(config.test, labels, config) if config.test else None
-    return DataSplits(train, validation, test, {"label": Label(names=labels)})
+    classes = ClassFolders(config.train)
+    require_classes(classes)
+    train = _split(classes, None, config)
+    validation, test = (
+        _split(ClassFolders(folder), classes.names, config) if folder else None
+        for folder in (config.validation, config.test)
+    )
+    return DataSplits(train, validation, test, {"label": Label(names=classes.names)})
 
 
-def _split(root: str, labels: tuple[str, ...], config: Config) -> Split:
-    records: Iterable[Labelled | BadRecord] = _records(root, labels)
+def _split(classes: ClassFolders, known: tuple[str, ...] | None, config: Config) -> Split:
+    """Reads a split; `known` are the classes of train, None for train itself."""
+    records: Iterable[Labelled | BadRecord] = _records(classes, known)
     if config.on_bad_record == "skip":
         records = _decodable(list(records))
-    kept = filter_records(records, root, config)
+    kept = filter_records(records, classes.root, config)
+    classes.warn()
     paths = object_array([path for path, _ in kept])
-    return Split({"image": paths, "label": np.array([label for _, label in kept], np.int32)}, root)
+    return Split({"image": paths, "label": np.array([label for _, label in kept], np.int32)}, classes.root)
 
 
-def _records(root: str, labels: tuple[str, ...]) -> Iterator[Labelled | BadRecord]:
-    for folder in _class_folders(root):
-        if folder.name not in labels:
-            raise UserError(
-                f"{folder}: class {folder.name!r} does not occur in train"
-                f"{did_you_mean(folder.name, labels)}; the classes of train are: {listed(labels)}."
-            )
-        files = sorted(
-            path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder))
-        )
-        if not files:
-            raise UserError(f"{folder}: the class folder has no file in it; add images or remove it.")
+def _records(classes: ClassFolders, known: tuple[str, ...] | None) -> Iterator[Labelled | BadRecord]:
+    labels = known or classes.names
+    for name in classes.names:
+        files, folder = classes.files(name), classes.folders[name][0]
+        if files:
+            require_known_class(folder, name, labels, did_you_mean(name, labels))
+        elif known is None:
+            raise UserError(f"{folder}: the class folder has no image in it; add images or remove it.")
         for path in files:
             try:
-                _check_name(path)
+                check_name(path)
                 read_header(path)
             except BadRecord as bad:
                 yield bad
             else:
-                yield str(path), labels.index(folder.name)
+                yield str(path), labels.index(name)
 
 
 def _decodable(records: Sequence[Labelled | BadRecord]) -> Iterator[Labelled | BadRecord]:
@@ -95,40 +93,3 @@ def _decodable(records: Sequence[Labelled | BadRecord]) -> Iterator[Labelled | B
     broken = {paths[index]: bad for index, bad in Image().unreadable(paths).items()}
     for record in records:
         yield record if isinstance(record, BadRecord) else broken.get(record[0], record)
-
-
-def _class_folders(root: str) -> list[Path]:
-    if not Path(root).is_dir():
-        what = "a file" if Path(root).exists() else "not found"
-        raise UserError(
-            f"{root}: {what}; expected a folder with one sub-folder a class (relative to {Path.cwd()})."
-        )
-    try:
-        entries = sorted(Path(root).iterdir())
-    except OSError as error:
-        raise UserError(f"{root}: cannot be read ({error.strerror}); a folder is expected.") from None
-    folders = [path for path in entries if path.is_dir() and not _hidden(Path(path.name))]
-    if not folders:
-        raise UserError(
-            f"{root}: no sub-folder in it; expected one sub-folder a class with the images inside."
-        )
-    for folder in folders:
-        _check_name(folder)
-    return folders
-
-
-def _check_name(path: Path) -> None:
-    """Refuses names that other programs cannot write down.
-
-    Raises:
-        BadRecord: the name is not UTF-8 or holds a line break or the like.
-    """
-    if not encodable(path.name) or not path.name.isprintable():
-        what = "the name is not printable UTF-8 text; rename it."
-        raise BadRecord(
-            str(path).encode("unicode_escape").decode("ascii"), "with a name that is not text", what
-        )
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

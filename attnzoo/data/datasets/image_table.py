@@ -33,7 +33,7 @@ class Config(ImageOptions, TableOptions):
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns paths <object>[examples] of str in file order with their labels, as the features want them.
 
-    JPEG, PNG, GIF (first frame) and BMP, whatever their suffix; the header of every file is checked. With
+    JPEG, PNG, WebP, GIF (first frame) and BMP, whatever their suffix; each header is checked. With
     `on_bad_record: skip` records are passed over that are not whole or whose image cannot be read.
 
     Raises:

@@ -109,7 +109,7 @@ def test_what_is_read_can_be_learned_from(folder):
         (
             "image_classification",
             "image,label\nnote.png,x\n",
-            ":2: {folder}/note.png: not a JPEG, PNG, GIF or BMP image (it starts with the bytes 6e 6f",
+            ":2: {folder}/note.png: not a JPEG, PNG, WebP, GIF or BMP image (it starts with the bytes 6e 6f",
         ),
         ("image_classification", "image,label\na.png,x\n  ,y\n", ":3: the image name is empty; fill it in"),
         ("image_classification", "image,label\na.png, \n", ":2: the label is empty"),
