@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from attnzoo.records.text_files import is_blank, shown
+from attnzoo.suggest import did_you_mean
 
 SEPARATORS = (",", ";", "|")
 MOST_NUMBERS = 20
@@ -41,6 +42,12 @@ def likeness(name: str) -> str:
     """Returns what names that look alike have in common: no letter case, no invisible signs."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return " ".join("".join(sign for sign in folded if sign.isspace() or not is_blank(sign)).split())
+
+
+def hint(name: str, names: Sequence[str]) -> str:
+    """Returns which of the names is probably meant by another, to stand behind a statement; else nothing."""
+    alike = [known for known in names if likeness(known) == likeness(name)]
+    return f" (only how it is written differs from {alike[0]!a})" if alike else did_you_mean(name, names)
 
 
 def look_alikes(names: Iterable[str]) -> list[list[str]]:

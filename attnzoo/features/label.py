@@ -16,7 +16,6 @@ from attnzoo.features.feature import Column, Feature, Target
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.tables import require_string, require_text
 from attnzoo.records.text_files import listed, shown
-from attnzoo.suggest import did_you_mean
 from attnzoo.text.kinds import MAX_VOCABULARY
 
 with epy.lazy_imports():
@@ -171,14 +170,9 @@ def require_known_labels(place: str, labels: Sequence[str], names: Sequence[str]
             raise BadRecord(
                 place,
                 "with a label that train does not have",
-                f"label '{shown(label)}' does not occur in train{_likeness_hint(label, names)}; the "
+                f"label '{shown(label)}' does not occur in train{class_names.hint(label, names)}; the "
                 f"labels of train are: {listed(names)}.",
             )
-
-
-def _likeness_hint(label: str, names: Sequence[str]) -> str:
-    alike = [name for name in names if class_names.likeness(name) == class_names.likeness(label)]
-    return f" (only how it is written differs from {alike[0]!a})" if alike else did_you_mean(label, names)
 
 
 def name_problems(name: str, names: Sequence[str]) -> Iterator[str]:

@@ -140,15 +140,10 @@ def check_name(path: Path) -> None:
         )
 
 
-def plain(name: str) -> str:
-    """Returns a class name without what is easily overlooked: case and white space."""
-    return " ".join(name.casefold().split())
-
-
 def require_classes(classes: ClassFolders) -> None:
     """Looks whether the class folders of train are classes.
 
-    Issues a `DataWarning` where some are named like splits, or like each other.
+    Issues a `DataWarning` where some are named like splits.
 
     Raises:
         UserError: all are named like splits, or there is one alone.
@@ -157,7 +152,7 @@ def require_classes(classes: ClassFolders) -> None:
         split: folder
         for split, known in SPLITS.items()
         for name in classes.names
-        if plain(name) in known
+        if name.lower() in known
         for folder in classes.folders[name]
     }
     advice = ", ".join(f"data.{split}: {folder}" for split, folder in splits.items())
@@ -176,32 +171,8 @@ def require_classes(classes: ClassFolders) -> None:
             DataWarning,
             stacklevel=2,
         )
-    alike = Counter(map(plain, classes.names))
-    twins = [name for name in classes.names if alike[plain(name)] > 1]
-    if twins:
-        warnings.warn(
-            f"{classes.root}: classes that differ in case or white space alone: "
-            f"{', '.join(map(repr, twins))}; if they are one, rename the folders.",
-            DataWarning,
-            stacklevel=2,
-        )
 
 
-def require_known_class(folder: Path, name: str, names: tuple[str, ...], hint: str) -> None:
-    """Refuses a class that train does not have.
-
-    Raises:
-        UserError: saying which class of train it is like.
-    """
-    if name in names:
-        return
-    same = [known for known in names if plain(known) == plain(name)]
-    if same:
-        hint = f"; it differs from {same[0]!r} in case or white space alone: rename one of the folders"
-    elif any(plain(name) in known for known in SPLITS.values()):
-        hint = (
-            ", and is named like a split: if it is one, name this folder in the config, not the one around it"
-        )
-    raise UserError(
-        f"{folder}: class {name!r} does not occur in train{hint}; the classes of train are: {listed(names)}."
-    )
+def is_split(name: str) -> bool:
+    """Whether a folder is named like a split."""
+    return any(name.lower() in known for known in SPLITS.values())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NoReturn
 
 import numpy as np
 from pydantic import Field
@@ -11,14 +12,14 @@ from pydantic import Field
 from attnzoo.config.sections import FileOptions
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
+from attnzoo.features import class_names
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import Image, ImageOptions
 from attnzoo.features.label import Label
 from attnzoo.images.image_files import read_header
-from attnzoo.images.image_folders import ClassFolders, check_name, require_classes, require_known_class
+from attnzoo.images.image_folders import ClassFolders, check_name, is_split, require_classes
 from attnzoo.records.bad_records import BadRecord, filter_records
-from attnzoo.records.text_files import object_array
-from attnzoo.suggest import did_you_mean
+from attnzoo.records.text_files import listed, object_array
 
 COLUMNS = {"image": ("image",), "label": ("label",)}
 
@@ -50,17 +51,27 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
     """
     classes = ClassFolders(config.train)
     require_classes(classes)
-    train = _split(classes, None, config)
+    labels = class_names.in_order(classes.names)
+    train = _split(classes, labels, config)
+    _require_images(classes, train, labels)
     validation, test = (
-        _split(ClassFolders(folder), classes.names, config) if folder else None
+        _split(ClassFolders(folder), labels, config) if folder else None
         for folder in (config.validation, config.test)
     )
-    return DataSplits(train, validation, test, {"label": Label(names=classes.names)})
+    return DataSplits(train, validation, test, {"label": Label(names=labels)})
 
 
-def _split(classes: ClassFolders, known: tuple[str, ...] | None, config: Config) -> Split:
-    """Reads a split; `known` are the classes of train, None for train itself."""
-    records: Iterable[Labelled | BadRecord] = _records(classes, known)
+def _require_images(classes: ClassFolders, train: Split, labels: tuple[str, ...]) -> None:
+    found = set(train.column("label").tolist())
+    for number, name in enumerate(labels):
+        if number not in found:
+            folder = classes.folders[name][0]
+            raise UserError(f"{folder}: the class folder has no image in it; add images or remove it.")
+
+
+def _split(classes: ClassFolders, labels: tuple[str, ...], config: Config) -> Split:
+    """Reads a split; `labels` are the classes of train."""
+    records: Iterable[Labelled | BadRecord] = _records(classes, labels)
     if config.on_bad_record == "skip":
         records = _decodable(list(records))
     kept = filter_records(records, classes.root, config)
@@ -69,14 +80,11 @@ def _split(classes: ClassFolders, known: tuple[str, ...] | None, config: Config)
     return Split({"image": paths, "label": np.array([label for _, label in kept], np.int32)}, classes.root)
 
 
-def _records(classes: ClassFolders, known: tuple[str, ...] | None) -> Iterator[Labelled | BadRecord]:
-    labels = known or classes.names
+def _records(classes: ClassFolders, labels: tuple[str, ...]) -> Iterator[Labelled | BadRecord]:
     for name in classes.names:
-        files, folder = classes.files(name), classes.folders[name][0]
-        if files:
-            require_known_class(folder, name, labels, did_you_mean(name, labels))
-        elif known is None:
-            raise UserError(f"{folder}: the class folder has no image in it; add images or remove it.")
+        files = classes.files(name)
+        if files and name not in labels:
+            _refuse_class(classes.folders[name][0], name, labels)
         for path in files:
             try:
                 check_name(path)
@@ -85,6 +93,15 @@ def _records(classes: ClassFolders, known: tuple[str, ...] | None) -> Iterator[L
                 yield bad
             else:
                 yield str(path), labels.index(name)
+
+
+def _refuse_class(folder: Path, name: str, labels: tuple[str, ...]) -> NoReturn:
+    hint = class_names.hint(name, labels)
+    if is_split(name):
+        hint = ", and is named like a split: if it is one, name it in the config, not the folder around it"
+    raise UserError(
+        f"{folder}: class {name!r} does not occur in train{hint}; the classes of train are: {listed(labels)}."
+    )
 
 
 def _decodable(records: Sequence[Labelled | BadRecord]) -> Iterator[Labelled | BadRecord]:
