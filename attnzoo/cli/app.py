@@ -27,6 +27,7 @@ from attnzoo.cli.common import (
     refuse,
     require_folder,
 )
+from attnzoo.cli.supervision import OUT_OF_MEMORY, go_on_in_child
 from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
 
@@ -38,11 +39,6 @@ class Kind(str, enum.Enum):
     for kind in catalog.KINDS:
         vars()[kind.upper()] = kind
 
-
-OUT_OF_MEMORY = (
-    "out of memory; smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), "
-    "shorter texts (data.max_length) or a smaller model take less."
-)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,6 +63,7 @@ def main() -> None:
         signal.signal(number, _stop)
     warnings.showwarning = _show_warning
     try:
+        go_on_in_child()
         app(prog_name="attnzoo")
     except BrokenPipeError:  # who reads the output has seen enough, as `head` does
         sys.stdout = None
