@@ -57,13 +57,22 @@ app.add_typer(compare.app)
 app.add_typer(sweep.app)
 
 
+def command() -> None:
+    """Is `attnzoo`: runs the command line in a child process, and tells where that crashes."""
+    try:
+        go_on_in_child()
+    except UserError as error:
+        print(f"attnzoo: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    main()
+
+
 def main() -> None:
-    """Runs the command line and ends the process with its exit code."""
+    """Runs the command line in this process and ends the process with its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):  # While it trains, `train` handles both its own way.
         signal.signal(number, _stop)
     warnings.showwarning = _show_warning
     try:
-        go_on_in_child()
         app(prog_name="attnzoo")
     except BrokenPipeError:  # who reads the output has seen enough, as `head` does
         sys.stdout = None
@@ -73,7 +82,9 @@ def main() -> None:
             print(f"attnzoo: error: {line}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, UserError) else EXIT_USER)
     except Exception as error:
-        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's; it may not have been imported
+        # The first is TensorFlow's, which may not have been imported; the last is of a library without room.
+        named = type(error).__name__ == "ResourceExhaustedError" or "failed to map segment" in str(error)
+        if not (named or isinstance(error, MemoryError)):
             raise
         print(f"attnzoo: error: {OUT_OF_MEMORY}", file=sys.stderr)
         sys.exit(EXIT_USER)

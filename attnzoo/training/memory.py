@@ -167,19 +167,23 @@ def peak_bytes(graph: tf.Graph) -> int:
     sizes: dict[str, int] = {}
     last: dict[str, int] = {}
     for number, operation in enumerate(operations):
-        last.update((owners[tensor.name], number) for tensor in operation.inputs)
-        is_shared = operation.type in _SHARED
         for tensor in operation.outputs:
-            owners[tensor.name] = owners[operation.inputs[0].name] if is_shared else tensor.name
-            last.setdefault(owners[tensor.name], number)
-            if not is_shared:
+            if operation.type in _SHARED:
+                first = operation.inputs[0].name
+                owners[tensor.name] = owners.get(first, first)
+            else:
+                owners[tensor.name] = tensor.name
                 sizes[tensor.name] = 0 if operation.type in _OUTSIDE else bytes_of([tensor])
+            last[owners[tensor.name]] = number
+    for number, operation in enumerate(operations):  # a loop gets some of its inputs after it was made
+        for tensor in operation.inputs:
+            last[owners[tensor.name]] = max(number, last[owners[tensor.name]])
     last.update((owners[tensor.name], len(operations)) for tensor in graph.outputs)
     taken = peak = 0
     for number, operation in enumerate(operations):
         used = {owners[tensor.name] for tensor in (*operation.inputs, *operation.outputs)}
         made = sum(sizes.get(tensor.name, 0) for tensor in operation.outputs)
-        gone = sum(sizes[name] for name in used if last[name] == number)
+        gone = sum(sizes.get(name, 0) for name in used if last[name] == number)
         in_place = 0 if any(part in operation.type for part in _APART) else min(made, gone)
         inner = max(map(peak_bytes, _called(operation)), default=0)
         peak = max(peak, taken + made - in_place + inner)

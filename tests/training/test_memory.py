@@ -39,6 +39,18 @@ def test_what_called_functions_keep_counts_and_views_do_not():
     assert memory.peak_bytes(views) < MEBI
 
 
+def test_loops_and_what_their_gradients_add_to_them_are_passed_through():
+    def looped(value):
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            (total,) = tf.while_loop(
+                lambda total: tf.reduce_sum(total) < 1e9, lambda total: (tf.tanh(total) + value,), (value,)
+            )
+        return tape.gradient(total, value)
+
+    assert 4 * MEBI <= memory.peak_bytes(_graph(looped, [MEBI])) <= 60 * MEBI
+
+
 @pytest.mark.parametrize(
     ("option", "what", "lower"),
     [
