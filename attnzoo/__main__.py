@@ -1,6 +1,6 @@
 """`python -m attnzoo` is `attnzoo`."""
 
-from attnzoo.cli import main
+from attnzoo.cli import command
 
 if __name__ == "__main__":
-    main()
+    command()

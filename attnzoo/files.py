@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,6 +18,7 @@ from attnzoo.errors import EXIT_DAMAGED, UserError
 
 MAX_JSON_BYTES = 64 << 20
 _TEMPORARY = (".tmp", ".old")
+_DYING_SECONDS = 1.0
 
 
 @contextlib.contextmanager
@@ -70,7 +72,11 @@ def exclusive_lock(path: Path, refusal: Callable[[str], str], stays: bool = True
 
 
 def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
-    """Returns the open lock file, held; one that its holder has removed meanwhile is none."""
+    """Returns the open lock file, held; one that its holder has removed meanwhile is none.
+
+    A holder that was killed has its lock until the system has taken back its memory: a moment is waited.
+    """
+    end = time.monotonic() + _DYING_SECONDS
     while True:
         with disk_errors(path):
             file = path.open("a+")
@@ -78,6 +84,9 @@ def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             with file:
+                if time.monotonic() < end:
+                    time.sleep(0.05)
+                    continue
                 file.seek(0)
                 raise UserError(refusal(file.read().strip() or "?")) from None
         with contextlib.suppress(FileNotFoundError):

@@ -11,7 +11,18 @@ PACKAGE = Path(__file__).parents[1] / "attnzoo"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 LAYERS = (
-    {"", "addons", "catalog", "config", "errors", "files", "pictures", "special_tokens", "startup"}
+    {
+        "",
+        "addons",
+        "catalog",
+        "config",
+        "errors",
+        "files",
+        "free_memory",
+        "pictures",
+        "special_tokens",
+        "startup",
+    }
     | {"suggest", "variables"},
     {"attention", "records"},
     {"images", "layers", "losses", "text"},

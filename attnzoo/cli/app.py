@@ -27,6 +27,7 @@ from attnzoo.cli.common import (
     refuse,
     require_folder,
 )
+from attnzoo.cli.supervision import OUT_OF_MEMORY, go_on_in_child
 from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
 
@@ -38,11 +39,6 @@ class Kind(str, enum.Enum):
     for kind in catalog.KINDS:
         vars()[kind.upper()] = kind
 
-
-OUT_OF_MEMORY = (
-    "out of memory; smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), "
-    "shorter texts (data.max_length) or a smaller model take less."
-)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,8 +57,18 @@ app.add_typer(compare.app)
 app.add_typer(sweep.app)
 
 
+def command() -> None:
+    """Is `attnzoo`: runs the command line in a child process, and tells where that crashes."""
+    try:
+        go_on_in_child()
+    except UserError as error:
+        print(f"attnzoo: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    main()
+
+
 def main() -> None:
-    """Runs the command line and ends the process with its exit code."""
+    """Runs the command line in this process and ends the process with its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):  # While it trains, `train` handles both its own way.
         signal.signal(number, _stop)
     warnings.showwarning = _show_warning
@@ -76,7 +82,9 @@ def main() -> None:
             print(f"attnzoo: error: {line}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, UserError) else EXIT_USER)
     except Exception as error:
-        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's; it may not have been imported
+        # The first is TensorFlow's, which may not have been imported; the last is of a library without room.
+        named = type(error).__name__ == "ResourceExhaustedError" or "failed to map segment" in str(error)
+        if not (named or isinstance(error, MemoryError)):
             raise
         print(f"attnzoo: error: {OUT_OF_MEMORY}", file=sys.stderr)
         sys.exit(EXIT_USER)

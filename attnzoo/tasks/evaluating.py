@@ -117,6 +117,10 @@ class Evaluator:
                 totals[name] = totals.get(name, np.zeros(2)) + value.numpy().astype(np.float64)
         return to_metrics(totals)
 
+    def graph(self, inputs: dict[str, tf.TensorSpec], targets: dict[str, tf.TensorSpec]) -> tf.Graph:
+        """Returns the graph of the sums of one batch; an evaluation of such batches takes the same."""
+        return self._step.get_concrete_function(inputs, targets).graph
+
     def report(self, examples: Examples, fitted: Fitted) -> Report:
         """Returns every metric of the task on a split.
 

@@ -24,7 +24,16 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.startup import peak_memory_bytes
 from attnzoo.tasks.evaluating import Evaluator, evaluation_batches
 from attnzoo.tasks.task import Task
-from attnzoo.training import changes, checkpoint, distribution, initial, layer_rates, optimizers, selection
+from attnzoo.training import (
+    changes,
+    checkpoint,
+    distribution,
+    initial,
+    layer_rates,
+    memory,
+    optimizers,
+    selection,
+)
 from attnzoo.training.console import Display, duration, metrics_text, next_lines, say, warn
 from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
@@ -119,6 +128,7 @@ def _train(
     evaluator = Evaluator(
         average or model, task, info, evaluation_sizes(config), config.eval, strategy, xla=xla
     )
+    memory.require(config, info, examples["train"], task, stepper, evaluator)
     checkpoint.require_space(run, stepper, weights_kept(config))
     progress = checkpoint.restore(run, stepper) or checkpoint.Progress()
     _write_beginning(run, resolved, info)

@@ -84,6 +84,16 @@ class TrainStep:
         spread = [distribute(self.strategy, batch) for batch in batches]
         return self._compiled_step(spread, tf.constant(learning_rate, tf.float32))
 
+    def graph(self, inputs: dict[str, tf.TensorSpec], targets: dict[str, tf.TensorSpec]) -> tf.Graph:
+        """Returns the graph of the gradients of one batch; a step on such a batch takes the same."""
+        return self._compiled_gradients.get_concrete_function(inputs, targets).graph
+
+    def kept_values(self) -> list[tf.Tensor]:
+        """Returns the values of all that is kept from step to step: weights, their average, slots."""
+        kept = [*self.model.variables, *self.optimizer.variables]
+        kept += self.average.variables if self.average is not None else []
+        return [variable.value for variable in kept]
+
     def _loss_scale(self) -> tf.Tensor:
         return tf.convert_to_tensor(self.scale_state[0]) if self.scale_state else tf.constant(1.0)
 

@@ -1,0 +1,80 @@
+"""Commands whose process is ended from outside, or by a crash."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="commands are supervised on Linux alone")
+
+COMMAND = """
+import os, signal, sys, time
+from attnzoo.cli.supervision import go_on_in_child
+from attnzoo.errors import UserError
+def stop(number, frame):
+    os._exit(75)
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
+try:
+    go_on_in_child()
+except UserError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+print(os.getpid(), flush=True)
+{body}
+"""
+
+
+def _start(body):
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND.format(body=body)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGKILL"])
+def test_a_crash_is_one_line_with_the_memory_that_was_in_use(name):
+    _, written = (process := _start(f"os.kill(os.getpid(), signal.{name})")).communicate()
+    assert process.returncode == 2
+    (line,) = written.splitlines()
+    assert line.startswith(f"ended by {name} with ")
+    assert "MiB in use, most likely out of memory; smaller batches" in line
+
+
+def test_exit_codes_and_other_signals_stay_as_they_are():
+    for body, code in (("sys.exit(3)", 3), ("", 0), ("os.kill(os.getpid(), signal.SIGHUP)", -signal.SIGHUP)):
+        _, written = (process := _start(body)).communicate()
+        assert (process.returncode, written) == (code, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_to_stop_reaches_the_command(number):
+    process = _start("time.sleep(60)")
+    process.stdout.readline()
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+
+
+def test_a_command_does_not_outlive_what_started_it():
+    process = _start("time.sleep(60)")
+    child = int(process.stdout.readline())
+    assert child != process.pid
+    process.kill()
+    process.communicate(timeout=30)  # its output ends when nobody has it open any more
+    end = time.monotonic() + 30
+    while Path(f"/proc/{child}/stat").exists() and _state(child) != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def _state(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
