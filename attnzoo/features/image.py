@@ -20,7 +20,7 @@ from attnzoo.features.feature import Column, Feature, RawReader, digest
 from attnzoo.images.image_files import read_header
 from attnzoo.images.image_headers import MAX_PIXELS, ImageHeader
 from attnzoo.records.bad_records import BadRecord
-from attnzoo.records.tables import require_string, require_text
+from attnzoo.records.rows import require_string, require_text
 from attnzoo.records.text_files import object_array
 
 with epy.lazy_imports():

@@ -14,7 +14,7 @@ from attnzoo.errors import UserError
 from attnzoo.features import class_names
 from attnzoo.features.feature import Column, Feature, Target
 from attnzoo.records.bad_records import BadRecord
-from attnzoo.records.tables import require_string, require_text
+from attnzoo.records.rows import require_string, require_text
 from attnzoo.records.text_files import listed, shown
 from attnzoo.text.kinds import MAX_VOCABULARY
 

@@ -13,7 +13,7 @@ from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Column, Feature, Target
 from attnzoo.records.bad_records import BadRecord
-from attnzoo.records.tables import shown_json
+from attnzoo.records.rows import shown_json
 from attnzoo.records.text_files import shown
 
 with epy.lazy_imports():

@@ -15,7 +15,7 @@ from pydantic import Field
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.features.feature import Column, Feature, RawReader, Redraw
-from attnzoo.records.tables import require_string, require_text
+from attnzoo.records.rows import require_string, require_text
 from attnzoo.records.text_files import object_array
 from attnzoo.special_tokens import END, NUM_BYTES, NUM_SPECIAL, PADDING
 from attnzoo.text.kinds import (

@@ -7,13 +7,15 @@ import csv
 import itertools
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple
 
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.records.bad_records import BadRecord
-from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, encodable, is_blank, listed, shown
+from attnzoo.records.json_lines import read_json_lines
+from attnzoo.records.rows import Lines, Row, bad_text, names_of
+from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, listed, shown
 from attnzoo.suggest import did_you_mean
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -22,21 +24,6 @@ JSON_LINES = ".jsonl"
 MANY_LINES = 50
 """A quoted field of more lines is hardly meant."""
 SUFFIXES = (*DELIMITERS, JSON_LINES)
-
-Lines = Iterable[tuple[int, str]]
-"""Line number from 1 and text of each line, as `read_lines` yields them."""
-
-
-class Row(NamedTuple):
-    """One record.
-
-    Attributes:
-        line: on which it starts.
-        values: by the name of their column or key: text in a table, any JSON value in JSON Lines.
-    """
-
-    line: int
-    values: dict[str, Any]
 
 
 class Dialect(NamedTuple):
@@ -83,55 +70,8 @@ def read_rows(
         UserError: the file as a whole cannot be read.
     """
     if suffix == JSON_LINES:
-        return _read_json_lines(path, lines, required)
+        return read_json_lines(path, lines, required)
     return _read_table(path, lines, suffix, required, strict, dialect)
-
-
-def require_text(place: str, what: str, value: str, limit: int = MAX_TEXT_CHARACTERS) -> None:
-    """Refuses a value that is empty or no text.
-
-    Args:
-        place: file and line.
-        what: what the value is, for messages: "text", "label".
-        value: the value.
-        limit: most characters.
-
-    Raises:
-        BadRecord: what is wrong with it.
-    """
-    if is_blank(value):
-        raise BadRecord(
-            place, f"with an empty {what}", f"the {what} is empty; fill it in or remove the record."
-        )
-    if len(value) > limit:
-        raise BadRecord(
-            place, f"with a too long {what}", f"the {what} is longer than {limit:,} characters; cut it."
-        )
-    if "\0" in value:
-        raise BadRecord(place, "with a NUL character", f"NUL character in the {what}; remove it.")
-    if not encodable(value):
-        raise BadRecord(
-            place, "with half a character", f"half a surrogate pair in the {what}; write the whole character."
-        )
-
-
-def require_string(place: str, name: str, value: Any, or_whole_number: bool = False) -> None:
-    """Refuses a JSON value that is no string, or no whole number where one will do too.
-
-    Raises:
-        BadRecord: with the name of its key and the value.
-    """
-    kinds = (str, int) if or_whole_number else (str,)
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        expected = "a string or a whole number" if or_whole_number else "a string"
-        raise BadRecord(
-            place, "with a value of another kind", f"{name!r} must be {expected}; got {shown_json(value)}."
-        )
-
-
-def _names(kind: str, names: Sequence[str]) -> str:
-    """Returns ("column", ["a", "b"]) as "columns 'a' and 'b'"."""
-    return f"{kind}{'s' if len(names) > 1 else ''} {' and '.join(map(repr, names))}"
 
 
 def _read_table(
@@ -145,7 +85,7 @@ def _read_table(
         if isinstance(found, BadRecord):
             raise found
         if not found:
-            raise UserError(f"{path}: empty; the first line must name the {_names('column', required)}.")
+            raise UserError(f"{path}: empty; the first line must name the {names_of('column', required)}.")
         # A space after each delimiter is none of the names, unless the config has it.
         header = [name if name in required else name.strip() for name in found]
     _require_columns(f"{path}:{header_line}", header, required, layout.delimiter, bool(dialect.columns))
@@ -292,7 +232,7 @@ def _read_fields(
         finally:
             csv.field_size_limit(before)
         if isinstance(row, list) and row and not strict:
-            row = _bad_text(place, "".join(row)) or row
+            row = bad_text(place, "".join(row)) or row
         if row:
             yield line, row
 
@@ -314,78 +254,3 @@ def _bad_row(place: str, problem: str) -> BadRecord:
     if "new-line character" in problem:
         problem = "a lone carriage return outside quotes; save the file with \\n line ends"
     return BadRecord(place, "with quotes or line ends that do not fit", f"{problem}. {advice}")
-
-
-def _read_json_lines(path: str, lines: Lines, required: Sequence[str]) -> Iterator[Row | BadRecord]:
-    empty = True
-    for line, content in lines:
-        if content.strip(" \t\r\n"):
-            empty = False
-            try:
-                yield Row(line, _parse_record(f"{path}:{line}", content.rstrip("\r\n"), required))
-            except BadRecord as bad:
-                yield bad
-    if empty:
-        raise UserError(f"{path}: empty; expected one JSON object a line with the {_names('key', required)}.")
-
-
-def _parse_record(place: str, content: str, required: Sequence[str]) -> dict[str, Any]:
-    bad = _bad_text(place, content)
-    if bad:
-        raise bad
-    values = _parse_object(place, content)
-    for name in required:
-        if name not in values:
-            raise BadRecord(
-                place,
-                "without a key",
-                f"no key {name!r}{did_you_mean(name, values)}; the keys are: {listed(values)}.",
-            )
-    return values
-
-
-def _parse_object(place: str, content: str) -> dict[str, Any]:
-    """Returns the object of a line.
-
-    Raises:
-        BadRecord: the line is not one JSON object, or a key of it occurs twice.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) < len(pairs):
-            twice, _ = collections.Counter(name for name, _ in pairs).most_common(1)[0]
-            raise BadRecord(place, "with a key twice", f"key '{shown(twice)}' occurs twice; keep one.")
-        return values
-
-    def refuse(constant: str) -> NoReturn:
-        raise BadRecord(place, "not JSON", f"{constant} is not JSON; use a number, a string or null.")
-
-    try:
-        values = json.loads(content, object_pairs_hook=unique, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        what = f"not one JSON object: {error.msg.removesuffix(' at')} at column {error.colno}."
-        raise BadRecord(place, "not JSON", what) from None
-    except (RecursionError, ValueError) as error:
-        what = f"not readable JSON ({type(error).__name__}): too deep or too long."
-        raise BadRecord(place, "not JSON", what) from None
-    if not isinstance(values, dict):
-        raise BadRecord(place, "not JSON", f"expected a JSON object like {{...}}; got {shown_json(values)}.")
-    return values
-
-
-def shown_json(value: Any) -> str:
-    """Returns the beginning of a parsed value as JSON, as a message shows it."""
-    try:
-        return json.dumps(value)[:40]
-    except RecursionError:
-        return "a deeply nested value"
-
-
-def _bad_text(place: str, text: str) -> BadRecord | None:
-    """Returns what is wrong with text that was read leniently."""
-    if "\0" in text:
-        return BadRecord(place, "with a NUL character", "NUL character; remove it.")
-    if not encodable(text):
-        return BadRecord(place, "not UTF-8", "not UTF-8; save the file as UTF-8.")
-    return None

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from attnzoo.errors import UserError
 from attnzoo.records.bad_records import BadRecord
-from attnzoo.records.tables import SUFFIXES, Lines, read_rows, require_string, require_text, suffix_of
+from attnzoo.records.rows import Lines, require_string, require_text
+from attnzoo.records.tables import SUFFIXES, read_rows, suffix_of
 from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, encodable, read_lines, read_standard_input
 
 LINES = "lines"
