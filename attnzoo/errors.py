@@ -26,6 +26,10 @@ class DataWarning(UserWarning):
     """Something about the data that a person should know although the command goes on: one line."""
 
 
+class DataNote(DataWarning):
+    """Something about the data that is worth a line and may well be meant: `--strict` does not refuse it."""
+
+
 DIVERGED_ADVICE = "lower train.learning_rate or set train.clip_norm or train.recoveries"
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.data import examples as data_examples
-from attnzoo.data.buckets import cut_examples, cut_share
-from attnzoo.errors import DataWarning
+from attnzoo.data.buckets import beyond_training, cut_share
+from attnzoo.errors import DataNote
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.trained import MANY, chosen_split, load_trained
 from attnzoo.tasks.evaluating import Evaluator
@@ -40,7 +40,7 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
     examples = data_examples.encode_split(chosen, info)
     lengths = examples.lengths(info)
     if lengths:
-        _warn_of_lengths(cut_examples(lengths, info.buckets[-1]), split)
+        _note_lengths(beyond_training(lengths, info), split)
     cut = {"cut_share": cut_share(lengths, info.lengths[-1])} if lengths else {}
     begin = time.monotonic()
     evaluator = Evaluator(
@@ -66,10 +66,11 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
     return result, task.describe(report.details)
 
 
-def _warn_of_lengths(beyond: np.ndarray, split: str) -> None:
+def _note_lengths(beyond: np.ndarray, split: str) -> None:
     if beyond.any():
+        count = f"{np.count_nonzero(beyond):,} of {len(beyond):,} examples"
         warnings.warn(
-            f"{split}: {np.count_nonzero(beyond)} of {len(beyond)} examples are longer than any in training.",
-            DataWarning,
+            f"{split}: {count} are longer than any in training, where a model is less sure.",
+            DataNote,
             stacklevel=2,
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from attnzoo import catalog
 from attnzoo.data import examples as data_examples
-from attnzoo.data.buckets import cut_examples
+from attnzoo.data.buckets import beyond_training, cut_examples
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
@@ -135,7 +135,7 @@ def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
     if scores is None:
         raise refusal
     lengths = examples.lengths(info)
-    cut, beyond = (cut_examples(lengths, longest) for longest in (info.lengths[-1], info.buckets[-1]))
+    cut, beyond = cut_examples(lengths, info.lengths[-1]), beyond_training(lengths, info)
     by_index = {
         index: {
             "log_probability": total,

@@ -18,6 +18,7 @@ def stop(number, frame):
     os._exit(75)
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
+{before}
 try:
     go_on_in_child()
 except UserError as error:
@@ -28,9 +29,9 @@ print(os.getpid(), flush=True)
 """
 
 
-def _start(body):
+def _start(body, before=""):
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND.format(body=body)],
+        [sys.executable, "-c", COMMAND.format(body=body, before=before)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -39,11 +40,20 @@ def _start(body):
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGKILL"])
 def test_a_crash_is_one_line_with_the_memory_that_was_in_use(name):
-    _, written = (process := _start(f"os.kill(os.getpid(), signal.{name})")).communicate()
+    limit = "os.environ['TF_CPU_BFC_MEM_LIMIT_IN_MB'] = '1'"
+    process = _start(f"os.kill(os.getpid(), signal.{name})", before=limit)
+    _, written = process.communicate()
     assert process.returncode == 2
     (line,) = written.splitlines()
     assert line.startswith(f"ended by {name} with ")
     assert "MiB in use, most likely out of memory; smaller batches" in line
+
+
+def test_a_crash_where_memory_is_left_is_no_lack_of_it():
+    _, written = (process := _start("os.abort()")).communicate()
+    (line,) = written.splitlines()
+    assert (process.returncode, line.startswith("ended by SIGABRT with ")) == (1, True)
+    assert "MiB in use: a library crashed; run it again with PYTHONFAULTHANDLER=1 to see where" in line
 
 
 def test_exit_codes_and_other_signals_stay_as_they_are():

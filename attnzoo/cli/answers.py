@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 LENGTH_NOTES = {
-    "cut": "have more tokens than data.max_length and were cut",
-    "beyond_training": "are longer than any in training, so that the answers are less sure",
+    "cut": "are longer than the model reads (data.max_length) and were cut",
+    "beyond_training": "are longer than any in training, where a model is less sure",
 }
 
 
@@ -133,7 +133,7 @@ def _warn_of_lengths(noted: Mapping[str, list[int]]) -> None:
 
     for note, numbers in noted.items():
         if numbers:
-            warn(f"{len(numbers)} text(s) {LENGTH_NOTES[note]}; the first is number {numbers[0]}.")
+            warn(f"{len(numbers):,} of the inputs {LENGTH_NOTES[note]}; the first is number {numbers[0]}.")
 
 
 @app.command(epilog="Example:  attnzoo score runs/translate_dates dates.txt iso.txt")

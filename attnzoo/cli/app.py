@@ -28,7 +28,7 @@ from attnzoo.cli.common import (
     require_folder,
 )
 from attnzoo.cli.supervision import OUT_OF_MEMORY, go_on_in_child
-from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataWarning, UserError
+from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataNote, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
 
 
@@ -106,9 +106,9 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     """Shows what the data is warned of as one line, and other warnings as Python does."""
     if issubclass(category, DataWarning):
-        from attnzoo.training.console import warn
+        from attnzoo.training.console import note, warn
 
-        warn(str(message))
+        (note if issubclass(category, DataNote) else warn)(str(message))
     else:
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
@@ -154,6 +154,7 @@ def train(
     resolved = resolve(config, overrides or [])
     steps = _steps(profile)
     warnings.simplefilter("error" if strict else "always", DataWarning)
+    warnings.simplefilter("always", DataNote)
     import_tensorflow()
     from attnzoo.training import run as training
 

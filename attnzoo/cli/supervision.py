@@ -13,11 +13,16 @@ import sys
 import threading
 
 from attnzoo.errors import UserError
+from attnzoo.free_memory import free_memory
 
 OUT_OF_MEMORY = (
     "out of memory; smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), smaller "
     "images (data.image_size), shorter texts (data.max_length) or a smaller model take less."
 )
+EXIT_CRASHED = 1
+LIMIT = "TF_CPU_BFC_MEM_LIMIT_IN_MB"
+SHORT = 0.5
+"""Share of the memory that there is, from which on a crash is blamed on the lack of it."""
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGKILL)
 _WATCHED = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
@@ -30,7 +35,7 @@ def go_on_in_child() -> None:
     Linux and where there are threads already it returns in the process itself.
 
     Raises:
-        UserError: in the parent: the child was ended by a signal as when memory runs out.
+        UserError: in the parent: the child crashed, or was killed as by Linux where memory runs out.
         SystemExit: in the parent: with the exit code of the child.
     """
     if sys.platform != "linux" or threading.active_count() > 1:
@@ -73,4 +78,11 @@ def _end_like(code: int, peak: int) -> None:
         os.kill(os.getpid(), number)
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h")  # a progress bar has hidden the cursor
-    raise UserError(f"ended by {number.name} with {peak >> 20:,} MiB in use, most likely {OUT_OF_MEMORY}")
+    said = f"ended by {number.name} with {peak >> 20:,} MiB in use"
+    if number == signal.SIGKILL or peak > SHORT * (peak + free_memory()[0]) or LIMIT in os.environ:
+        raise UserError(f"{said}, most likely {OUT_OF_MEMORY}")
+    raise UserError(
+        f"{said}: a library crashed; run it again with PYTHONFAULTHANDLER=1 to see where, and report that. "
+        "`attnzoo train` goes on from its last checkpoint.",
+        EXIT_CRASHED,
+    )

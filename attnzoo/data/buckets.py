@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from attnzoo.features.info import Lengths
+from attnzoo.features.info import DataInfo, Lengths
 
 MOST_LENGTHS = 64
 """Most distinct lengths of a feature that buckets are chosen from."""
@@ -77,12 +77,18 @@ def assign_buckets(sizes: Mapping[str, np.ndarray], buckets: tuple[Lengths, ...]
 
 
 def cut_share(sizes: Mapping[str, np.ndarray], longest: Lengths) -> float:
-    """Returns the share of tokens beyond the longest bucket, 0 to 1."""
+    """Returns the share of tokens beyond what is read, 0 to 1."""
     total = sum(int(of_feature.sum()) for of_feature in sizes.values())
     lost = sum(int(np.maximum(of_feature - longest[name], 0).sum()) for name, of_feature in sizes.items())
     return lost / max(1, total)
 
 
 def cut_examples(sizes: Mapping[str, np.ndarray], longest: Lengths) -> np.ndarray:
-    """Returns <bool>[examples]: whether a value of an example is longer than the longest bucket."""
+    """Returns <bool>[examples]: whether a value of an example is longer than what is read."""
     return np.any([of_feature > longest[name] for name, of_feature in sizes.items()], axis=0)
+
+
+def beyond_training(sizes: Mapping[str, np.ndarray], info: DataInfo) -> np.ndarray:
+    """Returns <bool>[examples]: whether more of a value of an example is read than any of training had."""
+    read = {name: np.minimum(of_feature, info.lengths[-1][name]) for name, of_feature in sizes.items()}
+    return cut_examples(read, info.buckets[-1])

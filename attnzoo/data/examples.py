@@ -14,7 +14,7 @@ from attnzoo.config.sections import DataOptions
 from attnzoo.data import overlap
 from attnzoo.data.buckets import assign_buckets, cut_share, make_buckets
 from attnzoo.data.splits import DataSplits, Split
-from attnzoo.errors import DataWarning, UserError
+from attnzoo.errors import DataNote, UserError
 from attnzoo.features.feature import Feature, Redraw
 from attnzoo.features.info import DataInfo
 from attnzoo.features.text import TextOptions
@@ -109,7 +109,7 @@ def learn(
         fingerprint=fingerprint(splits, learned),
     )
     encoded = {name: encode_columns(split, info) for name, split in named.items()}
-    _warn_of_doubts(encoded, info, splits.train.origin)
+    _note_doubts(encoded, info)
     lengths = {name: lengths_of(values, learned) for name, values in encoded.items()}
     if lengths["train"] and isinstance(options, TextOptions):
         buckets = make_buckets(lengths["train"], options.num_buckets, options.max_length)
@@ -119,11 +119,11 @@ def learn(
     return info, {name: _examples(split, encoded[name], info) for name, split in named.items()}
 
 
-def _warn_of_doubts(encoded: Mapping[str, Mapping[str, Any]], info: DataInfo, origin: str) -> None:
+def _note_doubts(encoded: Mapping[str, Mapping[str, Any]], info: DataInfo) -> None:
     for name, feature in info.features.items():
         columns = {split: values[name] for split, values in encoded.items() if name in values}
         for line in feature.doubts(columns):
-            warnings.warn(f"{origin}: {line}", DataWarning, stacklevel=2)
+            warnings.warn(f"{name}: {line}", DataNote, stacklevel=2)
 
 
 def _require_same_features(known: Mapping[str, Feature], initial: DataInfo) -> None:

@@ -125,7 +125,7 @@ class DataSplits:
 def split_validation(splits: DataSplits, fraction: float, seed: int) -> DataSplits:
     """Holds out a part of train where there is no validation split: the same examples for the same seed.
 
-    Of each class it has its share, and one example at least if the class has two; see `Feature.strata`.
+    Of each class it has its share; see `Feature.strata`.
     """
     if splits.validation is not None:
         return splits
@@ -156,24 +156,44 @@ def _strata(splits: DataSplits) -> np.ndarray:
 
 
 def _held_out(order: np.ndarray, held_out: int, groups: np.ndarray) -> np.ndarray:
-    """Returns which examples are held out: the first of `order` in each group.
+    """Returns which examples are held out: the first of `order` in each group, as many as are its share.
+
+    Where most groups have a single example, which train needs, the first of all.
 
     Args:
         order: <int>[examples], a permutation.
-        held_out: how many, about; below the number of examples.
+        held_out: how many; below the number of examples.
         groups: <int>[examples].
     """
     _, groups, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    exact = counts * (held_out / len(order))
-    wanted = np.minimum(np.floor(exact), counts - 1).astype(np.int64)
-    by_rest = np.argsort(wanted - exact, kind="stable")  # the largest remainder first
-    more = by_rest[wanted[by_rest] < counts[by_rest] - 1][: held_out - wanted.sum()]
-    wanted[more] += 1
-    several = counts > 1
-    if several.sum() <= held_out:
-        wanted = np.maximum(wanted, several)
-    if not wanted.any():
+    wanted = _shares(counts, held_out)
+    if 2 * wanted.sum() < held_out:
         return order[:held_out]
     by_group = order[np.argsort(groups[order], kind="stable")]
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # in its group
     return by_group[place < np.repeat(wanted, counts)]
+
+
+def _shares(counts: np.ndarray, total: int) -> np.ndarray:
+    """Returns how many of each group are held out, <int64>[groups]; one at least stays of each.
+
+    Groups of two or more have one held out at least, unless these ones would make up half of all.
+
+    Args:
+        counts: <int>[groups], examples of each.
+        total: how many are wanted in all.
+    """
+    room = counts - 1
+    exact = np.where(room > 0, counts * (total / max(1, counts[room > 0].sum())), 0.0)
+    scarce = np.count_nonzero((room > 0) & (exact < 1))
+    least = np.minimum(room, 1) if 2 * scarce <= total else np.zeros_like(room)
+    wanted = np.clip(np.floor(exact).astype(np.int64), least, room)
+    while missing := total - int(wanted.sum()):
+        able = np.flatnonzero(wanted < room if missing > 0 else wanted > least)
+        if not able.size:
+            break
+        nearest = np.sign(missing) * (wanted - exact)[able]
+        chosen = able[np.argsort(nearest, kind="stable")][: abs(missing)]
+        step = np.sign(missing) * max(1, abs(missing) // able.size)
+        wanted[chosen] = np.clip(wanted[chosen] + step, least[chosen], room[chosen])
+    return wanted

@@ -39,8 +39,8 @@ def length_notes(info: DataInfo, feature: str, tokens: int) -> dict[str, bool]:
 
     `cut` is whether it has more than are read, `beyond_training` whether more are read than training had.
     """
-    longest, trained = info.lengths[-1][feature], info.buckets[-1][feature]
-    return {"cut": tokens > longest, "beyond_training": min(tokens, longest) > trained}
+    beyond = min(tokens, info.lengths[-1][feature]) > info.buckets[-1][feature]
+    return {"cut": tokens > info.lengths[-1][feature], "beyond_training": beyond}
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], ends: Sequence[int] = ()) -> list[np.ndarray]:

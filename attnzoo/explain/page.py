@@ -70,7 +70,7 @@ def _article(one: TextAttention) -> str:
     if one.truth is not None:
         kind = {True: "right", False: "wrong", None: ""}[one.target.is_right(one.values, one.truth)]
         truth = f' <span class="{kind}">true: {_escaped(one.target.shown(one.truth))}</span>'
-    cut = " <small>(cut: longer than data.max_length)</small>" if one.cut else ""
+    cut = " <small>(cut: longer than the model reads)</small>" if one.cut else ""
     others = ", ".join(f"{_escaped(name)} {sure}" for name, sure in one.target.others(one.values))
     largest = f"largest weight {one.weights.max(initial=0.0):.4f}"
     return (

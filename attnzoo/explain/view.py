@@ -18,7 +18,7 @@ from attnzoo.explain.faithfulness import Faithfulness
 from attnzoo.features.info import DataInfo
 from attnzoo.layers import scores as layer_scores
 
-CUT = "  (cut: longer than data.max_length)"
+CUT = "  (cut: longer than the model reads)"
 
 
 class AttentionMap(abc.ABC):

@@ -135,17 +135,29 @@ class Image(Feature):
         shape = (*_height_and_width(column, headers, options, origin), channels)
         learned = self.model_copy(update={"shape": shape})
         learned.check(column, options, origin)
+        image_statistics.warn_of_transparent_gifs(headers, origin)
+        try:
+            return learned._of_pixels(column, headers, options, origin)
+        except tf.errors.OpError:
+            broken = learned.damaged(column, origin)
+            if broken is None:
+                raise
+            raise broken from None
+
+    def _of_pixels(
+        self, column: Column, headers: Sequence[ImageHeader], options: ImageOptions, origin: str
+    ) -> Image:
+        """Learns what only the pixels tell."""
         background = (
             image_statistics.choose_background(column, headers, origin)
             if options.background == "auto"
             else _rgb(options.background)
         )
-        deep = any(header.bits == 16 for header in headers)
-        max_value = options.max_value if deep else 0
+        max_value = options.max_value
         if max_value is None:
             max_value = image_statistics.choose_max_value(column, headers, origin)
-        learned = learned.model_copy(update={"background": background, "max_value": max_value})
-        mean, std = image_statistics.pixel_statistics(column, shape, learned.pixel_format)
+        learned = self.model_copy(update={"background": background, "max_value": max_value})
+        mean, std = image_statistics.pixel_statistics(column, self.shape, learned.pixel_format)
         return learned.model_copy(update={"mean": mean, "std": std})
 
     def check(self, column: Column, options: DataOptions, origin: str) -> None:
@@ -253,7 +265,7 @@ def _height_and_width(
         height, width = [size, size] if isinstance(size, int) else size
         return height, width
     sizes = [header.sides for header in headers]
-    image_statistics.warn_of_sizes(column, sizes, origin)
+    image_statistics.note_sizes(column, sizes, origin)
     return image_statistics.default_size(sizes)
 
 

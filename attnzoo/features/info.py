@@ -36,7 +36,7 @@ class DataInfo:
         max_length: most tokens of a text that are read, in answers and evaluations too; None: no more than
             the last bucket holds.
         num_examples: split -> number of examples.
-        cut_share: split -> share of tokens lost to the longest bucket, 0..1.
+        cut_share: split -> share of tokens that are beyond what is read, 0..1.
         fingerprint: SHA-256 over the raw examples of all splits.
     """
 

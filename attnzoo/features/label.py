@@ -11,8 +11,8 @@ from etils import epy
 
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
-from attnzoo.features import class_names
 from attnzoo.features.feature import Column, Feature, Target
+from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import require_string, require_text
 from attnzoo.records.text_files import listed, shown
@@ -111,7 +111,9 @@ class Label(Target):
 
     def phrase(self, name: str) -> str:
         """Returns the number of classes."""
-        kind = " (numbers, taken as names)" if class_names.are_numbers(self.names) else ""
+        # Those of class ids begin at 0; stars and ratings do not.
+        are_ratings = class_names.are_numbers(self.names) and self.names[0] != "0"
+        kind = " (the numbers as names, without an order)" if are_ratings else ""
         return f"{len(self.names)} classes{kind}"
 
     def balance(self, encoded: Mapping[str, Column]) -> list[str]:

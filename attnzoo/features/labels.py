@@ -11,7 +11,6 @@ from pydantic import Field
 
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
-from attnzoo.features import class_names
 from attnzoo.features.feature import Column, Feature, Target
 from attnzoo.features.label import (
     imbalance,
@@ -21,6 +20,7 @@ from attnzoo.features.label import (
     read_label,
     require_known_labels,
 )
+from attnzoo.records import class_names
 from attnzoo.records.text_files import shown
 
 with epy.lazy_imports():

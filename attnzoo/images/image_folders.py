@@ -8,14 +8,16 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from attnzoo.errors import DataWarning, UserError
+from attnzoo.errors import DataNote, DataWarning, UserError
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.text_files import encodable, listed
 
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
+"""Names of folders that systems and programs make, in lower case."""
 SYSTEM_FILES = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "readme", "license", "copying"}
 )
+"""Names of files that are no images, in lower case."""
 _OTHER_SUFFIXES = """
     .txt .md .rst .json .jsonl .csv .tsv .xml .yaml .yml .toml .ini .cfg .log .db .sqlite .url .lnk .html .htm
     .pdf .doc .docx .xls .xlsx .ods .odt .zip .tar .gz .7z .rar .py .ipynb .sh .bat .npy .npz .mat .pkl .h5
@@ -88,13 +90,13 @@ class ClassFolders:
             else:
                 yield path
 
-    def warn(self) -> None:
-        """Issues a `DataWarning` if anything was passed over, after the files were asked for."""
+    def note(self) -> None:
+        """Issues a `DataNote` if anything was passed over, after the files were asked for."""
         if self.passed_over:
             kinds = listed(f"{count:,} {kind}" for kind, count in self.passed_over.most_common())
             warnings.warn(
-                f"{self.root}: passed over, as no image by its name or place: {kinds}.",
-                DataWarning,
+                f"{self.root}: passed over as no images, by their names or places: {kinds}.",
+                DataNote,
                 stacklevel=2,
             )
 
@@ -121,6 +123,8 @@ def _kind_of_file(path: Path) -> str | None:
     """Returns what a file is called that is plainly no image by its name, else None."""
     if path.name.startswith("._"):
         return "._*"
+    if path.name.endswith(":Zone.Identifier"):  # of files that Windows has from the network
+        return "*:Zone.Identifier"
     if path.name.startswith(".") or path.name.lower().partition(":")[0] in SYSTEM_FILES:
         return path.name
     suffix = path.suffix.lower()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from attnzoo.errors import DataWarning
+from attnzoo.errors import DataNote, DataWarning
 from attnzoo.images.decoding import PixelFormat, decode_deep, decode_layers
 from attnzoo.images.image_files import read_headers
 from attnzoo.images.image_headers import ImageHeader
@@ -57,23 +57,23 @@ def default_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(1, round(scale * height)), max(1, round(scale * width))
 
 
-def warn_of_sizes(column: np.ndarray, sizes: Sequence[tuple[int, int]], origin: str) -> None:
-    """Issues a `DataWarning` where sizes differ, or are tiny or large, with the size that is taken."""
+def note_sizes(column: np.ndarray, sizes: Sequence[tuple[int, int]], origin: str) -> None:
+    """Issues a `DataNote` where sizes differ, or are tiny or large, with the size that is taken."""
     height, width = default_size(sizes)
-    smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
     tiny = [index for index, size in enumerate(sizes) if min(size) < MIN_SIDE]
-    if smallest == largest == (height, width) and not tiny:
+    if set(sizes) == {(height, width)} and not tiny:
         return
-    span = f"{smallest[0]} x {smallest[1]}"
-    if largest != smallest:
-        span += f" to {largest[0]} x {largest[1]}"
-    said = f"{origin}: images of {span} pixels (height x width)"
+    spans = (
+        f"{min(sides)} to {max(sides)}" if min(sides) < max(sides) else str(min(sides))
+        for sides in zip(*sizes, strict=True)
+    )
+    said = f"{origin}: images of {' x '.join(spans)} pixels (height x width)"
     if tiny:
         name = column[tiny[0]] if isinstance(column[tiny[0]], str) else f"number {tiny[0]}"
         said += f", {len(tiny):,} of them with a side of fewer than {MIN_SIDE} (first: {name})"
     warnings.warn(
         f"{said}; all are brought to {height} x {width}, set data.image_size for another size.",
-        DataWarning,
+        DataNote,
         stacklevel=2,
     )
 
@@ -81,8 +81,27 @@ def warn_of_sizes(column: np.ndarray, sizes: Sequence[tuple[int, int]], origin: 
 def choose_background(column: np.ndarray, headers: Sequence[ImageHeader], origin: str) -> tuple[int, ...]:
     """Returns the color for what is transparent: white, or another where images would not be seen on it.
 
-    A `DataWarning` says which one it is, and that GIF files are read without their transparency.
+    A `DataNote` says which one it is.
     """
+    chosen = [i for i, header in enumerate(headers) if header.transparent and header.format != "gif"]
+    looked_at = _evenly(chosen)
+    contrasts = np.array([row for row in _contrasts(column, looked_at) if row is not None])
+    if not len(contrasts):
+        return BACKGROUNDS["white"]
+    least = np.quantile(contrasts, 0.01, axis=0)  # [backgrounds]
+    best = int(np.argmax(least >= MIN_CONTRAST)) if least.max() >= MIN_CONTRAST else int(np.argmax(least))
+    name, color = list(BACKGROUNDS.items())[best]
+    warnings.warn(
+        f"{origin}: {len(contrasts):,} of {len(looked_at):,} images with an alpha channel are transparent in "
+        f"parts: they are laid on {name}; set data.background for another color.",
+        DataNote,
+        stacklevel=2,
+    )
+    return color
+
+
+def warn_of_transparent_gifs(headers: Sequence[ImageHeader], origin: str) -> None:
+    """Issues a `DataWarning` where GIF files have a transparent color, which is not read."""
     moving = sum(header.transparent for header in headers if header.format == "gif")
     if moving:
         warnings.warn(
@@ -91,20 +110,6 @@ def choose_background(column: np.ndarray, headers: Sequence[ImageHeader], origin
             DataWarning,
             stacklevel=2,
         )
-    chosen = [i for i, header in enumerate(headers) if header.transparent and header.format != "gif"]
-    contrasts = np.array([row for row in _contrasts(column, _evenly(chosen)) if row is not None])
-    if not len(contrasts):
-        return BACKGROUNDS["white"]
-    least = np.quantile(contrasts, 0.01, axis=0)  # [backgrounds]
-    best = int(np.argmax(least >= MIN_CONTRAST)) if least.max() >= MIN_CONTRAST else int(np.argmax(least))
-    name, color = list(BACKGROUNDS.items())[best]
-    warnings.warn(
-        f"{origin}: {len(chosen):,} of {len(headers):,} images have transparency: they are laid on {name}; "
-        "set data.background for another color.",
-        DataWarning,
-        stacklevel=2,
-    )
-    return color
 
 
 def _contrasts(column: np.ndarray, chosen: Sequence[int]) -> Iterator[np.ndarray | None]:
@@ -126,7 +131,7 @@ def choose_max_value(column: np.ndarray, headers: Sequence[ImageHeader], origin:
     """Returns the value of white in images of 16 bits a channel, 0 where there are none.
 
     It is the largest value of the bits that train uses, an even number of them: 4095 for 12 bits in 16. A
-    `DataWarning` says it.
+    `DataNote` says it.
     """
     chosen = [index for index, header in enumerate(headers) if header.bits == 16]
     if not chosen:
@@ -136,7 +141,7 @@ def choose_max_value(column: np.ndarray, headers: Sequence[ImageHeader], origin:
     warnings.warn(
         f"{origin}: {len(chosen):,} of {len(headers):,} images have 16 bits a channel, with values of up to "
         f"{largest}: {2**bits - 1} ({bits} bits) is taken for white; set data.max_value if it is another.",
-        DataWarning,
+        DataNote,
         stacklevel=2,
     )
     return 2**bits - 1

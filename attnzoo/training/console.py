@@ -87,6 +87,11 @@ def warn(text: str) -> None:
     print(f"attnzoo: warning: {text}", file=sys.stderr, flush=True)
 
 
+def note(text: str) -> None:
+    """Prints a line that is no warning to the error stream."""
+    print(f"attnzoo: note: {text}", file=sys.stderr, flush=True)
+
+
 def duration(seconds: float) -> str:
     """Returns 75.0 as "1:15" and 4000.0 as "1:06:40"."""
     minutes, rest = divmod(round(seconds), 60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import keras
 import numpy as np
@@ -118,13 +117,13 @@ def _require(what: str, needed: int, held: int, smaller: str) -> None:
 def _smaller(batch: dict[str, int], config: RunConfig, info: DataInfo) -> str:
     """Returns what decides how much memory is taken, with the values that it has."""
     data, model = config.data.model_dump(), config.model.model_dump()
-    values: dict[str, Any] = {**batch}
+    values = {name: str(value) for name, value in batch.items()}
     for feature in info.features.values():
         if isinstance(feature, Image):
-            values["data.image_size"] = list(feature.shape[:2])
+            values["data.image_size"] = str(list(feature.shape[:2]))
     if "max_length" in data and info.buckets:
-        values["data.max_length"] = max(info.buckets[-1].values())
-    values |= {f"model.{name}": model[name] for name in ("units", "stages") if name in model}
+        values["data.max_length"] = f"{data['max_length']}, texts have up to {max(info.buckets[-1].values())}"
+    values |= {f"model.{name}": str(model[name]) for name in ("units", "stages") if name in model}
     texts = [f"{name} (now {value})" for name, value in values.items()]
     return ", ".join(texts[:-1]) + f" or {texts[-1]}"
 

@@ -43,16 +43,33 @@ def test_every_class_has_its_share_of_what_is_held_out(counts, fraction, seed):
     splits = DataSplits(train, None, None, {"label": Label(names=names)})
     held_out = split_validation(splits, fraction, seed)
     chosen = np.bincount(held_out.validation.column("label"), minlength=len(counts))
-    size, several = max(1, round(len(labels) * fraction)), sum(count > 1 for count in counts)
-    if several == 0:
+    size, room = max(1, round(len(labels) * fraction)), sum(count - 1 for count in counts)
+    if 2 * min(size, room) < size:
+        assert chosen.sum() == size
         return
+    assert chosen.sum() == min(size, room)
+    scarce = sum(count > 1 and count * size < len(labels) for count in counts)
     for count, of_class in zip(counts, chosen, strict=True):
-        exact = count * size / len(labels)
-        assert of_class < max(count, 2)
-        assert of_class <= max(1, np.ceil(exact))
-        if several <= size and count > 1:
-            assert of_class >= max(1, min(np.floor(exact), count - 1))
-    assert size - len(counts) <= chosen.sum() <= size + len(counts)
+        assert of_class < count or (count, of_class) == (1, 0)
+        if 2 * scarce <= size and 2 * sum(counts) * fraction >= 1 and count > 1 and 1 not in counts:
+            assert of_class >= 1
+    for count in set(counts):
+        assert np.ptp([one for size, one in zip(counts, chosen, strict=True) if size == count]) <= 1
+
+
+def test_where_classes_are_many_or_small_as_many_are_held_out():
+    def held_out(counts):
+        labels = np.repeat(np.arange(len(counts)), counts)
+        train = text_split(["x"] * len(labels), labels)
+        splits = DataSplits(train, None, None, {"label": Label(names=tuple(map(str, range(len(counts)))))})
+        chosen = split_validation(splits, 0.1, seed=1).validation.column("label")
+        return np.bincount(chosen, minlength=len(counts)).tolist()
+
+    assert held_out([1] * 500 + [100] * 5) == [0] * 500 + [20] * 5
+    assert sum(held_out([1] * 998 + [2])) == 100
+    *pairs, large = held_out([2] * 90 + [820])
+    assert (sum(pairs), large) == (18, 82)
+    assert held_out([500, 1, 5]) == [50, 0, 1]
 
 
 def test_numbers_and_several_labels_are_held_out_too():
@@ -61,7 +78,7 @@ def test_numbers_and_several_labels_are_held_out_too():
     train = Split({"label": several, "text": np.array(["x"] * 60, object)}, "test data")
     splits = DataSplits(train, None, None, {"label": Labels(names=("rare", "common", "never"))})
     held_out = split_validation(splits, 0.1, seed=1).validation.column("label")
-    assert (len(held_out), held_out[:, 0].sum()) == (7, 1)
+    assert (len(held_out), held_out[:, 0].sum()) == (6, 1)
     numbers = Split({"label": np.arange(20.0)}, "test data")
     assert len(split_validation(DataSplits(numbers, None, None, {"label": Number()}), 0.1, 1).validation) == 2
 

@@ -85,14 +85,19 @@ def test_size_and_channels_are_options(form, tmp_path):
         (
             [(1, 1), *[(11, 13)] * 5],
             (11, 13),
-            "train: images of 1 x 1 to 11 x 13 pixels (height x width), 1 of them with a side of fewer than "
+            "train: images of 1 to 11 x 1 to 13 pixels (height x width), 1 of them with a side of fewer than "
             "8 (first: number 0); all are brought to 11 x 13, set data.image_size for another size.",
         ),
         ([(600, 300)] * 2, (224, 112), "images of 600 x 300 pixels (height x width); all are brought to 224"),
-        ([(9, 300), (11, 200), (17, 100)], (11, 200), "images of 17 x 100 to 9 x 300 pixels"),
+        ([(9, 300), (11, 200), (17, 100)], (11, 200), "images of 9 to 17 x 100 to 300 pixels"),
+        (
+            [(20, 30), (20, 30), (30, 20)],
+            (20, 30),
+            "images of 20 to 30 x 20 to 30 pixels",
+        ),
         ([(5, 7)], (5, 7), "1 of them with a side of fewer than 8 (first: number 0); all are brought to 5"),
     ],
-    ids=["one size", "moderate", "a single pixel", "large", "many sizes", "tiny"],
+    ids=["one size", "moderate", "a single pixel", "large", "many sizes", "upright and across", "tiny"],
 )
 def test_the_size_is_the_one_that_all_have_or_their_median_and_odd_ones_are_told(
     tmp_path, recwarn, sizes, size, warning
@@ -140,8 +145,8 @@ def test_what_is_transparent_is_laid_on_a_color_on_which_the_rest_is_seen(
     told = [str(one.message) for one in recwarn]
     assert told == (
         [
-            f"train: 2 of 2 images have transparency: they are laid on {background}; set data.background for "
-            "another color."
+            "train: 2 of 2 images with an alpha channel are transparent in parts: they are laid on "
+            f"{background}; set data.background for another color."
         ]
         if background
         else []

@@ -12,12 +12,12 @@ from pydantic import Field
 from attnzoo.config.sections import FileOptions
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
-from attnzoo.features import class_names
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import Image, ImageOptions
 from attnzoo.features.label import Label
 from attnzoo.images.image_files import read_header
 from attnzoo.images.image_folders import ClassFolders, check_name, is_split, require_classes
+from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord, filter_records
 from attnzoo.records.text_files import listed, object_array
 
@@ -75,7 +75,7 @@ def _split(classes: ClassFolders, labels: tuple[str, ...], config: Config) -> Sp
     if config.on_bad_record == "skip":
         records = _decodable(list(records))
     kept = filter_records(records, classes.root, config)
-    classes.warn()
+    classes.note()
     paths = object_array([path for path, _ in kept])
     return Split({"image": paths, "label": np.array([label for _, label in kept], np.int32)}, classes.root)
 

@@ -60,7 +60,7 @@ def test_what_is_no_image_by_its_name_is_passed_over_and_counted(folders):
     assert len(splits.train) == 5
     (warning,) = caught
     told = str(warning.message)
-    assert told.startswith(f"{train}: passed over, as no image by its name or place: 2 *.txt, ")
+    assert told.startswith(f"{train}: passed over as no images, by their names or places: 2 *.txt, ")
     for name in ("Thumbs.db", "desktop.ini", "._*", "*.json", ".DS_Store", ".cache/", "__MACOSX/"):
         assert f"1 {name}" in told
     assert "1 beside the class folders" in told

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from attnzoo.features import class_names
 from attnzoo.features.label import Label
 from attnzoo.features.labels import Labels
+from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord
 from tests.features.columns import PLACE, learned
 
@@ -22,7 +22,7 @@ def test_numbers_are_in_the_order_of_their_values():
     assert class_names.in_order(["b", "10", "a", "9", "a"]) == ("9", "10", "a", "b")
     label, column = learned(Label(), [10, "9", "11"])
     assert (label.names, column.tolist()) == (("9", "10", "11"), [1, 0, 2])
-    assert label.phrase("label") == "3 classes (numbers, taken as names)"
+    assert label.phrase("label") == "3 classes (the numbers as names, without an order)"
     labels, _ = learned(Labels(), ["10,9", "11"])
     assert labels.names == ("9", "10", "11")
 
@@ -38,15 +38,19 @@ def test_the_two_forms_of_an_accent_are_one_label():
         (("Sport", "sport", "tea"), "'Sport' and 'sport'"),
         (("a b", "a  b"), "'a b' and 'a  b'"),
         (("tea", "te\u200ba"), r"'tea' and 'te\u200ba'"),
-        (("\ufb01t", "fit"), r"'\ufb01t' and 'fit'"),
-        (("stra\u00dfe", "STRASSE"), r"'stra\xdfe' and 'STRASSE'"),
+        (("\ufb01t", "fit"), "'\ufb01t' and 'fit'"),
+        (("stra\u00dfe", "STRASSE"), "'stra\u00dfe' and 'STRASSE'"),
     ],
 )
 def test_labels_that_look_alike_are_named(names, written):
     (line,) = doubts(names)
-    assert (
-        line == f"the labels {written} differ only in how they are written; write them alike if they are one."
-    )
+    assert line == f"the labels {written} differ only in how they are written; are they one?"
+
+
+def test_of_many_look_alikes_one_group_is_named_and_the_others_counted():
+    (line,) = doubts(("tea", "Tea", "egg", "EGG", "ham", "Ham"))
+    assert line.startswith("the labels 'tea' and 'Tea' (and 2 more such groups) differ only in how they are")
+    assert doubts(("a", "A", "2", "\u00b2")) == []
 
 
 def test_a_label_of_validation_that_looks_like_one_of_train_is_said():
@@ -57,9 +61,9 @@ def test_a_label_of_validation_that_looks_like_one_of_train_is_said():
 
 def test_classes_without_an_example_are_named():
     assert doubts(("a", "b", "c"), [3, 0, 1], validation=[1, 1, 0], test=[0, 2, 0]) == [
-        "train has no example of 1 of 3 classes (b): none can be learned.",
-        "validation has no example of 1 of 3 classes (c): none is measured in validation.",
-        "test has no example of 2 of 3 classes (a, c): none is measured in test.",
+        "train has no example of 1 of 3 classes (b), which cannot be learned.",
+        "validation has no example of 1 of 3 classes (c), which cannot be measured in validation.",
+        "test has no example of 2 of 3 classes (a, c), which cannot be measured in test.",
     ]
     assert doubts(("a", "b"), validation=[1, 1]) == []
 
@@ -74,8 +78,8 @@ def test_labels_that_are_no_classes_are_said():
         "the 3 labels are numbers, learned as classes without an order; a model that ends in _regressor "
     )
     assert doubts(("0.5", "1", "3.25"))[0] == numbers + "learns numbers."
-    assert doubts([str(number) for number in range(21)])[0].startswith("the 21 labels are numbers")
-    assert doubts([str(number) for number in range(10)]) == []
+    assert doubts([str(7 * number) for number in range(21)])[0].startswith("the 21 labels are numbers")
+    assert doubts([str(number) for number in range(1, 103)]) == []
     lists = "the label 'food, sport' looks like several of the others; where examples have several, use a "
     assert doubts(("food", "food, sport", "sport"))[0].startswith(lists)
     assert doubts(("a, b", "b")) == []

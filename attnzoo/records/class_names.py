@@ -13,8 +13,9 @@ from attnzoo.records.text_files import is_blank, shown
 from attnzoo.suggest import did_you_mean
 
 SEPARATORS = (",", ";", "|")
+"""What stands between several labels."""
 MOST_NUMBERS = 20
-"""Whole numbers that may well be classes; more of them are amounts."""
+"""Whole numbers that may well be classes; more of them, with gaps between them, are amounts."""
 MOST_ONCE = 0.5
 """Share of the classes with one example each from which on they look like ids."""
 SHOWN_NAMES = 5
@@ -47,14 +48,22 @@ def likeness(name: str) -> str:
 def hint(name: str, names: Sequence[str]) -> str:
     """Returns which of the names is probably meant by another, to stand behind a statement; else nothing."""
     alike = [known for known in names if likeness(known) == likeness(name)]
-    return f" (only how it is written differs from {alike[0]!a})" if alike else did_you_mean(name, names)
+    if alike:
+        return f" (only how it is written differs from '{visibly(alike[0])}')"
+    return did_you_mean(name, names)
+
+
+def visibly(name: str) -> str:
+    """Returns a name with escapes for signs that are not seen."""
+    return "".join(sign if sign == " " or not is_blank(sign) else ascii(sign)[1:-1] for sign in shown(name))
 
 
 def look_alikes(names: Iterable[str]) -> list[list[str]]:
-    """Returns the groups of names that people take for one."""
+    """Returns the groups of names that people take for one; classes of single characters tell case apart."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        groups[likeness(name)].append(name)
+        if len(name) > 1:
+            groups[likeness(name)].append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -65,9 +74,11 @@ def doubts(names: Sequence[str], counts: Mapping[str, np.ndarray]) -> Iterator[s
         names: of the classes.
         counts: split -> examples of each class, <int>[classes].
     """
-    for group in look_alikes(names)[:3]:
-        written = " and ".join(ascii(name) for name in group)
-        yield f"the labels {written} differ only in how they are written; write them alike if they are one."
+    groups = look_alikes(names)
+    if groups:
+        written = " and ".join(f"'{visibly(name)}'" for name in groups[0])
+        others = f" (and {len(groups) - 1} more such groups)" if len(groups) > 1 else ""
+        yield f"the labels {written}{others} differ only in how they are written; are they one?"
     once = int(np.count_nonzero(counts["train"] == 1))
     if once > MOST_ONCE * len(names) and len(names) >= FEWEST_ONCE:
         yield (
@@ -84,9 +95,9 @@ def _missing(names: Sequence[str], counts: Mapping[str, np.ndarray]) -> Iterator
         missing = [shown(name) for name, count in zip(names, of_split, strict=True) if not count]
         if missing:
             listed = ", ".join(missing[:SHOWN_NAMES] + ["..."] * (len(missing) > SHOWN_NAMES))
-            what = "can be learned" if split == "train" else f"is measured in {split}"
+            what = "learned" if split == "train" else f"measured in {split}"
             share = f"{len(missing):,} of {len(names):,} classes"
-            yield f"{split} has no example of {share} ({listed}): none {what}."
+            yield f"{split} has no example of {share} ({listed}), which cannot be {what}."
 
 
 def are_numbers(names: Sequence[str]) -> bool:
@@ -95,9 +106,7 @@ def are_numbers(names: Sequence[str]) -> bool:
 
 
 def _kind_doubts(names: Sequence[str]) -> Iterator[str]:
-    if are_numbers(names) and (
-        len(names) > MOST_NUMBERS or not all(float(name).is_integer() for name in names)
-    ):
+    if are_numbers(names) and _are_amounts([float(name) for name in names]):
         yield (
             f"the {len(names):,} labels are numbers, learned as classes without an order; a model that ends "
             "in _regressor learns numbers."
@@ -110,6 +119,12 @@ def _kind_doubts(names: Sequence[str]) -> Iterator[str]:
                 f"the label '{shown(several[0])}' looks like several of the others; where examples have "
                 f"several, use a multi_label model with data.label_separator: '{separator}'."
             )
+
+
+def _are_amounts(numbers: Sequence[float]) -> bool:
+    if not all(number.is_integer() for number in numbers):
+        return True
+    return len(numbers) > MOST_NUMBERS and max(numbers) - min(numbers) > 2 * len(numbers)
 
 
 def _parts(name: str, separator: str) -> list[str]:
