@@ -2,12 +2,14 @@ import json
 import subprocess
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import pytest
 
 from attnzoo import __version__, cli, tasks
-from attnzoo.errors import ConfigErrors, UserError
+from attnzoo.errors import ConfigErrors, DataNote, DataWarning, UserError
+from attnzoo.training import run
 
 PROBE = (
     "import sys\nfrom attnzoo import cli\n"
@@ -385,3 +387,12 @@ def test_every_command_has_an_example(call):
         code, out, _ = call(*command, "--help")
         assert code == 0
         assert f"Example:  attnzoo {' '.join(command)} " in out
+
+
+@pytest.mark.parametrize(("category", "code", "told"), [(DataWarning, 2, "error"), (DataNote, 0, "note")])
+def test_strict_refuses_warnings_and_passes_notes(call, monkeypatch, category, code, told):
+    monkeypatch.setattr(run, "train", lambda *_: warnings.warn("odd", category, stacklevel=1))
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        ended = call("train", "configs/image_digits.yaml", "--strict")
+    assert (ended[0], ended[2]) == (code, f"attnzoo: {told}: odd\n")
