@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import threading
@@ -20,7 +21,6 @@ OUT_OF_MEMORY = (
     "images (data.image_size), shorter texts (data.max_length) or a smaller model take less."
 )
 EXIT_CRASHED = 1
-LIMIT = "TF_CPU_BFC_MEM_LIMIT_IN_MB"
 SHORT = 0.5
 """Share of the memory that there is, from which on a crash is blamed on the lack of it."""
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGKILL)
@@ -79,10 +79,18 @@ def _end_like(code: int, peak: int) -> None:
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h")  # a progress bar has hidden the cursor
     said = f"ended by {number.name} with {peak >> 20:,} MiB in use"
-    if number == signal.SIGKILL or peak > SHORT * (peak + free_memory()[0]) or LIMIT in os.environ:
+    if number == signal.SIGKILL or _is_short(peak):
         raise UserError(f"{said}, most likely {OUT_OF_MEMORY}")
     raise UserError(
         f"{said}: a library crashed; run it again with PYTHONFAULTHANDLER=1 to see where, and report that. "
         "`attnzoo train` goes on from its last checkpoint.",
         EXIT_CRASHED,
     )
+
+
+def _is_short(peak: int) -> bool:
+    """Whether there was little memory beside what a process had at most, or a limit on it."""
+    is_limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    if is_limited or "TF_CPU_BFC_MEM_LIMIT_IN_MB" in os.environ:
+        return True
+    return peak > SHORT * (peak + free_memory()[0])
