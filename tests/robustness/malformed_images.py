@@ -209,7 +209,7 @@ IMAGES = [
         "folder: a class that train lacks",
         "test/drak",
         ": class 'drak' does not occur in train (did you mean 'dark'",
-        empty_folder,
+        lambda path: holding(picture("PNG"))(path / "1.png"),
     ),
     Case(
         "folder: none for test", "test", ": not found; expected a folder with one sub-folder a class", nothing
@@ -224,7 +224,7 @@ IMAGES = [
     Case(
         "folder: a class without pictures",
         "train/empty",
-        ": the class folder has no file in it",
+        ": the class folder has no image in it",
         empty_folder,
     ),
 ]

@@ -148,7 +148,7 @@ JSON = [
         "true for a label", '{"text": "a", "label": true}', "'label' must be a string or a whole number"
     ),
     json_case("no label", '{"text": "a", "label": null}', "'label' must be a string or a whole number"),
-    json_case("a list of labels", '{"text": "a", "label": ["b"]}', "'label' must be a string or a whole"),
+    json_case("a list of labels", '{"text": "a", "label": ["b"]}', "'label' is a list, where one label is"),
     json_case(
         "half a surrogate pair", '{"text": "\\ud800", "label": "b"}', "half a surrogate pair in the text"
     ),
