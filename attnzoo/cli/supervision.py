@@ -15,6 +15,7 @@ import threading
 
 from attnzoo.errors import UserError
 from attnzoo.free_memory import free_memory
+from attnzoo.startup import memory_bytes
 
 OUT_OF_MEMORY = (
     "out of memory; smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), smaller "
@@ -90,7 +91,9 @@ def _end_like(code: int, peak: int) -> None:
 
 def _is_short(peak: int) -> bool:
     """Whether there was little memory beside what a process had at most, or a limit on it."""
-    is_limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
-    if is_limited or "TF_CPU_BFC_MEM_LIMIT_IN_MB" in os.environ:
+    limit = os.environ.get("TF_CPU_BFC_MEM_LIMIT_IN_MB", "")
+    if limit.isdigit() and int(limit) < memory_bytes() >> 20:  # `startup` sets it to all there is
+        return True
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         return True
     return peak > SHORT * (peak + free_memory()[0])
