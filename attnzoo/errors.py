@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+EXIT_CRASHED = 1
 EXIT_USER = 2
 EXIT_DIVERGED = 3
 EXIT_DAMAGED = 4
@@ -13,8 +14,8 @@ class UserError(Exception):
 
     Args:
         message: one line: where (file, line or record), what is wrong, what was expected, what to do.
-        exit_code: 2 the user's input, 3 training diverged, 4 a damaged checkpoint or export,
-            75 stopped on request and resumable.
+        exit_code: 1 a crash, 2 the user's input or too little memory, 3 training diverged, 4 a damaged
+            checkpoint or export, 75 stopped on request and resumable.
     """
 
     def __init__(self, message: str, exit_code: int = EXIT_USER) -> None:

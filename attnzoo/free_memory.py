@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-from attnzoo.startup import memory_bytes
+from attnzoo.startup import ALLOCATOR_LIMIT, memory_bytes
 
 _ROOT = Path("/")
 
@@ -23,6 +24,12 @@ def free_memory(root: Path = _ROOT) -> tuple[int, str]:
     """
     found = [*_of_machine(root), *_of_control_groups(root), *_of_address_space(root)]
     return min(found, default=(memory_bytes(), "this machine"))
+
+
+def allocator_limit() -> int | None:
+    """Returns the bytes that somebody allows TensorFlow; None for all there is, as `startup` sets it."""
+    limit = os.environ.get(ALLOCATOR_LIMIT, "")
+    return int(limit) << 20 if limit.isdigit() and int(limit) < memory_bytes() >> 20 else None
 
 
 def _of_machine(root: Path) -> Iterator[tuple[int, str]]:

@@ -27,6 +27,10 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+ALLOCATOR_LIMIT = "TF_CPU_BFC_MEM_LIMIT_IN_MB"
+"""Environment variable: most memory that TensorFlow takes on the host, in MiB."""
+
+
 def memory_bytes() -> int:
     """The memory of this machine."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -51,7 +55,7 @@ def import_tensorflow() -> None:
     # default where oneDNN is off, every page is zeroed anew: with large tables that took as long as the
     # training itself.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
-    os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(memory_bytes() >> 20))
+    os.environ.setdefault(ALLOCATOR_LIMIT, str(memory_bytes() >> 20))
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as written:

@@ -13,15 +13,13 @@ import signal
 import sys
 import threading
 
-from attnzoo.errors import UserError
-from attnzoo.free_memory import free_memory
-from attnzoo.startup import memory_bytes
+from attnzoo.errors import EXIT_CRASHED, UserError
+from attnzoo.free_memory import allocator_limit, free_memory
 
 OUT_OF_MEMORY = (
     "out of memory; smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), smaller "
     "images (data.image_size), shorter texts (data.max_length) or a smaller model take less."
 )
-EXIT_CRASHED = 1
 SHORT = 0.5
 """Share of the memory that there is, from which on a crash is blamed on the lack of it."""
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGKILL)
@@ -91,9 +89,6 @@ def _end_like(code: int, peak: int) -> None:
 
 def _is_short(peak: int) -> bool:
     """Whether there was little memory beside what a process had at most, or a limit on it."""
-    limit = os.environ.get("TF_CPU_BFC_MEM_LIMIT_IN_MB", "")
-    if limit.isdigit() and int(limit) < memory_bytes() >> 20:  # `startup` sets it to all there is
-        return True
-    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+    if allocator_limit() is not None or resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         return True
     return peak > SHORT * (peak + free_memory()[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator
 
 import keras
@@ -16,8 +15,8 @@ from attnzoo.data.examples import Examples
 from attnzoo.errors import UserError
 from attnzoo.features.image import Image
 from attnzoo.features.info import DataInfo
-from attnzoo.free_memory import free_memory
-from attnzoo.startup import processors
+from attnzoo.free_memory import allocator_limit, free_memory
+from attnzoo.startup import ALLOCATOR_LIMIT, processors
 from attnzoo.tasks.evaluating import Evaluator
 from attnzoo.tasks.task import Task
 from attnzoo.training.step import TrainStep
@@ -97,10 +96,8 @@ def _bound(size: int, info: DataInfo, model: keras.Model) -> int:
 def _allowed(held: int) -> tuple[int, str]:
     """Returns the bytes that there are for a training that holds some already, and what sets this bound."""
     free, source = free_memory()
-    limit = os.environ.get("TF_CPU_BFC_MEM_LIMIT_IN_MB", "")
-    if limit.isdigit():
-        return min((free + held, source), (int(limit) << 20, "TF_CPU_BFC_MEM_LIMIT_IN_MB"))
-    return free + held, source
+    limit = allocator_limit()
+    return (free + held, source) if limit is None else min((free + held, source), (limit, ALLOCATOR_LIMIT))
 
 
 def _require(what: str, needed: int, held: int, smaller: str) -> None:
