@@ -129,7 +129,7 @@ def test_the_loss_is_the_mean_over_labels_and_a_text_is_right_if_all_are():
 def test_r_drop_adds_the_divergence_of_each_label_to_the_loss():
     logits = tf.constant([[2.0, -1.0, 0.5], [-3.0, 1.0, -2.0]])
     targets = {"labels": tf.ones([1, 3]), "weights": tf.ones([1])}
-    plain = TASK.sums(lambda inputs, training: logits, {}, r_drop.twice(targets), TASK.TrainOptions())
+    plain = TASK.sums(lambda inputs, training: logits, {}, r_drop.duplicate(targets), TASK.TrainOptions())
     drawn = TASK.sums(lambda inputs, training: logits, {}, targets, TASK.TrainOptions(r_drop=2.0))
     first, second = 1 / (1 + np.exp(-logits.numpy()))
     both = sum(special.kl_div(p, q) for p, q in [(first, second), (second, first)])

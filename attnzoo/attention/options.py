@@ -1,6 +1,6 @@
-"""What the options of several attention mechanisms share. Imports no TensorFlow.
+"""Options that several attention mechanisms share. Does not import TensorFlow.
 
-The options of one mechanism are the class `Config` of its file; `mechanisms` reads them.
+Each mechanism defines its options as the class `Config` of its module; `mechanisms` collects them.
 """
 
 from __future__ import annotations
@@ -11,52 +11,53 @@ from pydantic import Field
 
 from attnzoo.config.base import PositiveInt, Rate, Section
 
-DROPOUT = "Fraction of the attention weights dropped in training, 0 to 1."
+DROPOUT = "Fraction of the attention weights dropped in training, 0 or more and below 1."
 """Description of the option `dropout`."""
-PositionMark = Literal["none", "rotary", "alibi", "relative"]
+PositionEncoding = Literal["none", "rotary", "alibi", "relative"]
 
 
 class MechanismOptions(Section):
-    """Base of the options of every mechanism."""
+    """Base class of the options of an attention mechanism."""
 
     name: str
 
     @property
-    def needs_sides(self) -> bool:
-        """Whether attention over a feature map has to know how high and how wide the map is."""
+    def needs_map_size(self) -> bool:
+        """Whether attention over a feature map needs a static height and width."""
         return False
 
-    def across(self) -> dict[str, Any]:
-        """Returns the name and the options of the same attention for looking at another sequence."""
+    def for_cross_attention(self) -> dict[str, Any]:
+        """Returns the name and options of the same attention for cross-attention."""
         return self.model_dump()
 
 
 class HeadOptions(MechanismOptions):
-    """What all kinds of multi-head attention share."""
+    """Options that all multi-head mechanisms share."""
 
-    num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
+    num_heads: PositiveInt = Field(4, description="Number of heads; must divide the width of the model.")
     num_key_value_heads: PositiveInt | None = Field(
         None,
-        description="Heads of key and value, each for a group of heads of the query; divides num_heads. "
-        "Default: num_heads.",
+        description="Number of key and value heads, each shared by a group of query heads (grouped-query "
+        "attention; 1 is multi-query attention); must divide num_heads. Default: num_heads.",
     )
-    position: PositionMark = Field(
+    position: PositionEncoding = Field(
         "none",
-        description="Mark of positions by distance. rotary: turned query and key; alibi: fixed penalty; "
-        "relative: trained bias, as in T5.",
+        description="Position encoding inside the attention. rotary: rotates query and key (RoPE); alibi: a "
+        "fixed penalty for distance; relative: a trained bias for each distance, as in T5.",
     )
     soft_cap: Annotated[float, Field(gt=0.0)] | None = Field(
-        None, description="Scores are bent to stay between -soft_cap and soft_cap. Default: no limit."
+        None,
+        description="Limits attention logits to (-soft_cap, soft_cap) by tanh; above 0. Default: no limit.",
     )
     sink: bool = Field(
-        False, description="A trained logit a head that takes weight from the keys: it may look at nothing."
+        False, description="Attention sink: a trained logit in each head that lets it attend to nothing."
     )
     dropout: Rate = Field(0.0, description=DROPOUT)
 
-    def across(self) -> dict[str, Any]:
-        """Returns the options of multi-head attention without marks of position and without a window.
+    def for_cross_attention(self) -> dict[str, Any]:
+        """Returns the options of multi-head attention without position encoding and without a window.
 
-        Distances between positions of two sequences say little.
+        Distances between positions of two different sequences mean little.
         """
         return {
             **self.model_dump(include=set(HeadOptions.model_fields)),
@@ -66,14 +67,14 @@ class HeadOptions(MechanismOptions):
 
 
 class GateOptions(MechanismOptions):
-    """Base of the options of gates: they scale their input, and look at nothing else."""
+    """Base class of the options of gates, which scale their input and do no cross-attention."""
 
 
 class ChannelGateOptions(GateOptions):
-    """What the gates over channels share."""
+    """Options that the channel gates share."""
 
     ratio: PositiveInt = Field(
         16,
-        description="Channels of the model for each unit of the hidden layer that gates them; it has one "
-        "unit at least.",
+        description="Reduction ratio, 1 or more: the hidden layer has units / ratio units, rounded down, at "
+        "least 1.",
     )

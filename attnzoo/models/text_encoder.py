@@ -1,4 +1,4 @@
-"""What the models of texts share: from token ids to a vector for each position."""
+"""The text encoder that the text models share: from token ids to a vector for each position."""
 
 from __future__ import annotations
 
@@ -15,65 +15,69 @@ if TYPE_CHECKING:
 
 
 class EncoderOptions(Section):
-    """Options of the encoder."""
+    """Options of the text encoder."""
 
     name: str
-    units: PositiveInt = Field(128, description="Width of embeddings and blocks.")
+    units: PositiveInt = Field(128, description="Width of the embeddings and blocks, 1 or more.")
     position: Literal["none", "sinusoidal", "learned"] = Field(
-        "none", description="What marks the order of tokens."
+        "none", description="Position encoding added to the embeddings."
     )
     ngrams: int = Field(
         1,
         ge=1,
         le=8,
-        description="Most tokens of an n-gram: pairs, triples and longer ones have vectors that are added to "
-        "those of the tokens they begin with; 1 = tokens alone.",
+        description="Maximum length of n-grams in tokens, 1 to 8: above 1, embeddings of n-grams are added "
+        "to the embedding of their first token.",
     )
     ngram_buckets: PositiveInt = Field(
-        2**18, description="Vectors of n-grams; those with the same hash share one."
+        2**18,
+        description="Number of hash buckets for n-grams, 1 or more; n-grams in the same bucket share an "
+        "embedding.",
     )
     convolution: PositiveInt | None = Field(
         None,
-        description="Tokens that a convolution after the embedding sees at once. Default: no convolution.",
+        description="Kernel size in tokens, 1 or more, of a convolution after the embedding. Default: none.",
     )
     recurrent: Literal["none", "gru", "lstm"] = Field(
-        "none", description="Layer that reads the text in both directions, before the attention blocks."
+        "none", description="Bidirectional recurrent layer before the attention blocks."
     )
     window: PositiveInt | None = Field(
         None,
-        description="Tokens of a window: blocks see one window at a time, and attention pools the windows of "
-        "a text; for long texts. Default: no windows.",
+        description="Window size in tokens, 1 or more, for long texts: blocks attend only within a window, "
+        "and attention pooling combines the windows. Default: no windows.",
     )
-    num_layers: int = Field(1, ge=0, description="Attention blocks.")
-    attention: AttentionOptions = Field(parse("multi_head"), description="Attention layer of the blocks.")
+    num_layers: int = Field(1, ge=0, description="Number of attention blocks, 0 or more.")
+    attention: AttentionOptions = Field(parse("multi_head"), description="Attention mechanism of the blocks.")
     feed_forward_units: int = Field(
-        0, ge=0, description="Width inside the feed-forward part of a block, 0 = none."
+        0, ge=0, description="Hidden width of the feed-forward network of a block, 0 or more; 0 = none."
     )
-    norm: Literal["pre", "post", "none"] = Field("pre", description="Layer normalization of each block.")
-    residual: bool = Field(True, description="Add the input of a block to its output.")
-    dropout: Rate = Field(0.1, description="Fraction of activations dropped in training, 0 to 1.")
-    embedding_dropout: Rate = Field(
-        0.0, description="Fraction of the embeddings' activations dropped in training."
+    norm: Literal["pre", "post", "none"] = Field(
+        "pre", description="Layer normalization before or after each sublayer of a block, or none."
     )
+    residual: bool = Field(True, description="Residual connections in the blocks.")
+    dropout: Rate = Field(
+        0.1, description="Dropout rate in the blocks and before the output, 0 or more and below 1."
+    )
+    embedding_dropout: Rate = Field(0.0, description="Dropout rate of the embeddings, 0 or more and below 1.")
 
 
 def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, ...]:
     """Builds the encoder of a functional model.
 
     Args:
-        config: its options.
-        info: gives the vocabulary and the longest text.
+        config: options of the encoder.
+        info: provides the vocabulary size and the maximum length.
 
     Returns:
-        Symbolic tensors: the input `text` <int32>[batch, time], where it has tokens <bool>[batch, time], and
-        <float>[batch, time, units].
+        Symbolic tensors: the input `text` <int32>[batch, time], its padding mask <bool>[batch, time], and the
+        encoding <float>[batch, time, units].
     """
     import keras
 
     from attnzoo.layers.dropout import Dropout
     from attnzoo.layers.embedding import TokenEmbedding
     from attnzoo.layers.ngrams import NGramEmbedding
-    from attnzoo.layers.recurrent import both_directions
+    from attnzoo.layers.recurrent import bidirectional
     from attnzoo.layers.transformer import EncoderBlock
     from attnzoo.layers.windows import WindowBlock
 
@@ -87,13 +91,13 @@ def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, .
     hidden = _add_position(hidden, config, info)
     hidden = Dropout(config.embedding_dropout, name="embedding_dropout")(hidden)
     if config.convolution is not None:
-        # Padding is silenced, so that a text's logits do not depend on how far it was padded.
+        # Padding is zeroed so that the logits of a text do not depend on the amount of padding.
         hidden = hidden * keras.ops.cast(keras.ops.expand_dims(padding_mask, -1), hidden.dtype)
         hidden = keras.layers.Conv1D(
             config.units, config.convolution, padding="same", activation="relu", name="convolution"
         )(hidden)
     if config.recurrent != "none":
-        hidden = both_directions(config.recurrent, config.units, "recurrent")(hidden, mask=padding_mask)
+        hidden = bidirectional(config.recurrent, config.units, "recurrent")(hidden, mask=padding_mask)
         hidden *= keras.ops.cast(keras.ops.expand_dims(padding_mask, -1), hidden.dtype)
 
     # Attention blocks
@@ -125,28 +129,34 @@ def _add_position(hidden, config: EncoderOptions, info: DataInfo):
 
 
 class PooledOptions(EncoderOptions):
-    """Options of models that sum a text up in one vector, and give numbers for it."""
+    """Options of text models that pool the encoding into one vector."""
 
     pooling: Literal["attention", "mean", "max"] = Field(
-        "attention", description="From all positions to one vector."
+        "attention",
+        description="How the positions are pooled into one vector; attention is a mean with learned weights.",
     )
     pooling_hidden_units: int = Field(
-        0, ge=0, description="attention: width of the tanh layer that scores a position; 0 = a linear score."
+        0,
+        ge=0,
+        description="Width of the tanh layer that scores positions for attention pooling, 0 or more; 0 = a "
+        "linear score.",
     )
     batch_norm: bool = Field(False, description="Batch normalization of the pooled vector.")
-    dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the outputs.")
+    dense_units: list[PositiveInt] = Field(
+        [], description="Units of each hidden dense layer before the output."
+    )
 
 
 def encode_pooled(config: PooledOptions, info: DataInfo, outputs: int) -> tuple[keras.KerasTensor, ...]:
-    """Builds the encoder of a functional model with outputs for the whole text.
+    """Builds the encoder, the pooling and the dense layers of a functional model.
 
     Args:
-        config: its options.
-        info: gives the vocabulary and the longest text.
-        outputs: numbers that it gives.
+        config: options of the encoder and the pooling.
+        info: provides the vocabulary size and the maximum length.
+        outputs: number of outputs, 1 or more.
 
     Returns:
-        Symbolic tensors: the input `text` <int32>[batch, time], and outputs <float32>[batch, outputs].
+        Symbolic tensors: the input `text` <int32>[batch, time] and the outputs <float32>[batch, outputs].
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""Transformer encoder-decoder that translates a text."""
+"""Transformer encoder-decoder for translation."""
 
 from __future__ import annotations
 
@@ -20,38 +20,55 @@ class Config(Section):
     """Options of the translation model."""
 
     name: Literal["translation"] = "translation"
-    units: PositiveInt = Field(128, description="Model width.")
-    num_encoder_layers: PositiveInt = Field(2, description="Blocks that read the source.")
-    num_decoder_layers: PositiveInt = Field(2, description="Blocks that write the target.")
-    feed_forward_units: PositiveInt = Field(512, description="Width inside the feed-forward parts.")
-    attention: AttentionOptions = Field(parse("multi_head"), description="Attention layer of all blocks.")
+    units: PositiveInt = Field(128, description="Model width, 1 or more.")
+    num_encoder_layers: PositiveInt = Field(2, description="Number of encoder blocks, 1 or more.")
+    num_decoder_layers: PositiveInt = Field(2, description="Number of decoder blocks, 1 or more.")
+    feed_forward_units: PositiveInt = Field(
+        512, description="Hidden width of the feed-forward networks, 1 or more."
+    )
+    attention: AttentionOptions = Field(parse("multi_head"), description="Attention mechanism of all blocks.")
     position: Literal["sinusoidal", "none"] = Field(
-        "sinusoidal", description="What is added to the embeddings; none where the attention marks positions."
+        "sinusoidal",
+        description="Position encoding added to the embeddings; none if the attention has its own.",
     )
-    dropout: Rate = Field(0.1, description="Fraction of activations dropped in training, 0 to 1.")
+    dropout: Rate = Field(0.1, description="Dropout rate, 0 or more and below 1.")
     feed_forward_dropout: Rate | None = Field(
-        None, description="The same inside the feed-forward parts. Default: that of dropout."
+        None,
+        description="Dropout rate inside the feed-forward networks, 0 or more and below 1. Default: dropout.",
     )
-    norm: Literal["pre", "post"] = Field("pre", description="Layer normalization before or after each part.")
+    norm: Literal["pre", "post"] = Field(
+        "pre", description="Layer normalization before or after each sublayer."
+    )
     share_embeddings: bool = Field(
-        False, description="One table for source and target; needs one vocabulary."
+        False,
+        description="Use one embedding table for source and target; needs data.shared_vocabulary: true.",
     )
-    tie_output: bool = Field(True, description="The target table also gives the output logits.")
+    tie_output: bool = Field(
+        True, description="Use the target embedding table as the output projection too (tied embeddings)."
+    )
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:
     """Builds the model: {"source": <int32>[batch, source], "target": <int32>[batch, target]} -> logits.
 
     Args:
-        config: its options.
-        info: gives the sizes of both vocabularies.
+        config: options of the model.
+        info: provides the sizes of both vocabularies.
 
     Returns:
-        A model with logits <float32>[batch, target, vocabulary], its variables made.
+        A built model with logits <float32>[batch, target, vocabulary].
+
+    Examples:
+        >>> from attnzoo.features.text import Text
+        >>> features = {name: Text(ends=True, vocabulary_size=100) for name in ("source", "target")}
+        >>> info = DataInfo(TASK, features, buckets=({"source": 64, "target": 64},))
+        >>> model = build(Config(units=16, attention="linear"), info)
+        >>> model.source_embedding.embeddings.shape
+        TensorShape([100, 16])
     """
     from attnzoo.layers.encoder_decoder import EncoderDecoder
 
-    return EncoderDecoder.built_for(
+    return EncoderDecoder.from_vocabulary_sizes(
         {name: info.features[name].vocabulary_size for name in ("source", "target")},
         config.name,
         **config.model_dump(exclude={"name"}),

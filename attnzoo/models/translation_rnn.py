@@ -1,4 +1,4 @@
-"""Recurrent encoder-decoder with attention that translates a text."""
+"""Recurrent encoder-decoder with attention for translation."""
 
 from __future__ import annotations
 
@@ -20,34 +20,50 @@ class Config(Section):
     """Options of the recurrent translation model."""
 
     name: Literal["translation_rnn"] = "translation_rnn"
-    units: PositiveInt = Field(256, description="Model width; even.")
-    num_encoder_layers: PositiveInt = Field(1, description="Bidirectional layers that read the source.")
-    num_decoder_layers: PositiveInt = Field(1, description="Layers that write the target.")
+    units: PositiveInt = Field(256, description="Model width, 2 or more; must be even.")
+    num_encoder_layers: PositiveInt = Field(
+        1, description="Number of bidirectional encoder layers, 1 or more."
+    )
+    num_decoder_layers: PositiveInt = Field(1, description="Number of decoder layers, 1 or more.")
     cell: Literal["gru", "lstm"] = Field("gru", description="Recurrent cell.")
     attention: AttentionOptions = Field(
-        parse("additive"), description="How the decoder looks at the source; dot_product is Luong's."
+        parse("additive"),
+        description="Attention mechanism of the decoder: additive is Bahdanau's, dot_product Luong's.",
     )
-    input_feeding: bool = Field(True, description="What was attended to enters the next step.")
-    dropout: Rate = Field(0.2, description="Fraction of activations dropped in training, 0 to 1.")
+    input_feeding: bool = Field(
+        True, description="Feed the attentional vector of a step to the next step as input (Luong)."
+    )
+    dropout: Rate = Field(0.2, description="Dropout rate, 0 or more and below 1.")
     share_embeddings: bool = Field(
-        False, description="One table for source and target; needs one vocabulary."
+        False,
+        description="Use one embedding table for source and target; needs data.shared_vocabulary: true.",
     )
-    tie_output: bool = Field(True, description="The target table also gives the output logits.")
+    tie_output: bool = Field(
+        True, description="Use the target embedding table as the output projection too (tied embeddings)."
+    )
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:
     """Builds the model: {"source": <int32>[batch, source], "target": <int32>[batch, target]} -> logits.
 
     Args:
-        config: its options.
-        info: gives the sizes of both vocabularies.
+        config: options of the model.
+        info: provides the sizes of both vocabularies.
 
     Returns:
-        A model with logits <float32>[batch, target, vocabulary], its variables made.
+        A built model with logits <float32>[batch, target, vocabulary].
+
+    Examples:
+        >>> from attnzoo.features.text import Text
+        >>> features = {name: Text(ends=True, vocabulary_size=100) for name in ("source", "target")}
+        >>> info = DataInfo(TASK, features, buckets=({"source": 64, "target": 64},))
+        >>> model = build(Config(units=16, attention="dot_product"), info)
+        >>> model.source_embedding.embeddings.shape
+        TensorShape([100, 16])
     """
     from attnzoo.layers.recurrent_encoder_decoder import RecurrentEncoderDecoder
 
-    return RecurrentEncoderDecoder.built_for(
+    return RecurrentEncoderDecoder.from_vocabulary_sizes(
         {name: info.features[name].vocabulary_size for name in ("source", "target")},
         config.name,
         **config.model_dump(exclude={"name"}),

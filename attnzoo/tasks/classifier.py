@@ -128,7 +128,7 @@ class ClassifierTask(OneTargetTask):
         """Returns cross entropy (nats an example), accuracy and, with R-Drop, `divergence` (nats a pair)."""
         smoothing, weight = task_options.cross_entropy_weights(training)
         if weight:
-            inputs, targets = r_drop.twice((inputs, targets))
+            inputs, targets = r_drop.duplicate((inputs, targets))
         outputs = model(inputs, training=training is not None)
         labels, weights = targets["labels"], targets["weights"]
         losses = cross_entropy_loss.cross_entropy(outputs, labels, smoothing)

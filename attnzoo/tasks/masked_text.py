@@ -82,7 +82,7 @@ class MaskedText(Task):
         """
         smoothing, weight = task_options.cross_entropy_weights(training)
         if weight:
-            inputs, targets = r_drop.twice((inputs, targets))
+            inputs, targets = r_drop.duplicate((inputs, targets))
         hidden = model(inputs, training=training is not None)
         tokens = targets["tokens"]
         weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]

@@ -76,7 +76,7 @@ class MultiLabelClassification(OneTextTask):
         """
         smoothing, weight = task_options.cross_entropy_weights(training)
         if weight:
-            inputs, targets = r_drop.twice((inputs, targets))
+            inputs, targets = r_drop.duplicate((inputs, targets))
         logits = tf.cast(model(inputs, training=training is not None), tf.float32)
         labels, weights = targets["labels"], targets["weights"]
         losses = binary_cross_entropy.binary_cross_entropy(logits, labels, smoothing)

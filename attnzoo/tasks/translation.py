@@ -144,11 +144,11 @@ class Translation(Task):
         """
         smoothing, weight = task_options.cross_entropy_weights(training)
         if weight:
-            inputs, targets = r_drop.twice((inputs, targets))
+            inputs, targets = r_drop.duplicate((inputs, targets))
         tokens, guide = targets["tokens"], targets.get("alignment")
         weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]
         hidden, attention = model.decode_all(inputs, training is not None, with_alignment=guide is not None)
-        hidden, table = model.factors(hidden)
+        hidden, table = model.logit_factors(hidden)
         rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
         labels, row_weights = tf.reshape(tokens, [-1]), tf.reshape(weights, [-1])
         loss = vocabulary_cross_entropy.vocabulary_cross_entropy(

@@ -78,7 +78,7 @@ def test_saved_and_loaded_layers_give_the_same(tmp_path):
     ]
 
 
-def test_dropout_is_active_in_training_only_and_repeats_with_the_seed():
+def test_dropout_is_only_active_in_training_and_repeats_with_the_seed():
     layer, inputs = Dropout(0.5), tf.ones([5, 7, 11])
     assert (layer(inputs) == 1).numpy().all()
     state = layer.seed_generator.state.numpy()

@@ -20,7 +20,7 @@ def test_padding_and_filled_rows_are_no_targets_of_a_translation():
     targets = {"tokens": tf.constant([[4, 3, 0], [4, 4, 3]]), "weights": tf.constant([1.0, 0.0])}
     model = types.SimpleNamespace(
         decode_all=lambda inputs, training, with_alignment: (logits, None),
-        factors=lambda hidden: (hidden, np.eye(5, dtype=np.float32)),
+        logit_factors=lambda hidden: (hidden, np.eye(5, dtype=np.float32)),
     )
     sums = TASK.sums(model, {}, targets, None)
     np.testing.assert_allclose(sums["loss"], [2 * math.log(5), 2], rtol=1e-6)
