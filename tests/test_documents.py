@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 import typer.main
 import yaml
+from typer.core import TyperGroup
 
 from attnzoo import catalog, sweep
 from attnzoo.cli.app import app
@@ -84,7 +85,8 @@ def parser():
     while waiting:
         command = waiting.pop()
         command.callback = lambda **_: None
-        waiting += getattr(command, "commands", {}).values()
+        if isinstance(command, TyperGroup):
+            waiting += command.commands.values()
     return group
 
 
