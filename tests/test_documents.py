@@ -23,6 +23,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(path for name in FOLDERS for path in (ROOT
 HISTORY = ROOT / "CHANGELOG.md"
 """Names commands and files of earlier versions."""
 RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
+GENERATED = ROOT / "attnzoo/config/README.md"
+"""As long as there are keys."""
 MAX_LINES, MAX_README_LINES, MAX_PICTURE_BYTES, MAX_HEAD_LINES = 300, 130, 150_000, 6
 SLOW = {"attnzoo/EXPORT.md": pytest.mark.slow}
 """Page -> mark of the test that runs its Python."""
@@ -90,10 +92,16 @@ def parser():
     return group
 
 
+def filled(words):
+    """Returns the words with a recipe in the place of a config that has no name."""
+    has_config = words[0] in WITH_CONFIG
+    return ["text_languages" if has_config and word in ("CONFIG", "FILE", "NAME") else word for word in words]
+
+
 def problem_with(command):
     """Returns what the command line says against a command; None if it takes it."""
     try:
-        parser().main(list(command.words), prog_name="attnzoo", standalone_mode=False)
+        parser().main(filled(command.words), prog_name="attnzoo", standalone_mode=False)
     except Exception as error:
         if command.is_inline and type(error).__name__ == "MissingParameter":
             return None  # the name of a command
@@ -178,7 +186,7 @@ def test_the_mistake_that_the_first_page_shows_is_reported_like_that(reviews):
 
 @each_page
 def test_pages_are_short(page):
-    assert len(page.read_text("utf-8").splitlines()) <= MAX_LINES
+    assert page == GENERATED or len(page.read_text("utf-8").splitlines()) <= MAX_LINES
 
 
 @each_page
