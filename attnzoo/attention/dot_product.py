@@ -44,7 +44,7 @@ class DotProductAttention(SoftmaxAttention):
     Args:
         units: width of query, value and output.
         score: which of the four.
-        dropout: share of the attention weights dropped in training, in [0, 1).
+        dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionLayer`; for "general" and "concat" the key may have any width.

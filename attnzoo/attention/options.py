@@ -11,7 +11,7 @@ from pydantic import Field
 
 from attnzoo.config.base import PositiveInt, Rate, Section
 
-DROPOUT = "Share of the attention weights dropped in training, 0 to 1."
+DROPOUT = "Fraction of the attention weights dropped in training, 0 to 1."
 """Description of the option `dropout`."""
 PositionMark = Literal["none", "rotary", "alibi", "relative"]
 

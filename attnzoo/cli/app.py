@@ -222,9 +222,13 @@ def _steps(text: str | None) -> tuple[int, int] | None:
 
 def _print_metrics(result: dict[str, Any], details: Sequence[str]) -> None:
     rows = [(name, _format(value)) for name, value in result["metrics"].items()]
-    cut = f", {result['cut_share']:.2%} of tokens cut" if result.get("cut_share") else ""
+    truncated = (
+        f", {result['truncated_fraction']:.2%} of tokens truncated"
+        if result.get("truncated_fraction")
+        else ""
+    )
     print(
-        f"{result['run']}: {result['split']}, {result['examples']} examples{cut}, weights of "
+        f"{result['run']}: {result['split']}, {result['examples']} examples{truncated}, weights of "
         f"{result['weights']}, {result['seconds']:.1f} s"
     )
     print_table(["metric", "value"], rows)

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named
+from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named, renamed_from
 
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 _ADDONS = "(TensorFlow Addons: Python 3.10 and 3.11 only)"
 
@@ -31,15 +31,17 @@ class FlipVertical(Section):
 class Shift(Section):
     """Shift by whole pixels."""
 
-    name: Literal["shift"] = Field("shift", description="Moved by whole pixels; the mean colour moves in.")
-    share: Share = Field(0.125, description="Most, as a share of a side.")
+    name: Literal["shift"] = Field("shift", description="Moved by whole pixels; the mean color moves in.")
+    fraction: Fraction = Field(
+        0.125, description="Most, as a fraction of a side.", json_schema_extra=renamed_from("share")
+    )
 
 
 class Crop(Section):
     """Random resized crop."""
 
     name: Literal["crop"] = Field("crop", description="A part of the image, resized to the whole.")
-    area: Share = Field(0.5, description="Least area of the part, as a share of the image.")
+    area: Fraction = Field(0.5, description="Least area of the part, as a fraction of the image.")
     aspect: Annotated[float, Field(ge=1.0, le=4.0)] = Field(
         4 / 3, description="Most that the part's sides are stretched against each other, 1 to 4."
     )
@@ -49,39 +51,43 @@ class Color(Section):
     """Brightness, contrast, saturation and hue."""
 
     name: Literal["color"] = Field(
-        "color", description="Brightness, contrast and, of colour images, saturation and hue."
+        "color", description="Brightness, contrast and, of color images, saturation and hue."
     )
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.2, description="Most that is added or taken away, as a share of white."
+        0.2, description="Most that is added or taken away, as a fraction of white."
     )
     contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.2, description="Factor 1 - this to 1 + this.")
     saturation: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.2, description="Factor 1 - this to 1 + this."
     )
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
-        0.02, description="Most turn, in turns of the colour circle."
+        0.02, description="Most turn, in turns of the color circle."
     )
 
 
 class Cutout(Section):
-    """A square becomes the mean colour."""
+    """A square becomes the mean color."""
 
-    name: Literal["cutout"] = Field("cutout", description="A square anywhere becomes the mean colour.")
-    share: Share = Field(0.25, description="Its side, as a share of the shorter side of the image.")
+    name: Literal["cutout"] = Field("cutout", description="A square anywhere becomes the mean color.")
+    fraction: Fraction = Field(
+        0.25,
+        description="Its side, as a fraction of the shorter side of the image.",
+        json_schema_extra=renamed_from("share"),
+    )
 
 
 class Erase(Section):
     """Random erasing."""
 
     name: Literal["erase"] = Field("erase", description="A rectangle becomes noise.")
-    probability: Share = Field(0.5, description="Share of the images.")
-    area: Share = Field(0.33, description="Largest area; the smallest is 0.02 of the image.")
+    probability: Fraction = Field(0.5, description="Fraction of the images.")
+    area: Fraction = Field(0.33, description="Largest area; the smallest is 0.02 of the image.")
 
 
 class Rotate(Section):
     """Rotation."""
 
-    name: Literal["rotate"] = Field("rotate", description=f"Turned about the centre {_ADDONS}.")
+    name: Literal["rotate"] = Field("rotate", description=f"Turned about the center {_ADDONS}.")
     degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(15.0, description="Most, either way.")
 
 
@@ -98,7 +104,9 @@ class Translate(Section):
     """Shift by parts of pixels."""
 
     name: Literal["translate"] = Field("translate", description=f"Moved by parts of pixels {_ADDONS}.")
-    share: Share = Field(0.125, description="Most, as a share of a side.")
+    fraction: Fraction = Field(
+        0.125, description="Most, as a fraction of a side.", json_schema_extra=renamed_from("share")
+    )
 
 
 class Equalize(Section):
@@ -107,7 +115,7 @@ class Equalize(Section):
     name: Literal["equalize"] = Field(
         "equalize", description=f"Brightness values made equally frequent in each channel {_ADDONS}."
     )
-    probability: Share = Field(0.5, description="Share of the images.")
+    probability: Fraction = Field(0.5, description="Fraction of the images.")
 
 
 class Elastic(Section):
@@ -116,7 +124,11 @@ class Elastic(Section):
     name: Literal["elastic"] = Field(
         "elastic", description=f"Warped by a smooth random field of 4 x 4 knots {_ADDONS}."
     )
-    share: Share = Field(0.06, description="Most that a pixel moves, as a share of a side.")
+    fraction: Fraction = Field(
+        0.06,
+        description="Most that a pixel moves, as a fraction of a side.",
+        json_schema_extra=renamed_from("share"),
+    )
 
 
 class RandAugment(Section):
@@ -137,7 +149,7 @@ class MixUp(Section):
     name: Literal["mixup"] = Field(
         "mixup", description="Each image is mixed with another one of its batch, and so are their labels."
     )
-    alpha: PositiveFloat = Field(0.2, description="The share is drawn from Beta(alpha, alpha).")
+    alpha: PositiveFloat = Field(0.2, description="The fraction is drawn from Beta(alpha, alpha).")
 
 
 class CutMix(Section):
@@ -147,7 +159,7 @@ class CutMix(Section):
         "cutmix",
         description="A rectangle comes from another image of the batch; labels are mixed by its area.",
     )
-    alpha: PositiveFloat = Field(1.0, description="The share is drawn from Beta(alpha, alpha).")
+    alpha: PositiveFloat = Field(1.0, description="The fraction is drawn from Beta(alpha, alpha).")
 
 
 _Change = (

@@ -47,6 +47,14 @@ class Outline:
         """Returns the keys that a mapping may have here; of the component that `value` names, if it does."""
         return [key for branch in self._branches_for(value) for key in branch.get("properties", {})]
 
+    def new_name(self, key: str, value: Any) -> str | None:
+        """Returns the key of the option that was called `key` before; None if there is none."""
+        for branch in self._branches_for(value):
+            for name, schema in branch.get("properties", {}).items():
+                if key in schema.get("renamed_from", ()):
+                    return name
+        return None
+
     def child(self, key: str | int, value: Any) -> Outline | None:
         """Returns what may stand under `key` of `value`, or None where nothing is known of it."""
         for branch in self._branches_for(value):

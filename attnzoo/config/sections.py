@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from attnzoo.config.base import PositiveInt, Rate, Section
+from attnzoo.config.base import PositiveInt, Rate, Section, renamed_from
 
 
 class DataOptions(Section):
@@ -20,7 +20,8 @@ class DataOptions(Section):
     name: str = Field(description="Data set, by the name that `attnzoo list datasets` shows.")
     validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.1,
-        description="Share of train, of each class, that is held out where the data has no validation split.",
+        description="Fraction of train, of each class, that is held out where the data has no validation "
+        "split.",
     )
 
 
@@ -39,7 +40,7 @@ class FileOptions(DataOptions):
         "error", description="A record that cannot be read ends the command, or is passed over and counted."
     )
     max_bad_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.01, description="skip: largest share of a file's records that may be passed over, 0 to 1."
+        0.01, description="skip: largest fraction of a file's records that may be passed over, 0 to 1."
     )
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
         "utf-8", description="Encoding of the files, as Python names it: cp1252, utf-16, gb18030 ..."
@@ -76,8 +77,10 @@ class TrainOptions(Section):
         None,
         description="Most padded tokens a batch, of the longest text; if given, batch_size is not used.",
     )
-    accumulate: PositiveInt = Field(
-        1, description="Batches whose gradients are summed for one optimizer step."
+    gradient_accumulation_steps: PositiveInt = Field(
+        1,
+        description="Batches whose gradients are summed for one optimizer step.",
+        json_schema_extra=renamed_from("accumulate"),
     )
     replicas: PositiveInt = Field(
         1, description="Devices that share each batch (GPUs, or CPUs where there are none)."
@@ -94,14 +97,15 @@ class TrainOptions(Section):
         "adamw", description="Update rule."
     )
     learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="Peak learning rate.")
-    layer_rates: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
+    learning_rate_multipliers: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
         {},
         description="Factors of the learning rate by layer, {embedding: 0, 'block_*': 0.1}; 0 = frozen. Of "
         "several patterns that fit the first counts; other layers have 1.",
+        json_schema_extra=renamed_from("layer_rates"),
     )
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(
         0.0,
-        description="Decoupled decay a step, times the learning rate; not for biases and normalisation.",
+        description="Decoupled decay a step, times the learning rate; not for biases and normalization.",
     )
     beta_1: Rate = Field(0.9, description="Decay of the first moment; momentum of sgd.")
     beta_2: Rate = Field(0.999, description="Decay of the second moment (adamw, lamb, lion).")
@@ -131,19 +135,25 @@ class TrainOptions(Section):
         None,
         description="Finished run whose vocabulary, and weights where they fit, the training starts with.",
     )
-    ema: Rate = Field(
-        0.0, description="Decay of the moving average of weights, 0 = off; evaluated instead of the weights."
+    ema_decay: Rate = Field(
+        0.0,
+        description="Decay of the moving average of weights, 0 = off; evaluated instead of the weights.",
+        json_schema_extra=renamed_from("ema"),
     )
-    early_stopping: PositiveInt | None = Field(
-        None, description="Evaluations without a better one before training stops."
+    early_stopping_patience: PositiveInt | None = Field(
+        None,
+        description="Evaluations without a better one before training stops.",
+        json_schema_extra=renamed_from("early_stopping"),
     )
     min_delta: Annotated[float, Field(ge=0.0)] = Field(
         0.0,
-        description="Least gain of the monitored metric that early_stopping and plateau take for a better "
-        "evaluation.",
+        description="Least gain of the monitored metric that early_stopping_patience and plateau take for a "
+        "better evaluation.",
     )
-    recoveries: Annotated[int, Field(ge=0, le=100)] = Field(
-        0, description="Times that a run that diverged goes back to its last checkpoint, at half the rate."
+    max_recoveries: Annotated[int, Field(ge=0, le=100)] = Field(
+        0,
+        description="Times that a run that diverged goes back to its last checkpoint, at half the rate.",
+        json_schema_extra=renamed_from("recoveries"),
     )
     checkpoint_seconds: Annotated[float, Field(ge=0.0)] = Field(
         60.0, description="Most seconds of work that a crash can lose, evaluations apart."

@@ -71,7 +71,7 @@ class TextOptions(DataOptions):
         "the pieces' probabilities, 0.1 to 0.5.",
     )
     max_length: Annotated[int, Field(ge=2, le=MAX_LENGTH)] = Field(
-        256, description="Longest text, in tokens; the rest of a longer one is cut and its share reported."
+        256, description="Longest text, in tokens; longer ones are truncated."
     )
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
         3, description="Number of fixed lengths that batches are padded to: each costs one compilation."
@@ -206,7 +206,7 @@ class Text(Feature):
         return tf.TensorSpec([None, None], tf.int32)
 
     def host_batch(self, encoded: Ragged, indices: np.ndarray, length: int | None) -> np.ndarray:
-        """Returns token ids, cut or padded, <int32>[batch, length]."""
+        """Returns token ids, truncated or padded, <int32>[batch, length]."""
         assert length is not None
         return encoded.padded(indices, length)
 
@@ -219,7 +219,7 @@ class Text(Feature):
         return [text.encode("utf-8") for text in column]
 
     def raw_reader(self, length: int | None) -> RawReader:
-        """Returns what makes token ids <int32>[batch, time] of texts; longer ones are cut."""
+        """Returns what makes token ids <int32>[batch, time] of texts; longer ones are truncated."""
         tokenizer = self.make_tokenizer()
         return RawReader([tokenizer], lambda strings: self._padded_ids(tokenizer, strings, length))
 

@@ -40,12 +40,12 @@ class Config(Section):
         "of residual blocks, {width: 64, depth: 2, stride: 2, attention: cbam}.",
     )
     norm: Literal["batch", "group", "none"] = Field(
-        "batch", description="Normalisation beside each convolution: over the batch, or within each image."
+        "batch", description="Normalization beside each convolution: over the batch, or within each image."
     )
     drop_path: Rate = Field(
         0.0,
-        description="Stochastic depth: share of the images for which the last residual block is left out in "
-        "training; less for those before it.",
+        description="Stochastic depth: fraction of the images for which the last residual block is left out "
+        "in training; less for those before it.",
     )
     attention: AttentionOptions | None = Field(
         None, description="Attention over the positions of the last feature map."
@@ -55,7 +55,7 @@ class Config(Section):
         "flatten", description="From the feature map to one vector."
     )
     dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the classes.")
-    dropout: Rate = Field(0.1, description="Share of activations dropped before the dense layers, 0 to 1.")
+    dropout: Rate = Field(0.1, description="Fraction of activations dropped before the dense layers, 0 to 1.")
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

@@ -49,11 +49,11 @@ class EncoderOptions(Section):
     feed_forward_units: int = Field(
         0, ge=0, description="Width inside the feed-forward part of a block, 0 = none."
     )
-    norm: Literal["pre", "post", "none"] = Field("pre", description="Layer normalisation of each block.")
+    norm: Literal["pre", "post", "none"] = Field("pre", description="Layer normalization of each block.")
     residual: bool = Field(True, description="Add the input of a block to its output.")
-    dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
+    dropout: Rate = Field(0.1, description="Fraction of activations dropped in training, 0 to 1.")
     embedding_dropout: Rate = Field(
-        0.0, description="Share of the embeddings' activations dropped in training."
+        0.0, description="Fraction of the embeddings' activations dropped in training."
     )
 
 

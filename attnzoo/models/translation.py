@@ -28,11 +28,11 @@ class Config(Section):
     position: Literal["sinusoidal", "none"] = Field(
         "sinusoidal", description="What is added to the embeddings; none where the attention marks positions."
     )
-    dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
+    dropout: Rate = Field(0.1, description="Fraction of activations dropped in training, 0 to 1.")
     feed_forward_dropout: Rate | None = Field(
         None, description="The same inside the feed-forward parts. Default: that of dropout."
     )
-    norm: Literal["pre", "post"] = Field("pre", description="Layer normalisation before or after each part.")
+    norm: Literal["pre", "post"] = Field("pre", description="Layer normalization before or after each part.")
     share_embeddings: bool = Field(
         False, description="One table for source and target; needs one vocabulary."
     )

@@ -28,7 +28,7 @@ class Config(Section):
         parse("additive"), description="How the decoder looks at the source; dot_product is Luong's."
     )
     input_feeding: bool = Field(True, description="What was attended to enters the next step.")
-    dropout: Rate = Field(0.2, description="Share of activations dropped in training, 0 to 1.")
+    dropout: Rate = Field(0.2, description="Fraction of activations dropped in training, 0 to 1.")
     share_embeddings: bool = Field(
         False, description="One table for source and target; needs one vocabulary."
     )

@@ -32,7 +32,7 @@ class TranslationEvalOptions(EvalOptions):
         "word of the source that the translation attends to there is copied.",
     )
     beams: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="Translations written side by side in a beam search; 1 = greedy."
+        1, description="DecoderOutput written side by side in a beam search; 1 = greedy."
     )
     length_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = Field(
         2.0, description="Longest translation, in tokens of its source; 10 more are always allowed."
