@@ -95,14 +95,13 @@ def shipped_config(name: str) -> Path:
 
 
 def describe_configs() -> list[tuple[str, str, str]]:
-    """Returns (name, first line, file) of the recipes of the current folder and of those that come along.
+    """Returns (name, first line, folder) of the recipes of the current folder and of those that come along.
 
     Of two of the same name the one of the current folder, which `config_path` returns, is the first.
     """
     files = [file for folder in _config_folders() for file in _configs_in(folder).values()]
-    return [
-        (file.stem, _first_comment(file), str(file)) for file in sorted(files, key=lambda file: file.stem)
-    ]
+    files.sort(key=lambda file: file.stem)
+    return [(file.stem, _first_comment(file), str(file.parent)) for file in files]
 
 
 def find_config(given: str | Path) -> Path:

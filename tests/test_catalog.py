@@ -138,10 +138,10 @@ def test_configs_of_the_current_folder_come_first_and_hide_no_recipe(shipped):
     Path("configs/one.yaml").write_text("# Mine.\n")
     Path("configs/three.yaml").write_bytes(b"# \xff\n")
     assert catalog.describe_configs() == [
-        ("one", "Mine.", "configs/one.yaml"),
-        ("one", "What it does.", str(shipped / "one.yaml")),
-        ("three", "\ufffd", "configs/three.yaml"),
-        ("two", "", str(shipped / "two.yaml")),
+        ("one", "Mine.", "configs"),
+        ("one", "What it does.", str(shipped)),
+        ("three", "\ufffd", "configs"),
+        ("two", "", str(shipped)),
     ]
     assert catalog.config_path("one") == catalog.find_config("one") == Path("configs/one.yaml")
     assert catalog.shipped_config("one") == shipped / "one.yaml"
@@ -151,7 +151,7 @@ def test_configs_of_the_current_folder_come_first_and_hide_no_recipe(shipped):
 
 def test_recipes_of_the_folder_in_which_one_is_are_listed_once(shipped, monkeypatch):
     monkeypatch.chdir(shipped.parent)
-    expected = [("one", "What it does.", "configs/one.yaml"), ("two", "", "configs/two.yaml")]
+    expected = [("one", "What it does.", "configs"), ("two", "", "configs")]
     assert catalog.describe_configs() == expected
 
 

@@ -204,9 +204,18 @@ def export(
 def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)]) -> None:
     """List what a config can name, or the configs themselves."""
     if kind.value == "configs":
-        print_table(["name", "what it is", "file"], catalog.describe_configs())
+        _print_configs()
     else:
         print_table(["name", "what it is"], catalog.describe(kind.value))
+
+
+def _print_configs() -> None:
+    """Prints the recipes, with where each is if they are in more folders than one."""
+    recipes = catalog.describe_configs()
+    folders = list(dict.fromkeys(folder for *_, folder in recipes))
+    shown = 2 if len(folders) == 1 else 3
+    print_table(["name", "what it is", "folder"][:shown], [recipe[:shown] for recipe in recipes])
+    print(f"in {' and '.join(folders)}; to change one: attnzoo config copy NAME", file=sys.stderr)
 
 
 def _steps(text: str | None) -> tuple[int, int] | None:

@@ -72,7 +72,7 @@ def page() -> str:
                 parts.append(f"### {_title(place, group)}\n")
             lines = [
                 f"| `{key.path}` | {_cell(key.expected)} | {_default_cell(key)} | "
-                f"{_cell(key.description + _exceptions(group, key))} |"
+                f"{_cell(key.description + _notes(group, key))} |"
                 for key in group.keys
             ]
             head = ["| key | value | default | what it is |", "|---|---|---|---|"]
@@ -97,9 +97,9 @@ def _merged(found: list[tuple[Place, Key]]) -> list[tuple[Place, Key]]:
 
 
 def _paths(key: Key) -> list[str]:
-    """Returns how a key may be asked for: its path, and that with the name of what has it."""
+    """Returns how a key may be asked for: its path, that with the name of what has it, and what it was."""
     place, _, last = key.path.rpartition(".")
-    return [key.path, *(f"{place}.{owner}.{last}" for owner in key.owners)]
+    return [key.path, *(f"{place}.{owner}.{last}" for owner in key.owners), *key.old_names]
 
 
 def _names_of_owners(place: Place) -> list[str]:
@@ -124,8 +124,12 @@ def _block(place: Place, key: Key) -> Iterator[str]:
     if key.expected:
         yield f"  value    {key.expected}"
     yield f"  default  {key.default}"
+    if key.effect_if:
+        yield f"  effect   if {key.effect_if}"
     if place.kind:
         yield f"  for      {_whose(place, key.owners)}"
+    if key.old_names:
+        yield f"  was      {', '.join(key.old_names)}"
 
 
 def _inside(place: Place) -> Iterator[str | Rows]:
@@ -152,9 +156,10 @@ def _title(place: Place, group: Group) -> str:
     return ", ".join(f"`{owner}`" for owner in group.owners)
 
 
-def _exceptions(group: Group, key: Key) -> str:
-    others = [f"`{owner}`" for owner in group.owners if owner not in key.owners]
-    return f" (See below for {', '.join(others)}.)" if others else ""
+def _notes(group: Group, key: Key) -> str:
+    others = ", ".join(f"`{owner}`" for owner in group.owners if owner not in key.owners)
+    effect = f" Has an effect if {key.effect_if}." if key.effect_if else ""
+    return effect + (f" (See below for {others}.)" if others else "")
 
 
 def _default_cell(key: Key) -> str:

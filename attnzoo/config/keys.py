@@ -44,6 +44,8 @@ class Key:
         expected: what may stand there, in words.
         default: as one writes it in YAML; "required" where there is none.
         description: what it is for.
+        old_names: paths that it had before.
+        effect_if: when it has an effect, in words; empty for always.
     """
 
     path: str
@@ -51,6 +53,8 @@ class Key:
     expected: str
     default: str
     description: str
+    old_names: tuple[str, ...] = ()
+    effect_if: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,13 +163,20 @@ def _defining(options: type[BaseModel], key: str) -> type:
 def _key(place: str, key: str, owners: list[str], options: type[BaseModel]) -> Key:
     field = options.model_fields[key]
     expected, default = _AT_THE_TOP.get(f"{place}.{key}", ("", ""))
+    outline = _outline(options).child(key, {})
+    assert outline is not None
     if not default:
-        outline = _outline(options).child(key, {})
-        assert outline is not None
         expected = outline.expected()
         default = REQUIRED if field.is_required() else _written(outline.schema.get("default"))
-    path = f"{place}.{key}" if place else key
-    return Key(path, _names(owners), expected, default, field.description or "")
+    return Key(
+        f"{place}.{key}" if place else key,
+        _names(owners),
+        expected,
+        default,
+        field.description or "",
+        tuple(f"{place}.{name}" for name in outline.schema.get("renamed_from", ())),
+        outline.schema.get("x-effect-if", ""),
+    )
 
 
 @lru_cache
