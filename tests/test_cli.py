@@ -74,7 +74,7 @@ def dates(empty_folder):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("--version",), ("train", "--help"), ("list", "configs"), ("config", "schema")],
+    [("--help",), ("--version",), ("train", "--help"), ("list", "models"), ("config", "schema")],
     ids=" ".join,
 )
 def test_light_commands_do_not_import_tensorflow(arguments):

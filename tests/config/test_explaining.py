@@ -71,6 +71,12 @@ def test_a_part_of_a_path_is_enough(asked, capsys):
     assert "model.attention.window" in [text.splitlines()[0] for text in texts]
 
 
+def test_an_old_name_leads_to_the_new_one(capsys):
+    texts, _ = explained("train.ema", capsys)
+    (lines,) = [text.splitlines() for text in texts]
+    assert (lines[0], lines[-1]) == ("train.ema_decay", "  was      train.ema")
+
+
 def test_a_section_lists_its_keys(capsys):
     texts, rows = explained("eval", capsys)
     assert texts[0].splitlines()[0] == "eval"
