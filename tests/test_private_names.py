@@ -83,6 +83,13 @@ def url_infos() -> None:
     assert "self._url_infos.get(resource.url)" in inspect.getsource(DownloadManager._get_checksum_dl_result)
 
 
+def downloader() -> None:
+    from tensorflow_datasets.core.download.downloader import MAX_RETRIES, DownloadResult
+
+    assert MAX_RETRIES > 0
+    assert {"path", "url_info"} <= set(inspect.signature(DownloadResult).parameters)
+
+
 def addons_beside_keras() -> None:
     if importlib.util.find_spec("tensorflow_addons"):
         addons.load("image.transform_ops")
@@ -127,18 +134,7 @@ PRIVATE = [
         BUILDERS,
         attribute(f"{DOWNLOAD}.checksums", "", "compute_url_info", "path"),
     ),
-    PrivateName(
-        TFDS,
-        f"{DOWNLOAD}.downloader",
-        BUILDERS,
-        attribute(f"{DOWNLOAD}.downloader", "", "DownloadResult", "path", "url_info"),
-    ),
-    PrivateName(
-        TFDS,
-        f"{DOWNLOAD}.downloader.MAX_RETRIES",
-        BUILDERS,
-        attribute(f"{DOWNLOAD}.downloader", "", "MAX_RETRIES"),
-    ),
+    PrivateName(TFDS, f"{DOWNLOAD}.downloader", BUILDERS, downloader),
     PrivateName(
         TFDS,
         "tensorflow_datasets.core.features.feature",
