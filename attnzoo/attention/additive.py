@@ -20,11 +20,9 @@ class Config(MechanismOptions):
     """Options of `AdditiveAttention`."""
 
     name: Literal["additive"] = Field(
-        "additive", description="Bahdanau attention: v . tanh(W1 key + W2 query)."
+        "additive", description="Additive attention (Bahdanau): v . tanh(W1 key + W2 query)."
     )
-    hidden_units: PositiveInt = Field(
-        64, description="Width of the tanh layer that scores a query and a key, 1 or more."
-    )
+    hidden_units: PositiveInt = Field(64, description="Width of the tanh layer that scores query and key.")
     dropout: Rate = Field(0.0, description=DROPOUT)
 
 

@@ -26,9 +26,12 @@ class Config(MechanismOptions):
 
     name: Literal["linear"] = Field(
         "linear",
-        description="Linear attention: elu(x) + 1 instead of a softmax; linear cost in the length.",
+        description="Multi-head attention with elu + 1 in place of the softmax; time and memory are "
+        "linear in the length.",
     )
-    num_heads: PositiveInt = Field(4, description="Number of heads; must divide the width of the model.")
+    num_heads: PositiveInt = Field(
+        4, description="Number of attention heads; must divide the width of the model."
+    )
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -20,7 +20,7 @@ class Config(HeadOptions):
     """Options of `MultiHeadAttention`."""
 
     name: Literal["multi_head"] = Field(
-        "multi_head", description="Scaled dot-product attention with several heads."
+        "multi_head", description="Multi-head attention: scaled dot products in several subspaces."
     )
 
     @property

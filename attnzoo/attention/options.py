@@ -11,7 +11,7 @@ from pydantic import Field
 
 from attnzoo.config.base import PositiveInt, Rate, Section
 
-DROPOUT = "Fraction of the attention weights dropped in training, 0 or more and below 1."
+DROPOUT = "Dropout rate of the attention weights."
 """Description of the option `dropout`."""
 PositionEncoding = Literal["none", "rotary", "alibi", "relative"]
 
@@ -34,23 +34,26 @@ class MechanismOptions(Section):
 class HeadOptions(MechanismOptions):
     """Options that all multi-head mechanisms share."""
 
-    num_heads: PositiveInt = Field(4, description="Number of heads; must divide the width of the model.")
+    num_heads: PositiveInt = Field(
+        4, description="Number of attention heads; must divide the width of the model."
+    )
     num_key_value_heads: PositiveInt | None = Field(
         None,
-        description="Number of key and value heads, each shared by a group of query heads (grouped-query "
-        "attention; 1 is multi-query attention); must divide num_heads. Default: num_heads.",
+        description="Grouped-query attention: number of heads of key and value, each shared by a group "
+        "of query heads; must divide num_heads. Default: num_heads.",
     )
     position: PositionEncoding = Field(
         "none",
-        description="Position encoding inside the attention. rotary: rotates query and key (RoPE); alibi: a "
-        "fixed penalty for distance; relative: a trained bias for each distance, as in T5.",
+        description="Relative positions. rotary: query and key are rotated (RoPE); alibi: a fixed "
+        "penalty for distance; relative: a trained bias for each distance, as in T5.",
     )
     soft_cap: Annotated[float, Field(gt=0.0)] | None = Field(
-        None,
-        description="Limits attention logits to (-soft_cap, soft_cap) by tanh; above 0. Default: no limit.",
+        None, description="Attention logits are limited to -soft_cap to soft_cap by tanh. Default: no limit."
     )
     sink: bool = Field(
-        False, description="Attention sink: a trained logit in each head that lets it attend to nothing."
+        False,
+        description="Attention sink: a trained logit for each head joins the softmax, so that a head can "
+        "attend to nothing.",
     )
     dropout: Rate = Field(0.0, description=DROPOUT)
 
@@ -75,6 +78,6 @@ class ChannelGateOptions(GateOptions):
 
     ratio: PositiveInt = Field(
         16,
-        description="Reduction ratio, 1 or more: the hidden layer has units / ratio units, rounded down, at "
-        "least 1.",
+        description="Reduction ratio: width of the model divided by that of the gate's hidden layer, "
+        "which has at least one unit.",
     )

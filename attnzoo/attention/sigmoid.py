@@ -20,9 +20,9 @@ class Config(MechanismOptions):
     """Options of `SigmoidAttention`."""
 
     name: Literal["sigmoid"] = Field(
-        "sigmoid", description="Sigmoid attention: sigmoid(q . k), normalized over the keys."
+        "sigmoid", description="Sigmoid attention: sigmoid(query . key), normalized over the keys."
     )
-    hidden_units: PositiveInt = Field(64, description="Width of the projected query and key, 1 or more.")
+    hidden_units: PositiveInt = Field(64, description="Width of the projected query and key.")
     dropout: Rate = Field(0.0, description=DROPOUT)
 
 

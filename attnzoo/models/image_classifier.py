@@ -20,9 +20,11 @@ TASK = "image_classification"
 class ResidualStage(Section):
     """Residual blocks of one width."""
 
-    width: PositiveInt = Field(description="Number of channels, 1 or more.")
-    depth: PositiveInt = Field(2, description="Number of residual blocks of two 3x3 convolutions, 1 or more.")
-    stride: Literal[1, 2] = Field(1, description="1, or 2 to halve the feature map in the first block.")
+    width: PositiveInt = Field(description="Number of channels.")
+    depth: PositiveInt = Field(2, description="Number of residual blocks, of two 3x3 convolutions each.")
+    stride: Literal[1, 2] = Field(
+        1, description="Stride of the first block: 2 halves height and width of the feature map."
+    )
     attention: AttentionOptions | None = Field(
         None,
         description="Attention mechanism. A gate (squeeze_excitation, cbam, spatial) is applied in every "
@@ -47,21 +49,22 @@ class Config(Section):
     drop_path: Rate = Field(
         0.0,
         description="Stochastic depth: fraction of the images for which the last residual block is skipped "
-        "in training, 0 or more and below 1; decreases linearly towards the first block.",
+        "in training; it decreases linearly towards the first block.",
     )
     attention: AttentionOptions | None = Field(
         None, description="Attention over the positions of the last feature map. Default: none."
     )
-    residual: bool = Field(True, description="Residual connection around this attention.")
+    residual: bool = Field(
+        True, description="Residual connection around the attention over the last feature map."
+    )
     pooling: Literal["flatten", "mean", "attention"] = Field(
         "flatten",
-        description="How the feature map becomes one vector: flatten, mean (global average pooling), or "
-        "attention (weighted mean with learned weights).",
+        description="How the feature map becomes one vector; attention is a mean with learned weights.",
     )
     dense_units: list[PositiveInt] = Field(
         [], description="Units of each hidden dense layer before the output."
     )
-    dropout: Rate = Field(0.1, description="Dropout rate before each dense layer, 0 or more and below 1.")
+    dropout: Rate = Field(0.1, description="Dropout rate before each dense layer.")
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

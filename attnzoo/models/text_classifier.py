@@ -23,13 +23,13 @@ class Config(PooledOptions):
         0,
         ge=0,
         le=8,
-        description="Maximum length in tokens, 0 to 8, of the n-grams of a linear classifier with naive "
+        description="Maximum length in tokens of the n-grams of a linear classifier with naive "
         "Bayes log-count ratios (NB-SVM), whose output is added to the logits; 0 = none.",
     )
     naive_bayes_buckets: int = Field(
         2**22,
         ge=2,
-        description="Number of hash buckets for the n-grams of naive_bayes, 2 or more; n-grams in the same "
+        description="Number of hash buckets for the n-grams of naive_bayes; n-grams in the same "
         "bucket share their weights.",
     )
 

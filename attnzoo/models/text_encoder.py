@@ -18,47 +18,43 @@ class EncoderOptions(Section):
     """Options of the text encoder."""
 
     name: str
-    units: PositiveInt = Field(128, description="Width of the embeddings and blocks, 1 or more.")
+    units: PositiveInt = Field(128, description="Width of the embeddings and of the attention blocks.")
     position: Literal["none", "sinusoidal", "learned"] = Field(
-        "none", description="Position encoding added to the embeddings."
+        "none", description="Position embedding that is added to the token embeddings."
     )
     ngrams: int = Field(
         1,
         ge=1,
         le=8,
-        description="Maximum length of n-grams in tokens, 1 to 8: above 1, embeddings of n-grams are added "
-        "to the embedding of their first token.",
+        description="Longest n-gram, in tokens, that has an embedding of its own; it is added to that of "
+        "the n-gram's first token. 1 = single tokens only.",
     )
     ngram_buckets: PositiveInt = Field(
-        2**18,
-        description="Number of hash buckets for n-grams, 1 or more; n-grams in the same bucket share an "
-        "embedding.",
+        2**18, description="Rows of the embedding table of n-grams; n-grams with the same hash share one."
     )
     convolution: PositiveInt | None = Field(
         None,
-        description="Kernel size in tokens, 1 or more, of a convolution after the embedding. Default: none.",
+        description="Kernel size, in tokens, of a convolution after the embedding. Default: no convolution.",
     )
     recurrent: Literal["none", "gru", "lstm"] = Field(
-        "none", description="Bidirectional recurrent layer before the attention blocks."
+        "none", description="Bidirectional recurrent layer before the attention blocks; needs even units."
     )
     window: PositiveInt | None = Field(
         None,
-        description="Window size in tokens, 1 or more, for long texts: blocks attend only within a window, "
-        "and attention pooling combines the windows. Default: no windows.",
+        description="For long texts: the text is split into windows of this many tokens, blocks attend only "
+        "within a window, and attention pooling combines the windows. Default: no windows.",
     )
-    num_layers: int = Field(1, ge=0, description="Number of attention blocks, 0 or more.")
+    num_layers: int = Field(1, ge=0, description="Number of attention blocks.")
     attention: AttentionOptions = Field(parse("multi_head"), description="Attention mechanism of the blocks.")
     feed_forward_units: int = Field(
-        0, ge=0, description="Hidden width of the feed-forward network of a block, 0 or more; 0 = none."
+        0, ge=0, description="Hidden width of the feed-forward network of each block; 0 = none."
     )
     norm: Literal["pre", "post", "none"] = Field(
-        "pre", description="Layer normalization before or after each sublayer of a block, or none."
+        "pre", description="Layer normalization before (pre) or after (post) each sublayer of a block."
     )
-    residual: bool = Field(True, description="Residual connections in the blocks.")
-    dropout: Rate = Field(
-        0.1, description="Dropout rate in the blocks and before the output, 0 or more and below 1."
-    )
-    embedding_dropout: Rate = Field(0.0, description="Dropout rate of the embeddings, 0 or more and below 1.")
+    residual: bool = Field(True, description="Residual connection around each sublayer of a block.")
+    dropout: Rate = Field(0.1, description="Dropout rate in the blocks and before the dense layers.")
+    embedding_dropout: Rate = Field(0.0, description="Dropout rate of the embeddings.")
 
 
 def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, ...]:
@@ -133,13 +129,13 @@ class PooledOptions(EncoderOptions):
 
     pooling: Literal["attention", "mean", "max"] = Field(
         "attention",
-        description="How the positions are pooled into one vector; attention is a mean with learned weights.",
+        description="How the vectors of all positions become one; attention is a mean with learned weights.",
     )
     pooling_hidden_units: int = Field(
         0,
         ge=0,
-        description="Width of the tanh layer that scores positions for attention pooling, 0 or more; 0 = a "
-        "linear score.",
+        description="Width of the tanh layer that scores each position for attention pooling; 0 = a linear "
+        "score.",
     )
     batch_norm: bool = Field(False, description="Batch normalization of the pooled vector.")
     dense_units: list[PositiveInt] = Field(

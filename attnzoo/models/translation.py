@@ -20,31 +20,30 @@ class Config(Section):
     """Options of the translation model."""
 
     name: Literal["translation"] = "translation"
-    units: PositiveInt = Field(128, description="Model width, 1 or more.")
-    num_encoder_layers: PositiveInt = Field(2, description="Number of encoder blocks, 1 or more.")
-    num_decoder_layers: PositiveInt = Field(2, description="Number of decoder blocks, 1 or more.")
-    feed_forward_units: PositiveInt = Field(
-        512, description="Hidden width of the feed-forward networks, 1 or more."
+    units: PositiveInt = Field(128, description="Width of the model.")
+    num_encoder_layers: PositiveInt = Field(2, description="Number of encoder blocks.")
+    num_decoder_layers: PositiveInt = Field(2, description="Number of decoder blocks.")
+    feed_forward_units: PositiveInt = Field(512, description="Hidden width of the feed-forward networks.")
+    attention: AttentionOptions = Field(
+        parse("multi_head"), description="Attention mechanism of all encoder and decoder blocks."
     )
-    attention: AttentionOptions = Field(parse("multi_head"), description="Attention mechanism of all blocks.")
     position: Literal["sinusoidal", "none"] = Field(
         "sinusoidal",
-        description="Position encoding added to the embeddings; none if the attention has its own.",
+        description="Position encoding added to the token embeddings; none if the attention has its own "
+        "(model.attention.position).",
     )
-    dropout: Rate = Field(0.1, description="Dropout rate, 0 or more and below 1.")
+    dropout: Rate = Field(0.1, description="Dropout rate of embeddings and sublayers.")
     feed_forward_dropout: Rate | None = Field(
-        None,
-        description="Dropout rate inside the feed-forward networks, 0 or more and below 1. Default: dropout.",
+        None, description="Dropout rate inside the feed-forward networks. Default: as dropout."
     )
     norm: Literal["pre", "post"] = Field(
-        "pre", description="Layer normalization before or after each sublayer."
+        "pre", description="Layer normalization before (pre) or after (post) each sublayer."
     )
     share_embeddings: bool = Field(
-        False,
-        description="Use one embedding table for source and target; needs data.shared_vocabulary: true.",
+        False, description="Source and target share one embedding table; needs data.shared_vocabulary: true."
     )
     tie_output: bool = Field(
-        True, description="Use the target embedding table as the output projection too (tied embeddings)."
+        True, description="The output layer uses the embedding table of the target (tied embeddings)."
     )
 
 

@@ -20,26 +20,26 @@ class Config(Section):
     """Options of the recurrent translation model."""
 
     name: Literal["translation_rnn"] = "translation_rnn"
-    units: PositiveInt = Field(256, description="Model width, 2 or more; must be even.")
-    num_encoder_layers: PositiveInt = Field(
-        1, description="Number of bidirectional encoder layers, 1 or more."
-    )
-    num_decoder_layers: PositiveInt = Field(1, description="Number of decoder layers, 1 or more.")
+    units: PositiveInt = Field(256, description="Width of the model, an even number.")
+    num_encoder_layers: PositiveInt = Field(1, description="Number of bidirectional encoder layers.")
+    num_decoder_layers: PositiveInt = Field(1, description="Number of decoder layers.")
     cell: Literal["gru", "lstm"] = Field("gru", description="Recurrent cell.")
     attention: AttentionOptions = Field(
         parse("additive"),
-        description="Attention mechanism of the decoder: additive is Bahdanau's, dot_product Luong's.",
+        description="Attention of the decoder over the source: additive is Bahdanau's, dot_product Luong's.",
     )
     input_feeding: bool = Field(
-        True, description="Feed the attentional vector of a step to the next step as input (Luong)."
+        True,
+        description="Input feeding (Luong): the attentional vector of a step is an input of the next step.",
     )
-    dropout: Rate = Field(0.2, description="Dropout rate, 0 or more and below 1.")
+    dropout: Rate = Field(
+        0.2, description="Dropout rate of embeddings, encoder outputs and attentional vectors."
+    )
     share_embeddings: bool = Field(
-        False,
-        description="Use one embedding table for source and target; needs data.shared_vocabulary: true.",
+        False, description="Source and target share one embedding table; needs data.shared_vocabulary: true."
     )
     tie_output: bool = Field(
-        True, description="Use the target embedding table as the output projection too (tied embeddings)."
+        True, description="The output layer uses the embedding table of the target (tied embeddings)."
     )
 
 
