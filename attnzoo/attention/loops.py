@@ -239,7 +239,7 @@ class BackwardGroup:
         grad_logits = weights * (grad_weights - correction)
         if arguments.soft_cap is not None:
             grad_logits *= 1 - tf.square(block.logits / arguments.soft_cap)
-        grad_biases = problem.add_bias_gradients(grad_biases, grad_logits, tile)
+        updated_biases = problem.add_bias_gradients(grad_biases, grad_logits, tile)
         grad_logits = tf.cast(merge_last_axes(grad_logits), problem.product_dtype)
         dropped = tf.cast(merge_last_axes(dropped), problem.product_dtype)
         update = _matmul(slice_block(self.key_columns, None, None, None, tile.column), grad_logits)
@@ -248,5 +248,5 @@ class BackwardGroup:
             add_block(grad_query, update, 0, 0, 0, 0, tile.row[0]),
             grad_key + _matmul(grad_logits, self._rows(self.query, tile)),
             grad_value + _matmul(dropped, self._rows(self.upstream, tile)),
-            *grad_biases,
+            *updated_biases,
         )

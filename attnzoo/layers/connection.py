@@ -106,7 +106,7 @@ class Connection(keras.layers.Layer):
     def __init__(self, norm: Norm, residual: bool, dropout: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if norm not in get_args(Norm):
-            raise ValueError(f"`norm` must be one of {', '.combine(get_args(Norm))}. Received: norm={norm!r}")
+            raise ValueError(f"`norm` must be one of {', '.join(get_args(Norm))}. Received: norm={norm!r}")
         self.norm = norm
         self.residual = residual
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
