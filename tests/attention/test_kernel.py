@@ -169,10 +169,10 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     "sizes", [(2, 3, 11), pytest.param((1, 1, 1), marks=SLOW), pytest.param((5, 11, 10**6), marks=SLOW)]
 )
-def test_blocks_of_any_size_give_the_same_results(cut_into, sizes):
+def test_blocks_of_any_size_give_the_same_results(set_block_sizes, sizes):
     arguments = {**ALL_ARGUMENTS, "dropout": 0.3, "seed": 7}
     expected = outputs_and_gradients(tensors(), implementation="reference", **arguments)
-    cut_into(**dict(zip(("query", "key", "logits"), sizes, strict=True)))
+    set_block_sizes(**dict(zip(("query", "key", "logits"), sizes, strict=True)))
     assert_all_close(outputs_and_gradients(tensors(), implementation="xla", **arguments), expected)
 
 
@@ -335,8 +335,8 @@ def elements_of_program(length, implementation):
     return sum(counts), max(counts)
 
 
-def test_memory_grows_linearly_with_the_length(cut_into):
-    cut_into(query=256, key=512, logits=256 * 512)
+def test_memory_grows_linearly_with_the_length(set_block_sizes):
+    set_block_sizes(query=256, key=512, logits=256 * 512)
     (total, _), (longer_total, longer_greatest) = (
         elements_of_program(length, "xla") for length in (4096, 8192)
     )

@@ -223,8 +223,8 @@ def test_kernel_is_as_exact_as_plain_tensorflow(structure):
 
 
 @pytest.mark.parametrize("name", ["all in bfloat16", "all in float16"])
-def test_products_of_half_precision_as_on_a_gpu_only_lose_a_few_roundings(cut_into, name):
-    cut_into(query=5, key=7, logits=200, half_products=True)
+def test_products_of_half_precision_as_on_a_gpu_only_lose_a_few_roundings(set_block_sizes, name):
+    set_block_sizes(query=5, key=7, logits=200, half_products=True)
     structure = CHOSEN[name]
     case = draw(structure, 0)
     actual = errors(actual_results(case, structure.dtype, "xla"), expected_results(case))
