@@ -17,5 +17,5 @@ def set_block_sizes(monkeypatch):
 
 @pytest.fixture
 def small_blocks(set_block_sizes):
-    """Small blocks: short sequences have several, the last of them overlapping, and several groups of heads."""
+    """Short sequences have several blocks, the last one overlapping, and several groups of heads."""
     set_block_sizes(query=5, key=7, logits=200)
