@@ -82,7 +82,7 @@ def test_saved_loaded_and_compiled_network_gives_the_same(policy, tmp_path):
 
 
 def test_arguments_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"one convolution at least. Received: widths=\[\]"):
+    with pytest.raises(ValueError, match=r"must not be empty. Received: widths=\[\]"):
         ConvStage([])
     with pytest.raises(ValueError, match=r"Received: widths=0"):
         ConvStage([5, 0])

@@ -93,7 +93,7 @@ def test_dropout_is_only_active_in_training_and_repeats_with_the_seed():
 def test_arguments_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"vocabulary_size=0"):
         TokenEmbedding(0, 5)
-    with pytest.raises(ValueError, match=r"below 1. Received: dropout=1"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\). Received: dropout=1"):
         Dropout(1)
     with pytest.raises(ValueError, match=r"has 11 positions.*\(2, 7, 5\), offset=5"):
         LearnedPosition(11)(tf.zeros([2, 7, 5]), offset=5)
