@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and reading that trusts no size."""
+"""Atomic writing of files and folders, and reading with size limits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from attnzoo.errors import EXIT_DAMAGED, UserError
 
 MAX_JSON_BYTES = 64 << 20
 _TEMPORARY = (".tmp", ".old")
-_DYING_SECONDS = 1.0
+_LOCK_GRACE_SECONDS = 1.0
 
 
 @contextlib.contextmanager
 def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turns what the disk refuses into one line.
+    """Turns errors of the disk into one-line messages.
 
     Args:
-        path: what is written.
-        size: its bytes, where they are known.
+        path: file or folder that is written.
+        size: its size in bytes, if known.
 
     Raises:
         UserError: the disk is full, read-only, broken or gone (exit code 4).
@@ -38,24 +38,29 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
         needed = f" ({mebibytes(size)} needed)" if size is not None else ""
         raise UserError(
             f"{path}: cannot be written{needed}: {error.strerror or error}; "
-            "mend that, then run the same command again.",
+            "fix that, then run the same command again.",
             EXIT_DAMAGED,
         ) from error
 
 
 def mebibytes(size: float) -> str:
-    """Returns bytes as "1.5 MiB"."""
+    """Formats a size in bytes.
+
+    Examples:
+        >>> mebibytes(3 * 2**19)
+        '1.5 MiB'
+    """
     return f"{size / 2**20:,.1f} MiB"
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path, refusal: Callable[[str], str], stays: bool = True) -> Iterator[None]:
-    """Holds a lock file for one process; the lock of a process that died is free.
+def exclusive_lock(path: Path, refusal: Callable[[str], str], keep: bool = True) -> Iterator[None]:
+    """Holds a lock file for one process; the lock of a process that died is released.
 
     Args:
-        path: the lock file.
-        refusal: says what is wrong where another process holds it; gets who that is.
-        stays: whether the file stays at the end.
+        path: path of the lock file.
+        refusal: returns the error message for the name of another process that holds the lock.
+        keep: whether to keep the file at the end.
 
     Raises:
         UserError: another process holds it (2), or the file cannot be written (4).
@@ -67,16 +72,16 @@ def exclusive_lock(path: Path, refusal: Callable[[str], str], stays: bool = True
         try:
             yield
         finally:
-            if not stays:
+            if not keep:
                 path.unlink(missing_ok=True)
 
 
 def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
-    """Returns the open lock file, held; one that its holder has removed meanwhile is none.
+    """Opens and locks the file, and tries again if its holder has removed it meanwhile.
 
-    A holder that was killed has its lock until the system has taken back its memory: a moment is waited.
+    A killed process holds its lock until the system has reclaimed its memory, so this waits for a moment.
     """
-    end = time.monotonic() + _DYING_SECONDS
+    end = time.monotonic() + _LOCK_GRACE_SECONDS
     while True:
         with disk_errors(path):
             file = path.open("a+")
@@ -96,10 +101,10 @@ def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a small file so that after a crash it has its old text or its new one.
+    """Writes a small file atomically: after a crash it has either its old or its new text.
 
     Raises:
-        UserError: it cannot be written (exit code 4); what was there before is untouched.
+        UserError: it cannot be written (exit code 4); the old file is unchanged.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     data = text.encode("utf-8")
@@ -111,31 +116,31 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder to fill; it takes the name `folder` once the block has ended without an error.
+    """Yields an empty folder to fill, which replaces `folder` once the block ends without an error.
 
-    A folder that had the name before stays until then, and has it back where the new one cannot take it. What
-    a process that was killed has left is removed.
+    An existing folder stays until then and is restored if it cannot be replaced. Leftovers of a killed
+    process are removed.
 
     Args:
-        folder: the final name, in a folder that exists.
+        folder: final path; its parent must exist.
 
     Raises:
-        OSError: the disk does not take it; what was there before is untouched.
+        OSError: the folder cannot be written; the old one is unchanged.
     """
     temporary, old = (folder.with_name(f".{folder.name}{suffix}") for suffix in _TEMPORARY)
     try:
-        for left in (temporary, old):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir()
         yield temporary
         sync_folder(temporary)
-        _put_in_place(temporary, folder, old)
+        _replace_folder(temporary, folder, old)
         sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put_in_place(new: Path, folder: Path, old: Path) -> None:
+def _replace_folder(new: Path, folder: Path, old: Path) -> None:
     replaces = folder.exists()
     if replaces:
         folder.replace(old)
@@ -149,12 +154,12 @@ def _put_in_place(new: Path, folder: Path, old: Path) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether it is named like what a crash leaves of a file or folder that was being written."""
+    """Whether a path is named like an unfinished file or folder left by a crash."""
     return path.name.startswith(".") and path.suffix in _TEMPORARY
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a crash left of files and folders that were being written in `folder`."""
+    """Removes unfinished files and folders left in `folder` by a crash."""
     for path in folder.glob(".*"):
         if is_leftover(path):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -164,19 +169,19 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object of at most 64 MiB.
 
     Raises:
-        UserError: the file is missing or holds something else (exit code 4).
+        UserError: the file is missing or has other content (exit code 4).
     """
     try:
-        return parse_object(read_regular(path, MAX_JSON_BYTES))
+        return parse_object(read_regular_file(path, MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged: {' '.join(str(error).split())}.", EXIT_DAMAGED) from error
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
-    """Returns the JSON object in `data`.
+    """Parses a JSON object.
 
     Raises:
-        ValueError: it is none.
+        ValueError: `data` is not a JSON object.
     """
     values = json.loads(data)
     if not isinstance(values, dict):
@@ -184,12 +189,12 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return values
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """Reads a file of at most `limit` bytes; nothing is read of what is larger or no file.
+def read_regular_file(path: Path, limit: int) -> bytes:
+    """Reads a regular file of at most `limit` bytes; reads nothing if it is larger or not a regular file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is larger, or a folder, a pipe or a device.
+        OSError: the file cannot be read.
+        ValueError: the file is larger, or is a folder, pipe or device.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -200,7 +205,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Writes a file and waits until the disk has it."""
+    """Writes a file and waits until it is on the disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -208,7 +213,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the disk has the names in a folder."""
+    """Waits until the directory entries of a folder are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

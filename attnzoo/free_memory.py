@@ -1,4 +1,4 @@
-"""How much memory this process may still take, and who says so."""
+"""How much more memory this process can use, and what limits it."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ _ROOT = Path("/")
 
 
 def free_memory(root: Path = _ROOT) -> tuple[int, str]:
-    """Returns the bytes that this process can still take, and what sets the bound.
+    """Returns the number of bytes that this process can still use, and what limits it.
 
-    The least of what the machine has free (swap included), what the control group of a container or a job
-    leaves, and what a limit of the address space leaves. Where the system tells nothing of it (macOS), all
+    This is the minimum of the free memory of the machine (including swap), of the control group of a
+    container or job, and of the address space. If the system provides none of these (macOS), it is the total
     memory of the machine.
 
     Args:
-        root: folder with `proc` and `sys`.
+        root: folder that contains `proc` and `sys`.
     """
-    found = [*_of_machine(root), *_of_control_groups(root), *_of_address_space(root)]
-    return min(found, default=(memory_bytes(), "this machine"))
+    limits = [*_machine_limits(root), *_control_group_limits(root), *_address_space_limits(root)]
+    return min(limits, default=(memory_bytes(), "this machine"))
 
 
 def allocator_limit() -> int | None:
-    """Returns the bytes that somebody allows TensorFlow; None for all there is, as `startup` sets it."""
+    """Returns the limit of TensorFlow's memory in bytes, or None if `startup` has set it to all memory."""
     limit = os.environ.get(ALLOCATOR_LIMIT, "")
     return int(limit) << 20 if limit.isdigit() and int(limit) < memory_bytes() >> 20 else None
 
 
-def _of_machine(root: Path) -> Iterator[tuple[int, str]]:
+def _machine_limits(root: Path) -> Iterator[tuple[int, str]]:
     lines = (line.split() for line in _read(root / "proc/meminfo").splitlines())
     kibibytes = {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1}
     if "MemAvailable" in kibibytes:
         yield (kibibytes["MemAvailable"] + kibibytes.get("SwapFree", 0)) * 1024, "this machine"
 
 
-def _of_control_groups(root: Path) -> Iterator[tuple[int, str]]:
-    """Yields what each group leaves that this process is in; those above it bound it too.
+def _control_group_limits(root: Path) -> Iterator[tuple[int, str]]:
+    """Yields the free memory of each control group of this process, including parent groups.
 
-    Within a container the path of a group can be that of the host: what is not there is passed over, and the
-    top is the container's.
+    Inside a container the path of a group can be that of the host: missing folders are skipped, and the top
+    folder is the group of the container.
     """
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -65,7 +65,7 @@ def _of_control_groups(root: Path) -> Iterator[tuple[int, str]]:
                 break
 
 
-def _of_address_space(root: Path) -> Iterator[tuple[int, str]]:
+def _address_space_limits(root: Path) -> Iterator[tuple[int, str]]:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     pages = _read(root / "proc/self/statm").split()
     if limit != resource.RLIM_INFINITY and pages:
@@ -73,7 +73,7 @@ def _of_address_space(root: Path) -> Iterator[tuple[int, str]]:
 
 
 def _number(path: Path) -> int | None:
-    """Returns the number that a file holds; None without one, as where there is no limit ("max")."""
+    """Returns the number in a file, or None if there is none, such as for no limit ("max")."""
     text = _read(path).strip()
     return int(text) if text.isdigit() else None
 

@@ -1,4 +1,4 @@
-"""Token ids that every vocabulary has, and those of the 256 bytes, which all but one of words have."""
+"""Ids of the special tokens in every vocabulary, and the number of byte tokens, which only words lack."""
 
 PADDING, UNKNOWN, START, END = range(4)
 NUM_SPECIAL = 4

@@ -1,4 +1,4 @@
-"""What a person may have meant: the known word most like one that is not known."""
+"""Suggestions for misspelled words."""
 
 from __future__ import annotations
 
@@ -7,27 +7,37 @@ import itertools
 from collections.abc import Iterable
 
 MAX_COMPARED = 1000
-"""Known words that are compared: a file may have a million columns."""
+"""Most known words to compare with, as a file may have a million columns."""
 CUTOFF = 0.6
-"""Least likeness, 0 to 1, of a word that is offered."""
+"""Smallest similarity of a suggestion, 0 to 1."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Returns the known word most like `word`; None where none is near."""
+def closest_match(word: str, known: Iterable[str]) -> str | None:
+    """Returns the known word most similar to `word`, or None if none is similar.
+
+    Examples:
+        >>> closest_match("lable", ["text", "label"])
+        'label'
+    """
     matches = difflib.get_close_matches(word, list(itertools.islice(known, MAX_COMPARED)), n=1, cutoff=CUTOFF)
     return matches[0] if matches else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Returns ` (did you mean 'x'?)`, or an empty string where no known word is near."""
-    near = nearest(word, known)
-    return f" (did you mean {near!r}?)" if near is not None else ""
+    """Returns ` (did you mean 'x'?)`, or an empty string if no known word is similar.
+
+    Examples:
+        >>> did_you_mean("lable", ["text", "label"])
+        " (did you mean 'label'?)"
+    """
+    match = closest_match(word, known)
+    return f" (did you mean {match!r}?)" if match is not None else ""
 
 
 def hint(word: str, known: Iterable[str]) -> str:
-    """Returns "did you mean 'x'?" where a known word is near, else a list of what is known."""
+    """Returns "did you mean 'x'?" if a known word is similar, else a list of the known words."""
     known = sorted(known)
-    near = nearest(word, known)
-    if near is not None:
-        return f"did you mean '{near}'?"
+    match = closest_match(word, known)
+    if match is not None:
+        return f"did you mean '{match}'?"
     return "expected one of " + ", ".join(known) if known else "there is none"

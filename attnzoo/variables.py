@@ -1,4 +1,4 @@
-"""Tensors by the names of the variables they are for, in a folder whose every byte is checked."""
+"""Saves and loads the values of variables by name, in folders with checksums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from attnzoo.files import (
     disk_errors,
     parse_object,
     read_json,
-    read_regular,
+    read_regular_file,
     replaced_folder,
     write_synced,
 )
@@ -29,15 +29,15 @@ MANIFEST = "manifest.json"
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-    """Writes tensors and a JSON state as a folder that appears under its name only when it is complete.
+    """Writes tensors and a JSON state to a folder, atomically.
 
     Args:
-        folder: the final name, in a folder that exists; an older folder of that name is replaced.
+        folder: final path, whose parent must exist; an existing folder is replaced.
         tensors: name -> array.
         state: JSON values.
 
     Raises:
-        UserError: the disk is full or cannot be written to (exit code 4); what was there before is untouched.
+        UserError: the disk is full or not writable (exit code 4); an existing folder is unchanged.
     """
     contents = {
         TENSORS: safetensors.numpy.save(
@@ -45,28 +45,27 @@ def write_tensors(folder: Path, tensors: Mapping[str, np.ndarray], state: Mappin
         ),
         STATE: json.dumps(state, indent=1, sort_keys=True).encode(),
     }
-    sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    contents[MANIFEST] = json.dumps(sums, indent=1).encode()
+    checksums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    contents[MANIFEST] = json.dumps(checksums, indent=1).encode()
     with disk_errors(folder, sum(map(len, contents.values()))), replaced_folder(folder) as temporary:
         for name, data in contents.items():
             write_synced(temporary / name, data)
 
 
 def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads what `write_tensors` wrote, after checking every byte.
+    """Reads a folder written by `write_tensors` after verifying its checksums.
 
     Args:
-        folder: a folder that `write_tensors` wrote.
-        limit: most bytes of the tensors' file; a larger one is refused before it is read.
+        folder: folder written by `write_tensors`.
+        limit: largest size of the tensor file, in bytes; a larger one is rejected without reading it.
 
     Raises:
-        UserError: a file is missing or too large, its checksum differs, or it is not what its name says
-            (exit code 4).
+        UserError: a file is missing, too large or invalid, or its checksum differs (exit code 4).
     """
     manifest = read_json(folder / MANIFEST)
     try:
         limits = {TENSORS: limit, STATE: MAX_JSON_BYTES}
-        contents = {name: read_regular(folder / name, most) for name, most in limits.items()}
+        contents = {name: read_regular_file(folder / name, size) for name, size in limits.items()}
         for name, data in contents.items():
             if hashlib.sha256(data).hexdigest() != manifest[name]:
                 raise UserError(
@@ -80,20 +79,20 @@ def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[
 
 
 def size_limit(variables: Iterable) -> int:
-    """Returns the most bytes that a file of these variables can have, their names included."""
-    return sum(bytes_of(variable) + 1024 for variable in variables) + 2**20
+    """Returns the largest possible size of a file with these variables and their names, in bytes."""
+    return sum(num_bytes(variable) + 1024 for variable in variables) + 2**20
 
 
-def bytes_of(variable) -> int:
-    """Returns the bytes of a variable's value."""
+def num_bytes(variable) -> int:
+    """Returns the size of a variable's value in bytes."""
     return int(np.prod(variable.shape, dtype=np.int64)) * np.dtype(variable.dtype).itemsize
 
 
-def by_name(variables: Iterable, prefix: str) -> dict[str, Any]:
+def variables_by_name(variables: Iterable, prefix: str) -> dict[str, Any]:
     """Returns `prefix/path` -> Keras variable.
 
     Raises:
-        ValueError: two variables share a path.
+        ValueError: two variables have the same path.
     """
     named: dict[str, Any] = {}
     for variable in variables:
@@ -104,16 +103,16 @@ def by_name(variables: Iterable, prefix: str) -> dict[str, Any]:
     return named
 
 
-def values_of(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Returns the values of variables by their names."""
+def numpy_values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns name -> value of the variables, as NumPy arrays."""
     return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
 
 
 def assign(variables: Mapping[str, Any], values: Mapping[str, np.ndarray], origin: Path) -> None:
-    """Gives variables the values of their names: all of them or none.
+    """Assigns values to variables by name: to all of them or, after an error, to none.
 
     Raises:
-        UserError: a value is missing, left over or of another shape; it is named (exit code 4).
+        UserError: a value is missing, unexpected or of the wrong shape or type; names it (exit code 4).
     """
     problems = [f"missing '{name}'" for name in sorted(variables.keys() - values.keys())]
     problems += [f"unexpected '{name}'" for name in sorted(values.keys() - variables.keys())]
@@ -123,12 +122,12 @@ def assign(variables: Mapping[str, Any], values: Mapping[str, np.ndarray], origi
         if tuple(values[name].shape) != tuple(variables[name].shape)
     ]
     problems += [
-        f"'{name}' is of {values[name].dtype}, expected {variables[name].dtype}"
+        f"'{name}' has type {values[name].dtype}, expected {variables[name].dtype}"
         for name in sorted(variables.keys() & values.keys())
         if values[name].dtype.name != variables[name].dtype
     ]
     if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise UserError(f"{origin}: does not fit the model: {shown}.", EXIT_DAMAGED)
+        listed = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise UserError(f"{origin}: does not fit the model: {listed}.", EXIT_DAMAGED)
     for name, variable in variables.items():
         variable.assign(values[name])

@@ -11,7 +11,7 @@ from attnzoo.files import (
     exclusive_lock,
     mebibytes,
     read_json,
-    read_regular,
+    read_regular_file,
     remove_leftovers,
     replaced_folder,
     write_text,
@@ -38,8 +38,8 @@ def test_text_that_cannot_be_written_is_one_error_and_the_old_one_stays(tmp_path
 @pytest.mark.parametrize(
     ("size", "error", "message"),
     [
-        (3 << 19, OSError(28, "full"), "x: cannot be written (1.5 MiB needed): full; mend that"),
-        (None, OSError("gone"), "x: cannot be written: gone; mend that"),
+        (3 << 19, OSError(28, "full"), "x: cannot be written (1.5 MiB needed): full; fix that"),
+        (None, OSError("gone"), "x: cannot be written: gone; fix that"),
     ],
 )
 def test_what_the_disk_refuses_is_one_line_with_the_size_where_it_is_known(size, error, message):
@@ -115,13 +115,13 @@ def test_a_json_object_is_read(tmp_path):
 def test_nothing_is_read_of_what_is_too_large_or_no_file(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(bytes(7))
-    assert read_regular(path, 7) == bytes(7)
+    assert read_regular_file(path, 7) == bytes(7)
     with pytest.raises(ValueError, match=r"x has 0\.0 MiB, more than 0\.0 MiB"):
-        read_regular(path, 6)
+        read_regular_file(path, 6)
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "."):
         with pytest.raises(ValueError, match="is not a file"):
-            read_regular(tmp_path / name, 7)
+            read_regular_file(tmp_path / name, 7)
 
 
 def test_a_lock_has_one_holder_and_tells_who_it_is(tmp_path):

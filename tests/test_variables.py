@@ -13,7 +13,7 @@ from attnzoo.errors import UserError
 from attnzoo.files import remove_leftovers
 from attnzoo.runs.folder import RunDir
 from attnzoo.training import checkpoint
-from attnzoo.variables import assign, by_name, read_tensors, size_limit, values_of, write_tensors
+from attnzoo.variables import assign, numpy_values, read_tensors, size_limit, variables_by_name, write_tensors
 
 LIMIT = 1 << 20
 
@@ -87,8 +87,8 @@ def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
 
 def test_variables_that_do_not_fit_are_named_and_none_is_changed(tmp_path):
     variables = [Variable("dense/kernel", np.zeros((2, 3))), Variable("dense/bias", np.zeros(3))]
-    named = by_name(variables, "model")
-    values = values_of(named)
+    named = variables_by_name(variables, "model")
+    values = numpy_values(named)
     values["model/dense/bias"] = np.ones(5)
     values["model/extra"] = np.ones(1)
     del values["model/dense/kernel"]
@@ -101,7 +101,7 @@ def test_variables_that_do_not_fit_are_named_and_none_is_changed(tmp_path):
 
 def test_two_variables_of_one_name_are_refused():
     with pytest.raises(ValueError, match="Two variables are called 'model/a'"):
-        by_name([Variable("a", 1.0), Variable("a", 2.0)], "model")
+        variables_by_name([Variable("a", 1.0), Variable("a", 2.0)], "model")
 
 
 def in_a_child_that_dies(work, boundary):

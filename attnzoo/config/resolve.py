@@ -17,7 +17,7 @@ from attnzoo.config.sections import DataOptions, EvalOptions, TrainOptions
 from attnzoo.config.source import Document, Origin, parse, read
 from attnzoo.config.writing import Comment, to_text
 from attnzoo.errors import UserError
-from attnzoo.suggest import nearest
+from attnzoo.suggest import closest_match
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _resolve(document: Document, overrides: Sequence[str], name: str) -> Resolve
 
 def _nearest_config(path: Path) -> str:
     files = {name: str(catalog.config_path(name)) for name in catalog.names("configs")}
-    near = nearest(path.stem, files)
+    near = closest_match(path.stem, files)
     return f"did you mean '{files[near]}'?" if near else "see `attnzoo list configs`"
 
 

@@ -14,7 +14,7 @@ from attnzoo.config.source import Origin
 from attnzoo.errors import UserError
 from attnzoo.runs.data import task_of
 from attnzoo.runs.folder import RunDir
-from attnzoo.variables import by_name, read_tensors, size_limit
+from attnzoo.variables import read_tensors, size_limit, variables_by_name
 
 _LARGEST_BYTES = 4 << 30
 _ORIGIN = Origin("train.init_from", (0, 0))
@@ -60,8 +60,8 @@ def _learning_options(here: RunConfig, there: RunConfig) -> Iterator[tuple[str, 
     ours: dict[str, Any] = {}
     theirs: dict[str, Any] = {}
     for name in features.keys() & others.keys():
-        ours |= features[name].learning_values(here.data)
-        theirs |= others[name].learning_values(there.data)
+        ours |= features[name].learning_options(here.data)
+        theirs |= others[name].learning_options(there.data)
     for key in ours:
         if key in theirs and ours[key] != theirs[key]:
             yield key, theirs[key]
@@ -90,7 +90,7 @@ def assign_weights(run: RunDir, model: keras.Model) -> tuple[int, list[str]]:
         raise UserError(f"train.init_from: {run.path}: not a finished run; train it to its end first.")
     run.refuse_links()
     values, _ = read_tensors(run.final, max(size_limit(model.weights), _LARGEST_BYTES))
-    named = by_name(model.weights, "model")
+    named = variables_by_name(model.weights, "model")
     fitting = {
         name: variable
         for name, variable in named.items()

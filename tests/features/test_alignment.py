@@ -17,14 +17,16 @@ def test_alignments_stay_as_they_are_and_are_no_part_of_a_batch():
     assert alignment.encode(column) is column
     assert (alignment.is_optional, alignment.in_batches, alignment.is_content) == (True, False, False)
     assert alignment.describe("alignment", column, column) == {}
-    assert alignment.phrase("alignment") == ""
+    assert alignment.summary("alignment") == ""
     assert problems(alignment) == []
-    with pytest.raises(NotImplementedError, match="alignments are no part of a batch"):
+    with pytest.raises(NotImplementedError, match="alignments are not part of batches"):
         alignment.graph_batch(column)
     with pytest.raises(NotImplementedError, match="alignment is no input of an export"):
         alignment.raw(column)
 
 
 def test_records_do_not_have_alignments():
-    with pytest.raises(BadRecord, match=re.escape(f"{PLACE}: 'column': alignment is not read here.")):
+    with pytest.raises(
+        BadRecord, match=re.escape(f"{PLACE}: 'column': alignment cannot be read from records.")
+    ):
         read(Alignment(), "0-0")

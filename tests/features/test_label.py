@@ -21,7 +21,7 @@ def test_labels_are_read_without_white_space_and_numbered_in_order():
     label, column = learned(Label(), [" b", "a", 7, "b\n"])
     assert label.names == ("7", "a", "b")
     assert label.num_outputs == 3
-    assert label.phrase("label") == "3 classes"
+    assert label.summary("label") == "3 classes"
     assert (column.tolist(), column.dtype) == ([2, 1, 0, 2], np.int32)
     assert batch(label, label.encode(column), [3, 1]).tolist() == [2, 1]
     assert label.describe("label", column, label.encode(column)) == {"labels": {"7": 1, "a": 1, "b": 2}}
@@ -31,13 +31,13 @@ def test_labels_are_read_without_white_space_and_numbered_in_order():
     ("value", "message"),
     [
         (" ", "the label is empty; fill it in"),
-        ("x" * (MAX_LABEL_CHARACTERS + 1), "the label is longer than 1,000 characters; cut it"),
+        ("x" * (MAX_LABEL_CHARACTERS + 1), "the label is longer than 1,000 characters; shorten it"),
         ("a\0", "NUL character in the label"),
-        ("\ud800", "half a surrogate pair in the label"),
+        ("\ud800", "lone surrogate (half a character) in the label"),
         (0.5, "'column' must be a string or a whole number; got 0.5"),
         (True, "'column' must be a string or a whole number; got true"),
         (None, "'column' must be a string or a whole number; got null"),
-        (["a"], "'column' is a list, where one label is expected; a multi_label model learns several"),
+        (["a"], "'column' is a list, expected one label; use a multi_label model for several"),
     ],
 )
 def test_what_is_no_label_is_refused(value, message):
@@ -67,13 +67,13 @@ def test_an_answer_is_the_most_probable_label():
         "probability": 0.5,
         "probabilities": {"a": 0.125, "b": 0.5, "c": 0.25, "d": 0.0625, "e": 0.0625},
     }
-    assert FIVE.said(VALUES) == [("b", "0.5000")]
-    assert FIVE.others(VALUES) == [("c", "0.2500"), ("a", "0.1250"), ("d", "0.0625")]
+    assert FIVE.prediction_texts(VALUES) == [("b", "0.5000")]
+    assert FIVE.alternatives(VALUES) == [("c", "0.2500"), ("a", "0.1250"), ("d", "0.0625")]
     assert FIVE.is_correct(VALUES, np.int32(1)) is True
     assert FIVE.is_correct(VALUES, np.int32(2)) is False
-    assert FIVE.truth(np.int32(2)) == {"true_label": "c"}
-    assert FIVE.truth(None) == {"true_label": None}
-    assert FIVE.shown(np.int32(4)) == "e"
+    assert FIVE.true_answer(np.int32(2)) == {"true_label": "c"}
+    assert FIVE.true_answer(None) == {"true_label": None}
+    assert FIVE.format_value(np.int32(4)) == "e"
     np.testing.assert_allclose(FIVE.activate(tf.constant([[0.0] * 5])), [[0.2] * 5], rtol=1e-6)
 
 
@@ -87,6 +87,6 @@ def test_other_classes_than_those_that_were_learned_are_told():
 
 def test_numbers_of_classes_that_no_data_has_are_found():
     assert problems(FIVE) == []
-    assert problems(Label()) == ["column.names: 0 of them"]
+    assert problems(Label()) == ["column.names: invalid number of classes (0)"]
     many = Label.model_construct(names=("x",) * (MAX_VOCABULARY + 1))
-    assert problems(many) == ["column.names: 1000001 of them"]
+    assert problems(many) == ["column.names: invalid number of classes (1000001)"]

@@ -25,7 +25,7 @@ def test_labels_are_read_from_texts_and_lists_and_come_back_in_batches():
     labels, column = learned(Labels(), ["b, a", "", ["c", 7], "a"], Options(name="table"))
     assert labels.names == ("7", "a", "b", "c")
     assert labels.num_outputs == 4
-    assert labels.phrase("label") == "4 classes"
+    assert labels.summary("label") == "4 classes"
     assert column.dtype == np.float32
     assert column.tolist() == [[0, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 1], [0, 1, 0, 0]]
     assert batch(labels, labels.encode(column), [3, 1]).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
@@ -55,7 +55,7 @@ def test_what_is_no_label_is_refused(value, message):
 
 
 def test_data_without_any_label_are_refused_and_one_label_is_enough():
-    with pytest.raises(UserError, match=r"train\.csv: not one text has a label in column 'c'"):
+    with pytest.raises(UserError, match=r"train\.csv: no example has a label in column 'c'"):
         Labels().declare([(), ()], "train.csv", "c")
     assert Labels().declare([("a",), ()], "train.csv", "c").names == ("a",)
 
@@ -71,14 +71,14 @@ def test_an_answer_has_every_label_of_half_or_more():
         "labels": ["a", "c"],
         "probabilities": {"a": 0.75, "b": 0.25, "c": 0.5},
     }
-    assert THREE.said(VALUES) == [("a", "0.7500"), ("c", "0.5000")]
-    assert THREE.others(VALUES) == [("b", "0.2500")]
+    assert THREE.prediction_texts(VALUES) == [("a", "0.7500"), ("c", "0.5000")]
+    assert THREE.alternatives(VALUES) == [("b", "0.2500")]
     assert THREE.is_correct(VALUES, np.array([1, 0, 1])) is True
     assert THREE.is_correct(VALUES, np.array([1, 1, 1])) is False
-    assert THREE.truth(np.array([0, 1, 1])) == {"true_labels": ["b", "c"]}
-    assert THREE.truth(None) == {"true_labels": None}
-    assert THREE.shown(np.array([0, 1, 1])) == "b, c"
-    assert THREE.shown(np.zeros(3)) == "no label"
+    assert THREE.true_answer(np.array([0, 1, 1])) == {"true_labels": ["b", "c"]}
+    assert THREE.true_answer(None) == {"true_labels": None}
+    assert THREE.format_value(np.array([0, 1, 1])) == "b, c"
+    assert THREE.format_value(np.zeros(3)) == "no label"
     np.testing.assert_allclose(THREE.activate(tf.zeros([1, 3])), [[0.5] * 3])
 
 
@@ -90,4 +90,4 @@ def test_other_classes_than_those_that_were_learned_are_told():
 
 def test_numbers_of_classes_that_no_data_has_are_found():
     assert problems(THREE) == []
-    assert problems(Labels()) == ["column.names: 0 of them"]
+    assert problems(Labels()) == ["column.names: invalid number of classes (0)"]

@@ -22,7 +22,7 @@ def test_references_stay_as_they_are_and_are_no_part_of_a_batch():
     ]
     assert references.balance({}) == []
     assert problems(references) == []
-    with pytest.raises(NotImplementedError, match="references are no part of a batch"):
+    with pytest.raises(NotImplementedError, match="references are not part of batches"):
         references.graph_batch(column)
 
 

@@ -118,7 +118,7 @@ def test_no_date_in_any_style_can_be_read_as_another_day():
         day = datetime.date(year, 1, 1)
         while day.year == year:
             for style in dates.styles():
-                source = dates.write(day, style)
+                source = dates.format_day(day, style)
                 if source is not None:
                     readings[source].add(day)
             day += datetime.timedelta(days=1)
@@ -141,13 +141,15 @@ def test_american_numbers_are_used_only_where_they_are_clear():
     assert american.month_first
     assert not dates.Style("en", "d/M/y").month_first
     assert not dates.Style("en_US", "MMMM d, y").month_first
-    assert dates.write(datetime.date(2021, 3, 4), american) is None
-    assert dates.write(datetime.date(2021, 3, 3), american) == "3/3/2021"
-    assert dates.write(datetime.date(2021, 3, 13), american) == "3/13/2021"
+    assert dates.format_day(datetime.date(2021, 3, 4), american) is None
+    assert dates.format_day(datetime.date(2021, 3, 3), american) == "3/3/2021"
+    assert dates.format_day(datetime.date(2021, 3, 13), american) == "3/13/2021"
 
 
 def test_more_dates_than_exist_are_refused():
-    with pytest.raises(ValueError, match=r"one day: 997 examples asked for, [0-9]+ different ones exist"):
+    with pytest.raises(
+        ValueError, match=r"one day: 997 examples requested, but only [0-9]+ distinct ones exist"
+    ):
         dates._examples([datetime.date(2021, 3, 17)], 997, "one day")
 
 
