@@ -198,7 +198,7 @@ def test_guided_attention_and_alignments_go_together(call, tmp_path, one, other)
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        (["data.tokenizer=words"], "goes with data.tokenizer subwords or bpe, not words; leave it out"),
+        (["data.tokenizer=words"], "only works with data.tokenizer subwords or bpe, not words; remove it"),
         (
             ["data.tokenizer=bpe", "train.guided_alignment=1", "data.train_alignments=x"],
             "does not go with train.guided_alignment; leave one of them out",

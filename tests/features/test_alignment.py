@@ -21,7 +21,7 @@ def test_alignments_stay_as_they_are_and_are_no_part_of_a_batch():
     assert problems(alignment) == []
     with pytest.raises(NotImplementedError, match="alignments are not part of batches"):
         alignment.graph_batch(column)
-    with pytest.raises(NotImplementedError, match="alignment is no input of an export"):
+    with pytest.raises(NotImplementedError, match="alignment cannot be an input of an export"):
         alignment.raw(column)
 
 

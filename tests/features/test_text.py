@@ -115,7 +115,7 @@ def test_training_texts_are_split_anew_only_where_the_options_say_so():
     (problem,) = Text().option_problems(options.model_copy(update={"tokenizer": "words"}))
     assert problem == (
         "subword_sampling",
-        "goes with data.tokenizer subwords or bpe, not words; leave it out",
+        "only works with data.tokenizer subwords or bpe, not words; remove it",
     )
     assert list(Text().option_problems(options)) == []
 

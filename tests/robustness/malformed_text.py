@@ -97,7 +97,7 @@ CSV = [
     csv_case("a wrong byte", b"o\xffne,en\n", f":14: {NOT_UTF8}ff at byte"),
     csv_case("Latin-1", "grüße,de\n".encode("latin-1"), f":14: {NOT_UTF8}fc at byte"),
     csv_case("an overlong encoding", b"\xc0\xaf,en\n", f":14: {NOT_UTF8}c0 at byte"),
-    csv_case("half a surrogate pair", b"\xed\xa0\x80,en\n", f":14: {NOT_UTF8}ed at byte"),
+    csv_case("a lone surrogate", b"\xed\xa0\x80,en\n", f":14: {NOT_UTF8}ed at byte"),
     csv_case("cut inside a character", "one,en\nzwölf".encode()[:-3], f":15: {NOT_UTF8}c3 at byte"),
     csv_case("no text", ",en\n", ":14: the text is empty"),
     csv_case("white space for a text", "\u2003 ,en\n", ":14: the text is empty"),
@@ -111,11 +111,11 @@ CSV = [
         "a control sequence", "one,\x1b[2J\n", ":14: label '\\x1b[2J' does not occur in train", "test.csv"
     ),
     whole("too many columns", b"text\tlabel\na\tb\tc\n", ":2: 3 columns; the header has 2", "train.tsv"),
-    whole("an open quote", b'text\tlabel\n"a\tb\n', ':2: the quote (") opened in this', "train.tsv"),
+    whole("an open quote", b'text\tlabel\n"a\tb\n', ':2: the quote (") that starts in this', "train.tsv"),
 ]
 
 JSON = [
-    whole("empty", b"\n\n", ": empty; expected one JSON object a line", "train.jsonl"),
+    whole("empty", b"\n\n", ": empty; expected one JSON object per line", "train.jsonl"),
     whole(
         "an array over lines",
         json.dumps([{"text": "a"}], indent=1),
@@ -151,9 +151,9 @@ JSON = [
         "true for a label", '{"text": "a", "label": true}', "'label' must be a string or a whole number"
     ),
     json_case("no label", '{"text": "a", "label": null}', "'label' must be a string or a whole number"),
-    json_case("a list of labels", '{"text": "a", "label": ["b"]}', "'label' is a list, where one label is"),
+    json_case("a list of labels", '{"text": "a", "label": ["b"]}', "'label' is a list, expected one label"),
     json_case(
-        "half a surrogate pair",
+        "a lone surrogate",
         '{"text": "\\ud800", "label": "b"}',
         "lone surrogate (half a character) in the text",
     ),

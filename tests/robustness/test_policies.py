@@ -36,12 +36,12 @@ def test_c3_a_table_is_read_as_if_its_bad_records_were_not_there(tmp_path):
     assert read.features["label"].names == expected.features["label"].names == ("de", "en")
     assert str(told[0].message) == (
         f"{tmp_path}/mixed.csv: 7 of 127 records (5.51%) cannot be read and are skipped: "
-        f"2 with another number of columns than the header (first: {tmp_path}/mixed.csv:8); "
+        f"2 with a different number of columns than the header (first: {tmp_path}/mixed.csv:8); "
         f"1 not UTF-8 (first: {tmp_path}/mixed.csv:10); "
         f"1 with a NUL character (first: {tmp_path}/mixed.csv:11); "
         f"1 with an empty text (first: {tmp_path}/mixed.csv:126); "
         f"1 with an empty label (first: {tmp_path}/mixed.csv:127); "
-        f"1 with quotes or line ends that do not fit (first: {tmp_path}/mixed.csv:128)."
+        f"1 with misplaced quotes or line endings (first: {tmp_path}/mixed.csv:128)."
     )
     with pytest.raises(
         UserError, match=r"7 of 127 records \(5.51%\) cannot be read, .* allows 5.00%: 2 with"

@@ -360,7 +360,7 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="vocabulary_size must be larger than the 4 special tokens; got 4"):
         tokenizers.build("words", TEXTS, 4, True)
     for kind in KINDS:
-        with pytest.raises(UserError, match=rf"hold not one token \(2 texts, kind '{kind}'\)"):
+        with pytest.raises(UserError, match=rf"have no tokens \(2 texts, kind '{kind}'\)"):
             tokenizers.build(kind, ["", ""], 97, True)
     with pytest.raises(
         ValueError, match=r"kind 'x' \(expected one of words, characters, bytes, subwords\), missing \['low"
