@@ -14,7 +14,7 @@ from attnzoo.text import tokenizers
 from attnzoo.text.ragged import Ragged
 
 SAMPLES = 64
-"""Number of segmentations of each word drawn in advance; the first is the most probable one."""
+"""Number of segmentations of each word drawn in advance; the first is the default one."""
 
 WORDS_PER_CHUNK = 32_768
 

@@ -346,7 +346,7 @@ def test_a_vocabulary_too_small_for_subwords_is_refused_with_the_least_size():
         UserError, match=r"data\.vocabulary_size: 9 is too small for subwords: .* have (\d+) "
     ) as caught:
         tokenizers.build("subwords", TEXTS, 9, True)
-    least = int(re.search(r"ask for (\d+) or more", str(caught.value)).group(1))
+    least = int(re.search(r"set it to (\d+) or more", str(caught.value)).group(1))
     size = tokenizers.from_state(tokenizers.build("subwords", TEXTS, least, True)).vocabulary_size
     assert size <= least + NUM_BYTES
     assert "\n" not in str(caught.value)
