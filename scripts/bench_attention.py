@@ -1,8 +1,8 @@
 """Measures attention side by side on CPUs: this package, Keras and, where installed, PyTorch and JAX.
 
 python scripts/bench_attention.py --quick
-python scripts/bench_attention.py --torch-python ../torch/bin/python --write README.md --json attention.json
-python scripts/bench_attention.py --table attention.json
+python scripts/bench_attention.py --torch-python ../torch/bin/python --json attention.json
+python scripts/bench_attention.py --table attention.json --write attnzoo/attention/README.md
 python scripts/bench_attention.py --long
 
 Every library lives in a process of its own (bench_attention_peers.py) and has all cores while the others

@@ -25,7 +25,7 @@ def _data() -> None:
     """Makes `inspect` a command of its own name."""
 
 
-@app.command("inspect", epilog="Example:  attnzoo data inspect configs/image_digits.yaml --out looked_at")
+@app.command("inspect", epilog="Example:  attnzoo data inspect image_digits --out looked_at")
 def inspect(
     config: ConfigFile,
     overrides: Overrides = None,

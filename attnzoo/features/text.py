@@ -74,7 +74,9 @@ class TextOptions(DataOptions):
         256, description="Longest text, in tokens; longer texts are truncated."
     )
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
-        3, description="Number of fixed lengths that batches are padded to; each is compiled separately."
+        3,
+        description="Number of fixed lengths (buckets) that batches are padded to; each costs one "
+        "compilation.",
     )
 
 

@@ -46,8 +46,9 @@ class ClassifierTrainOptions(task_options.CrossEntropyOptions):
 
     class_weights: Literal["none", "balanced"] | dict[str, PositiveFloat] = Field(
         "none",
-        description="What examples weigh in the training loss of a classifier: balanced = examples "
-        "/ (classes * examples of their label), or {label: weight}, 1 for labels that are not named.",
+        description="Weights of the examples in the training loss, by label: balanced is examples / "
+        "(classes * examples of the label), or {label: weight}, 1 for labels that are not "
+        "named.",
     )
 
 

@@ -63,7 +63,7 @@ def test_a_run_that_starts_from_another_keeps_what_is_frozen(parent, tmp_path, c
         if one.dtype == "float32":
             assert np.array_equal(one.numpy(), other.numpy()) is not one.path.startswith("logits")
     trained = sum(weight.numpy().size for weight in new.get_layer("logits").weights)
-    assert f" weights, {trained:,} of them trained\n" in capsys.readouterr().out
+    assert f" parameters, {trained:,} of them trained\n" in capsys.readouterr().out
 
 
 def test_a_frozen_normalization_uses_its_stored_statistics(tmp_path):

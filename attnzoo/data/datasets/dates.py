@@ -48,7 +48,9 @@ class Config(TextPairOptions):
         64, description="Longest text, in tokens; longer texts are truncated."
     )
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
-        1, description="Number of fixed lengths that batches are padded to; each is compiled separately."
+        1,
+        description="Number of fixed lengths (buckets) that batches are padded to; each costs one "
+        "compilation.",
     )
     train_examples: Annotated[int, Field(ge=1, le=500_000)] = Field(
         20_000, description="Number of training pairs."
