@@ -18,7 +18,7 @@ from attnzoo.files import (
 )
 
 
-def test_text_is_replaced_whole(tmp_path):
+def test_text_is_replaced_atomically(tmp_path):
     write_text(tmp_path / "x.json", "one")
     write_text(tmp_path / "x.json", "two")
     assert (tmp_path / "x.json").read_text() == "two"
@@ -48,7 +48,7 @@ def test_what_the_disk_refuses_is_one_line_with_the_size_where_it_is_known(size,
     assert caught.value.exit_code == 4
 
 
-def test_bytes_are_told_as_mebibytes():
+def test_bytes_are_formatted_as_mebibytes():
     assert mebibytes(3 << 19) == "1.5 MiB"
     assert mebibytes(1 << 40) == "1,048,576.0 MiB"
 

@@ -7,10 +7,10 @@ import pytest
 
 from attnzoo.features.alignment import Alignment
 from attnzoo.records.bad_records import BadRecord
-from tests.features.columns import OPTIONS, PLACE, problems, read
+from tests.features.columns import LOCATION, OPTIONS, problems, read
 
 
-def test_alignments_stay_as_they_are_and_are_no_part_of_a_batch():
+def test_alignments_stay_as_they_are_and_are_not_in_batches():
     column = np.array(["0-0 1-2", ""], object)
     alignment = Alignment().learn([column], OPTIONS, None, "train")
     assert alignment == Alignment()
@@ -27,6 +27,6 @@ def test_alignments_stay_as_they_are_and_are_no_part_of_a_batch():
 
 def test_records_do_not_have_alignments():
     with pytest.raises(
-        BadRecord, match=re.escape(f"{PLACE}: 'column': alignment cannot be read from records.")
+        BadRecord, match=re.escape(f"{LOCATION}: 'column': alignment cannot be read from records.")
     ):
         read(Alignment(), "0-0")

@@ -99,17 +99,17 @@ def test_size_and_channels_are_options(form, tmp_path):
     ],
     ids=["one size", "moderate", "a single pixel", "large", "many sizes", "upright and across", "tiny"],
 )
-def test_the_size_is_the_one_that_all_have_or_their_median_and_odd_ones_are_told(
+def test_the_size_is_the_one_that_all_have_or_their_median_and_odd_ones_are_reported(
     tmp_path, recwarn, sizes, size, warning
 ):
     images = [np.zeros((*one, 3), np.uint8) for one in sizes]
     column = np.concatenate([column_of("bytes", tmp_path, image[None]) for image in images])
     assert learn(column).shape == (*size, 3)
-    told = [str(one.message) for one in recwarn]
-    assert len(told) == (warning is not None)
-    assert all(warning in one for one in told)
+    messages = [str(one.message) for one in recwarn]
+    assert len(messages) == (warning is not None)
+    assert all(warning in one for one in messages)
     assert learn(column, image_size=17).shape == (17, 17, 3)
-    assert len(recwarn) == len(told)
+    assert len(recwarn) == len(messages)
 
 
 def test_one_image_in_color_makes_all_of_them_color(tmp_path):
@@ -142,8 +142,8 @@ def test_what_is_transparent_is_laid_on_a_color_on_which_the_rest_is_seen(
 ):
     column = Image().column([drawing(level, 255) for level in levels])
     image = learn(column, **options)
-    told = [str(one.message) for one in recwarn]
-    assert told == (
+    messages = [str(one.message) for one in recwarn]
+    assert messages == (
         [
             "train: 2 of 2 images with an alpha channel are transparent in parts: they are laid on "
             f"{background}; set data.background for another color."
@@ -197,7 +197,7 @@ def test_webp_is_read_with_its_transparency_and_what_moves_is_not():
         image.raw_reader(None).read(tf.constant([moving.getvalue()]))
 
 
-def test_a_gif_with_a_transparent_color_is_told():
+def test_a_gif_with_a_transparent_color_is_reported():
     file = io.BytesIO()
     Picture.new("P", (13, 11)).save(file, "GIF", transparency=0)
     with pytest.warns(DataWarning, match="train: 1 GIF images have a transparent color, which is not read"):
@@ -285,7 +285,7 @@ def test_a_name_is_relative_to_its_table(tmp_path):
 @pytest.mark.parametrize(
     ("form", "kind"), [("pixels", "array"), ("bytes", "png"), ("paths", "png")], ids=FORMS
 )
-def test_sizes_formats_and_channels_are_told(form, kind, tmp_path):
+def test_sizes_formats_and_channels_are_reported(form, kind, tmp_path):
     column = column_of(form, tmp_path)
     image = learn(column)
     assert image.describe("image", column, image.encode(column)) == {

@@ -11,7 +11,7 @@ from attnzoo.features.label import MAX_LABEL_CHARACTERS, Label
 from attnzoo.features.labels import Labels
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.text.kinds import MAX_VOCABULARY
-from tests.features.columns import PLACE, batch, learned, problems, read
+from tests.features.columns import LOCATION, batch, learned, problems, read
 
 VALUES = np.array([0.125, 0.5, 0.25, 0.0625, 0.0625], np.float32)
 FIVE = Label(names=("a", "b", "c", "d", "e"))
@@ -41,7 +41,7 @@ def test_labels_are_read_without_white_space_and_numbered_in_order():
     ],
 )
 def test_what_is_no_label_is_refused(value, message):
-    with pytest.raises(BadRecord, match=re.escape(f"{PLACE}: {message}")):
+    with pytest.raises(BadRecord, match=re.escape(f"{LOCATION}: {message}")):
         read(Label(), value)
 
 
@@ -55,10 +55,10 @@ def test_one_label_alone_is_refused():
 
 def test_a_label_that_train_does_not_have_is_refused_with_the_known_ones():
     label = Label(names=("neg", "pos"))
-    label.require_known(PLACE, "pos")
+    label.require_known(LOCATION, "pos")
     message = "label 'poss' does not occur in train (did you mean 'pos'?); the labels of train are: neg, pos."
-    with pytest.raises(BadRecord, match=re.escape(f"{PLACE}: {message}")):
-        label.require_known(PLACE, "poss")
+    with pytest.raises(BadRecord, match=re.escape(f"{LOCATION}: {message}")):
+        label.require_known(LOCATION, "poss")
 
 
 def test_an_answer_is_the_most_probable_label():
@@ -77,7 +77,7 @@ def test_an_answer_is_the_most_probable_label():
     np.testing.assert_allclose(FIVE.activate(tf.constant([[0.0] * 5])), [[0.2] * 5], rtol=1e-6)
 
 
-def test_other_classes_than_those_that_were_learned_are_told():
+def test_other_classes_than_those_that_were_learned_are_reported():
     label = Label(names=("a", "b"))
     assert label.difference(Label(names=("a", "b"))) is None
     expected = "the data has other classes (a, c) than in training (a, b)"

@@ -11,7 +11,7 @@ from attnzoo.errors import UserError
 from attnzoo.features.label import Label
 from attnzoo.features.labels import Labels, LabelsOptions
 from attnzoo.records.bad_records import BadRecord
-from tests.features.columns import PLACE, batch, learned, problems, read
+from tests.features.columns import LOCATION, batch, learned, problems, read
 
 THREE = Labels(names=("a", "b", "c"))
 VALUES = np.array([0.75, 0.25, 0.5], np.float32)
@@ -29,8 +29,8 @@ def test_labels_are_read_from_texts_and_lists_and_come_back_in_batches():
     assert column.dtype == np.float32
     assert column.tolist() == [[0, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 1], [0, 1, 0, 0]]
     assert batch(labels, labels.encode(column), [3, 1]).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
-    told = labels.describe("label", column, labels.encode(column))
-    assert told == {"labels": {"7": 1, "a": 2, "b": 1, "c": 1}}
+    statistics = labels.describe("label", column, labels.encode(column))
+    assert statistics == {"labels": {"7": 1, "a": 2, "b": 1, "c": 1}}
 
 
 def test_the_separator_is_an_option():
@@ -50,7 +50,7 @@ def test_the_separator_is_an_option():
     ],
 )
 def test_what_is_no_label_is_refused(value, message):
-    with pytest.raises(BadRecord, match=re.escape(f"{PLACE}: {message}")):
+    with pytest.raises(BadRecord, match=re.escape(f"{LOCATION}: {message}")):
         read(Labels(), value)
 
 
@@ -61,9 +61,9 @@ def test_data_without_any_label_are_refused_and_one_label_is_enough():
 
 
 def test_a_label_that_train_does_not_have_is_refused():
-    THREE.require_known(PLACE, ("a", "c"))
-    with pytest.raises(BadRecord, match=re.escape(f"{PLACE}: label 'd' does not occur in train")):
-        THREE.require_known(PLACE, ("a", "d"))
+    THREE.require_known(LOCATION, ("a", "c"))
+    with pytest.raises(BadRecord, match=re.escape(f"{LOCATION}: label 'd' does not occur in train")):
+        THREE.require_known(LOCATION, ("a", "d"))
 
 
 def test_an_answer_has_every_label_of_half_or_more():
@@ -82,7 +82,7 @@ def test_an_answer_has_every_label_of_half_or_more():
     np.testing.assert_allclose(THREE.activate(tf.zeros([1, 3])), [[0.5] * 3])
 
 
-def test_other_classes_than_those_that_were_learned_are_told():
+def test_other_classes_than_those_that_were_learned_are_reported():
     assert THREE.difference(Labels(names=("a", "b", "c"))) is None
     assert "other classes (a) than in training (a, b, c)" in THREE.difference(Labels(names=("a",)))
     assert THREE.difference(Label(names=("a", "b", "c"))) is not None

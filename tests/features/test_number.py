@@ -112,10 +112,10 @@ def test_an_answer_is_the_number_for_programs_and_for_people():
     assert number.format_value(np.float32(0.1234567)) == "0.123457"
 
 
-def test_quantiles_and_moments_are_told():
+def test_quantiles_and_moments_are_reported():
     number, column = learned(Number(), [2, 3, 5, 7, 13])
-    told = number.describe("label", column, number.encode(column))
-    assert told == {
+    statistics = number.describe("label", column, number.encode(column))
+    assert statistics == {
         "numbers": {
             "label": {
                 **{"least": 2.0, "25 %": 3.0, "median": 5.0, "75 %": 7.0, "greatest": 13.0},

@@ -10,7 +10,7 @@ from attnzoo.errors import UserError
 from attnzoo.features.text import Text, TextOptions, TextPairOptions
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.text.kinds import MAX_VOCABULARY
-from tests.features.columns import PLACE, batch, learned, problems, read
+from tests.features.columns import LOCATION, batch, learned, problems, read
 
 OPTIONS = TextOptions(name="table", tokenizer="words")
 TEXTS = ["a b a", "", "c a"]
@@ -72,7 +72,7 @@ def test_raw_texts_are_encoded_as_those_of_data_are(ends):
     ids=range(7),
 )
 def test_what_is_no_text_is_refused(value, message):
-    with pytest.raises(BadRecord, match=f"^{re.escape(f'{PLACE}: {message}')}$"):
+    with pytest.raises(BadRecord, match=f"^{re.escape(f'{LOCATION}: {message}')}$"):
         read(Text(), value)
 
 
@@ -96,7 +96,7 @@ def test_what_another_run_has_learned_is_taken():
     assert text.vocabulary_size == initial.vocabulary_size == 6
 
 
-def test_training_texts_are_split_anew_only_where_the_options_say_so():
+def test_training_texts_are_resampled_only_if_the_options_say_so():
     options = TextOptions(name="table", tokenizer="bpe", vocabulary_size=31, subword_sampling=0.5)
     texts = ["lower newer wider", "lowest newest"] * 3
     text = learn(Text(ends=True), texts, options=options)
@@ -120,11 +120,11 @@ def test_training_texts_are_split_anew_only_where_the_options_say_so():
     assert list(Text().option_problems(options)) == []
 
 
-def test_lengths_are_told_and_equal_texts_are_the_same():
+def test_lengths_are_reported_and_equal_texts_are_the_same():
     text = learn(Text(), TEXTS)
     column = column_of("a", "a a a a a", "a a", "a a a")
-    told = text.describe("text", column, text.encode(column))
-    assert told == {"tokens": {"text": {"shortest": 1, "median": 3, "95 %": 5, "longest": 5}}}
+    statistics = text.describe("text", column, text.encode(column))
+    assert statistics == {"tokens": {"text": {"shortest": 1, "median": 3, "95 %": 5, "longest": 5}}}
     assert text.contents([column_of("a", "b"), column_of("b")]) == [["a", "b"], ["b"]]
     assert b"".join(text.fingerprint(column_of("ab", "c"))) != b"".join(
         text.fingerprint(column_of("a", "bc"))

@@ -9,13 +9,15 @@ from attnzoo.features.label import Label
 from attnzoo.features.labels import Labels
 from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord
-from tests.features.columns import PLACE, learned
+from tests.features.columns import LOCATION, learned
 
 
 def notes(names, train=None, **others):
     counts = {"train": [5] * len(names) if train is None else train, **others}
     return list(
-        class_names.class_notes(names, {split: np.array(of_split) for split, of_split in counts.items()})
+        class_names.class_notes(
+            names, {split: np.array(split_counts) for split, split_counts in counts.items()}
+        )
     )
 
 
@@ -55,10 +57,10 @@ def test_of_many_look_alikes_one_group_is_named_and_the_others_counted():
     assert notes(("a", "A", "2", "\u00b2")) == []
 
 
-def test_a_label_of_validation_that_looks_like_one_of_train_is_said():
+def test_a_label_of_validation_that_looks_like_one_of_train_is_reported():
     message = r"label 'Sport' does not occur in train (it differs from 'sport' only in case"
     with pytest.raises(BadRecord, match=re.escape(message)):
-        Label(names=("sport", "tea")).require_known(PLACE, "Sport")
+        Label(names=("sport", "tea")).require_known(LOCATION, "Sport")
 
 
 def test_classes_without_an_example_are_named():
@@ -70,7 +72,7 @@ def test_classes_without_an_example_are_named():
     assert notes(("a", "b"), validation=[1, 1]) == []
 
 
-def test_labels_that_are_no_classes_are_said():
+def test_labels_that_are_no_classes_are_reported():
     ids = [f"id {number}" for number in range(11)]
     assert notes(ids, [1] * 10 + [3])[0].startswith("10 of 11 labels have only one example, too few to learn")
     assert notes(ids, [1] * 5 + [3] * 6) == []
@@ -85,7 +87,7 @@ def test_labels_that_are_no_classes_are_said():
     assert notes(("a, b", "b")) == []
 
 
-def test_a_label_that_every_text_has_is_said():
+def test_a_label_that_every_text_has_is_reported():
     train = np.array([[1, 1], [1, 0]], np.float32)
     assert list(Labels(names=("always", "b")).data_notes({"train": train})) == [
         "every example of train has the label 'always', which teaches nothing."

@@ -83,7 +83,7 @@ def test_columns_can_be_named_and_other_splits_share_the_labels_of_train(tmp_pat
         (b"text,label\na\0,b\n", ":2: NUL byte at byte 12"),
     ],
 )
-def test_what_is_wrong_in_a_table_is_said_with_file_and_line(tmp_path, content, message):
+def test_what_is_wrong_in_a_table_is_reported_with_file_and_line(tmp_path, content, message):
     with pytest.raises(UserError, match=re.escape(f"{tmp_path / 'train.csv'}{message}")) as caught:
         load(tmp_path, content)
     assert "\n" not in str(caught.value)
@@ -114,7 +114,7 @@ DEEP = '{"text": ' + "[" * 100_000
     ],
     ids=range(16),
 )
-def test_what_is_wrong_in_json_lines_is_said_with_file_and_line(tmp_path, line, message):
+def test_what_is_wrong_in_json_lines_is_reported_with_file_and_line(tmp_path, line, message):
     with pytest.raises(UserError, match=re.escape(f"{tmp_path / 'train.jsonl'}{message}")) as caught:
         load(tmp_path, '{"text": "first", "label": "b"}\n' + line + "\n", "train.jsonl")
     assert "\n" not in str(caught.value)

@@ -39,9 +39,9 @@ def test_digits_are_gray_bytes_split_70_10_20_in_every_class(digit_splits):
     assert images.shape == (1259, 8, 8, 1)
     assert images.dtype == np.uint8
     assert (images.min(), images.max()) == (0, 255)
-    for split, share in (("test", 0.2), ("validation", 0.1)):
+    for split, fraction in (("test", 0.2), ("validation", 0.1)):
         per_class = np.bincount(digit_splits.named()[split].column("label"), minlength=10)
-        assert np.all(np.abs(per_class - share * 179.7) < 2)
+        assert np.all(np.abs(per_class - fraction * 179.7) < 2)
     assert digit_splits.features["label"].names == tuple("0123456789")
 
 
@@ -79,7 +79,7 @@ def test_no_name_of_another_split_or_language_occurs_in_train():
     assert not used(splits.validation) & used(splits.test)
 
 
-def test_languages_can_be_told_apart_by_their_letters(language_splits):
+def test_languages_differ_in_their_letters(language_splits):
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.svm import LinearSVC
 

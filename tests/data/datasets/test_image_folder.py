@@ -36,7 +36,7 @@ def folders(tmp_path):
     return tmp_path
 
 
-def test_classes_are_sorted_folders_and_hidden_and_loose_files_are_passed_over(folders):
+def test_classes_are_sorted_folders_and_hidden_and_loose_files_are_skipped(folders):
     splits = load(folders / "train")
     names = [path[len(str(folders / "train")) + 1 :] for path in splits.train.column("image")]
     assert names == ["ant/deep/y.gif", "ant/z.bmp", "cat/a.png", "cat/b.jpg", "dog/x"]
@@ -47,7 +47,7 @@ def test_classes_are_sorted_folders_and_hidden_and_loose_files_are_passed_over(f
     assert splits.test is None
 
 
-def test_what_is_no_image_by_its_name_is_passed_over_and_counted(folders):
+def test_what_is_no_image_by_its_name_is_skipped_and_counted(folders):
     train = folders / "train"
     for name in ("Thumbs.db", "desktop.ini", "._a.png", "boxes.json", "notes.TXT"):
         (train / "cat" / name).write_bytes(b"junk")
@@ -59,11 +59,11 @@ def test_what_is_no_image_by_its_name_is_passed_over_and_counted(folders):
     assert splits.features["label"].names == ("ant", "cat", "dog")
     assert len(splits.train) == 5
     (warning,) = caught
-    told = str(warning.message)
-    assert told.startswith(f"{train}: passed over as no images, by their names or places: 2 *.txt, ")
+    text = str(warning.message)
+    assert text.startswith(f"{train}: passed over as no images, by their names or places: 2 *.txt, ")
     for name in ("Thumbs.db", "desktop.ini", "._*", "*.json", ".DS_Store", ".cache/", "__MACOSX/"):
-        assert f"1 {name}" in told
-    assert "1 beside the class folders" in told
+        assert f"1 {name}" in text
+    assert "1 beside the class folders" in text
     (train / "cat" / "page.jpg").write_text("<html>404</html>")
     with pytest.raises(UserError, match=r"page\.jpg: a web page; only JPEG"):
         load(train)

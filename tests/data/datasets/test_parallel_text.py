@@ -65,7 +65,7 @@ def test_different_line_counts_are_both_named(tmp_path, source, target, counts):
     ],
     ids=range(7),
 )
-def test_what_is_wrong_in_a_line_is_said_with_file_and_line(tmp_path, source, target, message):
+def test_what_is_wrong_in_a_line_is_reported_with_file_and_line(tmp_path, source, target, message):
     with pytest.raises(UserError, match=re.escape(f"{tmp_path}/{message}")):
         load(tmp_path, source, target)
 
@@ -88,7 +88,7 @@ def test_an_alignment_that_does_not_fit_is_named(tmp_path, lines, message):
         load(tmp_path, "one\ntwo  words\n", "eins\nzwei\tgute Worte\n", train_alignments=path)
 
 
-def test_alignments_stay_with_their_pairs_where_some_are_passed_over(tmp_path):
+def test_alignments_stay_with_their_pairs_where_some_are_skipped(tmp_path):
     path = write(tmp_path, "align", "0-0\n1-0\n5-5\n\n0-0 0-1\n")
     options = {"train_alignments": path, "on_bad_record": "skip", "max_bad_fraction": 0.5}
     with pytest.warns(DataWarning, match=r"1 with an invalid alignment \(first: .*align:3\)"):

@@ -47,7 +47,7 @@ def test_tables_are_read_as_they_come(tmp_path, content, options):
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
-def test_another_delimiter_that_the_header_shows_is_taken_and_said(tmp_path, delimiter):
+def test_another_delimiter_that_the_header_shows_is_used_and_reported(tmp_path, delimiter):
     content = ("text,label\n" + ROWS).replace(",", delimiter)
     with pytest.warns(
         DataWarning, match=r"train\.csv: the header suggests the delimiter .* data\.delimiter: "
@@ -100,7 +100,7 @@ def test_stray_quotes_inside_fields_are_parts_of_texts(tmp_path):
 SWALLOWED = 'text,label\n"one,en\n' + ROWS * 3 + 'last",de\nmore,en\n'
 
 
-def test_rows_between_two_stray_quotes_are_told_and_kept_if_quotes_are_none(tmp_path):
+def test_rows_between_two_stray_quotes_are_reported_and_kept_if_quotes_are_none(tmp_path):
     with pytest.warns(DataWarning, match=r":2: 1 record\(s\), .* span 7 lines .*data\.quoting: none"):
         assert len(load(tmp_path, SWALLOWED)) == 2
     assert len(load(tmp_path, SWALLOWED, quoting="none")) == 9

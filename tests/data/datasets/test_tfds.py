@@ -346,7 +346,7 @@ def test_two_text_features_are_a_language_pair(data_dir):
         (TEXT_CLASSIFICATION, "tiny_broken", {}, "'tiny_broken/1.0.0' cannot be prepared: "),
     ],
 )
-def test_what_does_not_fit_is_said_in_one_line(data_dir, task, dataset, options, message):
+def test_what_does_not_fit_is_reported_in_one_line(data_dir, task, dataset, options, message):
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         load(task, data_dir, dataset, **options)
     assert "\n" not in str(caught.value)
@@ -395,7 +395,7 @@ def test_files_in_the_manual_folder_are_used_without_any_connection(tmp_path, mo
     assert len(load(TEXT_CLASSIFICATION, tmp_path, "tiny_download").train) == 2
 
 
-def test_a_missing_network_or_manual_folder_is_said_with_the_files_to_get(tmp_path, monkeypatch):
+def test_a_missing_network_or_manual_folder_is_reported_with_the_files_to_get(tmp_path, monkeypatch):
     # A proxy at a closed port of this machine: whatever is tried goes no further.
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
