@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from attnzoo.errors import UserError
-from attnzoo.suggest import closest_match, hint
+from attnzoo.suggest import hint, nearest
 
 KINDS = {
     "models": "model",
@@ -123,7 +123,7 @@ def find_config(given: str | Path) -> Path:
         found = here if here.is_file() else recipes.get(path.name)
         if found is not None:
             return found
-    near = closest_match(path.stem, recipes)
+    near = nearest(path.stem, recipes)
     advice = f"did you mean '{near}'?" if near else "see `attnzoo list configs`"
     what = "a folder, expected a config file" if path.is_dir() else "there is no such config file"
     raise UserError(f"{path}: {what}{' or recipe' if is_name else ''}, {advice}")

@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders, and reading with size limits."""
+"""Atomic writes of files and folders, lock files, and reading with a limit on the size."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from attnzoo.errors import EXIT_DAMAGED, UserError
 
 MAX_JSON_BYTES = 64 << 20
 _TEMPORARY = (".tmp", ".old")
-_LOCK_GRACE_SECONDS = 1.0
+_LOCK_RETRY_SECONDS = 1.0
 
 
 @contextlib.contextmanager
 def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turns errors of the disk into one-line messages.
+    """Converts an `OSError` while writing to a one-line error.
 
     Args:
-        path: file or folder that is written.
+        path: the file or folder that is written.
         size: its size in bytes, if known.
 
     Raises:
@@ -38,50 +38,50 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
         needed = f" ({mebibytes(size)} needed)" if size is not None else ""
         raise UserError(
             f"{path}: cannot be written{needed}: {error.strerror or error}; "
-            "fix that, then run the same command again.",
+            "fix this, then run the same command again.",
             EXIT_DAMAGED,
         ) from error
 
 
 def mebibytes(size: float) -> str:
-    """Formats a size in bytes.
+    """Formats a number of bytes.
 
     Examples:
-        >>> mebibytes(3 * 2**19)
+        >>> mebibytes(3 << 19)
         '1.5 MiB'
     """
     return f"{size / 2**20:,.1f} MiB"
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path, refusal: Callable[[str], str], keep: bool = True) -> Iterator[None]:
+def exclusive_lock(path: Path, message: Callable[[str], str], keep_file: bool = True) -> Iterator[None]:
     """Holds a lock file for one process; the lock of a process that died is released.
 
     Args:
-        path: path of the lock file.
-        refusal: returns the error message for the name of another process that holds the lock.
-        keep: whether to keep the file at the end.
+        path: the lock file.
+        message: from the process that holds the lock to an error message.
+        keep_file: whether the file remains afterwards.
 
     Raises:
-        UserError: another process holds it (2), or the file cannot be written (4).
+        UserError: another process holds the lock (2), or the file cannot be written (4).
     """
-    with _locked(path, refusal) as file:
+    with _acquire(path, message) as file:
         file.truncate(0)
         file.write(f"{os.getpid()} on {platform.node()}")
         file.flush()
         try:
             yield
         finally:
-            if not keep:
+            if not keep_file:
                 path.unlink(missing_ok=True)
 
 
-def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
-    """Opens and locks the file, and tries again if its holder has removed it meanwhile.
+def _acquire(path: Path, message: Callable[[str], str]) -> TextIO:
+    """Returns the locked file; tries again if its holder has removed it meanwhile.
 
-    A killed process holds its lock until the system has reclaimed its memory, so this waits for a moment.
+    A killed process holds its lock until the system has freed its memory, so this waits for a moment.
     """
-    end = time.monotonic() + _LOCK_GRACE_SECONDS
+    end = time.monotonic() + _LOCK_RETRY_SECONDS
     while True:
         with disk_errors(path):
             file = path.open("a+")
@@ -93,7 +93,7 @@ def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
                     time.sleep(0.05)
                     continue
                 file.seek(0)
-                raise UserError(refusal(file.read().strip() or "?")) from None
+                raise UserError(message(file.read().strip() or "?")) from None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
@@ -104,7 +104,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes a small file atomically: after a crash it has either its old or its new text.
 
     Raises:
-        UserError: it cannot be written (exit code 4); the old file is unchanged.
+        UserError: it cannot be written (exit code 4); the old file is untouched.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     data = text.encode("utf-8")
@@ -116,16 +116,16 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder to fill, which replaces `folder` once the block ends without an error.
+    """Yields an empty folder to fill, which is renamed to `folder` if the block ends without an error.
 
-    An existing folder stays until then and is restored if it cannot be replaced. Leftovers of a killed
-    process are removed.
+    An existing folder of that name is kept until then, and is restored if the renaming fails. Leftovers of
+    killed processes are removed.
 
     Args:
-        folder: final path; its parent must exist.
+        folder: the final name, in an existing folder.
 
     Raises:
-        OSError: the folder cannot be written; the old one is unchanged.
+        OSError: it cannot be written; an existing folder is untouched.
     """
     temporary, old = (folder.with_name(f".{folder.name}{suffix}") for suffix in _TEMPORARY)
     try:
@@ -134,13 +134,13 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         sync_folder(temporary)
-        _replace_folder(temporary, folder, old)
+        _swap_in(temporary, folder, old)
         sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replace_folder(new: Path, folder: Path, old: Path) -> None:
+def _swap_in(new: Path, folder: Path, old: Path) -> None:
     replaces = folder.exists()
     if replaces:
         folder.replace(old)
@@ -154,12 +154,12 @@ def _replace_folder(new: Path, folder: Path, old: Path) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a path is named like an unfinished file or folder left by a crash."""
+    """Whether a path has the name of a temporary file or folder that a crash has left."""
     return path.name.startswith(".") and path.suffix in _TEMPORARY
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes unfinished files and folders left in `folder` by a crash."""
+    """Removes the temporary files and folders that a crash has left in `folder`."""
     for path in folder.glob(".*"):
         if is_leftover(path):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -172,16 +172,16 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: the file is missing or has other content (exit code 4).
     """
     try:
-        return parse_object(read_regular_file(path, MAX_JSON_BYTES))
+        return parse_object(read_regular(path, MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged: {' '.join(str(error).split())}.", EXIT_DAMAGED) from error
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
-    """Parses a JSON object.
+    """Returns the JSON object in `data`.
 
     Raises:
-        ValueError: `data` is not a JSON object.
+        ValueError: it is not a JSON object.
     """
     values = json.loads(data)
     if not isinstance(values, dict):
@@ -189,12 +189,12 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return values
 
 
-def read_regular_file(path: Path, limit: int) -> bytes:
-    """Reads a regular file of at most `limit` bytes; reads nothing if it is larger or not a regular file.
+def read_regular(path: Path, limit: int) -> bytes:
+    """Reads a regular file of at most `limit` bytes, after checking its type and size.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: the file is larger, or is a folder, pipe or device.
+        OSError: it cannot be read.
+        ValueError: it is larger, or it is a folder, a pipe or a device.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -205,7 +205,7 @@ def read_regular_file(path: Path, limit: int) -> bytes:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Writes a file and waits until it is on the disk."""
+    """Writes a file and flushes it to the disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -213,7 +213,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the directory entries of a folder are on the disk."""
+    """Flushes the entries of a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

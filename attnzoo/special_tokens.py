@@ -1,4 +1,4 @@
-"""Ids of the special tokens in every vocabulary, and the number of byte tokens, which only words lack."""
+"""Special token ids of every vocabulary, and the number of byte ids, which word vocabularies lack."""
 
 PADDING, UNKNOWN, START, END = range(4)
 NUM_SPECIAL = 4

@@ -1,4 +1,4 @@
-"""Suggestions for misspelled words."""
+"""Suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ import itertools
 from collections.abc import Iterable
 
 MAX_COMPARED = 1000
-"""Most known words to compare with, as a file may have a million columns."""
-CUTOFF = 0.6
-"""Smallest similarity of a suggestion, 0 to 1."""
+"""Only so many known words are compared: a file may have a million columns."""
+MIN_SIMILARITY = 0.6
+"""Minimum similarity, 0 to 1, of a word that is suggested."""
 
 
-def closest_match(word: str, known: Iterable[str]) -> str | None:
-    """Returns the known word most similar to `word`, or None if none is similar.
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Returns the known word most similar to `word`; None if there is none.
 
     Examples:
-        >>> closest_match("lable", ["text", "label"])
-        'label'
+        >>> nearest("epoch", ["epochs", "steps"])
+        'epochs'
     """
-    matches = difflib.get_close_matches(word, list(itertools.islice(known, MAX_COMPARED)), n=1, cutoff=CUTOFF)
+    matches = difflib.get_close_matches(
+        word, list(itertools.islice(known, MAX_COMPARED)), n=1, cutoff=MIN_SIMILARITY
+    )
     return matches[0] if matches else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Returns ` (did you mean 'x'?)`, or an empty string if no known word is similar.
-
-    Examples:
-        >>> did_you_mean("lable", ["text", "label"])
-        " (did you mean 'label'?)"
-    """
-    match = closest_match(word, known)
-    return f" (did you mean {match!r}?)" if match is not None else ""
+    """Returns " (did you mean 'x'?)", or an empty string if no known word is similar."""
+    near = nearest(word, known)
+    return f" (did you mean {near!r}?)" if near is not None else ""
 
 
 def hint(word: str, known: Iterable[str]) -> str:
     """Returns "did you mean 'x'?" if a known word is similar, else a list of the known words."""
     known = sorted(known)
-    match = closest_match(word, known)
-    if match is not None:
-        return f"did you mean '{match}'?"
+    near = nearest(word, known)
+    if near is not None:
+        return f"did you mean '{near}'?"
     return "expected one of " + ", ".join(known) if known else "there is none"

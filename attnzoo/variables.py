@@ -1,4 +1,4 @@
-"""Saves and loads the values of variables by name, in folders with checksums."""
+"""Saving and loading tensors by variable name, in folders whose contents are verified by checksum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from attnzoo.files import (
     disk_errors,
     parse_object,
     read_json,
-    read_regular_file,
+    read_regular,
     replaced_folder,
     write_synced,
 )
@@ -29,15 +29,15 @@ MANIFEST = "manifest.json"
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-    """Writes tensors and a JSON state to a folder, atomically.
+    """Writes tensors and a JSON state atomically as a folder.
 
     Args:
-        folder: final path, whose parent must exist; an existing folder is replaced.
+        folder: the final name, in an existing folder; an older folder of that name is replaced.
         tensors: name -> array.
         state: JSON values.
 
     Raises:
-        UserError: the disk is full or not writable (exit code 4); an existing folder is unchanged.
+        UserError: the disk is full or cannot be written (exit code 4); an older folder is untouched.
     """
     contents = {
         TENSORS: safetensors.numpy.save(
@@ -45,19 +45,19 @@ def write_tensors(folder: Path, tensors: Mapping[str, np.ndarray], state: Mappin
         ),
         STATE: json.dumps(state, indent=1, sort_keys=True).encode(),
     }
-    checksums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    contents[MANIFEST] = json.dumps(checksums, indent=1).encode()
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    contents[MANIFEST] = json.dumps(sums, indent=1).encode()
     with disk_errors(folder, sum(map(len, contents.values()))), replaced_folder(folder) as temporary:
         for name, data in contents.items():
             write_synced(temporary / name, data)
 
 
 def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads a folder written by `write_tensors` after verifying its checksums.
+    """Reads a folder of `write_tensors`, after verifying the checksums.
 
     Args:
-        folder: folder written by `write_tensors`.
-        limit: largest size of the tensor file, in bytes; a larger one is rejected without reading it.
+        folder: a folder written by `write_tensors`.
+        limit: maximum size of the tensor file in bytes; a larger one is refused before it is read.
 
     Raises:
         UserError: a file is missing, too large or invalid, or its checksum differs (exit code 4).
@@ -65,7 +65,7 @@ def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[
     manifest = read_json(folder / MANIFEST)
     try:
         limits = {TENSORS: limit, STATE: MAX_JSON_BYTES}
-        contents = {name: read_regular_file(folder / name, size) for name, size in limits.items()}
+        contents = {name: read_regular(folder / name, most) for name, most in limits.items()}
         for name, data in contents.items():
             if hashlib.sha256(data).hexdigest() != manifest[name]:
                 raise UserError(
@@ -79,7 +79,7 @@ def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[
 
 
 def size_limit(variables: Iterable) -> int:
-    """Returns the largest possible size of a file with these variables and their names, in bytes."""
+    """Returns the maximum size in bytes of a file of these variables, including their names."""
     return sum(num_bytes(variable) + 1024 for variable in variables) + 2**20
 
 
@@ -88,31 +88,31 @@ def num_bytes(variable) -> int:
     return int(np.prod(variable.shape, dtype=np.int64)) * np.dtype(variable.dtype).itemsize
 
 
-def variables_by_name(variables: Iterable, prefix: str) -> dict[str, Any]:
+def by_name(variables: Iterable, prefix: str) -> dict[str, Any]:
     """Returns `prefix/path` -> Keras variable.
 
     Raises:
-        ValueError: two variables have the same path.
+        ValueError: two variables share a path.
     """
     named: dict[str, Any] = {}
     for variable in variables:
         name = f"{prefix}/{variable.path}"
         if name in named:
-            raise ValueError(f"Two variables are called '{name}'; layers need names of their own.")
+            raise ValueError(f"Two variables are named '{name}'; give their layers different names.")
         named[name] = variable
     return named
 
 
-def numpy_values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Returns name -> value of the variables, as NumPy arrays."""
+def read_values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the values of variables by their names."""
     return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
 
 
 def assign(variables: Mapping[str, Any], values: Mapping[str, np.ndarray], origin: Path) -> None:
-    """Assigns values to variables by name: to all of them or, after an error, to none.
+    """Assigns values to variables by name: all of them or none.
 
     Raises:
-        UserError: a value is missing, unexpected or of the wrong shape or type; names it (exit code 4).
+        UserError: a value is missing or unexpected, or has another shape or dtype (exit code 4).
     """
     problems = [f"missing '{name}'" for name in sorted(variables.keys() - values.keys())]
     problems += [f"unexpected '{name}'" for name in sorted(values.keys() - variables.keys())]
@@ -122,12 +122,12 @@ def assign(variables: Mapping[str, Any], values: Mapping[str, np.ndarray], origi
         if tuple(values[name].shape) != tuple(variables[name].shape)
     ]
     problems += [
-        f"'{name}' has type {values[name].dtype}, expected {variables[name].dtype}"
+        f"'{name}' has dtype {values[name].dtype}, expected {variables[name].dtype}"
         for name in sorted(variables.keys() & values.keys())
         if values[name].dtype.name != variables[name].dtype
     ]
     if problems:
-        listed = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise UserError(f"{origin}: does not fit the model: {listed}.", EXIT_DAMAGED)
+        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise UserError(f"{origin}: does not fit the model: {shown}.", EXIT_DAMAGED)
     for name, variable in variables.items():
         variable.assign(values[name])

@@ -11,14 +11,14 @@ from attnzoo.files import (
     exclusive_lock,
     mebibytes,
     read_json,
-    read_regular_file,
+    read_regular,
     remove_leftovers,
     replaced_folder,
     write_text,
 )
 
 
-def test_text_is_replaced_atomically(tmp_path):
+def test_text_is_replaced_whole(tmp_path):
     write_text(tmp_path / "x.json", "one")
     write_text(tmp_path / "x.json", "two")
     assert (tmp_path / "x.json").read_text() == "two"
@@ -38,8 +38,8 @@ def test_text_that_cannot_be_written_is_one_error_and_the_old_one_stays(tmp_path
 @pytest.mark.parametrize(
     ("size", "error", "message"),
     [
-        (3 << 19, OSError(28, "full"), "x: cannot be written (1.5 MiB needed): full; fix that"),
-        (None, OSError("gone"), "x: cannot be written: gone; fix that"),
+        (3 << 19, OSError(28, "full"), "x: cannot be written (1.5 MiB needed): full; fix this"),
+        (None, OSError("gone"), "x: cannot be written: gone; fix this"),
     ],
 )
 def test_what_the_disk_refuses_is_one_line_with_the_size_where_it_is_known(size, error, message):
@@ -60,7 +60,7 @@ def fill(folder, text, error=None):
             raise error
 
 
-def test_a_folder_takes_its_name_when_it_is_whole_and_an_older_one_goes(tmp_path):
+def test_a_folder_gets_its_name_when_it_is_complete_and_replaces_an_older_one(tmp_path):
     for text in ("one", "two"):
         fill(tmp_path / "folder", text)
         assert (tmp_path / "folder" / "x").read_text() == text
@@ -112,16 +112,16 @@ def test_a_json_object_is_read(tmp_path):
     assert read_json(tmp_path / "x.json") == {"a": [1]}
 
 
-def test_nothing_is_read_of_what_is_too_large_or_no_file(tmp_path):
+def test_a_file_that_is_too_large_or_not_regular_is_not_read(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(bytes(7))
-    assert read_regular_file(path, 7) == bytes(7)
+    assert read_regular(path, 7) == bytes(7)
     with pytest.raises(ValueError, match=r"x has 0\.0 MiB, more than 0\.0 MiB"):
-        read_regular_file(path, 6)
+        read_regular(path, 6)
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "."):
         with pytest.raises(ValueError, match="is not a file"):
-            read_regular_file(tmp_path / name, 7)
+            read_regular(tmp_path / name, 7)
 
 
 def test_a_lock_has_one_holder_and_tells_who_it_is(tmp_path):

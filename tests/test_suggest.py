@@ -3,12 +3,12 @@ import itertools
 import pytest
 
 from attnzoo import suggest
-from attnzoo.suggest import closest_match, did_you_mean, hint
+from attnzoo.suggest import did_you_mean, hint, nearest
 
 
 def test_the_nearest_word_is_suggested_only_when_it_is_near():
-    assert closest_match("lable", ["text", "label"]) == "label"
-    assert closest_match("zzz", ["text", "label"]) is None
+    assert nearest("lable", ["text", "label"]) == "label"
+    assert nearest("zzz", ["text", "label"]) is None
     assert did_you_mean("lable", ["text", "label"]) == " (did you mean 'label'?)"
     assert did_you_mean("zzz", ["text", "label"]) == ""
 
@@ -28,5 +28,5 @@ def test_a_hint_is_the_nearest_word_or_all_of_them_sorted(word, known, expected)
 
 def test_of_names_without_end_the_first_are_compared():
     names = (f"column {number}" for number in itertools.count())
-    assert closest_match("colum 7", names) == "column 7"
+    assert nearest("colum 7", names) == "column 7"
     assert next(names) == f"column {suggest.MAX_COMPARED}"

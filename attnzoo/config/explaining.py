@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from attnzoo.config.keys import REQUIRED, Group, Key, Place, places
 from attnzoo.errors import UserError
-from attnzoo.suggest import closest_match
+from attnzoo.suggest import nearest
 
 Rows = list[tuple[str, str, str, str]]
 """Of each key: the key, what has it, its default, what it is for."""
@@ -114,7 +114,7 @@ def _advice(asked: str) -> str:
     if "." not in asked:
         names = [owner for place in places() for owner in place.owners if owner]
         known = dict.fromkeys([*names, *(path.rpartition(".")[-1] for path in known if path)])
-    near = closest_match(asked, known)
+    near = nearest(asked, known)
     return f"did you mean '{near}'?" if near else "see `attnzoo config explain` for all of them"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from attnzoo.config.outline import Outline, step
 from attnzoo.config.source import Document, KeyPath, Origin
 from attnzoo.errors import ConfigErrors
-from attnzoo.suggest import closest_match, hint
+from attnzoo.suggest import hint, nearest
 
 PydanticError = Mapping[str, Any]
 
@@ -72,7 +72,7 @@ def add_pydantic_errors(problems: Problems, errors: list[Any], document: Documen
 
 def add_missing_name(problems: Problems, document: Document, path: KeyPath, known: list[str]) -> None:
     """Adds that the mapping at `path` lacks its `name`, or what stands there by mistake in its place."""
-    near = closest_match("name", reduce(step, path, document.values))
+    near = nearest("name", reduce(step, path, document.values))
     place = (*path, near or "name")
     what = "unknown key, did you mean 'name'?" if near else f"missing key, expected one of {', '.join(known)}"
     problems.add(document.origin_near(place), place, what)
@@ -170,5 +170,5 @@ def _key_hint(path: KeyPath, document: Document, root: Outline) -> str:
 
 def _choice_hint(value: Any, outline: Outline | None) -> str:
     choices = [choice for choice in outline.choices() if isinstance(choice, str)] if outline else []
-    near = closest_match(value, choices) if isinstance(value, str) else None
+    near = nearest(value, choices) if isinstance(value, str) else None
     return f"; did you mean '{near}'?" if near else ""

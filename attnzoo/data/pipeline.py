@@ -120,10 +120,10 @@ def plan_epoch(
     if generator is not None:
         indices = generator.permutation(indices)
     assigned = examples.buckets[indices]
-    count, most, lengths = max(1, len(info.buckets)), int(assigned.max(initial=0)), info.lengths
+    count, longest, lengths = max(1, len(info.buckets)), int(assigned.max(initial=0)), info.lengths
     used = [*(spread_buckets(count) if generator is None else range(count))]
-    if most > used[-1]:  # texts that are longer than any of train
-        used.append(most)
+    if longest > used[-1]:  # texts that are longer than any of train
+        used.append(longest)
     batches, remaining = [], indices[:0]
     for shorter, bucket in itertools.pairwise([-1, *used]):
         members = np.concatenate([remaining, indices[(assigned > shorter) & (assigned <= bucket)]])

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from attnzoo import catalog, features
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.features.feature import Feature
-from attnzoo.files import MAX_JSON_BYTES, parse_object, read_regular_file
+from attnzoo.files import MAX_JSON_BYTES, parse_object, read_regular
 from attnzoo.records.text_files import printable
 from attnzoo.text.kinds import MAX_BUCKETS, MAX_LENGTH
 
@@ -93,7 +93,7 @@ class DataInfo:
             UserError: the file is missing (exit code 2) or invalid (exit code 4).
         """
         try:
-            values = parse_object(read_regular_file(path, MAX_JSON_BYTES))
+            values = parse_object(read_regular(path, MAX_JSON_BYTES))
         except FileNotFoundError:
             raise UserError(f"{path}: not found; is this a run folder?") from None
         except (OSError, ValueError, RecursionError) as error:
@@ -178,7 +178,7 @@ def require_run_format(folder: Path) -> None:
         UserError: with advice (exit code 2).
     """
     try:
-        values = parse_object(read_regular_file(folder / "info.json", MAX_JSON_BYTES))
+        values = parse_object(read_regular(folder / "info.json", MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError):
         return
     require_format(folder, values)

@@ -16,7 +16,7 @@ from attnzoo.runs.building import build_model
 from attnzoo.runs.data import load_splits, split_of, task_of
 from attnzoo.runs.folder import RunDir
 from attnzoo.tasks.task import Fitted, Task
-from attnzoo.variables import assign, read_tensors, size_limit, variables_by_name
+from attnzoo.variables import assign, by_name, read_tensors, size_limit
 
 MIN_EXAMPLES_FOR_XLA = 1000
 """From so many examples on, one pass over them is worth the seconds that XLA compiles."""
@@ -81,7 +81,7 @@ def load_trained(path: Path) -> TrainedRun:
         raise UserError(f"{path}: no weights yet: training has not reached its first evaluation.")
     model = build_model(config, info)
     values, state = read_tensors(origin, size_limit(model.weights))
-    assign(variables_by_name(model.weights, "model"), values, origin)
+    assign(by_name(model.weights, "model"), values, origin)
     try:
         fitted = task.read_fitted(state)
     except ValueError as error:

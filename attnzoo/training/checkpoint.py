@@ -20,11 +20,11 @@ from attnzoo.training.console import warn
 from attnzoo.training.step import TrainStep
 from attnzoo.variables import (
     assign,
+    by_name,
     num_bytes,
-    numpy_values,
     read_tensors,
+    read_values,
     size_limit,
-    variables_by_name,
     write_tensors,
 )
 
@@ -92,7 +92,7 @@ def _variables(train_step: TrainStep) -> dict[str, keras.Variable]:
     }
     named: dict[str, keras.Variable] = {}
     for prefix, variables in groups.items():
-        named |= variables_by_name(variables, prefix)
+        named |= by_name(variables, prefix)
     return named
 
 
@@ -127,7 +127,7 @@ def save(run: RunDir, train_step: TrainStep, progress: Progress) -> None:
         Diverged: a value is not finite; nothing is written.
         UserError: it cannot be written (exit code 4); older checkpoints are untouched.
     """
-    write_step(run, numpy_values(_variables(train_step)), progress)
+    write_step(run, read_values(_variables(train_step)), progress)
 
 
 def write_step(run: RunDir, values: Mapping[str, np.ndarray], progress: Progress) -> None:
@@ -204,7 +204,7 @@ def save_weights(run: RunDir, model: keras.Model, step: int, metrics: dict[str, 
         Diverged: a value is not finite; nothing is written.
         UserError: it cannot be written (exit code 4).
     """
-    values = numpy_values(variables_by_name(model.weights, "model"))
+    values = read_values(by_name(model.weights, "model"))
     _require_finite(run, values, step)
     write_tensors(run.weights(step), values, {"step": step, "metrics": metrics})
 
@@ -248,5 +248,5 @@ def average_checkpoints(run: RunDir, model: keras.Model, steps: Sequence[int]) -
         for name, value in values.items():
             total[name] = total[name] + value.astype("float64") if name in total else value.astype("float64")
     mean = {name: (value / len(steps)).astype(values[name].dtype) for name, value in total.items()}
-    assign(variables_by_name(model.weights, "model"), mean, run.weights(steps[-1]))
+    assign(by_name(model.weights, "model"), mean, run.weights(steps[-1]))
     return f"average of steps {', '.join(map(str, steps))}" if len(steps) > 1 else f"step {steps[0]}"

@@ -14,7 +14,7 @@ from attnzoo.config.source import Origin
 from attnzoo.errors import UserError
 from attnzoo.runs.data import task_of
 from attnzoo.runs.folder import RunDir
-from attnzoo.variables import read_tensors, size_limit, variables_by_name
+from attnzoo.variables import by_name, read_tensors, size_limit
 
 _LARGEST_BYTES = 4 << 30
 _ORIGIN = Origin("train.init_from", (0, 0))
@@ -90,7 +90,7 @@ def assign_weights(run: RunDir, model: keras.Model) -> tuple[int, list[str]]:
         raise UserError(f"train.init_from: {run.path}: not a finished run; train it to its end first.")
     run.refuse_links()
     values, _ = read_tensors(run.final, max(size_limit(model.weights), _LARGEST_BYTES))
-    named = variables_by_name(model.weights, "model")
+    named = by_name(model.weights, "model")
     fitting = {
         name: variable
         for name, variable in named.items()

@@ -38,7 +38,7 @@ from attnzoo.training.console import Display, duration, metrics_text, next_lines
 from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
 from attnzoo.training.step import TrainStep
-from attnzoo.variables import numpy_values, variables_by_name, write_tensors
+from attnzoo.variables import by_name, read_values, write_tensors
 
 MIN_EVALUATIONS = 3
 """Of a training, to say whether it was long enough."""
@@ -284,7 +284,7 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
         trainer.records.images(shown, progress.step, tag, picture[None])
     trainer.records.hparams(shown, progress.step, resolved.flat())
     trainer.records.flush()
-    values = numpy_values(variables_by_name(trainer.evaluator.model.weights, "model"))
+    values = read_values(by_name(trainer.evaluator.model.weights, "model"))
     write_tensors(run.final, values, {"weights": chosen, **fitted})
     attends = trainer.evaluator.attention_view is not None
     result = {
