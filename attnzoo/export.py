@@ -112,7 +112,7 @@ def export(folder: Path, out: Path | None = None) -> Path:
 
     lock = target.with_name(f".{target.name}.lock")
     with (
-        exclusive_lock(lock, refusal, stays=False),
+        exclusive_lock(lock, refusal, keep_file=False),
         write_errors(target),
         replaced_folder(target) as temporary,
     ):

@@ -69,7 +69,7 @@ def inspect(resolved: ResolvedConfig) -> tuple[dict[str, Any], DataInfo, dict[st
 
 def _in_train(split: Split, train: Split, info: DataInfo) -> int:
     if split is train:
-        return overlap.num_repeated(train, info.features)
+        return overlap.num_duplicates(train, info.features)
     return int(overlap.shared_indices(train, split, info.features).size)
 
 

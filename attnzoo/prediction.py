@@ -74,7 +74,7 @@ class Answers:
         """Yields the records as long as they are what the task's feature takes."""
         feature = self.task.features[self.task.input_name]
         for record in records:
-            feature.check_raw(record.place, record.text, self.request.folder)
+            feature.check_raw(record.location, record.text, self.request.folder)
             yield record
 
     def _predictor(self, first: int) -> Predictor:

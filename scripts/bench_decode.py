@@ -45,7 +45,7 @@ class Ours:
 
     def __init__(self, trained: TrainedRun, rows: list[np.ndarray]) -> None:
         self.trained, self.rows = trained, rows
-        self.lengths = token_batches.lengths_of(trained.info, "source")
+        self.lengths = token_batches.padding_lengths(trained.info, "source")
 
     def start(self, beams: int, batch: int) -> float:
         """Compiles what the case needs; returns the seconds."""
@@ -67,9 +67,9 @@ class Ours:
             return chosen, self.predict({"source": ids}).tokens.numpy()[:, 0].tolist()
 
         # As `attnzoo predict` does; a sentence alone waits for the one before.
-        apply = map if batch == 1 else token_batches.side_by_side
+        apply = map if batch == 1 else token_batches.run_concurrently
         begin = time.perf_counter()
-        for chosen, tokens in apply(tokens_of, token_batches.in_batches(self.rows, self.lengths, batch)):
+        for chosen, tokens in apply(tokens_of, token_batches.batch_by_length(self.rows, self.lengths, batch)):
             for index, row in zip(chosen, tokens, strict=False):
                 found[index] = row[: row.index(END) + 1]
         return time.perf_counter() - begin, found

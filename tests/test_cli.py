@@ -98,7 +98,7 @@ def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_fol
     ("name", "content", "options", "message"),
     [
         ("new.csv", "text\none\n", (), "new.csv:1: no column 'body'; the header has: text."),
-        ("new.tsv", 'body\n"', (), 'new.tsv:2: the quote (") opened in this record is never closed.'),
+        ("new.tsv", 'body\n"', (), 'new.tsv:2: the quote (") that starts in this record is never closed.'),
         ("new.jsonl", '{"body": 7}\n', (), "new.jsonl:1: 'body' must be a string; got 7."),
         (
             "new.jsonl",
@@ -106,14 +106,19 @@ def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_fol
             (),
             "new.jsonl:1: 'id' must be a string or a whole number;",
         ),
-        ("new.jsonl", '{"body": "a", "id": "\\ud800"}', (), "new.jsonl:1: half a surrogate pair in the id;"),
+        (
+            "new.jsonl",
+            '{"body": "a", "id": "\\ud800"}',
+            (),
+            "new.jsonl:1: lone surrogate (half a character) in the id;",
+        ),
         (
             "new.jsonl",
             '{"body": "a"}\n',
             ("--column", "bdy"),
             "new.jsonl:1: no key 'bdy' (did you mean 'body'?)",
         ),
-        ("new.txt", "text\n", ("--format", "jsonl"), "new.txt:1: not one JSON object: Expecting value"),
+        ("new.txt", "text\n", ("--format", "jsonl"), "new.txt:1: not a single JSON object: Expecting value"),
         ("new.txt", "a\0\n", (), "new.txt:1: NUL byte at byte 1 of the file"),
         ("new.txt", "a" * (1 << 20) + "b\n", (), "new.txt:1: longer than 1,048,576 characters; split it."),
         (
@@ -137,7 +142,7 @@ def test_a_first_text_that_is_wrong_is_told_before_tensorflow_is_there(column_ru
     done = run_probe("predict", column_run.name, "new.jsonl", folder=column_run.parent)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "attnzoo: error: new.jsonl:1: expected a JSON object like {...}; got [].",
+        "attnzoo: error: new.jsonl:1: expected a JSON object such as {...}; got [].",
         "HEAVY []",
     ]
 
@@ -193,7 +198,7 @@ def test_guided_attention_and_alignments_go_together(call, tmp_path, one, other)
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        (["data.tokenizer=words"], "goes with data.tokenizer subwords or bpe, not words; leave it out"),
+        (["data.tokenizer=words"], "only works with data.tokenizer subwords or bpe, not words; remove it"),
         (
             ["data.tokenizer=bpe", "train.guided_alignment=1", "data.train_alignments=x"],
             "does not go with train.guided_alignment; leave one of them out",

@@ -44,13 +44,13 @@ class Answer(Target):
     def answer(self, values):
         return {"yes": float(values[0])}
 
-    def said(self, values):
+    def prediction_texts(self, values):
         return [("yes" if values[0] >= 0.5 else "no", f"{values[0]:.4f}")]
 
-    def truth(self, value):
-        return {"truth": None if value is None else self.shown(value)}
+    def true_answer(self, value):
+        return {"truth": None if value is None else self.format_value(value)}
 
-    def shown(self, value):
+    def format_value(self, value):
         return "yes" if value else "no"
 ''',
     "losses/logistic.py": '''

@@ -93,9 +93,9 @@ def predict(
 
 def _read_texts(run: Path, file: str, form: Format | None, column: str | None) -> Iterator[TextRecord]:
     """Returns the texts of a file; in a table from the column that texts are in, as in training."""
-    from attnzoo.records.text_records import LINES, format_of, read_texts
+    from attnzoo.records.text_records import LINES, read_texts, text_format
 
-    chosen = form.value if form else format_of(file)
+    chosen = form.value if form else text_format(file)
     if chosen == LINES:
         if column is not None:
             refuse(f"--column {column}: plain lines have no columns; add --format csv, tsv or jsonl")

@@ -15,13 +15,13 @@ from attnzoo.config.base import PositiveInt, Rate, Section, renamed_from
 
 
 class DataOptions(Section):
-    """Options that every data set has."""
+    """Options of every data set."""
 
-    name: str = Field(description="Data set, by the name that `attnzoo list datasets` shows.")
+    name: str = Field(description="Name of the data set; `attnzoo list datasets` shows them.")
     validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.1,
-        description="Fraction of the training examples of each class that is held out for validation "
-        "where the data has no validation split.",
+        description="Fraction of train, above 0 and below 1, that is held out for validation, stratified by "
+        "class, if the data has no validation split.",
     )
 
 
@@ -34,36 +34,36 @@ def _known_encoding(name: str) -> str:
 
 
 class FileOptions(DataOptions):
-    """Options of data that is read from files of the user."""
+    """Options of data that is read from the user's files."""
 
     on_bad_record: Literal["error", "skip"] = Field(
         "error",
-        description="What a record that cannot be read does: error ends the command, skip leaves the "
-        "record out and counts it.",
+        description="error: a record that cannot be read ends the command. skip: such records are skipped "
+        "and counted.",
     )
     max_bad_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.01, description="skip: largest fraction of a file's records that may be left out, 0 to 1."
+        0.01, description="on_bad_record: skip: largest fraction of records that may be skipped, 0 to 1."
     )
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
-        "utf-8", description="Encoding of the files, as Python names it: cp1252, utf-16, gb18030 ..."
+        "utf-8", description="Python's name of the encoding of the files, such as cp1252, utf-16 or gb18030."
     )
 
 
 class TableOptions(FileOptions):
-    """Options of records that are read from tables."""
+    """Options of data that is read from tables."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
         None,
-        description="Character between two fields of a csv or tsv file. Default: by the file's suffix, or "
-        "another of , ; tab | if the header shows that.",
+        description="Character between two fields of a csv or tsv file. Default: comma or tab by the suffix, "
+        "or another of , ; tab | if the header has that.",
     )
     quoting: Literal["minimal", "none"] = Field(
         "minimal",
-        description="How csv and tsv files use quotes. minimal: a field may be enclosed in double "
-        "quotes; none: a quote is part of the text.",
+        description="minimal: quotation marks in a csv or tsv file may enclose fields. none: quotation marks "
+        "are part of the text.",
     )
     columns: Annotated[list[str], Field(min_length=1)] | None = Field(
-        None, description="Names of the columns of csv or tsv files without a header."
+        None, description="Column names of csv or tsv files without a header, in order."
     )
 
 

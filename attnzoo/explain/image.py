@@ -23,7 +23,7 @@ from attnzoo.explain.view import (
     target_name,
 )
 from attnzoo.features.feature import Column, Target
-from attnzoo.features.image import Image, shown_name
+from attnzoo.features.image import Image, image_name
 from attnzoo.features.info import DataInfo
 from attnzoo.files import disk_errors
 from attnzoo.images import pixels
@@ -87,8 +87,8 @@ class ImageAttention(AttentionMap):
     @property
     def said_in_lines(self) -> list[str]:
         """What the model says and, where it is known, the truth in a second line."""
-        answer = ", ".join(" ".join(pair).rstrip() for pair in self.target.said(self.values))
-        return [answer] if self.truth is None else [answer, f"true: {self.target.shown(self.truth)}"]
+        answer = ", ".join(" ".join(pair).rstrip() for pair in self.target.prediction_texts(self.values))
+        return [answer] if self.truth is None else [answer, f"true: {self.target.format_value(self.truth)}"]
 
     def to_json(self) -> str:
         """Returns all but the pixels on one line; weights and probabilities with 6 decimals."""
@@ -97,7 +97,7 @@ class ImageAttention(AttentionMap):
             "weights": self.weights.astype(float).tolist(),
             "layer": self.layer,
             **self.target.answer(self.values),
-            **self.target.truth(self.truth),
+            **self.target.true_answer(self.truth),
         }
         return json.dumps(rounded(values), ensure_ascii=False)
 
@@ -144,14 +144,14 @@ class ImageView(AttentionView[ImageAttention]):
         results = self.attend(images)
         truths = examples.encoded[self.target_name][indices]
         titles = [
-            (" ".join(self._short(one.values)), f"true: {self.target.shown(truth)}")
+            (" ".join(self._short(one.values)), f"true: {self.target.format_value(truth)}")
             for one, truth in zip(results, truths, strict=True)
         ]
         each = zip(images, results, titles, strict=True)
         return np.stack([draw(image, one.weights, title) for image, one, title in each])
 
     def _short(self, values: np.ndarray) -> Iterator[str]:
-        for said, sure in self.target.said(values):
+        for said, sure in self.target.prediction_texts(values):
             yield f"{said} {float(sure):.2f}" if sure else said
 
     def of_inputs(self, inputs: Sequence[str]) -> list[ImageAttention]:
@@ -162,7 +162,7 @@ class ImageView(AttentionView[ImageAttention]):
     def of_split(self, split: Split, indices: np.ndarray) -> list[ImageAttention]:
         """Returns where the model attends in images of a split."""
         chosen, column = split.take(indices), split.column("image")
-        names = [shown_name(column, index) for index in map(int, indices)]
+        names = [image_name(column, index) for index in map(int, indices)]
         return self._of_images(chosen.column("image"), names, list(chosen.column(self.target_name)))
 
     def _of_images(self, column: Column, names: Sequence[str], truth: Sequence[Any]) -> list[ImageAttention]:

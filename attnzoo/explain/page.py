@@ -69,9 +69,9 @@ def _article(one: TextAttention) -> str:
     truth = ""
     if one.truth is not None:
         kind = {True: "right", False: "wrong", None: ""}[one.target.is_correct(one.values, one.truth)]
-        truth = f' <span class="{kind}">true: {_escaped(one.target.shown(one.truth))}</span>'
+        truth = f' <span class="{kind}">true: {_escaped(one.target.format_value(one.truth))}</span>'
     truncated = " <small>(truncated: longer than the model reads)</small>" if one.truncated else ""
-    others = ", ".join(f"{_escaped(name)} {sure}" for name, sure in one.target.others(one.values))
+    others = ", ".join(f"{_escaped(name)} {sure}" for name, sure in one.target.alternatives(one.values))
     largest = f"largest weight {one.weights.max(initial=0.0):.4f}"
     return (
         f"<article>\n<p>{_said(one)}{truth} "
@@ -81,7 +81,9 @@ def _article(one: TextAttention) -> str:
 
 
 def _said(one: TextAttention) -> str:
-    parts = [f"<b>{_escaped(name)}</b> {sure}".rstrip() for name, sure in one.target.said(one.values)]
+    parts = [
+        f"<b>{_escaped(name)}</b> {sure}".rstrip() for name, sure in one.target.prediction_texts(one.values)
+    ]
     return ", ".join(parts) or "<b>no label</b>"
 
 

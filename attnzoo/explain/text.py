@@ -83,7 +83,8 @@ class TextAttention(AttentionMap):
     def said(self) -> str:
         """What the model says, for people."""
         return (
-            ", ".join(f"{one}  {sure}".rstrip() for one, sure in self.target.said(self.values)) or "no label"
+            ", ".join(f"{one}  {sure}".rstrip() for one, sure in self.target.prediction_texts(self.values))
+            or "no label"
         )
 
     @property
@@ -99,7 +100,7 @@ class TextAttention(AttentionMap):
             "weights": [float(weight) for weight in self.weights],
             "layer": self.layer,
             **self.target.answer(self.values),
-            **self.target.truth(self.truth),
+            **self.target.true_answer(self.truth),
             "truncated": self.truncated,
         }
         return json.dumps(rounded(values), ensure_ascii=False)
@@ -126,7 +127,7 @@ class TextView(AttentionView[TextAttention]):
         self.target_name = target_name(info)
         self.target: Target = info.features[self.target_name]
         self.tokenizer = info.features["text"].make_tokenizer()
-        self.sizes = token_batches.lengths_of(info, "text")
+        self.sizes = token_batches.padding_lengths(info, "text")
         explained = attention_weights.with_attention_weights(model, self.layer)
 
         @tf.function(autograph=False)
@@ -141,7 +142,7 @@ class TextView(AttentionView[TextAttention]):
     def attend(self, rows: Sequence[np.ndarray]) -> list[Attended]:
         """Returns what the model makes of token ids <int32>[time], none longer than what is read."""
         results: dict[int, Attended] = {}
-        for chosen, ids in token_batches.in_batches(rows, self.sizes, BATCH_SIZE):
+        for chosen, ids in token_batches.batch_by_length(rows, self.sizes, BATCH_SIZE):
             values, weights = (tensor.numpy() for tensor in self._run(ids))
             for place, index in enumerate(chosen):
                 results[index] = Attended(values[place], weights[place, : len(rows[index])])
@@ -155,8 +156,8 @@ class TextView(AttentionView[TextAttention]):
         return [
             {
                 "tokens": marked_tokens(self.tokenizer.pieces(tf.constant(row[None]))[0], one.weights),
-                self.target_name: self.target.shown(truth[index]),
-                "predicted": ", ".join(said for said, _ in self.target.said(one.values)),
+                self.target_name: self.target.format_value(truth[index]),
+                "predicted": ", ".join(said for said, _ in self.target.prediction_texts(one.values)),
             }
             for index, (row, one) in enumerate(zip(ids, self.attend(ids), strict=True))
         ]
@@ -202,7 +203,7 @@ class TextView(AttentionView[TextAttention]):
         if in_colors:
             yield _legend(self.layer)
         for one in maps:
-            truth = "" if one.truth is None else f"  (true: {self.target.shown(one.truth)})"
+            truth = "" if one.truth is None else f"  (true: {self.target.format_value(one.truth)})"
             yield f"{one.said}{truth}{TRUNCATED if one.truncated else ''}"
             if in_colors:
                 yield _colored(one)
@@ -234,7 +235,7 @@ class ClassifierTextView(TextView):
             return self.target.activate(tf.cast(self.model({"text": ids}, training=False), tf.float64))
 
         values = np.zeros([len(rows), self.target.num_outputs])
-        for chosen, ids in token_batches.in_batches(rows, self.sizes):
+        for chosen, ids in token_batches.batch_by_length(rows, self.sizes):
             values[chosen] = run(ids).numpy()[: len(chosen)]
         return values
 

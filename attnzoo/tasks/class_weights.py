@@ -8,7 +8,7 @@ import numpy as np
 
 from attnzoo.config import ResolvedConfig
 from attnzoo.errors import UserError
-from attnzoo.records.text_files import listed, shown
+from attnzoo.records.text_files import join_names, printable
 from attnzoo.suggest import did_you_mean
 
 
@@ -22,8 +22,8 @@ def require_known(resolved: ResolvedConfig, option: str | Mapping[str, float], l
         if label not in labels:
             origin = resolved.origins[("train", "class_weights", label)].label
             raise UserError(
-                f"{origin}: train.class_weights: the data has no label '{shown(label)}'"
-                f"{did_you_mean(label, labels)}; its labels are: {listed(labels)}."
+                f"{origin}: train.class_weights: the data has no label '{printable(label)}'"
+                f"{did_you_mean(label, labels)}; its labels are: {join_names(labels)}."
             )
 
 

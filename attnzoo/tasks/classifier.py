@@ -228,12 +228,16 @@ class ClassifierTask(OneTargetTask):
 
     def sample_indices(self, split: Split, count: int) -> np.ndarray:
         """Returns examples of all classes."""
-        return samples.of_every_class(split.column("label"), count)
+        return samples.sample_every_class(split.column("label"), count)
 
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
         """Returns `label`, `predicted` and its `probability`."""
-        ((predicted, _),) = target.said(values)
-        return {"label": target.shown(truth), "predicted": predicted, "probability": f"{values.max():.3f}"}
+        ((predicted, _),) = target.prediction_texts(values)
+        return {
+            "label": target.format_value(truth),
+            "predicted": predicted,
+            "probability": f"{values.max():.3f}",
+        }
 
 
 def _train(options: sections.TrainOptions) -> ClassifierTrainOptions:

@@ -121,11 +121,11 @@ class MultiLabelClassification(OneTextTask):
     def sample_indices(self, split: Split, count: int) -> np.ndarray:
         """Returns examples of all labels, by the first that each has, and some without one."""
         labels = split.column("label")
-        return samples.of_every_class(np.where(labels.any(axis=1), labels.argmax(axis=1), -1), count)
+        return samples.sample_every_class(np.where(labels.any(axis=1), labels.argmax(axis=1), -1), count)
 
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
         """Returns `labels` and those that are `predicted`, each after a comma."""
-        return {"labels": target.shown(truth), "predicted": target.shown(values)}
+        return {"labels": target.format_value(truth), "predicted": target.format_value(values)}
 
     def export_notes(self, info: DataInfo, options: sections.EvalOptions) -> dict[str, Any]:
         """Returns the class names."""

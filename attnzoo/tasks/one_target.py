@@ -15,7 +15,7 @@ from etils import epy
 
 from attnzoo.config import sections
 from attnzoo.features.feature import Column, Target
-from attnzoo.features.image import shown_name
+from attnzoo.features.image import image_name
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks.task import PredictFn, Predictor, Request, Task
 
@@ -125,7 +125,7 @@ class OneImageTask(OneTargetTask):
 
     def shown_input(self, column: Column, index: int) -> str:
         """Returns the number or the file of the image."""
-        return shown_name(column, index)
+        return image_name(column, index)
 
     def attention_view(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None

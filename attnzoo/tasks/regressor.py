@@ -152,7 +152,7 @@ class RegressionTask(OneTargetTask):
 
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
         """Returns `number` and `predicted`."""
-        return {"number": target.shown(truth), "predicted": target.shown(values[0])}
+        return {"number": target.format_value(truth), "predicted": target.format_value(values[0])}
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
         """Returns the number."""

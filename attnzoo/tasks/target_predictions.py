@@ -92,12 +92,12 @@ def text_predictor(predict: PredictFn, info: DataInfo, target: Target) -> Predic
         target: makes an answer of them.
     """
     tokenizer = info.features["text"].make_tokenizer()
-    lengths = token_batches.lengths_of(info, "text")
+    lengths = token_batches.padding_lengths(info, "text")
 
     def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
         rows = token_batches.encode(tokenizer, texts)
         answers: list[dict[str, Any]] = [{} for _ in texts]
-        for chosen, ids in token_batches.in_batches([row[: lengths[-1]] for row in rows], lengths):
+        for chosen, ids in token_batches.batch_by_length([row[: lengths[-1]] for row in rows], lengths):
             for index, values in zip(chosen, predict({"text": ids}).numpy(), strict=False):
                 notes = token_batches.length_notes(info, "text", len(rows[index]))
                 answers[index] = {**target.answer(values), **notes}
@@ -136,7 +136,7 @@ def image_predictor(
             try:
                 values = of_files(contents).numpy()
             except tf.errors.OpError:
-                broken = feature.damaged(object_array([str(file) for file in files]), "")
+                broken = feature.find_damaged(object_array([str(file) for file in files]), "")
                 if broken is None:
                     raise
                 raise broken from None

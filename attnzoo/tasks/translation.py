@@ -174,7 +174,7 @@ class Translation(Task):
         """Returns the best translation of every example, in the order of the split."""
         batches = evaluating.evaluation_batches(self, examples, info, sizes)
         sources = examples.raw.column("source")
-        each = translating.translate(predict, batches, sources, info, token_batches.side_by_side)
+        each = translating.translate(predict, batches, sources, info, token_batches.run_concurrently)
         by_index = {index: text for index, text, _, _ in each}
         return [by_index[index] for index in range(len(examples))]
 
@@ -258,7 +258,7 @@ class Translation(Task):
             )
         run = translating.request_fn(models, info, evaluation, request)
         writer = translation_writing.Writer(info)
-        lengths, seeds = token_batches.lengths_of(info, "source"), itertools.count(request.seed)
+        lengths, seeds = token_batches.padding_lengths(info, "source"), itertools.count(request.seed)
 
         def translate(batch: tuple[list[int], tf.Tensor, int]) -> tuple[list[int], Any]:
             chosen, ids, seed = batch
@@ -269,8 +269,8 @@ class Translation(Task):
             answers: list[dict[str, Any]] = [{} for _ in texts]
             most = lengths[-1]
             cut = [np.concatenate([row[: most - 1], [END]]) if len(row) > most else row for row in rows]
-            batches = ((*batch, next(seeds)) for batch in token_batches.in_batches(cut, lengths))
-            for chosen, outputs in token_batches.side_by_side(translate, batches):
+            batches = ((*batch, next(seeds)) for batch in token_batches.batch_by_length(cut, lengths))
+            for chosen, outputs in token_batches.run_concurrently(translate, batches):
                 ids = tf.reshape(outputs.tokens, [-1, outputs.tokens.shape[-1]])
                 attended = tf.reshape(outputs.alignment, [tf.shape(ids)[0], *outputs.alignment.shape[2:]])
                 raw = [texts[index].encode("utf-8") for index in chosen for _ in range(request.count)]

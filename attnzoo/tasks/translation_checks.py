@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from attnzoo.errors import DataWarning
-from attnzoo.records.text_files import shown
+from attnzoo.records.text_files import printable
 from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import translation_metrics
 from attnzoo.tasks.translation_options import TranslationEvalOptions
@@ -34,7 +34,7 @@ def warn_of_lost_targets(tokenizer: Tokenizer, targets: Sequence[str]) -> None:
         wanted, found = lost[0]
         warnings.warn(
             f"{len(lost) / len(targets):.0%} of the target texts cannot be written as they are with these "
-            f"options: '{shown(wanted)}' becomes '{shown(found)}'; set data.tokenizer: subwords and "
+            f"options: '{printable(wanted)}' becomes '{printable(found)}'; set data.tokenizer: subwords and "
             "data.lowercase: false.",
             DataWarning,
             stacklevel=2,

@@ -21,10 +21,10 @@ from attnzoo.training.step import TrainStep
 from attnzoo.variables import (
     assign,
     by_name,
-    bytes_of,
+    num_bytes,
     read_tensors,
+    read_values,
     size_limit,
-    values_of,
     write_tensors,
 )
 
@@ -107,8 +107,8 @@ def require_space(run: RunDir, train_step: TrainStep, weights_kept: int) -> None
     Raises:
         UserError: it does not fit (exit code 4).
     """
-    checkpoint = sum(map(bytes_of, _variables(train_step).values()))
-    weights = sum(map(bytes_of, train_step.model.weights))
+    checkpoint = sum(map(num_bytes, _variables(train_step).values()))
+    weights = sum(map(num_bytes, train_step.model.weights))
     needed = (KEPT_STEPS + 1) * checkpoint + (weights_kept + 3) * weights
     written = sum(path.stat().st_size for path in run.checkpoints.rglob("*") if path.is_file())
     free = shutil.disk_usage(run.path).free
@@ -127,7 +127,7 @@ def save(run: RunDir, train_step: TrainStep, progress: Progress) -> None:
         Diverged: a value is not finite; nothing is written.
         UserError: it cannot be written (exit code 4); older checkpoints are untouched.
     """
-    write_step(run, values_of(_variables(train_step)), progress)
+    write_step(run, read_values(_variables(train_step)), progress)
 
 
 def write_step(run: RunDir, values: Mapping[str, np.ndarray], progress: Progress) -> None:
@@ -204,7 +204,7 @@ def save_weights(run: RunDir, model: keras.Model, step: int, metrics: dict[str, 
         Diverged: a value is not finite; nothing is written.
         UserError: it cannot be written (exit code 4).
     """
-    values = values_of(by_name(model.weights, "model"))
+    values = read_values(by_name(model.weights, "model"))
     _require_finite(run, values, step)
     write_tensors(run.weights(step), values, {"step": step, "metrics": metrics})
 

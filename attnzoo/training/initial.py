@@ -60,8 +60,8 @@ def _learning_options(here: RunConfig, there: RunConfig) -> Iterator[tuple[str, 
     ours: dict[str, Any] = {}
     theirs: dict[str, Any] = {}
     for name in features.keys() & others.keys():
-        ours |= features[name].learning_values(here.data)
-        theirs |= others[name].learning_values(there.data)
+        ours |= features[name].learning_options(here.data)
+        theirs |= others[name].learning_options(there.data)
     for key in ours:
         if key in theirs and ours[key] != theirs[key]:
             yield key, theirs[key]

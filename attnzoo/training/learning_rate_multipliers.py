@@ -9,7 +9,7 @@ import keras
 
 from attnzoo.config import ResolvedConfig
 from attnzoo.errors import UserError
-from attnzoo.records.text_files import listed, shown
+from attnzoo.records.text_files import join_names, printable
 from attnzoo.suggest import did_you_mean
 
 
@@ -35,8 +35,8 @@ def assign(resolved: ResolvedConfig, model: keras.Model) -> dict[str, float]:
             layers = dict.fromkeys(path.split("/")[0] for path in by_path)
             origin = resolved.origins[("train", "learning_rate_multipliers", pattern)].label
             raise UserError(
-                f"{origin}: train.learning_rate_multipliers: no weight fits '{shown(pattern)}'"
-                f"{did_you_mean(pattern, layers)}; the layers are {listed(layers)}."
+                f"{origin}: train.learning_rate_multipliers: no weight fits '{printable(pattern)}'"
+                f"{did_you_mean(pattern, layers)}; the layers are {join_names(layers)}."
             )
     factors = {path: _factor(rates, path) for path in by_path}
     if not any(factors.values()):

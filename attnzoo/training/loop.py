@@ -148,13 +148,11 @@ class Trainer:
 
     def _batches_of(self, epoch: int) -> int:
         """Returns the number of batches of an epoch."""
-        return pipeline.batches_of_epoch(
-            self.examples["train"], self.info, self.sizes, self.config.seed, epoch
-        )
+        return pipeline.num_batches(self.examples["train"], self.info, self.sizes, self.config.seed, epoch)
 
     def _steps_of_all_epochs(self) -> int:
         epochs, accumulate = self.config.train.epochs, self.config.train.gradient_accumulation_steps
-        if not self.examples["train"].redraws:  # all epochs are as long as the first
+        if not self.examples["train"].resamplers:  # all epochs are as long as the first
             return epochs * math.ceil(self._batches_of(0) / accumulate)
         return sum(math.ceil(self._batches_of(epoch) / accumulate) for epoch in range(epochs))
 

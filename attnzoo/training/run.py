@@ -38,7 +38,7 @@ from attnzoo.training.console import Display, duration, metrics_text, next_lines
 from attnzoo.training.loop import Trainer, weights_kept
 from attnzoo.training.records import Records
 from attnzoo.training.step import TrainStep
-from attnzoo.variables import by_name, values_of, write_tensors
+from attnzoo.variables import by_name, read_values, write_tensors
 
 MIN_EVALUATIONS = 3
 """Of a training, to say whether it was long enough."""
@@ -196,7 +196,7 @@ def _load_data(
     else:
         other = DataInfo.read(RunDir(Path(config.train.init_from)).info) if config.train.init_from else None
         info, examples = data_examples.learn(splits, config.data, task.name, task.features, other)
-    examples["train"] = data_examples.with_redraws(examples["train"], info, config.data)
+    examples["train"] = data_examples.with_resamplers(examples["train"], info, config.data)
     return info, examples
 
 
@@ -257,7 +257,7 @@ def _counted(model: keras.Model, config: RunConfig) -> str:
 
 
 def _data_details(info: DataInfo) -> str:
-    phrases = [feature.phrase(name) for name, feature in info.features.items()]
+    phrases = [feature.summary(name) for name, feature in info.features.items()]
     if info.buckets:
         phrases.append(
             "padded to " + " ".join("x".join(map(str, bucket.values())) for bucket in info.buckets)
@@ -284,7 +284,7 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
         trainer.records.images(shown, progress.step, tag, picture[None])
     trainer.records.hparams(shown, progress.step, resolved.flat())
     trainer.records.flush()
-    values = values_of(by_name(trainer.evaluator.model.weights, "model"))
+    values = read_values(by_name(trainer.evaluator.model.weights, "model"))
     write_tensors(run.final, values, {"weights": chosen, **fitted})
     attends = trainer.evaluator.attention_view is not None
     result = {

@@ -201,7 +201,7 @@ def test_d6_the_public_copy_of_prepared_sets_is_never_asked_for():
         with pytest.raises(UserError, match="options in the name are not supported"):
             tfds_builders.find_builder(name, None)
     for folder in ("gs://somewhere/sets", "http://127.0.0.1/sets"):
-        with pytest.raises(UserError, match="expected a folder of this machine"):
+        with pytest.raises(UserError, match="expected a folder on this machine"):
             tfds_builders.find_builder(NAME, folder)
 
 

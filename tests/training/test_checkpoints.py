@@ -77,7 +77,7 @@ def test_a8_what_does_not_fit_is_named_and_nothing_is_restored(half, train_step)
             (f"missing '{name}'", {key: value for key, value in values.items() if key != name}),
             (f"unexpected '{name}x'", {**values, f"{name}x": value}),
             (f"'{name}' has shape", {**values, name: np.stack([value, value])}),
-            (f"'{name}' is of complex64", {**values, name: value.astype(np.complex64)}),
+            (f"'{name}' has dtype complex64", {**values, name: value.astype(np.complex64)}),
         ]
     assert len(mutations) == 20
     for message, mutated in mutations:
@@ -172,7 +172,7 @@ def test_a11_a_disk_that_fails_leaves_the_checkpoint_before(half, train_step, mo
 
     monkeypatch.setattr(os, "fsync", fail)
     progress.step += 1
-    with pytest.raises(UserError, match=f"cannot be written.*: {os.strerror(trouble)}; mend that") as caught:
+    with pytest.raises(UserError, match=f"cannot be written.*: {os.strerror(trouble)}; fix this") as caught:
         checkpoint.save(half, train_step, progress)
     assert caught.value.exit_code == 4
     assert tree(half.checkpoints) == before

@@ -82,7 +82,7 @@ def test_a_run_that_cannot_be_started_from_is_one_line(parent, tmp_path, what):
     if what == "missing":
         origin, expected = tmp_path / "nothing", "not found; is this a run folder"
     elif what == "other task":
-        config, expected = recipes.text_config, "Name a run of the same task"
+        config, expected = recipes.text_config, "choose a run of the same task"
     else:
         overrides += ["model.units=8", "model.num_encoder_layers=2", "model.feed_forward_units=4"]
     with pytest.raises(UserError, match=expected):

@@ -1,4 +1,4 @@
-"""Texts with labels or numbers from CSV, TSV or JSON Lines files."""
+"""Texts with labels or numbers, from CSV, TSV or JSON Lines files."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ COLUMNS = {"text": ("text",), "label": None}
 
 
 class Config(TextOptions, LabelsOptions, TableOptions):
-    """Files by suffix: `.csv`, `.tsv` (quoted like CSV) or `.jsonl`, each also with `.gz`; UTF-8."""
+    """UTF-8 files ending in `.csv`, `.tsv` (quoted like CSV) or `.jsonl`, optionally followed by `.gz`."""
 
-    name: Literal["csv"] = Field(description="Texts with labels or numbers from csv, tsv or jsonl files.")
-    train: str = Field(description="File with the training examples.")
+    name: Literal["csv"] = Field(description="Texts with labels or numbers, from csv, tsv or jsonl files.")
+    train: str = Field(description="Training file.")
     validation: str | None = Field(
-        None, description="File with the validation examples. Default: split off from train."
+        None, description="Validation file, for selecting a checkpoint. Default: held out from train."
     )
-    test: str | None = Field(None, description="File with the test examples.")
+    test: str | None = Field(None, description="Test file, for the final evaluation.")
     text: str = Field("text", description="Column (jsonl: key) with the text.")
-    label: str = Field("label", description="Column (jsonl: key) with the label, or with the number.")
+    label: str = Field(
+        "label", description="Column (jsonl: key) with the label, or the number for regression."
+    )
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
-    """Returns texts <object>[examples] in file order with their labels, as the features want them.
+    """Returns texts <object>[examples] in file order, with labels or numbers if the task has them.
 
-    Labels are the sorted labels of train, white space around them removed; where there are none, no column of
-    labels is read. Empty lines are skipped. With `on_bad_record: skip` so are records that are not whole, and
-    records of a label that train does not have.
+    The classes are the distinct labels of train, stripped and sorted. Empty lines are skipped. With
+    `on_bad_record: skip`, so are incomplete records and records with a label that train does not have.
 
     Raises:
-        UserError: with file and line, whatever in a file is not as expected.
+        UserError: a file or record cannot be used; names file and line.
     """
     if config.text == config.label and "label" in features:
-        raise UserError(f"data.text and data.label are both {config.text!r}; name two different columns.")
+        raise UserError(f"data.text and data.label are both {config.text!r}; they must be different columns.")
     paths = {"train": config.train, "validation": config.validation, "test": config.test}
     return load_records(paths, {"text": config.text, "label": config.label}, features, config)
