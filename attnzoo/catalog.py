@@ -1,7 +1,7 @@
-"""What there is to choose from: models, data sets, tasks, features, attention mechanisms and configs.
+"""The catalog of models, data sets, tasks, features, attention mechanisms and configs.
 
-A name in a config is the name of a file: `text_classifier` is `attnzoo/models/text_classifier.py`. Lists read
-the files without importing them; a module is imported when its name is asked for.
+A name in a config is the name of a file: `text_classifier` is `attnzoo/models/text_classifier.py`. Listing
+names parses the files without importing them; a module is imported when it is loaded by name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = {
     "features": "feature",
     "configs": "config",
 }
-"""What can be listed -> what one of them is called."""
+"""Kind of component -> its name in the singular."""
 
 _ROOT = Path(__file__).parent.parent
 _PACKAGES = {
@@ -35,7 +35,7 @@ _PACKAGES = {
     "features": "attnzoo.features",
 }
 _BY_CLASS = ("tasks", "features")
-"""Kinds of which a file holds the class of its name: `TextRegression` of `text_regression`."""
+"""Kinds whose files define a class named after the file: `TextRegression` in `text_regression`."""
 
 
 def names(kind: str) -> list[str]:
@@ -46,12 +46,16 @@ def names(kind: str) -> list[str]:
 
     Raises:
         ValueError: there is no such kind.
+
+    Examples:
+        >>> "text_classifier" in names("models")
+        True
     """
     return sorted(_files(kind))
 
 
 def describe(kind: str) -> list[tuple[str, str]]:
-    """Returns (name, first line of what its file says about itself), sorted, without importing anything.
+    """Returns (name, first line of the file's docstring or comment), sorted, without importing anything.
 
     Raises:
         ValueError: there is no such kind.
@@ -64,11 +68,11 @@ def load(kind: str, name: str) -> ModuleType:
     """Imports and returns the module behind a name.
 
     Args:
-        kind: one of `KINDS`, but for "configs".
+        kind: one of `KINDS` except "configs".
         name: one of `names(kind)`.
 
     Raises:
-        UserError: there is no such name; says which one is near.
+        UserError: there is no such name; suggests a similar one.
     """
     known = names(kind)
     if name not in known:
@@ -80,7 +84,7 @@ def config_path(name: str) -> Path:
     """Returns the path of a config by its name.
 
     Raises:
-        UserError: there is no such config; says which one is near.
+        UserError: there is no such config; suggests a similar one.
     """
     files = _files("configs")
     if name not in files:
@@ -92,13 +96,18 @@ def load_class(kind: str, name: str) -> Any:
     """Returns the class of a task or a feature by its name.
 
     Raises:
-        UserError: there is no such name; says which one is near.
+        UserError: there is no such name; suggests a similar one.
     """
     return getattr(load(kind, name), class_name(name))
 
 
 def class_name(name: str) -> str:
-    """Returns `TextRegression` of `text_regression`."""
+    """Converts a name to a class name.
+
+    Examples:
+        >>> class_name("text_regression")
+        'TextRegression'
+    """
     return "".join(word.capitalize() for word in name.split("_"))
 
 
@@ -115,7 +124,7 @@ def _files(kind: str) -> dict[str, Path]:
 
 
 def _folders(kind: str) -> list[Path]:
-    """Returns the folders of a package, those that its `__path__` has been extended by included."""
+    """Returns the folders of a package, including those that its `__path__` was extended by."""
     return [Path(folder) for folder in importlib.import_module(_PACKAGES[kind]).__path__]
 
 

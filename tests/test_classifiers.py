@@ -102,7 +102,7 @@ def test_predict_answers_with_calibrated_probabilities_where_that_is_asked_for(
     ended = commands.run("predict", trained[0], "texts", "--json", folder=tmp_path)
     answers = [json.loads(line)["probabilities"] for line in ended.out.splitlines()]
     np.testing.assert_allclose([[one["de"], one["en"]] for one in answers], expected, atol=1e-5)
-    attended = Explanation(trained[0]).of_inputs(texts)
+    attended = Explanation(trained[0]).explain_inputs(texts)
     np.testing.assert_allclose([one.values for one in attended], expected, atol=1e-5)
 
 
@@ -115,8 +115,8 @@ def test_a_run_without_a_temperature_is_evaluated_and_answers_only_as_it_is(trai
     (true, false), _ = evaluated["confusion_matrix"]
     (row,) = [line.split() for line in ended.out.splitlines() if line.startswith("  de ")]
     assert row == ["de", str(true or "."), str(false or ".")]
-    with pytest.raises(UserError, match=r"run: eval\.calibrate: there is no temperature: it is fitted"):
-        _ = load_trained(run).answering
+    with pytest.raises(UserError, match=r"run: eval\.calibrate: this run has no temperature: it is fitted"):
+        _ = load_trained(run).prediction_model
 
 
 def test_a_damaged_temperature_is_refused(trained, tmp_path):

@@ -112,10 +112,10 @@ class YesOrNo(Task):
         return {"loss": sums.ratio(losses, weights), "accuracy": sums.ratio(correct, targets["weights"])}
 
     def predict_fn(self, models, info, options, xla):
-        return target_predictions.mean_values(models, info.features["label"])
+        return target_predictions.mean_prediction_fn(models, info.features["label"])
 
     def rows(self, predict, examples, info, sizes, indices):
-        found = target_predictions.values_at(self, predict, examples, info, sizes, indices)
+        found = target_predictions.predict_examples(self, predict, examples, info, sizes, indices)
         return [{"yes": f"{values[0]:.3f}"} for values in found]
 
     def attention_view(self, model, info, options, layer=None):

@@ -38,8 +38,8 @@ def test_text_that_cannot_be_written_is_one_error_and_the_old_one_stays(tmp_path
 @pytest.mark.parametrize(
     ("size", "error", "message"),
     [
-        (3 << 19, OSError(28, "full"), "x: cannot be written (1.5 MiB needed): full; mend that"),
-        (None, OSError("gone"), "x: cannot be written: gone; mend that"),
+        (3 << 19, OSError(28, "full"), "x: cannot be written (1.5 MiB needed): full; fix this"),
+        (None, OSError("gone"), "x: cannot be written: gone; fix this"),
     ],
 )
 def test_what_the_disk_refuses_is_one_line_with_the_size_where_it_is_known(size, error, message):

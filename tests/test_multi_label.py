@@ -108,7 +108,7 @@ def test_attend_shows_every_label_that_it_says_and_the_true_ones(trained):
 
     ended = commands.run("attend", "run", "--faithfulness", folder=folder)
     assert ended.code == 2
-    refusal = "--faithfulness is about text classifiers with one label a text."
+    refusal = "--faithfulness is only for single-label text classification."
     assert ended.err.endswith(f"run: a run of multi_label_classification; {refusal}\n")
 
 

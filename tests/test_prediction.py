@@ -32,9 +32,11 @@ TEXTS = [TextRecord(text) for text in ("abc", "", "ca", "b" * 50, "no such lette
 QUICK = Request(xla=False)
 
 
-def predict(folders, records, request=QUICK, at_once=prediction.TEXTS_AT_ONCE, **changes):
-    """Answers of runs to records."""
-    return prediction.Answers(folders, dataclasses.replace(request, **changes)).to(records, at_once)
+def predict(folders, records, request=QUICK, chunk_size=prediction.CHUNK_SIZE, **changes):
+    """Returns the answers of runs to records."""
+    return prediction.EnsemblePredictor(folders, dataclasses.replace(request, **changes)).predict(
+        records, chunk_size
+    )
 
 
 @pytest.fixture(scope="session")
@@ -137,20 +139,20 @@ def test_a_run_is_not_better_than_itself(run, tmp_path):
     assert [one.metric for one in found] == ["bleu", "bleu"]
     assert found[1].value == found[0].value
     assert "bs:1000" in signature
-    with pytest.raises(UserError, match="one run has nothing to be compared with"):
+    with pytest.raises(UserError, match="a comparison needs two or more runs"):
         comparison.compare([run])
 
 
 def test_other_tasks_are_refused_in_one_line(classifier):
     with pytest.raises(UserError, match="a run of text_classification; only translations can be scored"):
         list(prediction.score(classifier, classifier, classifier))
-    with pytest.raises(UserError, match="a run of text_classification, whose runs are not compared"):
+    with pytest.raises(UserError, match="runs of text_classification cannot be compared"):
         comparison.compare([classifier, classifier])
     for asked in ({"beams": 2}, {"count": 3}, {"sample": True}):
         with pytest.raises(
             UserError, match="a run of text_classification; --beams, --count and --sample are"
         ):
-            prediction.Answers([classifier], Request(**asked))
+            prediction.EnsemblePredictor([classifier], Request(**asked))
 
 
 def test_a_classifier_answers_with_labels_and_probabilities(classifier):
@@ -189,7 +191,7 @@ def test_images_are_answered_by_their_paths_from_lines_and_tables(runs, tmp_path
     (tmp_path / "new.txt").write_text("\n".join(paths) + "\n")
     (tmp_path / "new.csv").write_text(f"id,image\nx,{paths[0]}\n7,{paths[1]}\n")
     (folder / "beside.jsonl").write_text('{"image": "night.png"}\n{"image": "day.png"}\n')
-    maps = Explanation(runs["image"]).of_inputs([str(folder / "night.png"), str(folder / "day.png")])
+    maps = Explanation(runs["image"]).explain_inputs([str(folder / "night.png"), str(folder / "day.png")])
     expected = [json.loads(one.to_json()) for one in maps]
     for file, ids in (("new.txt", [None, None]), ("new.csv", ["x", "7"]), (folder / "beside.jsonl", None)):
         ended = commands.run("predict", runs["image"], file, "--json", folder=tmp_path)
@@ -268,7 +270,7 @@ def test_texts_are_streamed_from_records_without_end(classifier):
             seen.add(text)
             yield TextRecord(text)
 
-    answers = predict([classifier], endless(), at_once=8)
+    answers = predict([classifier], endless(), chunk_size=8)
     for _ in range(100):
         next(answers)
         assert len(seen) <= 16
@@ -287,7 +289,7 @@ def test_the_commands_print_lines_and_name_what_is_wrong(run, tmp_path):
     assert "--count 3: a search with 1 beam(s)" in ended.err
     ended = commands.run("predict", run, "bad.txt", "--top-k", "3", folder=tmp_path)
     assert ended.code == 2
-    assert ended.err.endswith("are about draws: add --sample\n")
+    assert ended.err.endswith("need --sample: add it\n")
     ended = commands.run("attend", run, "abc", "--out", "pictures", folder=tmp_path)
     assert ended.code == 0
     assert "abc  ->  " in ended.out

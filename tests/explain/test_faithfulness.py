@@ -7,11 +7,11 @@ import pytest
 
 from attnzoo.cli.attend import FAITHFULNESS_EXAMPLES, print_faithfulness
 from attnzoo.errors import UserError
-from attnzoo.explain.faithfulness import Curve, Faithfulness, removal_orders, without
+from attnzoo.explain.faithfulness import Curve, Faithfulness, removal_orders, remove_tokens
 from attnzoo.explanation import Explanation
 
 
-def test_taking_away_the_token_that_is_looked_at_changes_the_answer_and_others_do_not(known, capsys):
+def test_removing_the_attended_token_changes_the_prediction_and_others_do_not(known, capsys):
     found = Explanation(known).faithfulness(None, FAITHFULNESS_EXAMPLES)
     assert (found.split, found.examples, found.layer) == ("test", 18, "pooling")
     # Half of the texts are English: they turn German without their signal, German ones stay German.
@@ -23,7 +23,7 @@ def test_taking_away_the_token_that_is_looked_at_changes_the_answer_and_others_d
     assert found.least.area < found.random.area < found.attention.area
     assert found.random.area == pytest.approx(np.mean(found.random_areas))
     assert found.advantage == pytest.approx(found.attention.area - found.random.area)
-    assert found.meaning.startswith("Attention above random")
+    assert found.meaning.startswith("Attention is better than random")
     given = json.loads(found.to_json())
     assert given["meaning"] == found.meaning
     assert given["attention"]["changed"] == found.attention.changed
@@ -37,7 +37,11 @@ def test_taking_away_the_token_that_is_looked_at_changes_the_answer_and_others_d
 
 @pytest.mark.parametrize(
     ("advantage", "begin"),
-    [(0.3, "Attention above random"), (-0.3, "Attention below random"), (0.1, "Attention like random")],
+    [
+        (0.3, "Attention is better than random"),
+        (-0.3, "Attention is worse than random"),
+        (0.1, "Attention is no better than random"),
+    ],
 )
 def test_a_difference_within_its_interval_is_none(advantage, begin):
     curve = Curve([1.0], [0.0], 0.0)
@@ -54,10 +58,10 @@ def test_tokens_go_in_the_order_of_their_weights_and_one_always_stays():
     assert [sorted(order.tolist()) for order in random] == [[0, 1, 2, 3]] * 5
     assert len({tuple(order) for order in random}) > 1
     row = np.array([7, 8, 9, 10], np.int32)
-    assert without(row, most, 0.0).tolist() == [7, 8, 9, 10]
-    assert without(row, most, 0.05).tolist() == [7, 9, 10]
-    assert without(row, most, 0.5).tolist() == [7, 9]
-    assert without(row[:1], np.array([0]), 0.5).tolist() == [7]
+    assert remove_tokens(row, most, 0.0).tolist() == [7, 8, 9, 10]
+    assert remove_tokens(row, most, 0.05).tolist() == [7, 9, 10]
+    assert remove_tokens(row, most, 0.5).tolist() == [7, 9]
+    assert remove_tokens(row[:1], np.array([0]), 0.5).tolist() == [7]
     evenly = {tuple(removal_orders(np.ones(3), index)[0]) for index in range(11)}
     assert len(evenly) > 1
 

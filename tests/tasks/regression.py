@@ -61,8 +61,8 @@ def trained_on(resolved, folder, in_folder=False):
 
 
 def _answers_of(run, inputs):
-    answers = prediction.Answers([run], Request())
-    found = list(answers.to(TextRecord(value) for value in inputs))
+    answers = prediction.EnsemblePredictor([run], Request())
+    found = list(answers.predict(TextRecord(value) for value in inputs))
     assert all(set(one) - {"image"} == {"number", "truncated", "beyond_training"} for one in found)
     assert answers.task.answer_line(found[0]) == f"{found[0]['number']:.9g}"
     return np.array([one["number"] for one in found])
@@ -135,14 +135,14 @@ def check_tensorboard(trained):
 
 def check_explanation(trained, folder):
     explanation = Explanation(trained.folder)
-    found = [json.loads(one.to_json()) for one in explanation.of_examples("test", 3)]
+    found = [json.loads(one.to_json()) for one in explanation.explain_examples("test", 3)]
     order = np.argsort(trained.numbers, kind="stable")
     chosen = sorted(order[[0, len(order) // 3, 2 * len(order) // 3]])  # small and large ones
     assert [one["true_number"] for one in found] == pytest.approx(
         [trained.numbers[i] for i in chosen], rel=1e-6
     )
     assert [one["number"] for one in found] == pytest.approx([trained.answers[i] for i in chosen], rel=1e-5)
-    maps = explanation.of_inputs(trained.inputs[:2])
+    maps = explanation.explain_inputs(trained.inputs[:2])
     assert json.loads(maps[0].to_json())["true_number"] is None
     paths = explanation.view.write(maps, folder, "where it attends")
     assert paths

@@ -26,7 +26,7 @@ def test_metrics_are_exact_over_uneven_last_batches(batch):
     assert found["loss"] == pytest.approx(losses.mean(), abs=1e-6)
     assert found["accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean(), abs=1e-6)
     report = evaluator.report(examples, {"temperature": 2.0})
-    whole = classification_metrics.metrics_of(probabilities, labels, 2.0)
+    whole = classification_metrics.compute_metrics(probabilities, labels, 2.0)
     assert report.metrics == pytest.approx({**found, **whole}, abs=1e-5)
     assert report.details["labels"] == ["a", "b", "c"]
     matrix = np.array(report.details["confusion_matrix"])

@@ -36,7 +36,7 @@ NUMBERS = ("bleu", "bleu_interval", "chrf", "exact_match")
 
 
 def numbers_of(translations, references):
-    metrics = translation_metrics.metrics_of(translations, references, PLAIN)
+    metrics = translation_metrics.compute_metrics(translations, references, PLAIN)
     return [metrics[name] for name in NUMBERS]
 
 
@@ -47,12 +47,12 @@ def test_a_reference_given_twice_counts_once():
 
 def test_a_translation_is_right_that_equals_any_reference():
     mixed = [ONE[0], OTHER[1], OTHER[2]]
-    metrics = translation_metrics.metrics_of(mixed, [ONE, OTHER], PLAIN)
+    metrics = translation_metrics.compute_metrics(mixed, [ONE, OTHER], PLAIN)
     assert [metrics[name] for name in ("bleu", "chrf", "exact_match")] == pytest.approx([100.0, 100.0, 1.0])
     assert "nrefs:2" in metrics["bleu_signature"]
     assert "nrefs:2" in metrics["chrf_signature"]
     assert numbers_of(mixed, [OTHER, ONE]) == pytest.approx(numbers_of(mixed, [ONE, OTHER]))
-    alone = translation_metrics.metrics_of(mixed, [ONE], PLAIN)
+    alone = translation_metrics.compute_metrics(mixed, [ONE], PLAIN)
     assert alone["exact_match"] == pytest.approx(1 / 3)
     assert alone["bleu"] < 70
     assert "nrefs:1" in alone["bleu_signature"]

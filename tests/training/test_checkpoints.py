@@ -30,7 +30,7 @@ def test_old_files_are_removed_and_the_average_is_the_mean_of_the_last_evaluatio
     resolved = without_xla(tmp_path, "train.epochs=6", "eval.weights=average", "eval.average=3")
     train(resolved, tmp_path / "run")
     run = RunDir(tmp_path / "run")
-    assert len(run.steps()) == checkpoint.KEPT_STEPS
+    assert len(run.steps()) == checkpoint.MAX_CHECKPOINTS
     assert len(run.evaluated_steps()) <= 4
     kept = [read_tensors(run.weights(step), MAX_JSON_BYTES)[0] for step in run.evaluated_steps()[-3:]]
     final, state = read_tensors(run.final, MAX_JSON_BYTES)
@@ -116,7 +116,7 @@ def test_a9_each_of_102_damages_is_noticed_and_the_checkpoint_before_is_taken(ha
         assert checkpoint.restore(half, train_step).step == 2
         warning = capsys.readouterr().err
         assert warning.startswith(f"attnzoo: warning: {folder}")
-        assert warning.endswith("The one before is tried.\n")
+        assert warning.endswith("Trying the checkpoint before it.\n")
         assert warning.count("\n") == 1
         tried += 1
     assert tried == 102
@@ -134,7 +134,9 @@ def test_a9_a_run_with_a_damaged_checkpoint_ends_like_one_without(half, tmp_path
 def test_a9_all_checkpoints_damaged_is_one_error(half, train_step):
     for step in half.steps():
         (half.step(step) / "tensors.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match="no checkpoint is whole; start again with --restart") as caught:
+    with pytest.raises(
+        UserError, match="all checkpoints are damaged; start from scratch with --restart"
+    ) as caught:
         checkpoint.restore(half, train_step)
     assert caught.value.exit_code == 4
 
@@ -172,7 +174,7 @@ def test_a11_a_disk_that_fails_leaves_the_checkpoint_before(half, train_step, mo
 
     monkeypatch.setattr(os, "fsync", fail)
     progress.step += 1
-    with pytest.raises(UserError, match=f"cannot be written.*: {os.strerror(trouble)}; mend that") as caught:
+    with pytest.raises(UserError, match=f"cannot be written.*: {os.strerror(trouble)}; fix this") as caught:
         checkpoint.save(half, train_step, progress)
     assert caught.value.exit_code == 4
     assert tree(half.checkpoints) == before

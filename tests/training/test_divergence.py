@@ -97,7 +97,7 @@ def test_a17_a_run_recovers_at_a_lower_rate_as_often_as_it_may(tmp_path, monkeyp
     monkeypatch.setattr(TrainStep, "step", poisoned)
     train(resolved, tmp_path / "run")
     written = capsys.readouterr().err
-    assert "Back to step 3 with half the learning rate, recovery 1 of 2." in written
+    assert "Going back to step 3 with half the learning rate, recovery 1 of 2." in written
     lines = [json.loads(line) for line in RunDir(tmp_path / "run").metrics.read_text().splitlines()]
     steps = [line["step"] for line in lines if line["split"] == "train"]
     assert steps == sorted(set(steps))

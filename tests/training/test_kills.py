@@ -102,7 +102,7 @@ def test_a3_a_finished_run_trains_no_step_more(killer):
     before = tree(killer.folder / "whole")
     ended = commands.run("train", killer.config, "--run", "whole", folder=killer.folder)
     assert ended.code == 0, ended.err
-    assert "whole: finished already" in ended.out
+    assert "whole: already finished" in ended.out
     after = tree(killer.folder / "whole")
     assert {name for name in before if before[name] != after[name]} <= {".lock"}
 

@@ -4,23 +4,23 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from attnzoo.runs.folder import RunDir
-from attnzoo.training.records import LONGEST_CELL, Records, table, trial_id
+from attnzoo.training.records import MAX_CELL_CHARACTERS, Records, markdown_table, trial_id
 
 
 def test_rows_are_a_table_in_which_signs_of_markdown_are_themselves():
     rows = [{"text": "a|b", "label": [("x", False), ("y*", True)]}, {"text": "<b>", "label": "z"}]
-    assert table(rows).splitlines() == [
+    assert markdown_table(rows).splitlines() == [
         "| text | label |",
         "| --- | --- |",
         "| a&#124;b | x **y&#42;** |",
         "| &#60;b&#62; | z |",
     ]
-    assert table([]) == "(no rows)"
+    assert markdown_table([]) == "(no rows)"
 
 
 def test_rows_beside_a_long_cell_are_paragraphs_short_columns_first():
-    long = [("word", True), *[("next", False)] * (LONGEST_CELL // 4)]
-    found = table(
+    long = [("word", True), *[("next", False)] * (MAX_CELL_CHARACTERS // 4)]
+    found = markdown_table(
         [
             {"tokens": long, "label": "neg", "predicted": "pos"},
             {"tokens": "a", "label": "b", "predicted": "c"},

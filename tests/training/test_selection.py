@@ -33,7 +33,7 @@ def noted(one, results):
     for accuracy, loss in results:
         one.progress.step += 1
         metrics = {"accuracy": accuracy, "loss": loss}
-        best.append(one._note_result(selection.rank_of(TEXT, one.config.eval, metrics)))
+        best.append(one._record_result(selection.compute_rank(TEXT, one.config.eval, metrics)))
     return best
 
 
@@ -100,7 +100,7 @@ def test_a_metric_that_is_not_measured_is_refused(tmp_path, monitor, message):
 
 def test_a_metric_that_the_data_does_not_have_is_refused(tmp_path):
     one = trainer(tmp_path, "eval.monitor=top_5_accuracy", "eval.decode=every")
-    with pytest.raises(UserError, match="top_5_accuracy is not known of this data; choose one of loss, acc"):
+    with pytest.raises(UserError, match="top_5_accuracy is undefined for this data; choose one of loss, acc"):
         noted(one, [(0.5, 1.0)])
 
 
@@ -111,7 +111,7 @@ def test_average_best_ranks_as_best_does(tmp_path):
     for step, (accuracy, loss) in enumerate(metrics, 1):
         write_tensors(run.weights(step), {}, {"metrics": {"accuracy": accuracy, "loss": loss}})
     config = recipes.text_config(tmp_path, "eval.weights=average_best", "eval.average=2").config
-    assert selection.chosen_steps(run, task, 2, config.eval) == [2, 4]
+    assert selection.select_steps(run, task, 2, config.eval) == [2, 4]
 
 
 @pytest.mark.slow
