@@ -1,8 +1,8 @@
 """Benchmarks attention on CPUs: this package, Keras and, if installed, PyTorch and JAX, side by side.
 
 python scripts/bench_attention.py --quick
-python scripts/bench_attention.py --torch-python ../torch/bin/python --write README.md --json attention.json
-python scripts/bench_attention.py --table attention.json
+python scripts/bench_attention.py --torch-python ../torch/bin/python --json attention.json
+python scripts/bench_attention.py --table attention.json --write attnzoo/attention/README.md
 python scripts/bench_attention.py --long
 
 Each library runs in its own process (bench_attention_peers.py) and has all cores while the others sleep. A

@@ -143,7 +143,7 @@ def test_sweep_takes_a_config_and_compare_takes_runs(config, tmp_path):
     for arguments, message in (
         (
             ["sweep", tmp_path, "--vary", "model.units=8"],
-            f"attnzoo: error: {tmp_path}: there is no such",
+            f"attnzoo: error: {tmp_path}: a folder, expected a config file",
         ),
         (["sweep", config], "Usage: attnzoo sweep"),
         (["compare", config, config], f"attnzoo: error: {config}: no such run folder; expected one"),

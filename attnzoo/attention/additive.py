@@ -19,7 +19,9 @@ from attnzoo.config.base import PositiveInt, Rate
 class Config(MechanismOptions):
     """Options of `AdditiveAttention`."""
 
-    name: Literal["additive"] = Field("additive", description="Bahdanau: v . tanh(W1 key + W2 query).")
+    name: Literal["additive"] = Field(
+        "additive", description="Additive attention (Bahdanau): v . tanh(W1 key + W2 query)."
+    )
     hidden_units: PositiveInt = Field(64, description="Width of the tanh layer that scores query and key.")
     dropout: Rate = Field(0.0, description=DROPOUT)
 

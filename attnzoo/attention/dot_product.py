@@ -19,7 +19,8 @@ class Config(MechanismOptions):
     """Options of `DotProductAttention`."""
 
     name: Literal["dot_product"] = Field(
-        "dot_product", description="Luong: query . key, or a learned score of the two."
+        "dot_product",
+        description="Dot-product attention (Luong): query . key, or a learned score of the two.",
     )
     score: Score = Field(
         "scaled",

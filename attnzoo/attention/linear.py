@@ -25,9 +25,13 @@ class Config(MechanismOptions):
     """Options of `LinearAttention`."""
 
     name: Literal["linear"] = Field(
-        "linear", description="Products of elu + 1 in place of the softmax: linear in the length."
+        "linear",
+        description="Multi-head attention with elu + 1 in place of the softmax; time and memory are "
+        "linear in the length.",
     )
-    num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
+    num_heads: PositiveInt = Field(
+        4, description="Number of attention heads; must divide the width of the model."
+    )
 
 
 @keras.saving.register_keras_serializable("attnzoo")

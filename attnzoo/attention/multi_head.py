@@ -19,7 +19,9 @@ from attnzoo.attention.shapes import merge_heads, split_heads
 class Config(HeadOptions):
     """Options of `MultiHeadAttention`."""
 
-    name: Literal["multi_head"] = Field("multi_head", description="Scaled dot products in several subspaces.")
+    name: Literal["multi_head"] = Field(
+        "multi_head", description="Multi-head attention: scaled dot products in several subspaces."
+    )
 
     @property
     def needs_sides(self) -> bool:

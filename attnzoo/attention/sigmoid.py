@@ -19,7 +19,9 @@ from attnzoo.config.base import PositiveInt, Rate
 class Config(MechanismOptions):
     """Options of `SigmoidAttention`."""
 
-    name: Literal["sigmoid"] = Field("sigmoid", description="sigmoid(q . k), normalized over the keys.")
+    name: Literal["sigmoid"] = Field(
+        "sigmoid", description="Sigmoid attention: sigmoid(query . key), normalized over the keys."
+    )
     hidden_units: PositiveInt = Field(64, description="Width of the projected query and key.")
     dropout: Rate = Field(0.0, description=DROPOUT)
 

@@ -25,7 +25,7 @@ def _data() -> None:
     """Makes `inspect` a subcommand: a Typer with one command and no callback is that command."""
 
 
-@app.command("inspect", epilog="Example:  attnzoo data inspect configs/image_digits.yaml --out inspected")
+@app.command("inspect", epilog="Example:  attnzoo data inspect image_digits --out inspected")
 def inspect(
     config: ConfigFile,
     overrides: Overrides = None,

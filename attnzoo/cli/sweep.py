@@ -18,8 +18,7 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example:  attnzoo sweep configs/text_languages.yaml "
-    "--vary model.attention.name=multi_head,additive,linear"
+    epilog="Example:  attnzoo sweep text_languages --vary model.attention.name=multi_head,additive,linear"
 )
 def sweep(
     config: ConfigFile,

@@ -33,7 +33,9 @@ class Shift(Section):
 
     name: Literal["shift"] = Field("shift", description="Moved by whole pixels; the mean color moves in.")
     fraction: Fraction = Field(
-        0.125, description="Most, as a fraction of a side.", json_schema_extra=renamed_from("share")
+        0.125,
+        description="Largest shift, as a fraction of the side.",
+        json_schema_extra=renamed_from("share"),
     )
 
 
@@ -41,9 +43,9 @@ class Crop(Section):
     """Random resized crop."""
 
     name: Literal["crop"] = Field("crop", description="A part of the image, resized to the whole.")
-    area: Fraction = Field(0.5, description="Least area of the part, as a fraction of the image.")
+    area: Fraction = Field(0.5, description="Smallest area of the crop, as a fraction of the image.")
     aspect: Annotated[float, Field(ge=1.0, le=4.0)] = Field(
-        4 / 3, description="Most that the part's sides are stretched against each other, 1 to 4."
+        4 / 3, description="Largest change of the aspect ratio, as a factor, 1 to 4."
     )
 
 
@@ -54,14 +56,16 @@ class Color(Section):
         "color", description="Brightness, contrast and, of color images, saturation and hue."
     )
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.2, description="Most that is added or taken away, as a fraction of white."
+        0.2, description="Largest amount that is added or subtracted, as a fraction of white."
     )
-    contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.2, description="Factor 1 - this to 1 + this.")
+    contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.2, description="Largest change: the factor is between 1 - this and 1 + this."
+    )
     saturation: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.2, description="Factor 1 - this to 1 + this."
+        0.2, description="Largest change: the factor is between 1 - this and 1 + this."
     )
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
-        0.02, description="Most turn, in turns of the color circle."
+        0.02, description="Largest rotation of the hue, in turns of the color wheel."
     )
 
 
@@ -71,7 +75,7 @@ class Cutout(Section):
     name: Literal["cutout"] = Field("cutout", description="A square anywhere becomes the mean color.")
     fraction: Fraction = Field(
         0.25,
-        description="Its side, as a fraction of the shorter side of the image.",
+        description="Side of the square, as a fraction of the shorter side of the image.",
         json_schema_extra=renamed_from("share"),
     )
 
@@ -80,15 +84,19 @@ class Erase(Section):
     """Random erasing."""
 
     name: Literal["erase"] = Field("erase", description="A rectangle becomes noise.")
-    probability: Fraction = Field(0.5, description="Fraction of the images.")
-    area: Fraction = Field(0.33, description="Largest area; the smallest is 0.02 of the image.")
+    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
+    area: Fraction = Field(
+        0.33, description="Largest area of the rectangle, as a fraction of the image; the smallest is 0.02."
+    )
 
 
 class Rotate(Section):
     """Rotation."""
 
     name: Literal["rotate"] = Field("rotate", description=f"Turned about the center {_ADDONS}.")
-    degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(15.0, description="Most, either way.")
+    degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(
+        15.0, description="Largest rotation, in degrees, in either direction."
+    )
 
 
 class Shear(Section):
@@ -96,7 +104,7 @@ class Shear(Section):
 
     name: Literal["shear"] = Field("shear", description=f"Slanted along both axes {_ADDONS}.")
     slope: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.2, description="Most, pixels a pixel, either way."
+        0.2, description="Largest shear, in pixels of shift per pixel, in either direction."
     )
 
 
@@ -105,7 +113,9 @@ class Translate(Section):
 
     name: Literal["translate"] = Field("translate", description=f"Moved by parts of pixels {_ADDONS}.")
     fraction: Fraction = Field(
-        0.125, description="Most, as a fraction of a side.", json_schema_extra=renamed_from("share")
+        0.125,
+        description="Largest shift, as a fraction of the side.",
+        json_schema_extra=renamed_from("share"),
     )
 
 
@@ -115,7 +125,7 @@ class Equalize(Section):
     name: Literal["equalize"] = Field(
         "equalize", description=f"Brightness values made equally frequent in each channel {_ADDONS}."
     )
-    probability: Fraction = Field(0.5, description="Fraction of the images.")
+    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
 
 
 class Elastic(Section):
@@ -126,7 +136,7 @@ class Elastic(Section):
     )
     fraction: Fraction = Field(
         0.06,
-        description="Most that a pixel moves, as a fraction of a side.",
+        description="Largest distance that a pixel moves, as a fraction of the side.",
         json_schema_extra=renamed_from("share"),
     )
 
@@ -137,9 +147,9 @@ class RandAugment(Section):
     name: Literal["rand_augment"] = Field(
         "rand_augment", description=f"Changes drawn for each image from the 14 of the paper {_ADDONS}."
     )
-    count: PositiveInt = Field(2, description="Changes of an image.")
+    count: PositiveInt = Field(2, description="Number of changes to each image.")
     magnitude: Annotated[float, Field(gt=0.0, le=30.0)] = Field(
-        9.0, description="How strong they are, to 30."
+        9.0, description="Strength of the changes, up to 30."
     )
 
 
@@ -149,7 +159,7 @@ class MixUp(Section):
     name: Literal["mixup"] = Field(
         "mixup", description="Each image is mixed with another one of its batch, and so are their labels."
     )
-    alpha: PositiveFloat = Field(0.2, description="The fraction is drawn from Beta(alpha, alpha).")
+    alpha: PositiveFloat = Field(0.2, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
 
 class CutMix(Section):
@@ -159,7 +169,7 @@ class CutMix(Section):
         "cutmix",
         description="A rectangle comes from another image of the batch; labels are mixed by its area.",
     )
-    alpha: PositiveFloat = Field(1.0, description="The fraction is drawn from Beta(alpha, alpha).")
+    alpha: PositiveFloat = Field(1.0, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
 
 _Change = (

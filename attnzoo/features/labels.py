@@ -36,8 +36,8 @@ class LabelsOptions(DataOptions):
     label_separator: str = Field(
         ",",
         min_length=1,
-        description="What stands between the labels of a text, for models that give several; jsonl may also "
-        "hold a list of them.",
+        description="Separator between the labels of a text, for models that give several; in jsonl the "
+        "labels may also be a list.",
     )
 
 

@@ -56,13 +56,14 @@ class TextOptions(DataOptions):
     )
     lowercase: bool | Literal["auto"] = Field(
         "auto",
-        description="Lowercase texts before they are split into tokens. auto: no for translations, whose "
-        "output would have no capitals either; yes for other tasks.",
+        description="Lowercase texts before tokenization. auto: no for translations, whose output would "
+        "have no capitals either; yes for other tasks.",
     )
     vocabulary_size: Annotated[int, Field(ge=8, le=MAX_VOCABULARY)] = Field(
         10_000,
-        description="Most token ids of a vocabulary, the 4 special ones included. All tokenizers but words "
-        "have the 256 bytes of UTF-8 besides, for characters that train does not have.",
+        description="Maximum size of the vocabulary in token ids, the 4 special ones included. All "
+        "tokenizers but words add the 256 bytes of UTF-8, for characters that train does not "
+        "have.",
     )
     subword_sampling: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.0,
@@ -74,7 +75,9 @@ class TextOptions(DataOptions):
         256, description="Longest text, in tokens; longer ones are truncated."
     )
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
-        3, description="Number of fixed lengths that batches are padded to: each costs one compilation."
+        3,
+        description="Number of fixed lengths (buckets) that batches are padded to; each costs one "
+        "compilation.",
     )
 
 

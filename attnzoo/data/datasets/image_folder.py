@@ -31,9 +31,11 @@ class Config(ImageOptions, FileOptions):
     """Folders with one sub-folder a class; JPEG, PNG, WebP, GIF (first frame), BMP, whatever their suffix."""
 
     name: Literal["image_folder"] = Field(description="Image files in folders, one sub-folder a class.")
-    train: str = Field(description="Folder to learn from.")
-    validation: str | None = Field(None, description="Folder to select on. Default: carved from train.")
-    test: str | None = Field(None, description="Folder to report on.")
+    train: str = Field(description="Folder with the training images.")
+    validation: str | None = Field(
+        None, description="Folder with the validation images. Default: split off from train."
+    )
+    test: str | None = Field(None, description="Folder with the test images.")
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:

@@ -38,7 +38,9 @@ class Config(TextOptions):
         128, description="Longest text, in tokens; longer ones are truncated."
     )
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
-        2, description="Number of fixed lengths that batches are padded to: each costs one compilation."
+        2,
+        description="Number of fixed lengths (buckets) that batches are padded to; each costs one "
+        "compilation.",
     )
 
 
