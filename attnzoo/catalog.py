@@ -81,7 +81,7 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def config_path(name: str) -> Path:
-    """Returns the path of a recipe by its name: the one in `configs/` of the current folder comes first.
+    """Returns the path of a recipe by its name; `configs/` in the current folder has precedence.
 
     Raises:
         UserError: there is no such recipe; suggests a similar one.
@@ -90,18 +90,18 @@ def config_path(name: str) -> Path:
 
 
 def shipped_config(name: str) -> Path:
-    """Returns the path of a recipe that comes with the package, by its name.
+    """Returns the path of a recipe in the package by its name.
 
     Raises:
-        UserError: there is no such recipe; says which one is near.
+        UserError: there is no such recipe; suggests a similar name.
     """
     return _one_config(name, _configs_in(_shipped_folder()))
 
 
 def describe_configs() -> list[tuple[str, str, str]]:
-    """Returns (name, first line, folder) of the recipes of the current folder and of those that come along.
+    """Returns (name, first line, folder) of the recipes in the current folder and in the package.
 
-    Of two of the same name the one of the current folder, which `config_path` returns, is the first.
+    Of two recipes with the same name, the one in the current folder, which `config_path` returns, is first.
     """
     files = [file for folder in _config_folders() for file in _configs_in(folder).values()]
     files.sort(key=lambda file: file.stem)
@@ -109,13 +109,13 @@ def describe_configs() -> list[tuple[str, str, str]]:
 
 
 def find_config(given: str | Path) -> Path:
-    """Returns the config file that is meant by a path, or by a name without folder and suffix.
+    """Returns the config file of a path, or of a name without folder and extension.
 
-    A file of exactly that path wins. A name is looked for as `NAME.yaml` in the current folder, then among
-    the recipes: in `configs/` of the current folder, then those that come with the package.
+    An existing file of that path has precedence. A name is searched for as `NAME.yaml` in the current folder,
+    then among the recipes: in `configs/` of the current folder, then in the package.
 
     Raises:
-        UserError: there is none; says which recipe is near.
+        UserError: there is none; suggests a similar recipe.
     """
     path = Path(given)
     if path.is_file():
@@ -124,12 +124,12 @@ def find_config(given: str | Path) -> Path:
     is_name = path.name == str(path) and not path.suffix
     if is_name:
         here = Path(f"{path}.yaml")
-        found = here if here.is_file() else recipes.get(path.name)
-        if found is not None:
-            return found
+        file = here if here.is_file() else recipes.get(path.name)
+        if file is not None:
+            return file
     near = nearest(path.stem, recipes)
     advice = f"did you mean '{near}'?" if near else "see `attnzoo list configs`"
-    what = "a folder, expected a config file" if path.is_dir() else "there is no such config file"
+    what = "a folder, expected a config file" if path.is_dir() else "no such config file"
     raise UserError(f"{path}: {what}{' or recipe' if is_name else ''}, {advice}")
 
 
@@ -164,7 +164,7 @@ def _files(kind: str) -> dict[str, Path]:
 
 
 def _config_folders() -> list[Path]:
-    """Returns the folders of recipes, the first the one that goes before."""
+    """Returns the folders of recipes, in order of precedence."""
     here, shipped = Path("configs"), _shipped_folder()
     if not here.is_dir():
         return [shipped]
@@ -172,7 +172,7 @@ def _config_folders() -> list[Path]:
 
 
 def _shipped_folder() -> Path:
-    """Returns `configs` inside an installed package; in a source tree it is beside the package."""
+    """Returns `configs` in an installed package; in a source tree it is next to the package."""
     inside = _PACKAGE / "configs"
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 

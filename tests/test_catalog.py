@@ -167,10 +167,10 @@ def test_a_file_goes_before_a_name_and_a_folder_does_not(shipped):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("oen", "oen: there is no such config file or recipe, did you mean 'one'?"),
-        ("configs/one.yaml", "configs/one.yaml: there is no such config file, did you mean 'one'?"),
-        ("twoo.yaml", "twoo.yaml: there is no such config file, did you mean 'two'?"),
-        ("xyz", "xyz: there is no such config file or recipe, see `attnzoo list configs`"),
+        ("oen", "oen: no such config file or recipe, did you mean 'one'?"),
+        ("configs/one.yaml", "configs/one.yaml: no such config file, did you mean 'one'?"),
+        ("twoo.yaml", "twoo.yaml: no such config file, did you mean 'two'?"),
+        ("xyz", "xyz: no such config file or recipe, see `attnzoo list configs`"),
         (".", ".: a folder, expected a config file, see `attnzoo list configs`"),
     ],
 )

@@ -251,8 +251,8 @@ def test_a_recipe_is_copied_here_and_never_over_a_file(call, empty_folder, root)
     assert call("config", "copy", "text_languages") == (
         2,
         "",
-        "attnzoo: error: text_languages.yaml: there is such a file already; "
-        "give another name, or --force to replace it\n",
+        "attnzoo: error: text_languages.yaml: already exists; choose another name, or add --force to "
+        "overwrite it\n",
     )
     assert Path("text_languages.yaml").read_text() == "mine"
     assert call("config", "copy", "text_languages", "--force")[0] == 0
@@ -293,7 +293,7 @@ def test_lists_show_a_line_for_each_name(call, kind):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "nothing.yaml"), "nothing.yaml: there is no such config file, see `attnzoo list configs`"),
+        (("train", "nothing.yaml"), "nothing.yaml: no such config file, see `attnzoo list configs`"),
         (("eval", "runs/x"), "runs/x: no such run folder; expected one created by `attnzoo train`"),
         (("export", "runs/x"), "runs/x: no such run folder; expected one created by `attnzoo train`"),
         *(

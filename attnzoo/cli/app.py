@@ -211,16 +211,16 @@ def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.", show_d
     if kind.value == "configs":
         _print_configs()
     else:
-        print_table(["name", "what it is"], catalog.describe(kind.value))
+        print_table(["name", "description"], catalog.describe(kind.value))
 
 
 def _print_configs() -> None:
-    """Prints the recipes, with where each is if they are in more folders than one."""
+    """Prints the recipes, with their folders if they are in several."""
     recipes = catalog.describe_configs()
     folders = list(dict.fromkeys(folder for *_, folder in recipes))
-    shown = 2 if len(folders) == 1 else 3
-    print_table(["name", "what it is", "folder"][:shown], [recipe[:shown] for recipe in recipes])
-    print(f"in {' and '.join(folders)}; to change one: attnzoo config copy NAME", file=sys.stderr)
+    columns = 2 if len(folders) == 1 else 3
+    print_table(["name", "description", "folder"][:columns], [recipe[:columns] for recipe in recipes])
+    print(f"in {' and '.join(folders)}; to modify one: attnzoo config copy NAME", file=sys.stderr)
 
 
 def _steps(text: str | None) -> tuple[int, int] | None:

@@ -35,8 +35,8 @@ class Format(str, enum.Enum):
 
 
 def _find_config(ctx: typer.Context, given: Path) -> Path:
-    """Turns what a command was given into the file that is meant, and says which one a name is."""
-    if ctx.resilient_parsing:  # a shell completes
+    """Resolves a path or a recipe's name to a config file, and prints the file of a name."""
+    if ctx.resilient_parsing:  # shell completion
         return given
     file = catalog.find_config(given)
     if file != given:
@@ -49,7 +49,7 @@ def _find_config(ctx: typer.Context, given: Path) -> Path:
 ConfigFile = Annotated[
     Path,
     typer.Argument(
-        help="Config file, or the name of a recipe: see attnzoo list configs.",
+        help="Config file, or name of a recipe (see attnzoo list configs).",
         metavar="CONFIG",
         show_default=False,
         callback=_find_config,
