@@ -14,7 +14,7 @@ from attnzoo.errors import UserError
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.data import load_splits, select_split
 from attnzoo.runs.trained import MIN_EXAMPLES_FOR_XLA, load_trained
-from attnzoo.tasks.task import Comparison
+from attnzoo.tasks.types import Comparison
 
 
 def compare(folders: Sequence[Path], split: str = "test") -> tuple[list[Comparison], str]:

@@ -16,7 +16,8 @@ from attnzoo.features.info import DataInfo
 from attnzoo.records.text_records import TextRecord
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.trained import TrainedRun, load_trained
-from attnzoo.tasks.task import Predictor, Request, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Predictor, Request
 
 CHUNK_SIZE = 1024
 """Inputs that are predicted together, so that texts of similar lengths can share a batch."""

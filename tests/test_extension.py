@@ -72,7 +72,8 @@ from pydantic import Field
 from attnzoo.config import sections
 from attnzoo.features import feature_class
 from attnzoo.features.text import Text
-from attnzoo.tasks.task import Metric, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Metric
 
 with epy.lazy_imports():
     from attnzoo.explain import text

@@ -23,7 +23,7 @@ from attnzoo.export import export
 from attnzoo.records.text_records import TextRecord
 from attnzoo.runs.data import load_splits
 from attnzoo.runs.trained import load_trained
-from attnzoo.tasks.task import Request
+from attnzoo.tasks.types import Request
 from attnzoo.training.run import train
 from tests import commands, recipes
 from tests.robustness.malformed_images import png

@@ -106,7 +106,7 @@ def predict(
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import prediction
-        from attnzoo.tasks.task import Request
+        from attnzoo.tasks.types import Request
 
         beside = None if file == "-" else Path(file).parent
         request = Request(count, sample, seed, temperature, top_k, top_p, beams, folder=beside)

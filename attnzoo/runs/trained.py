@@ -15,7 +15,8 @@ from attnzoo.features.info import DataInfo
 from attnzoo.runs.building import build_model
 from attnzoo.runs.data import load_splits, load_task, select_split
 from attnzoo.runs.folder import RunDir
-from attnzoo.tasks.task import Calibration, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Calibration
 from attnzoo.variables import assign, by_name, read_tensors, size_limit
 
 MIN_EXAMPLES_FOR_XLA = 1000

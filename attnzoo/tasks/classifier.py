@@ -21,7 +21,7 @@ from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.one_target import OneTargetTask
-from attnzoo.tasks.task import Calibration, Metric
+from attnzoo.tasks.types import Calibration, Metric
 
 with epy.lazy_imports():
     import keras

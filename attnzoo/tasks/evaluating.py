@@ -17,7 +17,8 @@ from attnzoo.data.examples import Examples
 from attnzoo.explain.view import AttentionView
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks.sums import to_metrics
-from attnzoo.tasks.task import Calibration, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Calibration
 
 
 def evaluation_batches(

@@ -19,7 +19,8 @@ from attnzoo.features.info import DataInfo
 from attnzoo.features.text import Text
 from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import options as task_options
-from attnzoo.tasks.task import Metric, PredictFn, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Metric, PredictFn
 
 with epy.lazy_imports():
     import keras

@@ -20,7 +20,7 @@ from attnzoo.features.labels import THRESHOLD, Labels
 from attnzoo.features.text import Text
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.one_target import OneTextTask
-from attnzoo.tasks.task import Calibration, Metric
+from attnzoo.tasks.types import Calibration, Metric
 
 with epy.lazy_imports():
     import keras

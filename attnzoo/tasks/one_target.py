@@ -17,7 +17,8 @@ from attnzoo.config import sections
 from attnzoo.features.feature import Column, Target
 from attnzoo.features.image import shown_name
 from attnzoo.features.info import DataInfo
-from attnzoo.tasks.task import PredictFn, Predictor, Request, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import PredictFn, Predictor, Request
 
 with epy.lazy_imports():
     import keras

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from attnzoo.pictures import DOTS_PER_INCH, TENSORBOARD_INCHES, render
-from attnzoo.tasks.task import Comparison
+from attnzoo.tasks.types import Comparison
 
 NORMAL_95 = 1.96
 """Half the width of the 95 % interval of a normal distribution, in standard errors."""

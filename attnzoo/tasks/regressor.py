@@ -19,7 +19,7 @@ from attnzoo.data.splits import Split
 from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks.one_target import OneTargetTask
-from attnzoo.tasks.task import Calibration, Comparison, Metric, PredictFn
+from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn
 
 with epy.lazy_imports():
     import keras

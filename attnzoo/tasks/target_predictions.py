@@ -19,7 +19,8 @@ from attnzoo.features.info import DataInfo
 from attnzoo.records.text_files import object_array
 from attnzoo.tasks.evaluating import evaluation_batches
 from attnzoo.tasks.serving import ServingModule
-from attnzoo.tasks.task import PredictFn, Predictor, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import PredictFn, Predictor
 
 Outputs = dict[str, tf.Tensor]
 

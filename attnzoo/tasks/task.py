@@ -6,10 +6,9 @@ TensorFlow is imported on first use.
 from __future__ import annotations
 
 import abc
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 from etils import epy
@@ -19,6 +18,7 @@ from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import Split
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
+from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn, Predictor, Request
 
 with epy.lazy_imports():
     import keras
@@ -28,71 +28,6 @@ with epy.lazy_imports():
     from attnzoo.data import pipeline, samples
     from attnzoo.explain import view
     from attnzoo.tasks import serving
-
-PredictFn: TypeAlias = Callable[[dict[str, Any]], Any]
-"""From the inputs of a batch to the model's predictions for its examples."""
-Predictor: TypeAlias = Callable[[Sequence[str]], list[dict[str, Any]]]
-"""From raw inputs (texts, or paths of images) to one JSON-serializable answer each."""
-Calibration: TypeAlias = Mapping[str, float]
-"""Calibration values that a task fits on validation at the end of training, such as a temperature."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """Options of a prediction request for raw inputs.
-
-    Attributes:
-        count: answers per input, best first, for tasks that have several.
-        sample: whether answers are sampled instead of searched for.
-        seed: seed of the sampling.
-        temperature, top_k, top_p: see `layers.decoding.Sampler`.
-        beams: overrides the beam size of the run if not None.
-        xla: whether to compile with XLA, which takes seconds for each shape; None: if there are many inputs.
-        folder: files that inputs name are searched for here first, then in the working directory.
-    """
-
-    count: int = 1
-    sample: bool = False
-    seed: int = 0
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float = 1.0
-    beams: int | None = None
-    xla: bool | None = None
-    folder: Path | None = None
-
-
-class Metric(NamedTuple):
-    """A metric that evaluations can be ranked by.
-
-    Attributes:
-        higher_is_better: the direction of the metric.
-        needs_predictions: whether it is computed from whole predictions, which are made at every evaluation
-            only with `eval.decode: every`.
-    """
-
-    higher_is_better: bool
-    needs_predictions: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """One system compared with the first.
-
-    Attributes:
-        name: name of the system.
-        metric: name of the metric.
-        value: value of the metric.
-        interval: half the width of its 95 % interval.
-        p_value: probability of a difference to the first system at least this large under the null
-            hypothesis that there is none; None for the first system.
-    """
-
-    name: str
-    metric: str
-    value: float
-    interval: float
-    p_value: float | None
 
 
 class Task(abc.ABC):

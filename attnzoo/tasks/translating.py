@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -9,15 +10,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from attnzoo.data import pipeline
+from attnzoo.data import pipeline, token_batches
+from attnzoo.errors import UserError
 from attnzoo.features.info import DataInfo
 from attnzoo.layers.beam_search import Ranking, beam_search
 from attnzoo.layers.decoding import Decoder, DecoderOutput, Sampler, generate
-from attnzoo.special_tokens import PADDING
+from attnzoo.special_tokens import END, PADDING
 from attnzoo.tasks.serving import ServingModule
-from attnzoo.tasks.task import PredictFn, Request
 from attnzoo.tasks.translation_options import TranslationEvalOptions
 from attnzoo.tasks.translation_texts import TranslationDetokenizer
+from attnzoo.tasks.types import PredictFn, Predictor, Request
 
 
 def decode(
@@ -90,6 +92,67 @@ def request_fn(
         return generate(models, ids, max_length, sampler, request.count, options.length_ratio, copy_unknown)
 
     return run
+
+
+def predictor(
+    models: Sequence[keras.Model], info: DataInfo, options: TranslationEvalOptions, request: Request
+) -> Predictor:
+    """Returns a function from texts to one answer each, see `Translation.predictor`.
+
+    Raises:
+        UserError: more translations per text are requested than a search has beams.
+    """
+    if request.beams is not None:
+        options = options.model_copy(update={"beams": request.beams})
+    if not request.sample and request.count > options.beams:
+        raise UserError(
+            f"--count {request.count}: a search with {options.beams} beam(s) returns at most "
+            f"{options.beams} translation(s); add --beams {request.count}, or --sample."
+        )
+    run = request_fn(models, info, options, request)
+    detokenizer = TranslationDetokenizer(info)
+    lengths, seeds = token_batches.lengths_of(info, "source"), itertools.count(request.seed)
+
+    def translate(batch: tuple[list[int], tf.Tensor, int]) -> tuple[list[int], Any]:
+        chosen, ids, seed = batch
+        return chosen, run(ids, tf.constant(seed % 2**31))
+
+    def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
+        rows = token_batches.encode(detokenizer.source, texts, [END])
+        answers: list[dict[str, Any]] = [{} for _ in texts]
+        limit = lengths[-1]
+        inputs = [np.concatenate([row[: limit - 1], [END]]) if len(row) > limit else row for row in rows]
+        batches = ((*batch, next(seeds)) for batch in token_batches.in_batches(inputs, lengths))
+        for chosen, outputs in token_batches.side_by_side(translate, batches):
+            ids = tf.reshape(outputs.tokens, [-1, outputs.tokens.shape[-1]])
+            alignment = tf.reshape(outputs.alignment, [tf.shape(ids)[0], *outputs.alignment.shape[2:]])
+            raw = [texts[index].encode("utf-8") for index in chosen for _ in range(request.count)]
+            raw += [b""] * (len(ids) - len(raw))  # rows that pad the batch
+            decoded = detokenizer(ids, alignment, tf.constant(raw)).numpy()
+            translations = [text.decode("utf-8") for text in decoded]
+            values = zip(outputs.hypothesis_scores.numpy(), outputs.log_probabilities.numpy(), strict=True)
+            for row, (index, (scores, log_probabilities)) in enumerate(zip(chosen, values, strict=False)):
+                candidates = translations[row * request.count : (row + 1) * request.count]
+                ranked = _ranked(candidates, scores, log_probabilities)
+                if len(rows[index]) == 1:
+                    ranked = [{"translation": "", "score": 0.0, "log_probability": 0.0}]
+                notes = token_batches.length_notes(info, "source", len(rows[index]))
+                answers[index] = {**ranked[0], **notes}
+                if request.count > 1:
+                    answers[index]["translations"] = ranked
+        return answers
+
+    return answer
+
+
+def _ranked(texts: Sequence[str], scores: np.ndarray, log_probabilities: np.ndarray) -> list[dict[str, Any]]:
+    """Returns the translations of one source, best first; samples arrive unordered."""
+    candidates = [
+        {"translation": text, "score": float(score), "log_probability": float(log_probability)}
+        for text, score, log_probability in zip(texts, scores, log_probabilities, strict=True)
+        if np.isfinite(score)
+    ]
+    return sorted(candidates, key=lambda candidate: candidate["score"], reverse=True)
 
 
 def source_signature(xla: bool, *others: tf.TensorSpec) -> list[tf.TensorSpec] | None:

@@ -5,7 +5,6 @@ TensorFlow is imported on first use.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,10 +21,11 @@ from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
 from attnzoo.features.references import References
 from attnzoo.features.text import Text, TextOptions
-from attnzoo.special_tokens import END, PADDING
+from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import options as task_options
-from attnzoo.tasks.task import Calibration, Comparison, Metric, PredictFn, Predictor, Request, Task
+from attnzoo.tasks.task import Task
 from attnzoo.tasks.translation_options import TranslationEvalOptions, TranslationTrainOptions
+from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn, Predictor, Request
 
 with epy.lazy_imports():
     import keras
@@ -43,7 +43,6 @@ with epy.lazy_imports():
         translation_batches,
         translation_checks,
         translation_metrics,
-        translation_texts,
     )
 
 MAX_CHECKED_TARGETS = 1000
@@ -252,50 +251,7 @@ class Translation(Task):
         the best hypothesis, `translations` (all hypotheses, with the same keys) if several are requested, and
         the notes of `token_batches.length_notes`. A text without tokens has an empty translation.
         """
-        evaluation = _evaluation(options)
-        if request.beams is not None:
-            evaluation = evaluation.model_copy(update={"beams": request.beams})
-        if not request.sample and request.count > evaluation.beams:
-            raise UserError(
-                f"--count {request.count}: a search with {evaluation.beams} beam(s) returns at most "
-                f"{evaluation.beams} translation(s); add --beams {request.count}, or --sample."
-            )
-        run = translating.request_fn(models, info, evaluation, request)
-        detokenizer = translation_texts.TranslationDetokenizer(info)
-        lengths, seeds = token_batches.lengths_of(info, "source"), itertools.count(request.seed)
-
-        def translate(batch: tuple[list[int], tf.Tensor, int]) -> tuple[list[int], Any]:
-            chosen, ids, seed = batch
-            return chosen, run(ids, tf.constant(seed % 2**31))
-
-        def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
-            rows = token_batches.encode(detokenizer.source, texts, [END])
-            answers: list[dict[str, Any]] = [{} for _ in texts]
-            limit = lengths[-1]
-            inputs = [np.concatenate([row[: limit - 1], [END]]) if len(row) > limit else row for row in rows]
-            batches = ((*batch, next(seeds)) for batch in token_batches.in_batches(inputs, lengths))
-            for chosen, outputs in token_batches.side_by_side(translate, batches):
-                ids = tf.reshape(outputs.tokens, [-1, outputs.tokens.shape[-1]])
-                alignment = tf.reshape(outputs.alignment, [tf.shape(ids)[0], *outputs.alignment.shape[2:]])
-                raw = [texts[index].encode("utf-8") for index in chosen for _ in range(request.count)]
-                raw += [b""] * (len(ids) - len(raw))  # rows that pad the batch
-                decoded = detokenizer(ids, alignment, tf.constant(raw)).numpy()
-                translations = [text.decode("utf-8") for text in decoded]
-                values = zip(
-                    outputs.hypothesis_scores.numpy(), outputs.log_probabilities.numpy(), strict=True
-                )
-                for row, (index, (scores, log_probabilities)) in enumerate(zip(chosen, values, strict=False)):
-                    candidates = translations[row * request.count : (row + 1) * request.count]
-                    ranked = _ranked(candidates, scores, log_probabilities)
-                    if len(rows[index]) == 1:
-                        ranked = [{"translation": "", "score": 0.0, "log_probability": 0.0}]
-                    notes = token_batches.length_notes(info, "source", len(rows[index]))
-                    answers[index] = {**ranked[0], **notes}
-                    if request.count > 1:
-                        answers[index]["translations"] = ranked
-            return answers
-
-        return answer
+        return translating.predictor(models, info, _evaluation(options), request)
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
         """Returns the translation."""
@@ -330,16 +286,6 @@ class Translation(Task):
             (f"attnzoo predict {folder} FILE", "translate texts, one per line"),
             (f"attnzoo export {folder}", "write a SavedModel that takes raw inputs"),
         ]
-
-
-def _ranked(texts: Sequence[str], scores: np.ndarray, log_probabilities: np.ndarray) -> list[dict[str, Any]]:
-    """Returns the translations of one source, best first; samples arrive unordered."""
-    candidates = [
-        {"translation": text, "score": float(score), "log_probability": float(log_probability)}
-        for text, score, log_probability in zip(texts, scores, log_probabilities, strict=True)
-        if np.isfinite(score)
-    ]
-    return sorted(candidates, key=lambda candidate: candidate["score"], reverse=True)
 
 
 def _references(split: Split) -> list[list[str]]:

@@ -12,8 +12,8 @@ from sacrebleu.significance import PairedTest
 from sacrebleu.utils import SACREBLEU_DIR
 
 from attnzoo.errors import UserError
-from attnzoo.tasks.task import Comparison
 from attnzoo.tasks.translation_options import TranslationEvalOptions
+from attnzoo.tasks.types import Comparison
 
 RESAMPLES = 1000
 """Number of bootstrap resamples of an interval or a comparison, drawn with sacrebleu's own fixed seed."""

@@ -18,7 +18,7 @@ from attnzoo.explanation import Explanation
 from attnzoo.export import export
 from attnzoo.files import MAX_JSON_BYTES
 from attnzoo.records.text_records import TextRecord
-from attnzoo.tasks.task import Request
+from attnzoo.tasks.types import Request
 from attnzoo.training.run import train
 from attnzoo.variables import read_tensors, write_tensors
 
