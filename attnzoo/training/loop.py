@@ -27,7 +27,6 @@ from attnzoo.training.console import Display, metrics_text
 from attnzoo.training.meter import Meter
 from attnzoo.training.records import Records, markdown_table
 from attnzoo.training.schedules import learning_rate
-from attnzoo.training.selection import Rank
 from attnzoo.training.step import TrainStep
 
 MAX_SKIPPED_STEPS = 50
@@ -87,7 +86,7 @@ class Trainer:
         if progress.batches not in (0, batches):
             progress.batch = 0  # Data or batch sizes have changed: the epoch starts again.
         progress.batches = batches
-        progress.stopped_early = self._patience_exhausted()
+        progress.stopped_early = selection.is_patience_exhausted(progress, train)
 
     def train(self, display: Display, profile: tuple[int, int] | None = None) -> None:
         """Trains to the end.
@@ -259,7 +258,9 @@ class Trainer:
             self._log_samples(examples)
         progress.evaluated = progress.step
         progress.evaluations += 1
-        best = self._record_result(selection.compute_rank(self.task, self.config.eval, numbers))
+        best = selection.record_evaluation(
+            progress, self.config.train, selection.compute_rank(self.task, self.config.eval, numbers)
+        )
         position = f"step {progress.step}  epoch {progress.epoch}"
         display.line(f"{position}  validation: {metrics_text(metrics)}{'  best' if best else ''}")
         checkpoint.save_weights(self.run, self.evaluator.model, progress.step, metrics)
@@ -276,33 +277,6 @@ class Trainer:
         pictures = view.pictures(examples, indices) if view is not None else None
         if pictures is not None:
             self.records.images("validation", step, "attention", pictures)
-
-    def _record_result(self, rank: Rank) -> bool:
-        """Updates the best evaluation, early stopping and plateau; returns whether it is the best."""
-        progress, train = self.progress, self.config.train
-        is_best = rank.is_finite and (progress.best_rank is None or [*rank] > progress.best_rank)
-        if is_best:
-            previous = progress.best_rank
-            progress.loss_gain = rank.negative_loss - previous[1] if previous else 0.0
-            progress.best_step, progress.best_rank = progress.step, [*rank]
-        counted = progress.counted_value
-        if is_best and (counted is None or not train.min_delta or rank.value > counted + train.min_delta):
-            progress.counted_value = rank.value
-            progress.evaluations_since_best = progress.evaluations_since_fall = 0
-            return True
-        progress.evaluations_since_best += 1
-        progress.evaluations_since_fall += 1
-        if train.schedule == "plateau" and progress.evaluations_since_fall >= train.schedule_patience:
-            floor = min(train.min_learning_rate / train.learning_rate, 1.0)
-            progress.plateau_factor = max(progress.plateau_factor * train.schedule_factor, floor)
-            progress.evaluations_since_fall = 0
-        progress.stopped_early = self._patience_exhausted()
-        return is_best
-
-    def _patience_exhausted(self) -> bool:
-        """Whether early stopping ends the training, with the current options."""
-        patience = self.config.train.early_stopping_patience
-        return patience is not None and self.progress.evaluations_since_best >= patience
 
 
 def num_weights_kept(config: RunConfig) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import keras
@@ -33,19 +32,13 @@ from attnzoo.training import (
     memory,
     optimizers,
     selection,
+    summary,
 )
 from attnzoo.training.console import Display, duration, metrics_text, next_commands_text, print_line, warn
 from attnzoo.training.loop import Trainer, num_weights_kept
 from attnzoo.training.records import Records
 from attnzoo.training.step import TrainStep
 from attnzoo.variables import by_name, read_values, write_tensors
-
-MIN_EVALUATIONS = 3
-"""Advice on the length of the training needs at least so many evaluations."""
-MIN_GAIN = 0.005
-"""Training is called too short if the last improvement lowered the loss at least by this."""
-LENGTH_FACTOR = 1.5
-"""The advice is to train so many times as long."""
 
 
 def train(
@@ -184,7 +177,7 @@ def _train_and_finish(
 ) -> None:
     progress, records = trainer.progress, trainer.records
     with Display(trainer.total_steps, progress.step, trainer.task.unit) as display:
-        _print_summary(display, trainer, xla)
+        summary.print_summary(display, trainer, xla)
         if progress.step == 0:
             records.text("train", 0, "config", "```yaml\n" + resolved.to_yaml(with_origins=True) + "```")
         trainer.train(display, profile)
@@ -238,46 +231,6 @@ def use_xla(config: RunConfig, task: Task) -> bool:
     return bool(config.train.xla)
 
 
-def _print_summary(display: Display, trainer: Trainer, xla: bool) -> None:
-    run, config, info, step = trainer.run, trainer.config, trainer.info, trainer.progress.step
-    names = [name for name in ("train", "validation", "test") if name in info.num_examples]
-    counts = ", ".join(f"{name} {info.num_examples[name]:,}" for name in names)
-    display.line(f"run      {run.path}" + (f" (continuing after step {step})" if step else ""))
-    display.line(f"data     {config.data.name}: {counts} examples{_data_details(info)}")
-    for feature_name, feature in info.features.items():
-        encoded = {name: trainer.examples[name].encoded for name in names}
-        columns = {name: values[feature_name] for name, values in encoded.items() if feature_name in values}
-        for line in feature.balance(columns):
-            display.line(f"         {line}")
-    display.line(f"model    {config.model.name}: {_parameter_counts(trainer.train_step.model, config)}")
-    display.line(
-        f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), "
-        f"{config.train.precision}, XLA {'on' if xla else 'off'}"
-    )
-
-
-def _parameter_counts(model: keras.Model, config: RunConfig) -> str:
-    text = f"{model.count_params():,} parameters"
-    if not config.train.learning_rate_multipliers:
-        return text
-    trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
-    return f"{text}, {trained:,} of them trainable"
-
-
-def _data_details(info: DataInfo) -> str:
-    phrases = [feature.phrase(name) for name, feature in info.features.items()]
-    if info.buckets:
-        phrases.append(
-            "padded to " + " ".join("x".join(map(str, bucket.values())) for bucket in info.buckets)
-        )
-    truncated = ", ".join(
-        f"{name} {fraction:.2%}" for name, fraction in info.truncated_fraction.items() if fraction
-    )
-    if truncated:
-        phrases.append(f"tokens truncated: {truncated}")
-    return "".join(f", {phrase}" for phrase in phrases if phrase)
-
-
 def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> None:
     run, config, progress = trainer.run, trainer.config, trainer.progress
     steps = selection.select_steps(run, trainer.task, progress.best_step, config.eval)
@@ -317,24 +270,6 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     for name, value in metrics.items():
         if isinstance(value, str):
             display.line(f"  {name} {value}")
-    for line in _advice(progress, config, trainer.total_steps):
+    for line in summary.advice(progress, config, trainer.total_steps):
         display.line(line)
     display.line(next_commands_text(trainer.task.next_commands(run.path, attends)))
-
-
-def _advice(progress: checkpoint.Progress, config: RunConfig, total_steps: int) -> Iterator[str]:
-    """Yields advice if the training was probably too short, or much too long."""
-    best, patience = progress.best_step, config.train.early_stopping_patience
-    if not best or progress.evaluations < MIN_EVALUATIONS:
-        return
-    if best == progress.step and progress.loss_gain >= MIN_GAIN and not progress.stopped_early:
-        key, length = ("steps", total_steps) if config.train.steps else ("epochs", config.train.epochs)
-        yield (
-            "validation was still improving at the end: consider training longer with "
-            f"--set train.{key}={math.ceil(length * LENGTH_FACTOR)} --allow-changed train.{key}"
-        )
-    elif patience is None and best * 2 <= progress.step and config.eval.weights == "best":
-        yield (
-            f"no evaluation after step {best} was better: train.early_stopping_patience=3 would end such a "
-            "training sooner"
-        )

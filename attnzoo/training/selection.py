@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from attnzoo.config.sections import EvalOptions
+from attnzoo.config.sections import EvalOptions, TrainOptions
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.files import read_json
 from attnzoo.runs.folder import RunDir
 from attnzoo.tasks.task import Task
+from attnzoo.training.checkpoint import Progress
 from attnzoo.variables import STATE
 
 
@@ -43,6 +44,34 @@ def compute_rank(task: Task, options: EvalOptions, metrics: Mapping[str, Any]) -
         raise UserError(f"eval.monitor: {name} is undefined for this data; choose one of {known}.")
     value = float(metrics[name])
     return Rank(value if metric.higher_is_better else -value, -float(metrics["loss"]))
+
+
+def record_evaluation(progress: Progress, options: TrainOptions, rank: Rank) -> bool:
+    """Updates best evaluation, early stopping and plateau schedule; returns whether it is the best."""
+    is_best = rank.is_finite and (progress.best_rank is None or [*rank] > progress.best_rank)
+    if is_best:
+        previous = progress.best_rank
+        progress.loss_gain = rank.negative_loss - previous[1] if previous else 0.0
+        progress.best_step, progress.best_rank = progress.step, [*rank]
+    counted = progress.counted_value
+    if is_best and (counted is None or not options.min_delta or rank.value > counted + options.min_delta):
+        progress.counted_value = rank.value
+        progress.evaluations_since_best = progress.evaluations_since_fall = 0
+        return True
+    progress.evaluations_since_best += 1
+    progress.evaluations_since_fall += 1
+    if options.schedule == "plateau" and progress.evaluations_since_fall >= options.schedule_patience:
+        floor = min(options.min_learning_rate / options.learning_rate, 1.0)
+        progress.plateau_factor = max(progress.plateau_factor * options.schedule_factor, floor)
+        progress.evaluations_since_fall = 0
+    progress.stopped_early = is_patience_exhausted(progress, options)
+    return is_best
+
+
+def is_patience_exhausted(progress: Progress, options: TrainOptions) -> bool:
+    """Whether early stopping ends the training."""
+    patience = options.early_stopping_patience
+    return patience is not None and progress.evaluations_since_best >= patience
 
 
 def best_value(task: Task, options: EvalOptions, rank: Sequence[float] | None) -> dict[str, float | None]:

@@ -17,7 +17,8 @@ from attnzoo.config import ResolvedConfig
 from attnzoo.errors import EXIT_STOPPED
 from attnzoo.runs.folder import RunDir
 from attnzoo.tasks.evaluating import Evaluator
-from attnzoo.training.loop import Stopped, Trainer
+from attnzoo.training import selection
+from attnzoo.training.loop import Stopped
 from attnzoo.training.run import train
 from attnzoo.training.selection import Rank
 from attnzoo.training.step import TrainStep
@@ -96,12 +97,12 @@ SCRIPT = [0.5, 0.6, 0.55, 0.58, 0.7, 0.7, 0.6, 0.65, 0.1, 0.9, 0.9, 0.9]
 def test_a7_best_early_stopping_and_plateau_survive_crashes(tmp_path, monkeypatch, crashes):
     plateau = ["train.schedule=plateau", "train.schedule_patience=2", "train.schedule_factor=0.5"]
     resolved = without_xla(tmp_path, "train.epochs=12", "train.early_stopping_patience=4", *plateau)
-    note = Trainer._record_result
+    record = selection.record_evaluation
 
-    def scripted(self, rank):
-        return note(self, Rank(SCRIPT[self.progress.epoch - 1], 0.0))
+    def scripted(progress, options, rank):
+        return record(progress, options, Rank(SCRIPT[progress.epoch - 1], 0.0))
 
-    monkeypatch.setattr(Trainer, "_record_result", scripted)
+    monkeypatch.setattr(selection, "record_evaluation", scripted)
     train(resolved, tmp_path / "whole")
     for number in range(crashes):
         crash(resolved, tmp_path / "crashed", monkeypatch, 34 // crashes - number % 2)
