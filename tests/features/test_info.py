@@ -128,8 +128,8 @@ def test_a_missing_info_is_no_damage(tmp_path):
         (b"[]", "not a JSON object"),
         (b"\xff", "'utf-8' codec"),
         (b'{"a": ' + b"[" * 100_000, ""),
-        (b'{"format": 2, "task": 1}', "task: Input should be a valid string"),
-        (b'{"format": 2}', "task: Field required"),
+        (b'{"format": 3, "task": 1}', "task: Input should be a valid string"),
+        (b'{"format": 3}', "task: Field required"),
     ],
     ids=range(6),
 )
