@@ -73,13 +73,13 @@ def copy_with(trained, folder, **state):
 def test_the_metrics_of_eval_are_those_of_scikit_learn(evaluated, test_set):
     _, labels, logits = test_set
     predicted, probabilities = logits.argmax(axis=1), special.softmax(logits, axis=1)
-    found = evaluated["metrics"]
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted), abs=1e-6)
-    assert found["macro_f1"] == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
-    assert found["cohen_kappa"] == pytest.approx(metrics.cohen_kappa_score(labels, predicted))
+    actual = evaluated["metrics"]
+    assert actual["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted), abs=1e-6)
+    assert actual["macro_f1"] == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
+    assert actual["cohen_kappa"] == pytest.approx(metrics.cohen_kappa_score(labels, predicted))
     assert evaluated["labels"] == ["de", "en"]
     assert evaluated["confusion_matrix"] == metrics.confusion_matrix(labels, predicted).tolist()
-    assert found["loss"] == pytest.approx(metrics.log_loss(labels, probabilities), abs=1e-5)  # unweighted
+    assert actual["loss"] == pytest.approx(metrics.log_loss(labels, probabilities), abs=1e-5)  # unweighted
 
 
 def test_train_ends_with_the_metrics_of_eval_and_begins_with_the_counts(trained, evaluated):

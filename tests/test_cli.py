@@ -179,7 +179,7 @@ def test_options_of_classifiers_are_refused_where_there_are_no_classes(call, dat
         ("data.train_alignments=x", "train.guided_alignment"),
     ],
 )
-def test_guided_attention_and_alignments_go_together(call, tmp_path, one, other):
+def test_guided_attention_and_alignments_need_each_other(call, tmp_path, one, other):
     (tmp_path / "pairs.yaml").write_text("data: {name: parallel_text, train: [a, b]}\nmodel: translation\n")
     code, _, err = call("config", "check", tmp_path / "pairs.yaml", "--set", one)
     key = one.split("=")[0]
@@ -200,7 +200,7 @@ def test_guided_attention_and_alignments_go_together(call, tmp_path, one, other)
         ),
     ],
 )
-def test_what_subword_sampling_does_not_go_with_is_refused(call, tmp_path, overrides, reason):
+def test_options_that_subword_sampling_cannot_be_combined_with_are_refused(call, tmp_path, overrides, reason):
     (tmp_path / "pairs.yaml").write_text("data: {name: parallel_text, train: [a, b]}\nmodel: translation\n")
     one = "data.subword_sampling=0.1"
     options = [part for override in (one, *overrides) for part in ("--set", override)]

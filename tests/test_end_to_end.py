@@ -39,7 +39,7 @@ def lines_of(run):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_training_lowers_the_loss_and_leaves_a_whole_run(runs, name):
+def test_training_lowers_the_loss_and_leaves_a_complete_run(runs, name):
     losses = [line["loss"] for line in lines_of(runs[name]) if line["split"] == "train"]
     assert losses[-1] < losses[0]
     result = json.loads((runs[name] / "result.json").read_text())
@@ -272,7 +272,7 @@ def test_a_profile_is_written_for_tensorboard(tmp_path):
     assert list((tmp_path / "run" / "logs" / "train").rglob("*.xplane.pb"))
 
 
-def test_texts_are_never_taken_for_names_of_files(tmp_path):
+def test_texts_are_never_interpreted_as_names_of_files(tmp_path):
     (tmp_path / "a.txt").write_text("not this")
     texts = [str(tmp_path / "a.txt"), "a long review. " * 500]
     assert Text().raw(np.array(texts, object)) == [text.encode() for text in texts]

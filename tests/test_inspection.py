@@ -29,7 +29,7 @@ def test_images_are_counted_by_label_size_and_format(tmp_path):
     assert inspection.size_range(test["sizes"]) == "7 to 9 x 11 to 11"
 
 
-def test_texts_have_lengths_and_what_is_cut(tmp_path):
+def test_texts_have_lengths_and_a_truncated_fraction(tmp_path):
     resolved = recipes.text_config(tmp_path, "data.max_length=2")
     report, _, _ = inspection.inspect(resolved)
     train = report["splits"]["train"]

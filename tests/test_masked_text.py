@@ -36,7 +36,7 @@ eval: {{every: 60, samples: 4}}
     return folder / "run", ended.out
 
 
-def test_masked_tokens_are_learned_and_the_end_says_what_to_do_with_them(pretrained):
+def test_masked_tokens_are_learned_and_training_ends_with_a_suggestion(pretrained):
     run, out = pretrained
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line["split"] == "train"]

@@ -120,12 +120,12 @@ def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
     assert all(targets)
     for name, texts in (("source", [*sources, "b" * 50]), ("target", [*targets, "b"])):
         (tmp_path / name).write_text("\n".join(texts) + "\n")
-    *found, long = prediction.score(run, tmp_path / "source", tmp_path / "target")
-    assert [one["beyond_training"] for one in (*found, long)] == [False, False, False, True]
-    assert [one["log_probability"] for one in found] == pytest.approx(
+    *actual, long = prediction.score(run, tmp_path / "source", tmp_path / "target")
+    assert [one["beyond_training"] for one in (*actual, long)] == [False, False, False, True]
+    assert [one["log_probability"] for one in actual] == pytest.approx(
         [answer["log_probability"] for answer in answers], abs=1e-3
     )
-    assert [one["tokens"] for one in found] == [len(text) + 1 for text in targets]
+    assert [one["tokens"] for one in actual] == [len(text) + 1 for text in targets]
     (tmp_path / "target").write_text("one\n")
     with pytest.raises(UserError, match=r"has 4 lines and .* has 1; line n of one must be the translation"):
         list(prediction.score(run, tmp_path / "source", tmp_path / "target"))
@@ -134,10 +134,10 @@ def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
 def test_a_run_is_not_better_than_itself(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    found, signature = comparison.compare([run, other])
-    assert [one.p_value for one in found] == [None, 1.0]
-    assert [one.metric for one in found] == ["bleu", "bleu"]
-    assert found[1].value == found[0].value
+    actual, signature = comparison.compare([run, other])
+    assert [one.p_value for one in actual] == [None, 1.0]
+    assert [one.metric for one in actual] == ["bleu", "bleu"]
+    assert actual[1].value == actual[0].value
     assert "bs:1000" in signature
     with pytest.raises(UserError, match="a comparison needs two or more runs"):
         comparison.compare([run])

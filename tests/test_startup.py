@@ -64,7 +64,7 @@ def test_what_somebody_has_set_stays():
 
 
 @pytest.mark.slow
-def test_too_little_memory_is_said_in_one_line(tmp_path):
+def test_too_little_memory_is_reported_in_one_line(tmp_path):
     recipes.text_config(tmp_path)
     command = [sys.executable, "-m", "attnzoo", "train", "greetings.yaml"]
     for value in ("model.ngrams=2", "model.ngram_buckets=65536", "model.units=512"):  # 128 MiB

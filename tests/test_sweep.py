@@ -51,16 +51,16 @@ def test_variants_of_two_tasks_are_refused_before_the_first_training(config, mon
 
 
 def test_every_combination_of_values_is_a_variant():
-    found = sweep.variants(
+    actual = sweep.variants(
         ["model.attention.name=additive,multi_head", "train.xla=true, 'x'", "model.dense_units=[8]"]
     )
-    assert [one.name for one in found] == [
+    assert [one.name for one in actual] == [
         "additive, true, [8]",
         "additive, x, [8]",
         "multi_head, true, [8]",
         "multi_head, x, [8]",
     ]
-    assert found[1].overrides == (
+    assert actual[1].overrides == (
         'model.attention.name="additive"',
         'train.xla="x"',
         "model.dense_units=[8]",
@@ -87,10 +87,10 @@ def test_values_twice_and_values_that_are_wrong_are_refused_before_any_training(
 
 def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, tmp_path, capsys):
     options, vary = ["train.xla=false", "train.epochs=1"], ["model.pooling=mean"]
-    found = sweep.sweep(config, vary, options, seeds=2)
+    actual = sweep.sweep(config, vary, options, seeds=2)
     printed = capsys.readouterr().out.splitlines()
     assert printed[1] == "[2/2] mean, seed 4: runs/sweeps/greetings/mean-seed4"
-    (mean,) = found
+    (mean,) = actual
     assert mean.runs == [f"runs/sweeps/greetings/mean-seed{seed}" for seed in (3, 4)]
     trained = load_trained(tmp_path / mean.runs[1])
     assert (trained.config.seed, trained.config.model.pooling) == (4, "mean")
@@ -103,10 +103,10 @@ def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, 
     assert all(value > 1 << 28 for value in mean.peak_memory_bytes)
 
     before = (tmp_path / mean.runs[0] / "metrics.jsonl").read_bytes()
-    assert sweep.sweep(config, vary, options, seeds=2) == found
+    assert sweep.sweep(config, vary, options, seeds=2) == actual
     assert (tmp_path / mean.runs[0] / "metrics.jsonl").read_bytes() == before
 
-    print_outcomes(found, ["model.pooling"])
+    print_outcomes(actual, ["model.pooling"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     (row,) = [row for row in rows if len(row) > 7 and row[0] == "mean"]
     accuracies = mean.metrics["accuracy"]

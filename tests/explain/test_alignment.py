@@ -29,7 +29,7 @@ def test_attention_is_shown_as_data_and_as_a_picture(runs, tmp_path, beams):
     assert whole.source_tokens == truncated.source_tokens == [*"b" * longest, "(end)"]
 
 
-def test_tokens_of_any_signs_are_drawn_as_they_are(tmp_path, recwarn):
+def test_tokens_with_any_characters_are_drawn_literally(tmp_path, recwarn):
     tokens = ["$$", r"$5-$\foo$", "猫", "\x00", "(end)"]
     draw(
         Alignment("any", "any", tokens, tokens, np.eye(5, dtype=np.float32), truncated=False),

@@ -19,7 +19,7 @@ def test_the_command_writes_a_page_and_prints_json(known, tmp_path):
     ]
 
 
-def test_options_that_do_not_go_together_are_one_line(known, runs, tmp_path):
+def test_options_that_cannot_be_combined_are_one_line(known, runs, tmp_path):
     for arguments, message in (
         ((known, "x", "--split", "test"), "leave the texts out"),
         ((known, "--faithfulness", "--out", "x"), "leave --out out"),

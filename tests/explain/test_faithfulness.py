@@ -12,26 +12,26 @@ from attnzoo.explanation import Explanation
 
 
 def test_removing_the_attended_token_changes_the_prediction_and_others_do_not(known, capsys):
-    found = Explanation(known).faithfulness(None, FAITHFULNESS_EXAMPLES)
-    assert (found.split, found.examples, found.layer) == ("test", 18, "pooling")
+    result = Explanation(known).faithfulness(None, FAITHFULNESS_EXAMPLES)
+    assert (result.split, result.examples, result.layer) == ("test", 18, "pooling")
     # Half of the texts are English: they turn German without their signal, German ones stay German.
-    assert found.attention.changed == [0.0, 0.5, 0.5, 0.5, 0.5, 0.5]
-    np.testing.assert_allclose(found.attention.probability, [1.0, 0.5, 0.5, 0.5, 0.5, 0.5], atol=1e-3)
-    assert found.attention.area == pytest.approx(0.5 * 5 / 6, abs=1e-3)
-    assert found.least.changed == [0.0] * 6
-    assert found.least.area == pytest.approx(0.0, abs=1e-3)
-    assert found.least.area < found.random.area < found.attention.area
-    assert found.random.area == pytest.approx(np.mean(found.random_areas))
-    assert found.advantage == pytest.approx(found.attention.area - found.random.area)
-    assert found.meaning.startswith("Attention is better than random")
-    given = json.loads(found.to_json())
-    assert given["meaning"] == found.meaning
-    assert given["attention"]["changed"] == found.attention.changed
-    print_faithfulness(found, known)
+    assert result.attention.changed == [0.0, 0.5, 0.5, 0.5, 0.5, 0.5]
+    np.testing.assert_allclose(result.attention.probability, [1.0, 0.5, 0.5, 0.5, 0.5, 0.5], atol=1e-3)
+    assert result.attention.area == pytest.approx(0.5 * 5 / 6, abs=1e-3)
+    assert result.least.changed == [0.0] * 6
+    assert result.least.area == pytest.approx(0.0, abs=1e-3)
+    assert result.least.area < result.random.area < result.attention.area
+    assert result.random.area == pytest.approx(np.mean(result.random_areas))
+    assert result.advantage == pytest.approx(result.attention.area - result.random.area)
+    assert result.meaning.startswith("Attention is better than random")
+    given = json.loads(result.to_json())
+    assert given["meaning"] == result.meaning
+    assert given["attention"]["changed"] == result.attention.changed
+    print_faithfulness(result, known)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["0%", "1.0000", "0.0%", "1.0000", "0.0%", "1.0000", "0.0%"] in lines
-    assert ["area", *(f"{one.area:.4f}" for one in (found.attention, found.random, found.least))] in lines
-    print_faithfulness(found, known, as_json=True)
+    assert ["area", *(f"{one.area:.4f}" for one in (result.attention, result.random, result.least))] in lines
+    print_faithfulness(result, known, as_json=True)
     assert json.loads(capsys.readouterr().out) == {"run": str(known), **given}
 
 
@@ -45,12 +45,12 @@ def test_removing_the_attended_token_changes_the_prediction_and_others_do_not(kn
 )
 def test_a_difference_within_its_interval_is_none(advantage, begin):
     curve = Curve([1.0], [0.0], 0.0)
-    found = Faithfulness("test", 7, "pooling", (0.0,), curve, curve, curve, [0.0], advantage, interval=0.2)
-    assert found.meaning.startswith(begin)
-    assert "± 0.2000" in found.meaning
+    result = Faithfulness("test", 7, "pooling", (0.0,), curve, curve, curve, [0.0], advantage, interval=0.2)
+    assert result.meaning.startswith(begin)
+    assert "± 0.2000" in result.meaning
 
 
-def test_tokens_go_in_the_order_of_their_weights_and_one_always_stays():
+def test_tokens_are_removed_in_the_order_of_their_weights_and_one_always_remains():
     weights = np.array([0.1, 0.5, 0.0, 0.4])
     most, least, *random = removal_orders(weights, index=3)
     assert most.tolist() == [1, 3, 0, 2]

@@ -36,9 +36,9 @@ class Reader(html.parser.HTMLParser):
 
 def test_hostile_texts_are_shown_and_never_obeyed(known, tmp_path):
     explanation = Explanation(known)
-    (found,) = explanation.explain_inputs(["hello"])
-    found = dataclasses.replace(
-        found,
+    (result,) = explanation.explain_inputs(["hello"])
+    result = dataclasses.replace(
+        result,
         text=HOSTILE,
         shown=[HOSTILE],
         tokens=[HOSTILE],
@@ -46,7 +46,7 @@ def test_hostile_texts_are_shown_and_never_obeyed(known, tmp_path):
         values=np.array([1.0, 0.0], np.float32),
         truth=1,
     )
-    read = Reader(page([found], title=HOSTILE))
+    read = Reader(page([result], title=HOSTILE))
     assert read.tags == {
         *("html", "head", "meta", "title", "style", "body", "h1", "p", "b", "span", "article", "small")
     }
@@ -54,8 +54,8 @@ def test_hostile_texts_are_shown_and_never_obeyed(known, tmp_path):
     assert text.count(printable(HOSTILE)) >= 3
     assert "true: </p><img src=x>" in text
     assert "\x1b" not in text
-    assert "default-src 'none'" in page([found], "x")
-    (path,) = explanation.view.write([found], tmp_path / "new", "x")
+    assert "default-src 'none'" in page([result], "x")
+    (path,) = explanation.view.write([result], tmp_path / "new", "x")
     assert path == tmp_path / "new" / "attention.html"
     assert "&lt;script&gt;" in path.read_text("utf-8")
     shown = markdown_table(

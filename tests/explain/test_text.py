@@ -74,13 +74,13 @@ def test_an_unknown_layer_is_one_line_with_the_names(known):
 
 def test_a_terminal_shows_the_largest_weight_in_the_deepest_color(known, monkeypatch, capsys):
     explanation = Explanation(known)
-    found = explanation.explain_inputs(["hello friend"])
-    print_lines(explanation.view, found, [])
+    result = explanation.explain_inputs(["hello friend"])
+    print_lines(explanation.view, result, [])
     plain = capsys.readouterr().out
-    assert plain == f"en  {found[0].values.max():.4f}\n  hello(1.000) friend(0.000)\n\n"
+    assert plain == f"en  {result[0].values.max():.4f}\n  hello(1.000) friend(0.000)\n\n"
     for name, value in (("FORCE_COLOR", "1"), ("COLORTERM", "truecolor"), ("TERM", "xterm")):
         monkeypatch.setenv(name, value)
-    print_lines(explanation.view, found, [])
+    print_lines(explanation.view, result, [])
     legend, answer, text = capsys.readouterr().out.splitlines()[:3]
     assert legend.startswith("attention of pooling: 0 ")
     assert legend.count("\x1b[30;48;2;") == 10

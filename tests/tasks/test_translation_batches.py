@@ -16,7 +16,7 @@ def test_decoder_input_is_the_target_shifted_behind_start():
     np.testing.assert_array_equal(translation_batches.shift_right(tokens), [[2, 11, 13, 3], [2, 17, 3, 0]])
 
 
-def test_a_source_that_is_cut_ends_with_end_as_a_whole_one_does():
+def test_a_truncated_source_ends_with_end_like_a_complete_one():
     tokens = tf.constant([[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 19]])
     expected = [[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 3]]
     np.testing.assert_array_equal(translation_batches.restore_end(tokens), expected)

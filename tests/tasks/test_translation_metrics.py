@@ -19,13 +19,13 @@ def test_a_clear_difference_is_significant_and_a_small_one_is_not():
     first = damaged(0.2)
     close = [*first[:-1], references[-1]]
     systems = [("first", first), ("worse", damaged(0.4)), ("close", close)]
-    found, signature = translation_metrics.compare(systems, [references], TranslationEvalOptions())
-    assert [one.name for one in found] == ["first", "worse", "close"]
-    assert {one.metric for one in found} == {"bleu"}
-    assert found[0].p_value is None
-    assert found[1].value < found[0].value - found[0].interval
-    assert found[1].p_value < 0.01
-    assert found[2].p_value > 0.01
+    actual, signature = translation_metrics.compare(systems, [references], TranslationEvalOptions())
+    assert [one.name for one in actual] == ["first", "worse", "close"]
+    assert {one.metric for one in actual} == {"bleu"}
+    assert actual[0].p_value is None
+    assert actual[1].value < actual[0].value - actual[0].interval
+    assert actual[1].p_value < 0.01
+    assert actual[2].p_value > 0.01
     assert "tok:13a" in signature
 
 

@@ -74,7 +74,7 @@ def test_unknown_words_are_never_written_unless_they_may_be(beams):
     assert not (search([model], source, 9, unknown=False).tokens.numpy() == UNKNOWN).any()
 
 
-def test_copying_goes_with_words_alone(tmp_path):
+def test_copying_needs_a_word_tokenizer(tmp_path):
     recipes.translation_config(tmp_path, "data.tokenizer=words", "eval.unknown=copy")
     with pytest.raises(ConfigErrors, match=r"unknown: copy needs data\.tokenizer: words, received charact"):
         recipes.translation_config(tmp_path, "eval.unknown=copy")
@@ -84,7 +84,7 @@ SENTENCES = ["The <b>house</b> is red.", "See https://x.org/{name}!"] * 10
 
 
 @pytest.mark.parametrize(("kind", "lowercase"), [("words", False), ("subwords", True), ("words", True)])
-def test_a_tokenizer_that_cannot_write_the_targets_is_told(kind, lowercase):
+def test_a_tokenizer_that_cannot_reproduce_the_targets_is_reported(kind, lowercase):
     tokenizer = tokenizers.from_state(tokenizers.build(kind, SENTENCES, 99, lowercase))
     with pytest.warns(DataWarning, match=r"100% of the target texts cannot be reproduced .*'The <b>"):
         translation_checks.warn_of_lost_targets(tokenizer, SENTENCES)
@@ -109,7 +109,7 @@ def test_translations_are_cased_pieces_of_words_by_default(tmp_path):
 CHINESE = ["我喜欢吃苹果。", "今天天气很好。"]
 
 
-def test_bleu_of_texts_without_spaces_is_told_and_can_be_right():
+def test_bleu_of_texts_without_spaces_is_reported_and_can_be_fixed():
     with pytest.warns(DataWarning, match=r"eval\.bleu_tokenizer: 13a splits at spaces, .* set it to zh"):
         translation_checks.warn_of_bleu_tokenizer(TranslationEvalOptions(), CHINESE)
     wrong = ["我喜欢吃苹果。", "今天天气很坏。"]
@@ -136,7 +136,7 @@ def test_a_bleu_tokenizer_that_is_not_installed_is_one_line(name, monkeypatch, t
         translation_metrics.bleu(TranslationEvalOptions(bleu_tokenizer=name))
 
 
-def test_words_of_texts_without_spaces_are_told():
+def test_a_word_tokenizer_for_texts_without_spaces_is_reported():
     options = TextOptions(name="t", tokenizer="words")
     with pytest.warns(DataWarning, match=r"no spaces between words.* data\.tokenizer: characters or sub"):
         Text().learn([np.array([*CHINESE, "ภาษาไทยไม่มีช่องว่าง"], object)], options, None, "x")

@@ -104,7 +104,7 @@ def damages(size):
     yield lambda data, folder: (folder / "manifest.json").unlink() or data
 
 
-def test_a9_each_of_102_damages_is_noticed_and_the_checkpoint_before_is_taken(half, train_step, capsys):
+def test_a9_each_of_102_damages_is_detected_and_the_previous_checkpoint_is_used(half, train_step, capsys):
     folder = half.step(3)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     tried = 0
@@ -191,7 +191,7 @@ def in_a_mount(script, folder):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not MOUNTS, reason="no file system can be mounted here")
-def test_a10_a_run_whose_disk_is_full_goes_on_when_there_is_space_again(tmp_path):
+def test_a10_a_run_whose_disk_was_full_continues_when_there_is_space_again(tmp_path):
     (tmp_path / "full.yaml").write_text(without_xla(tmp_path, "train.epochs=40").to_yaml(), "utf-8")
     script = """
 mkdir small; mount -t tmpfs -o size=16m none small

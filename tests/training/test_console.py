@@ -17,8 +17,8 @@ def test_the_time_left_counts_neither_compiling_nor_what_was_done_before(monkeyp
     for seconds, step in ((300.0, 910), (320.0, 920), (340.0, 930), (480.0, 1000)):
         clock[0] = seconds
         display.step(step, 0.5, 100.0)
-    said = [line.rpartition("examples/s")[2].strip() for line in capsys.readouterr().out.splitlines()]
-    assert said == ["", "2:40 left", "2:20 left", "0:00 left"]
+    printed = [line.rpartition("examples/s")[2].strip() for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["", "2:40 left", "2:20 left", "0:00 left"]
 
 
 @pytest.mark.parametrize(

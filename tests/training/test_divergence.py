@@ -59,7 +59,7 @@ def poison_gradient(train_step, batches):
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("poison", [poison_batch, poison_weights, poison_gradient])
-def test_a17_poison_at_any_place_stops_the_run_and_the_checkpoint_before_goes_on(
+def test_a17_a_value_that_is_not_finite_anywhere_stops_the_run_and_the_previous_checkpoint_continues(
     tmp_path, monkeypatch, precision, poison
 ):
     resolved = without_xla(tmp_path, f"train.precision={precision}", "train.checkpoint_seconds=1000")

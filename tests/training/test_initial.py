@@ -99,7 +99,7 @@ def other(tmp_path):
     return folder
 
 
-def test_the_options_of_the_other_vocabulary_are_taken_over_and_written(tmp_path, other):
+def test_the_options_of_the_other_vocabulary_are_adopted_and_saved(tmp_path, other):
     path = tmp_path / "new.yaml"
     path.write_text(
         f"data: {{name: csv, train: {tmp_path}/train.csv}}\nmodel: {{name: text_classifier}}\n"

@@ -108,7 +108,7 @@ def test_a3_a_finished_run_trains_no_step_more(killer):
 
 
 @pytest.mark.slow
-def test_a3_an_export_that_is_killed_is_whole_or_absent_and_leaves_nothing_behind(killer):
+def test_a3_an_export_that_is_killed_is_complete_or_absent_and_leaves_nothing_behind(killer):
     export = killer.folder / "whole" / "export"
     begin = time.monotonic()
     assert commands.run("export", "whole", folder=killer.folder).code == 0

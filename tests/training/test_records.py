@@ -7,7 +7,7 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.training.records import MAX_CELL_CHARACTERS, Records, markdown_table, trial_id
 
 
-def test_rows_are_a_table_in_which_signs_of_markdown_are_themselves():
+def test_rows_are_a_table_with_escaped_markdown_characters():
     rows = [{"text": "a|b", "label": [("x", False), ("y*", True)]}, {"text": "<b>", "label": "z"}]
     assert markdown_table(rows).splitlines() == [
         "| text | label |",
@@ -20,13 +20,13 @@ def test_rows_are_a_table_in_which_signs_of_markdown_are_themselves():
 
 def test_rows_beside_a_long_cell_are_paragraphs_short_columns_first():
     long = [("word", True), *[("next", False)] * (MAX_CELL_CHARACTERS // 4)]
-    found = markdown_table(
+    result = markdown_table(
         [
             {"tokens": long, "label": "neg", "predicted": "pos"},
             {"tokens": "a", "label": "b", "predicted": "c"},
         ]
     )
-    first, second = found.split("---\n\n")[1:]
+    first, second = result.split("---\n\n")[1:]
     assert first.startswith("label: neg \u00b7 predicted: pos\n\ntokens: **word** next next")
     assert second.strip() == "label: b \u00b7 predicted: c\n\ntokens: a"
 

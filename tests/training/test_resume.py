@@ -79,7 +79,7 @@ def test_a6_crashes_with_augmentation_and_with_buckets_end_bit_identical(tmp_pat
 
 
 @pytest.mark.slow
-def test_a6_texts_are_split_anew_also_after_a_crash(tmp_path, monkeypatch):
+def test_a6_texts_are_resampled_also_after_a_crash(tmp_path, monkeypatch):
     pieces = ["data.tokenizer=bpe", "data.vocabulary_size=60", "data.subword_sampling=0.4"]
     resolved = without_xla(tmp_path, *pieces, "train.epochs=2")
     train(resolved, tmp_path / "whole")

@@ -73,7 +73,7 @@ def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, capsys):
         train(changed, tmp_path / "run")
 
 
-def test_an_unfinished_run_says_so_and_which_weights_it_has(tmp_path, monkeypatch):
+def test_an_unfinished_run_is_reported_with_the_weights_it_uses(tmp_path, monkeypatch):
     crash(without_xla(tmp_path, "eval.every=2"), tmp_path / "run", monkeypatch, 5)
     with pytest.warns(DataWarning, match=r"unfinished run; using the weights of step 4\. `attnzoo train`"):
         result, _ = evaluate(tmp_path / "run", "validation")

@@ -73,7 +73,7 @@ def test_the_monitored_metric_has_a_direction(name):
     assert task.metrics["loss"].higher_is_better is False
 
 
-def test_another_metric_is_monitored_if_the_config_says_so(tmp_path):
+def test_another_metric_is_monitored_if_the_config_names_it(tmp_path):
     one = Training(tmp_path, "eval.monitor=loss")
     assert one.record([(0.9, 0.5), (0.1, 0.4)]) == [True, True]
     assert selection.best_value(TEXT, one.config.eval, one.progress.best_rank) == {"loss": 0.4}
@@ -112,7 +112,7 @@ def test_average_best_ranks_as_best_does(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_stopped_early_goes_on_with_more_patience(tmp_path, capsys):
+def test_a_run_that_stopped_early_continues_with_more_patience(tmp_path, capsys):
     slow = ("train.epochs=30", "train.learning_rate=1e-9")
     run = tmp_path / "run"
     train(without_xla(tmp_path, *slow, "train.early_stopping_patience=1"), run)

@@ -67,7 +67,7 @@ def test_rows_that_fill_up_a_batch_change_nothing():
     assert_same(plain.model, filled.model)
 
 
-def test_an_example_that_weighs_two_counts_as_two_in_the_loss_and_as_one_in_the_accuracy():
+def test_an_example_with_weight_two_counts_twice_in_the_loss_and_once_in_the_accuracy():
     twice, weighed = make_train_step(), make_train_step()
     expected = twice.step([make_batch([0, 1, 1, 2])], 0.1)
     inputs, targets = make_batch([0, 1, 2])
@@ -78,7 +78,7 @@ def test_an_example_that_weighs_two_counts_as_two_in_the_loss_and_as_one_in_the_
 
 
 @pytest.mark.parametrize("optimizer", thinned(["adamw", "sgd", "lamb", "lion", "adafactor"], 5))
-def test_a_factor_of_the_rate_of_some_weights_is_one_of_their_changes(optimizer):
+def test_a_learning_rate_multiplier_scales_the_updates_of_its_weights(optimizer):
     options = {"optimizer": optimizer, "weight_decay": 0.1, "beta_1": 0.9}
     whole, slowed = (
         make_train_step(**options),
@@ -162,7 +162,7 @@ def test_weight_decay_leaves_biases_alone():
     np.testing.assert_allclose(values["hidden/bias"], 1.0)
 
 
-def test_a_step_that_is_not_finite_changes_no_weight_and_says_so():
+def test_a_step_that_is_not_finite_changes_no_weight_and_is_reported():
     train_step = make_train_step(optimizer="adamw")
     before = weights_of(train_step.model)
     inputs, targets = make_batch(range(3))
