@@ -238,7 +238,7 @@ def test_earlier_results_are_kept_unless_they_come_from_elsewhere(tmp_path):
     bench_attention.continue_from(file, report)
     assert report["rows"] == REPORT["rows"]
     assert report["command"] == "python first` and `python second"
-    with pytest.raises(rounds.PeerError, match=r"results of A machine, not of another: name another file"):
+    with pytest.raises(rounds.PeerError, match=r"results of A machine, not of another; choose another file"):
         bench_attention.continue_from(file, {**REPORT, "machine": "another"})
 
 
