@@ -104,8 +104,7 @@ def _outline(options: type[BaseModel]) -> Outline:
 
 
 def _load(section: str, document: Document, problems: Problems) -> ModuleType | None:
-    """Returns the module that the name of a section refers to; if there is none, adds an error and returns
-    None."""
+    """Returns the module that the name of a section refers to; if there is none, None and adds an error."""
     kind = NAMED_SECTIONS[section]
     known = catalog.names(kind)
     if section not in document.values:

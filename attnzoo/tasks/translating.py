@@ -156,8 +156,7 @@ def _ranked(texts: Sequence[str], scores: np.ndarray, log_probabilities: np.ndar
 
 
 def source_signature(xla: bool, *others: tf.TensorSpec) -> list[tf.TensorSpec] | None:
-    """Returns the input signature of a function: none with XLA, which compiles for each shape, else one
-    that serves all shapes with one trace."""
+    """Returns the input signature of a function; None with XLA, which compiles for each shape anyway."""
     return None if xla else [tf.TensorSpec([None, None], tf.int32), *others]
 
 
