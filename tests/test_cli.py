@@ -299,7 +299,7 @@ def test_lists_show_a_line_for_each_name(call, kind):
         *(
             (
                 ("train", "dates.yaml", "--profile", text),
-                f"--profile {text}: expected two steps START:STOP with START below STOP, such as 10:20",
+                f"--profile {text}: expected START:STOP, two steps with START below STOP, such as 10:20",
             )
             for text in ("7", "7:", "7:7", "9:7", "a:b", "²:9")
         ),

@@ -77,7 +77,7 @@ def test_a8_what_does_not_fit_is_named_and_nothing_is_restored(half, train_step)
             (f"missing '{name}'", {key: value for key, value in values.items() if key != name}),
             (f"unexpected '{name}x'", {**values, f"{name}x": value}),
             (f"'{name}' has shape", {**values, name: np.stack([value, value])}),
-            (f"'{name}' is of complex64", {**values, name: value.astype(np.complex64)}),
+            (f"'{name}' has dtype complex64", {**values, name: value.astype(np.complex64)}),
         ]
     assert len(mutations) == 20
     for message, mutated in mutations:
@@ -144,7 +144,7 @@ def test_a9_all_checkpoints_damaged_is_one_error(half, train_step):
 def test_a10_too_little_space_is_noticed_before_the_first_step(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
     with pytest.raises(
-        UserError, match=r"0\.0 MiB free on this disk, checkpoints need 0\.\d MiB more"
+        UserError, match=r"0\.0 MiB free on this disk, but checkpoints need 0\.\d MiB more"
     ) as caught:
         train(without_xla(tmp_path), tmp_path / "run")
     assert caught.value.exit_code == 4

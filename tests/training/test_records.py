@@ -41,7 +41,7 @@ def test_runs_of_one_name_in_two_folders_are_two_trials(tmp_path):
 def test_options_stand_beside_the_numbers_they_led_to_and_those_without_a_value_are_left_out(tmp_path):
     run = RunDir(tmp_path)
     with Records(run, {}) as records:
-        records.numbers("final", 3, {"accuracy": 0.5})
+        records.scalars("final", 3, {"accuracy": 0.5})
         records.hparams("final", 3, {"train.steps": 3, "eval.every": None, "model.stages": [[4]]})
     (written,) = run.logs.iterdir()
     assert written.name == "final"
