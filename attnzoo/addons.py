@@ -1,8 +1,8 @@
-"""The one door to TensorFlow Addons.
+"""Loads modules of TensorFlow Addons; nothing else in the package imports it.
 
-Addons ended in 2024 on Keras 2: its root module does not import beside Keras 3, and its compiled parts do
-not load in TensorFlow 2.21. Most of its subpackages `image`, `losses` and `metrics` is plain TensorFlow and
-works when it is loaded without the root module.
+Addons ended in 2024 on Keras 2: its root module cannot be imported with Keras 3, and its compiled ops do not
+load in TensorFlow 2.21. Most of its subpackages `image`, `losses` and `metrics` is plain TensorFlow and works
+when it is loaded without the root module.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ def load(name: str) -> types.ModuleType:
     """Returns a module of TensorFlow Addons.
 
     Args:
-        name: path below `tensorflow_addons`, "image.transform_ops".
+        name: path below `tensorflow_addons`, such as "image.transform_ops".
 
     Raises:
-        UserError: Addons is not installed: there is none for Python 3.12 and later.
+        UserError: Addons is not installed; it does not support Python 3.12 and later.
     """
     folder = _folder()
     if folder is None:
         raise UserError(
             f"tensorflow_addons.{name} is missing (Python {platform.python_version()}); "
-            "TensorFlow Addons exists for Python 3.10 and 3.11. Use one of these, or leave the option out."
+            "TensorFlow Addons supports only Python 3.10 and 3.11. Use one of these, or remove the option."
         )
     _stub("tensorflow_addons", folder)
     package, _, _ = name.rpartition(".")
     if package:
-        # The subpackage's own __init__ would import every file in it, compiled ones too.
+        # The subpackage's own __init__ would import all its modules, including compiled ones.
         _stub(f"tensorflow_addons.{package}", folder / package)
     _stub("keras.src.engine")
     tensors = _stub("keras.src.engine.keras_tensor")
@@ -44,7 +44,7 @@ def load(name: str) -> types.ModuleType:
 
 
 def _folder() -> Path | None:
-    """Returns where Addons is installed."""
+    """Returns the folder that Addons is installed in."""
     if "tensorflow_addons" in sys.modules:
         return Path(sys.modules["tensorflow_addons"].__path__[0])
     spec = importlib.util.find_spec("tensorflow_addons")
@@ -53,7 +53,7 @@ def _folder() -> Path | None:
 
 
 def _stub(name: str, folder: Path | None = None) -> types.ModuleType:
-    """Puts an empty module in the place of one that does not import."""
+    """Registers an empty module in place of one that cannot be imported."""
     if name not in sys.modules:
         module = types.ModuleType(name)
         module.__path__ = [str(folder)] if folder else []

@@ -13,7 +13,7 @@ from attnzoo.images.augmentation import augment
 INSTALLED = sys.version_info < (3, 12)
 
 
-def test_without_addons_the_error_says_what_is_missing_and_where_it_exists(monkeypatch):
+def test_without_addons_the_error_names_what_is_missing_and_the_supported_pythons(monkeypatch):
     monkeypatch.delitem(sys.modules, "tensorflow_addons", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(

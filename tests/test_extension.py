@@ -72,7 +72,8 @@ from pydantic import Field
 from attnzoo.config import sections
 from attnzoo.features import feature_class
 from attnzoo.features.text import Text
-from attnzoo.tasks.task import Metric, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Metric
 
 with epy.lazy_imports():
     from attnzoo.explain import text
@@ -112,10 +113,10 @@ class YesOrNo(Task):
         return {"loss": sums.ratio(losses, weights), "accuracy": sums.ratio(correct, targets["weights"])}
 
     def predict_fn(self, models, info, options, xla):
-        return target_predictions.mean_values(models, info.features["label"])
+        return target_predictions.mean_prediction_fn(models, info.features["label"])
 
     def rows(self, predict, examples, info, sizes, indices):
-        found = target_predictions.values_at(self, predict, examples, info, sizes, indices)
+        found = target_predictions.predict_examples(self, predict, examples, info, sizes, indices)
         return [{"yes": f"{values[0]:.3f}"} for values in found]
 
     def attention_view(self, model, info, options, layer=None):

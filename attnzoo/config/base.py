@@ -1,4 +1,4 @@
-"""What all groups of options are made of."""
+"""Base class and types of all groups of options."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Section(BaseModel):
-    """Base of every group of options: strict types, unknown keys are errors, values do not change."""
+    """Base class of all groups of options: strict types, no unknown keys, immutable values."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def named(value: Any) -> Any:
-    """A bare name is short for options of that name: `additive` for `{name: additive}`."""
+    """Expands a bare name to options with that name.
+
+    Examples:
+        >>> named("additive")
+        {'name': 'additive'}
+    """
     return {"name": value} if isinstance(value, str) else value
 
 
 def renamed_from(*names: str) -> dict[str, Any]:
-    """Returns what `Field` takes as `json_schema_extra` of an option that had other names before."""
+    """Returns the `json_schema_extra` of the `Field` of an option with former names."""
     return {"renamed_from": list(names)}

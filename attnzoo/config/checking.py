@@ -41,17 +41,17 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 def check(document: Document, default_name: str, old_names: OldNames, problems: Problems) -> Any:
     """Returns the typed options: an object with `name`, `seed`, `data`, `model`, `train` and `eval`.
 
-    Changes `document` to what was understood: a component given by its bare name becomes a mapping, a section
-    left empty becomes an empty mapping, keys that a component named by `--set` does not have are gone.
+    `document` is normalized in place: a bare name of a component becomes a mapping, an empty section becomes
+    an empty mapping, and keys that a component named by `--set` does not have are removed.
 
     Args:
         document: parsed config with overrides applied.
-        default_name: name of the run if the config gives none.
-        old_names: components whose name alone was overridden.
-        problems: takes what is wrong.
+        default_name: name of the run if the config has none.
+        old_names: components of which only the name was overridden.
+        problems: collects errors.
 
     Raises:
-        ConfigErrors: all that is wrong, one line each.
+        ConfigErrors: all errors, one line each.
     """
     for section in ("data", "model", "train", "eval"):
         if section in document.values and document.values[section] is None:
@@ -80,10 +80,10 @@ def root_class(
     """Returns the pydantic model of a whole config.
 
     Args:
-        data: type of section `data`; None where it is unknown and anything goes.
-        model: type of section `model`; None as above.
-        train: type of section `train`, with the options of a task; None for those that every task has.
-        evaluation: type of section `eval`, likewise.
+        data: type of section `data`; None if it is unknown, which allows any value.
+        model: type of section `model`; None likewise.
+        train: type of section `train`, with the options of a task; None for those that all tasks share.
+        evaluation: type of section `eval`; None likewise.
         default_name: default of key `name`.
     """
     train, evaluation = train or TrainOptions, evaluation or EvalOptions
@@ -104,7 +104,7 @@ def _outline(options: type[BaseModel]) -> Outline:
 
 
 def _load(section: str, document: Document, problems: Problems) -> ModuleType | None:
-    """Returns the module that a section's name stands for; None, with a problem added, if there is none."""
+    """Returns the module that the name of a section refers to; if there is none, None and adds an error."""
     kind = NAMED_SECTIONS[section]
     known = catalog.names(kind)
     if section not in document.values:
@@ -141,7 +141,7 @@ def _name_to_mapping(document: Document, path: KeyPath) -> None:
 
 
 def _drop_foreign_keys(document: Document, outline: Outline, old_names: OldNames) -> None:
-    """Drops keys from the file that belong to the component it named and not to the one `--set` named."""
+    """Removes keys that belong to the component named in the file and not to the one named by `--set`."""
     for path, old_name in old_names.items():
         value = reduce(step, path, document.values)
         around = outline.find(path, document.values)
@@ -168,9 +168,9 @@ def _outline_of(kind: str, name: str | None) -> Outline | None:
 
 
 def _complete_components(document: Document, path: KeyPath, outline: Outline) -> None:
-    """Gives each component its mapping: `additive` becomes `{name: additive}`.
+    """Expands bare names of components: `additive` becomes `{name: additive}`.
 
-    A component that only `--set` gives options to keeps its default name.
+    A component with options only from `--set` keeps its default name.
     """
     value = reduce(step, path, document.values)
     if isinstance(value, str) and outline.components:
@@ -187,9 +187,9 @@ def _complete_components(document: Document, path: KeyPath, outline: Outline) ->
 
 
 def _validate(root: type[BaseModel], document: Document, outline: Outline, problems: Problems) -> Any:
-    """Returns the typed options, or None with problems added.
+    """Returns the typed options; if they are invalid, adds errors and returns None.
 
-    The values go through JSON: there a list may become a tuple and text a path, and all else stays strict.
+    The values are validated as JSON, where a list may become a tuple and text a path in strict mode.
     """
     for is_first in (True, False):
         try:
@@ -203,7 +203,7 @@ def _validate(root: type[BaseModel], document: Document, outline: Outline, probl
 
 
 def _take_typed_text(document: Document, outline: Outline, errors: list[Any]) -> bool:
-    """Where text is expected and an unquoted `1`, `true` or `null` was typed, takes it as text."""
+    """Converts an unquoted `1`, `true` or `null` back to text where text is expected."""
     any_taken = False
     for path in errors_by_path(errors, document, outline):
         text, place = document.raw.get(path), outline.find(path, document.values)
@@ -215,9 +215,9 @@ def _take_typed_text(document: Document, outline: Outline, errors: list[Any]) ->
 
 
 def _take_keys_of_other_tasks(task: Any, document: Document, problems: Problems) -> None:
-    """Takes keys that only other tasks have out of `train` and `eval`, and says whose they are.
+    """Removes keys of other tasks from `train` and `eval`, and adds an error for each.
 
-    Of an unknown task (None) nobody knows which they are: those that any task has are taken out in silence.
+    If the task is unknown (None), keys of any task are removed without an error.
     """
     for section, options, of_all in (
         ("train", "TrainOptions", TrainOptions),
@@ -248,7 +248,7 @@ def owners_of(key: str, options: str) -> list[str]:
 
 
 def fits(data: ModuleType, task: Any) -> bool:
-    """Returns whether a data set has the columns of a task, each of a kind that it can be."""
+    """Returns whether a data set has all columns of a task, with suitable kinds."""
     return all(
         feature.is_optional or (name in data.COLUMNS and _is_one_of(feature.kind, data.COLUMNS[name]))
         for name, feature in task.features.items()
@@ -299,5 +299,5 @@ def _monitor_problems(task: Any, options: Any) -> Iterator[tuple[KeyPath, str]]:
             ("eval", "monitor"),
             f"'{name}' is no metric of {task.name}{did_you_mean(name, task.metrics)}; choose one of {known}",
         )
-    elif metric.is_of_predictions and options.eval.decode != "every":
+    elif metric.needs_predictions and options.eval.decode != "every":
         yield ("eval", "monitor"), f"{name} is only known at every evaluation with eval.decode: every"

@@ -18,7 +18,7 @@ from attnzoo.config.sections import DataOptions
 from attnzoo.data.examples import Examples
 from attnzoo.features.info import DataInfo
 from attnzoo.images import augmentation
-from attnzoo.startup import processors
+from attnzoo.startup import num_cpus
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets): inputs of the model, and whatever else the task needs. Targets always have `weights`
@@ -236,7 +236,7 @@ def batches(
             return make_batch(Row(values, weights, indices, seeds))
 
         dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
-        dataset = dataset.map(assemble, num_parallel_calls=processors(), deterministic=True)
+        dataset = dataset.map(assemble, num_parallel_calls=num_cpus(), deterministic=True)
         dataset = dataset.prefetch(PREFETCHED).with_options(_options_without_autotune())
     return _report_damage(dataset, examples, info)
 

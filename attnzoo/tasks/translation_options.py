@@ -1,7 +1,4 @@
-"""Options of translation.
-
-Imports no TensorFlow before it is asked for its work.
-"""
+"""Options of translation. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from attnzoo.tasks.options import CrossEntropyOptions
 
 
 class TranslationTrainOptions(CrossEntropyOptions):
-    """How a translator is trained."""
+    """How a translation model is trained."""
 
     guided_alignment: Annotated[float, Field(ge=0.0)] = Field(
         0.0,
@@ -24,7 +21,7 @@ class TranslationTrainOptions(CrossEntropyOptions):
 
 
 class TranslationEvalOptions(EvalOptions):
-    """How translations are written and scored."""
+    """How translations are decoded and scored."""
 
     unknown: Literal["never", "copy"] = Field(
         "never",

@@ -16,7 +16,7 @@ def explained(asked, capsys):
             texts.append(part)
         else:
             rows += part
-            print_table(["key", "for", "default", "what it is"], part)
+            print_table(["key", "for", "default", "description"], part)
     capsys.readouterr()
     return texts, rows
 

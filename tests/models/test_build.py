@@ -187,7 +187,7 @@ def test_decoding_step_by_step_gives_the_logits_of_one_call():
         np.testing.assert_allclose(tf.reduce_sum(weights, axis=-1), 1.0, atol=1e-4)
 
 
-def test_incompatible_options_are_one_line():
+def test_options_that_cannot_be_combined_are_one_line():
     config = resolve(catalog.config_path("image_digits"), ["model.attention.num_heads=7"]).config
     with pytest.raises(UserError, match=r"^model image_classifier: .*num_heads=7"):
         build_model(config, make_info("image_classification"))

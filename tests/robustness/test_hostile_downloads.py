@@ -147,7 +147,7 @@ def test_d6_bytes_that_differ_from_their_checksum_are_never_used(tmp_path, known
     assert load(tmp_path) == ["first", "second"]
 
 
-def test_d6_a_detour_to_the_right_bytes_is_taken(tmp_path, known, server):
+def test_d6_a_redirect_to_the_right_bytes_is_followed(tmp_path, known, server):
     known("detour")
     assert load(tmp_path) == ["first", "second"]
     assert server.asked == ["/detour", "/good"]

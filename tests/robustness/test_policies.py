@@ -96,7 +96,7 @@ def test_c3_pictures_are_read_as_if_the_bad_ones_were_not_there(tmp_path):
         load(on_bad_record="skip", max_bad_fraction=0.1)
 
 
-def test_c8_examples_that_test_shares_with_train_are_told_and_refused_if_asked(tmp_path):
+def test_c8_examples_that_test_shares_with_train_are_reported_and_refused_with_strict(tmp_path):
     config = malformed.prepare_table(tmp_path, Case("", "train.csv", "", holding(malformed.TABLE)))
     ended = commands.run("train", config, "--run", "strict", "--strict", folder=tmp_path)
     assert ended.code == EXIT_USER

@@ -99,7 +99,7 @@ def other(tmp_path):
     return folder
 
 
-def test_the_options_of_the_other_vocabulary_are_taken_over_and_written(tmp_path, other):
+def test_the_options_of_the_other_vocabulary_are_adopted_and_saved(tmp_path, other):
     path = tmp_path / "new.yaml"
     path.write_text(
         f"data: {{name: csv, train: {tmp_path}/train.csv}}\nmodel: {{name: text_classifier}}\n"
@@ -117,10 +117,10 @@ def test_the_options_of_the_other_vocabulary_are_taken_over_and_written(tmp_path
     [
         (
             ["data.tokenizer=words", "data.lowercase=true"],
-            r"^--set: train\.init_from: .*other: its vocabulary was learned with other options: "
-            r"data\.tokenizer is bpe there, data\.lowercase is false there, data\.vocabulary_size is 60",
+            r"^--set: train\.init_from: .*other: its vocabulary was learned with "
+            r"data\.tokenizer=bpe, data\.lowercase=false, data\.vocabulary_size=60",
         ),
-        (["data.tokenizer=bpe", "data.lowercase=false"], r"greetings.yaml:\d+: .* leave it out\.$"),
+        (["data.tokenizer=bpe", "data.lowercase=false"], r"greetings.yaml:\d+: .* remove it\.$"),
     ],
 )
 def test_other_options_of_the_vocabulary_are_refused_by_their_keys(tmp_path, other, options, message):
