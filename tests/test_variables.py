@@ -40,12 +40,12 @@ class Variable:
 def test_tensors_come_back_bit_by_bit(tmp_path):
     tensors = {"a": np.float32(3.5), "b": np.arange(11, dtype=np.int64), "c": np.ones((2, 3), np.float16)}
     write_tensors(tmp_path / "folder", tensors, {"step": 7})
-    result, state = read_tensors(tmp_path / "folder", LIMIT)
+    found, state = read_tensors(tmp_path / "folder", LIMIT)
     assert state == {"step": 7}
     for name, value in tensors.items():
-        assert result[name].dtype == value.dtype
-        assert result[name].shape == value.shape
-        np.testing.assert_array_equal(result[name], value)
+        assert found[name].dtype == value.dtype
+        assert found[name].shape == value.shape
+        np.testing.assert_array_equal(found[name], value)
 
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
@@ -133,7 +133,7 @@ def in_a_child_that_dies(work, boundary):
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["new step", "same step"])
-def test_a2_a_crash_at_any_write_to_the_disk_leaves_a_complete_checkpoint(tmp_path, again):
+def test_a2_a_crash_at_any_change_of_the_disk_leaves_a_whole_checkpoint(tmp_path, again):
     boundary = died = 0
     while True:
         run = RunDir(tmp_path / str(boundary))
@@ -151,7 +151,7 @@ def test_a2_a_crash_at_any_write_to_the_disk_leaves_a_complete_checkpoint(tmp_pa
         np.testing.assert_array_equal(values["model/a"], (new if is_new else old)["model/a"])
         checkpoint.write_step(run, new, checkpoint.Progress(step=4))
         assert not [path.name for path in run.checkpoints.iterdir() if path.name.startswith(".")]
-        assert len(run.steps()) == checkpoint.MAX_CHECKPOINTS
+        assert len(run.steps()) == checkpoint.KEPT_STEPS
         if not died:
             break
         boundary += 1
