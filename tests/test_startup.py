@@ -96,5 +96,5 @@ def test_what_somebody_has_set_for_keras_neither_breaks_nor_changes_a_run(tmp_pa
     )
     assert done.stdout.split() == ["tensorflow", "float32", "channels_last", "1e-07"]
     (line,) = done.stderr.splitlines()
-    assert line.startswith("attnzoo: warning: KERAS_BACKEND=jax and floatx float16 of ")
+    assert line.startswith("attnzoo: warning: KERAS_BACKEND=jax and floatx float16 in ")
     assert line.endswith("ignored, because attnzoo runs on TensorFlow in float32 with channels last.")

@@ -153,7 +153,9 @@ def test_files_are_limited_in_size(tmp_path):
     path.write_bytes(b"# " + b"x" * (1 << 20))
     with pytest.raises(UserError, match=r"x\.yaml: 1048578 bytes long, expected a config of at most 1048576"):
         source.read(path)
-    with pytest.raises(UserError, match=re.escape("x.yaml: longer than 1048576 bytes")):
+    with pytest.raises(
+        UserError, match=re.escape("x.yaml: too long, expected a config of at most 1048576 bytes")
+    ):
         source.parse("# " + "x" * (1 << 20), "x.yaml")
 
 

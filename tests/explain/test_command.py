@@ -21,8 +21,8 @@ def test_the_command_writes_a_page_and_prints_json(known, tmp_path):
 
 def test_options_that_cannot_be_combined_are_one_line(known, runs, tmp_path):
     for arguments, message in (
-        ((known, "x", "--split", "test"), "leave the texts out"),
-        ((known, "--faithfulness", "--out", "x"), "leave --out out"),
+        ((known, "x", "--split", "test"), "remove them or the texts"),
+        ((known, "--faithfulness", "--out", "x"), "remove --out"),
         ((known, "--beams", "2"), "a run of text_classification; --beams is only for translation."),
         ((known, "\udcff"), "text 1: not UTF-8; expected a terminal and a text in UTF-8"),
         (

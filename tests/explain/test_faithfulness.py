@@ -68,5 +68,5 @@ def test_tokens_are_removed_in_the_order_of_their_weights_and_one_always_remains
 
 @pytest.mark.parametrize("name", ["image", "translation"])
 def test_tasks_without_such_texts_are_refused_in_one_line(runs, name):
-    with pytest.raises(UserError, match=r"a run of (image_class|trans).*; --faithfulness is about text clas"):
+    with pytest.raises(UserError, match=r"a run of (image_class|trans).*; --faithfulness is only for single"):
         Explanation(runs[name]).faithfulness(None, 3)

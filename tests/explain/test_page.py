@@ -40,7 +40,7 @@ def test_hostile_texts_are_shown_and_never_obeyed(known, tmp_path):
     result = dataclasses.replace(
         result,
         text=HOSTILE,
-        shown=[HOSTILE],
+        display_tokens=[HOSTILE],
         tokens=[HOSTILE],
         target=Label(names=(HOSTILE, "</p><img src=x>")),
         values=np.array([1.0, 0.0], np.float32),

@@ -66,9 +66,7 @@ def test_tensorboard_shows_where_fixed_examples_are_attended_to(runs):
 
 
 def test_an_unknown_layer_is_one_line_with_the_names(known):
-    with pytest.raises(
-        UserError, match="--layer x: there is no such attention; expected one of block_0, poo"
-    ):
+    with pytest.raises(UserError, match="--layer x: no such attention layer; expected one of block_0, poo"):
         Explanation(known, layer="x")
 
 

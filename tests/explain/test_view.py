@@ -65,6 +65,6 @@ def test_attention_weights_come_with_the_outputs_of_the_model_itself(name):
 
 def test_a_model_without_attention_is_reported():
     model = model_with("multi_head", num_layers=0, pooling="max")
-    with pytest.raises(UserError, match="has no layer that attends to positions"):
+    with pytest.raises(UserError, match="has no layer with attention over positions"):
         choose_layer(model)
     assert tasks.load("text_classification").attention_view(model, INFO, EvalOptions()) is None
