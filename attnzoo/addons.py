@@ -28,10 +28,7 @@ def load(name: str) -> types.ModuleType:
     """
     folder = _folder()
     if folder is None:
-        raise UserError(
-            f"tensorflow_addons.{name} is missing (Python {platform.python_version()}); "
-            "TensorFlow Addons exists for Python 3.10 and 3.11. Use one of these, or leave the option out."
-        )
+        raise UserError(f"tensorflow_addons.{name} is {missing()}.")
     _stub("tensorflow_addons", folder)
     package, _, _ = name.rpartition(".")
     if package:
@@ -41,6 +38,19 @@ def load(name: str) -> types.ModuleType:
     tensors = _stub("keras.src.engine.keras_tensor")
     tensors.KerasTensor = importlib.import_module("keras").KerasTensor  # type: ignore[attr-defined]
     return importlib.import_module(f"tensorflow_addons.{name}")
+
+
+def is_installed() -> bool:
+    """Whether it can be loaded here; imports nothing."""
+    return _folder() is not None
+
+
+def missing() -> str:
+    """Returns what to do where it cannot."""
+    return (
+        f"missing (Python {platform.python_version()}); TensorFlow Addons exists for Python 3.10 and 3.11. "
+        "Use one of these, or leave the option out"
+    )
 
 
 def _folder() -> Path | None:

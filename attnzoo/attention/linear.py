@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import keras
@@ -12,10 +13,10 @@ from attnzoo.attention import masks
 from attnzoo.attention.arguments import pair_of_segments
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import MemoryAttention
-from attnzoo.attention.options import MechanismOptions
+from attnzoo.attention.options import MechanismOptions, head_problems
 from attnzoo.attention.precision import wide
 from attnzoo.attention.shapes import length, merge_heads, split_heads
-from attnzoo.config.base import PositiveInt
+from attnzoo.config.base import PositiveInt, Problem
 
 CHUNK = 64
 """Queries whose weights are written out at a time."""
@@ -28,6 +29,10 @@ class Config(MechanismOptions):
         "linear", description="Products of elu + 1 in place of the softmax: linear in the length."
     )
     num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
+
+    def problems(self, units: int) -> Iterator[Problem]:
+        """Yields heads that do not divide the width."""
+        yield from head_problems(units, self.num_heads)
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -7,14 +7,14 @@ options imports neither Keras nor TensorFlow, and nothing lists the mechanisms b
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from attnzoo.attention import definitions
 from attnzoo.attention.options import MechanismOptions
-from attnzoo.config.base import Section, named
+from attnzoo.config.base import Problem, Section, named
 
 if TYPE_CHECKING:
     from attnzoo.attention.base import AttentionLayer
@@ -51,6 +51,23 @@ _ADAPTER: TypeAdapter[MechanismOptions] = TypeAdapter(AttentionOptions)
 def names() -> list[str]:
     """Returns the names of the mechanisms, sorted."""
     return list(_CONFIGS)
+
+
+def memory_problems(options: MechanismOptions, units: int, causal: bool) -> Iterator[Problem]:
+    """Yields why a decoder cannot look at what was read with a mechanism.
+
+    Args:
+        options: of the mechanism.
+        units: width of the model.
+        causal: whether the decoder looks at what it has written with the same mechanism.
+    """
+    if options.supports_cross and (options.supports_causal or not causal):
+        yield from (options if causal else parse(options.across())).problems(units)
+        return
+    fitting = [name for name, one in _CONFIGS.items() if one.supports_cross and one.supports_causal]
+    needed = "look at another sequence" + " and be causal" * causal
+    what = f"'{options.name}' cannot {needed}, as this model needs; choose one of {', '.join(fitting)}"
+    yield ("name",), what
 
 
 def parse(options: Options) -> MechanismOptions:

@@ -5,11 +5,12 @@ The options of one mechanism are the class `Config` of its file; `mechanisms` re
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from attnzoo.config.base import PositiveInt, Rate, Section
+from attnzoo.config.base import PositiveInt, Problem, Rate, Section
 
 DROPOUT = "Share of the attention weights dropped in training, 0 to 1."
 """Description of the option `dropout`."""
@@ -17,7 +18,14 @@ PositionMark = Literal["none", "rotary", "alibi", "relative"]
 
 
 class MechanismOptions(Section):
-    """Base of the options of every mechanism."""
+    """Base of the options of every mechanism.
+
+    Attributes:
+        supports_cross, supports_causal: those of the layer.
+    """
+
+    supports_cross: ClassVar[bool] = True
+    supports_causal: ClassVar[bool] = True
 
     name: str
 
@@ -29,6 +37,20 @@ class MechanismOptions(Section):
     def across(self) -> dict[str, Any]:
         """Returns the name and the options of the same attention for looking at another sequence."""
         return self.model_dump()
+
+    def problems(self, units: int) -> Iterator[Problem]:
+        """Yields options that do not go together, or not with the width of the model."""
+        yield from ()
+
+
+def head_problems(units: int, num_heads: int) -> Iterator[Problem]:
+    """Yields heads that do not divide the width of the model."""
+    if units % num_heads:
+        divisors = [str(number) for number in range(1, min(units, 64) + 1) if units % number == 0]
+        yield (
+            ("num_heads",),
+            f"expected a divisor of the width {units}: {', '.join(divisors)}; received {num_heads}",
+        )
 
 
 class HeadOptions(MechanismOptions):
@@ -64,9 +86,27 @@ class HeadOptions(MechanismOptions):
             "position": "none",
         }
 
+    def problems(self, units: int) -> Iterator[Problem]:
+        """Yields heads that do not divide what they share, and rotary pairs of an odd width."""
+        yield from super().problems(units)
+        yield from head_problems(units, self.num_heads)
+        groups = self.num_key_value_heads
+        if groups is not None and self.num_heads % groups:
+            what = f"expected a divisor of num_heads {self.num_heads}, received {groups}; 1 always is"
+            yield ("num_key_value_heads",), what
+        if self.position == "rotary" and units // self.num_heads % 2:
+            what = (
+                f"rotary turns pairs of features, and a head has {units // self.num_heads} of the width "
+                f"{units}; expected an even number a head: change num_heads or position"
+            )
+            yield ("position",), what
+
 
 class GateOptions(MechanismOptions):
     """Base of the options of gates: they scale their input, and look at nothing else."""
+
+    supports_cross: ClassVar[bool] = False
+    supports_causal: ClassVar[bool] = False
 
 
 class ChannelGateOptions(GateOptions):

@@ -149,12 +149,14 @@ def train(
     ] = None,
 ) -> None:
     """Train the model of a config; the same command continues after a stop or a crash."""
-    from attnzoo.config import resolve
+    from attnzoo.config import checkup, resolve
 
     resolved = resolve(config, overrides or [])
     steps = _steps(profile)
     warnings.simplefilter("error" if strict else "always", DataWarning)
     warnings.simplefilter("always", DataNote)
+    _note(checkup.notes(resolved))
+    checkup.require_installed(resolved)
     import_tensorflow()
     from attnzoo.training import run as training
 
@@ -209,10 +211,14 @@ def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.", show_d
 
 @config_app.command("check", epilog="Example:  attnzoo config check my.yaml --set train.epochs=3")
 def check_config(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Say all that is wrong in a config."""
-    from attnzoo.config import resolve
+    """Say all that is wrong in a config, what has no effect, and what its data files lack."""
+    from attnzoo.config import checkup, resolve
 
-    resolve(config, overrides or [])
+    warnings.simplefilter("always", DataWarning)
+    resolved = resolve(config, overrides or [])
+    _note(checkup.notes(resolved))
+    checkup.require_installed(resolved)
+    _note(checkup.check_files(resolved))
     print(f"{config}: correct")
 
 
@@ -230,6 +236,11 @@ def show_schema() -> None:
     from attnzoo.config import schema
 
     print(json.dumps(schema(), indent=1, ensure_ascii=False))
+
+
+def _note(lines: Sequence[str]) -> None:
+    for line in lines:
+        warnings.warn(line, DataNote, stacklevel=2)
 
 
 def _steps(text: str | None) -> tuple[int, int] | None:

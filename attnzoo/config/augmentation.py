@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
@@ -14,13 +14,29 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 _ADDONS = "(TensorFlow Addons: Python 3.10 and 3.11 only)"
 
 
-class Flip(Section):
+class ImageChange(Section):
+    """Base of the options of every change.
+
+    Attributes:
+        needs_addons: whether TensorFlow Addons makes it.
+    """
+
+    needs_addons: ClassVar[bool] = False
+
+
+class AddonsChange(ImageChange):
+    """Base of the options of changes by TensorFlow Addons."""
+
+    needs_addons: ClassVar[bool] = True
+
+
+class Flip(ImageChange):
     """Mirror."""
 
     name: Literal["flip"] = Field("flip", description="Every second image is mirrored, left to right.")
 
 
-class FlipVertical(Section):
+class FlipVertical(ImageChange):
     """Mirror upside down."""
 
     name: Literal["flip_vertical"] = Field(
@@ -28,14 +44,14 @@ class FlipVertical(Section):
     )
 
 
-class Shift(Section):
+class Shift(ImageChange):
     """Shift by whole pixels."""
 
     name: Literal["shift"] = Field("shift", description="Moved by whole pixels; the mean colour moves in.")
     share: Share = Field(0.125, description="Most, as a share of a side.")
 
 
-class Crop(Section):
+class Crop(ImageChange):
     """Random resized crop."""
 
     name: Literal["crop"] = Field("crop", description="A part of the image, resized to the whole.")
@@ -45,7 +61,7 @@ class Crop(Section):
     )
 
 
-class Color(Section):
+class Color(ImageChange):
     """Brightness, contrast, saturation and hue."""
 
     name: Literal["color"] = Field(
@@ -63,14 +79,14 @@ class Color(Section):
     )
 
 
-class Cutout(Section):
+class Cutout(ImageChange):
     """A square becomes the mean colour."""
 
     name: Literal["cutout"] = Field("cutout", description="A square anywhere becomes the mean colour.")
     share: Share = Field(0.25, description="Its side, as a share of the shorter side of the image.")
 
 
-class Erase(Section):
+class Erase(ImageChange):
     """Random erasing."""
 
     name: Literal["erase"] = Field("erase", description="A rectangle becomes noise.")
@@ -78,14 +94,14 @@ class Erase(Section):
     area: Share = Field(0.33, description="Largest area; the smallest is 0.02 of the image.")
 
 
-class Rotate(Section):
+class Rotate(AddonsChange):
     """Rotation."""
 
     name: Literal["rotate"] = Field("rotate", description=f"Turned about the centre {_ADDONS}.")
     degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(15.0, description="Most, either way.")
 
 
-class Shear(Section):
+class Shear(AddonsChange):
     """Shear along both axes."""
 
     name: Literal["shear"] = Field("shear", description=f"Slanted along both axes {_ADDONS}.")
@@ -94,14 +110,14 @@ class Shear(Section):
     )
 
 
-class Translate(Section):
+class Translate(AddonsChange):
     """Shift by parts of pixels."""
 
     name: Literal["translate"] = Field("translate", description=f"Moved by parts of pixels {_ADDONS}.")
     share: Share = Field(0.125, description="Most, as a share of a side.")
 
 
-class Equalize(Section):
+class Equalize(AddonsChange):
     """Histogram equalization."""
 
     name: Literal["equalize"] = Field(
@@ -110,7 +126,7 @@ class Equalize(Section):
     probability: Share = Field(0.5, description="Share of the images.")
 
 
-class Elastic(Section):
+class Elastic(AddonsChange):
     """Elastic warp."""
 
     name: Literal["elastic"] = Field(
@@ -119,7 +135,7 @@ class Elastic(Section):
     share: Share = Field(0.06, description="Most that a pixel moves, as a share of a side.")
 
 
-class RandAugment(Section):
+class RandAugment(AddonsChange):
     """RandAugment."""
 
     name: Literal["rand_augment"] = Field(
@@ -131,7 +147,7 @@ class RandAugment(Section):
     )
 
 
-class MixUp(Section):
+class MixUp(ImageChange):
     """MixUp."""
 
     name: Literal["mixup"] = Field(
@@ -140,7 +156,7 @@ class MixUp(Section):
     alpha: PositiveFloat = Field(0.2, description="The share is drawn from Beta(alpha, alpha).")
 
 
-class CutMix(Section):
+class CutMix(ImageChange):
     """CutMix."""
 
     name: Literal["cutmix"] = Field(

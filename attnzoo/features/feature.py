@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 from etils import epy
 
-from attnzoo.config.base import Section
+from attnzoo.config.base import Problem, Section
 from attnzoo.config.sections import DataOptions
 from attnzoo.records.bad_records import BadRecord
 
@@ -50,6 +50,7 @@ class Feature(Section):
         moves_with_images: whether random changes of images change it too, so that it goes through them.
         starts_from_others: whether `train.init_from` brings what another run has learned of it.
         compiles_well: whether XLA is fast at what models make of it on a CPU.
+        Options: the options of section `data` that are about it, which have no effect on data without it.
     """
 
     is_content: ClassVar[bool] = False
@@ -59,6 +60,8 @@ class Feature(Section):
     moves_with_images: ClassVar[bool] = False
     starts_from_others: ClassVar[bool] = False
     compiles_well: ClassVar[bool] = True
+
+    Options: ClassVar[type[DataOptions]] = DataOptions
 
     kind: str
 
@@ -127,6 +130,10 @@ class Feature(Section):
 
     def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
         """Yields keys of section `data` that do not go together, and what is wrong with each."""
+        yield from ()
+
+    def machine_problems(self, options: DataOptions) -> Iterator[Problem]:
+        """Yields keys of section `data` that need what is not installed, and what that is."""
         yield from ()
 
     def learning_values(self, options: DataOptions) -> dict[str, Any]:

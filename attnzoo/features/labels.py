@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from etils import epy
@@ -47,6 +47,8 @@ class Labels(Target):
     Attributes:
         names: class names in the order of their numbers.
     """
+
+    Options: ClassVar[type[DataOptions]] = LabelsOptions
 
     kind: Literal["labels"] = "labels"
     names: tuple[str, ...] = ()

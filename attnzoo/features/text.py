@@ -12,6 +12,7 @@ import numpy as np
 from etils import epy
 from pydantic import Field
 
+from attnzoo.config.base import EffectIf
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.features.feature import Column, Feature, RawReader, Redraw
@@ -59,7 +60,11 @@ class TextOptions(DataOptions):
         description="Lowercase texts before they are split into tokens. auto: no for translations, whose "
         "output would have no capitals either; yes for other tasks.",
     )
-    vocabulary_size: Annotated[int, Field(ge=8, le=MAX_VOCABULARY)] = Field(
+    vocabulary_size: Annotated[
+        int,
+        Field(ge=8, le=MAX_VOCABULARY),
+        EffectIf("tokenizer is not bytes", lambda own: own.tokenizer != "bytes"),
+    ] = Field(
         10_000,
         description="Most token ids of a vocabulary, the 4 special ones included. All tokenizers but words "
         "have the 256 bytes of UTF-8 besides, for characters that train does not have.",
@@ -96,6 +101,7 @@ class Text(Feature):
     is_content: ClassVar[bool] = True
     has_lengths: ClassVar[bool] = True
     starts_from_others: ClassVar[bool] = True
+    Options: ClassVar[type[DataOptions]] = TextOptions
 
     kind: Literal["text"] = "text"
     ends: bool = False

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from attnzoo.attention.mechanisms import AttentionOptions
 from attnzoo.attention.options import GateOptions
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.config.base import EffectIf, PositiveInt, Problem, Rate, Section, within
+from attnzoo.config.sections import ModelOptions
 from attnzoo.features.info import DataInfo
 
 if TYPE_CHECKING:
@@ -29,12 +31,19 @@ class ResidualStage(Section):
         "over the positions of the map, after the last block.",
     )
 
+    def problems(self) -> Iterator[Problem]:
+        """Yields an attention that the width does not suit."""
+        if self.attention is not None:
+            yield from within(("attention",), self.attention.problems(self.width))
 
-class Config(Section):
+
+class Config(ModelOptions):
     """Options of the image classifier."""
 
     name: Literal["image_classifier"] = "image_classifier"
-    stages: Annotated[list[list[PositiveInt] | ResidualStage], Field(min_length=1)] = Field(
+    stages: Annotated[
+        list[Annotated[list[PositiveInt], Field(min_length=1)] | ResidualStage], Field(min_length=1)
+    ] = Field(
         [[32, 32], [64, 64]],
         description="Each a list, the channels of 3x3 convolutions that a 2x2 max pooling ends, or a stage "
         "of residual blocks, {width: 64, depth: 2, stride: 2, attention: cbam}.",
@@ -42,7 +51,9 @@ class Config(Section):
     norm: Literal["batch", "group", "none"] = Field(
         "batch", description="Normalisation beside each convolution: over the batch, or within each image."
     )
-    drop_path: Rate = Field(
+    drop_path: Annotated[
+        Rate, EffectIf("stages has residual blocks", lambda own: any(own.residual_stages()))
+    ] = Field(
         0.0,
         description="Stochastic depth: share of the images for which the last residual block is left out in "
         "training; less for those before it.",
@@ -50,12 +61,29 @@ class Config(Section):
     attention: AttentionOptions | None = Field(
         None, description="Attention over the positions of the last feature map."
     )
-    residual: bool = Field(True, description="Add the feature map to what attention makes of it.")
+    residual: Annotated[bool, EffectIf("attention is given", lambda own: own.attention is not None)] = Field(
+        True, description="Add the feature map to what attention makes of it."
+    )
     pooling: Literal["flatten", "mean", "attention"] = Field(
         "flatten", description="From the feature map to one vector."
     )
     dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the classes.")
     dropout: Rate = Field(0.1, description="Share of activations dropped before the dense layers, 0 to 1.")
+
+    def residual_stages(self) -> Iterator[ResidualStage]:
+        """Yields the stages of residual blocks."""
+        return (stage for stage in self.stages if isinstance(stage, ResidualStage))
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields attention that the channels of its map do not suit."""
+        yield from super().problems(config)
+        for number, stage in enumerate(self.stages):
+            if isinstance(stage, ResidualStage):
+                yield from within(("stages", number), stage.problems())
+        last = self.stages[-1]
+        if self.attention is not None:
+            channels = last.width if isinstance(last, ResidualStage) else last[-1]
+            yield from within(("attention",), self.attention.problems(channels))
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:
@@ -108,7 +136,7 @@ def _convolve(image: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     from attnzoo.layers.residual import ResidualBlock
 
     hidden, done = image, 0
-    total = sum(stage.depth for stage in config.stages if isinstance(stage, ResidualStage))
+    total = sum(stage.depth for stage in config.residual_stages())
     for number, stage in enumerate(config.stages):
         name = f"stage_{number}"
         if not isinstance(stage, ResidualStage):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from attnzoo.config.base import EffectIf
 from attnzoo.features.info import DataInfo
 from attnzoo.models.text_encoder import PooledOptions, encode_pooled
 
@@ -26,9 +27,9 @@ class Config(PooledOptions):
         description="Most tokens of the n-grams whose log-count ratios, counted in train, feed a linear "
         "classifier that is added to the logits (NB-SVM); 0 = none.",
     )
-    naive_bayes_buckets: int = Field(
-        2**22, ge=2, description="Rows of its table; n-grams with the same hash share one."
-    )
+    naive_bayes_buckets: Annotated[
+        int, Field(ge=2), EffectIf("naive_bayes is 1 or more", lambda own: own.naive_bayes > 0)
+    ] = Field(2**22, description="Rows of its table; n-grams with the same hash share one.")
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

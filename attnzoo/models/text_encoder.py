@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from attnzoo.attention.mechanisms import AttentionOptions, parse
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.config.base import EffectIf, PositiveInt, Problem, Rate, within
+from attnzoo.config.sections import ModelOptions
 from attnzoo.features.info import DataInfo
 
 if TYPE_CHECKING:
     import keras
 
 
-class EncoderOptions(Section):
+_OF_BLOCKS = EffectIf("num_layers is 1 or more", lambda own: own.num_layers > 0)
+
+
+class EncoderOptions(ModelOptions):
     """Options of the encoder."""
 
-    name: str
     units: PositiveInt = Field(128, description="Width of embeddings and blocks.")
     position: Literal["none", "sinusoidal", "learned"] = Field(
         "none", description="What marks the order of tokens."
@@ -29,8 +33,8 @@ class EncoderOptions(Section):
         description="Most tokens of an n-gram: pairs, triples and longer ones have vectors that are added to "
         "those of the tokens they begin with; 1 = tokens alone.",
     )
-    ngram_buckets: PositiveInt = Field(
-        2**18, description="Vectors of n-grams; those with the same hash share one."
+    ngram_buckets: Annotated[PositiveInt, EffectIf("ngrams is 2 or more", lambda own: own.ngrams > 1)] = (
+        Field(2**18, description="Vectors of n-grams; those with the same hash share one.")
     )
     convolution: PositiveInt | None = Field(
         None,
@@ -45,16 +49,31 @@ class EncoderOptions(Section):
         "a text; for long texts. Default: no windows.",
     )
     num_layers: int = Field(1, ge=0, description="Attention blocks.")
-    attention: AttentionOptions = Field(parse("multi_head"), description="Attention layer of the blocks.")
-    feed_forward_units: int = Field(
-        0, ge=0, description="Width inside the feed-forward part of a block, 0 = none."
+    attention: Annotated[AttentionOptions, _OF_BLOCKS] = Field(
+        parse("multi_head"), description="Attention layer of the blocks."
     )
-    norm: Literal["pre", "post", "none"] = Field("pre", description="Layer normalisation of each block.")
-    residual: bool = Field(True, description="Add the input of a block to its output.")
+    feed_forward_units: Annotated[int, Field(ge=0), _OF_BLOCKS] = Field(
+        0, description="Width inside the feed-forward part of a block, 0 = none."
+    )
+    norm: Annotated[Literal["pre", "post", "none"], _OF_BLOCKS] = Field(
+        "pre", description="Layer normalisation of each block."
+    )
+    residual: Annotated[bool, _OF_BLOCKS] = Field(True, description="Add the input of a block to its output.")
     dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
     embedding_dropout: Rate = Field(
         0.0, description="Share of the embeddings' activations dropped in training."
     )
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields an attention that the width does not suit, and a recurrent layer of an odd width."""
+        yield from super().problems(config)
+        if self.num_layers:
+            yield from within(("attention",), self.attention.problems(self.units))
+        if self.recurrent != "none" and self.units % 2:
+            what = (
+                f"expected an even number, half for each direction of {self.recurrent}; received {self.units}"
+            )
+            yield ("units",), what
 
 
 def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, ...]:
@@ -130,11 +149,18 @@ class PooledOptions(EncoderOptions):
     pooling: Literal["attention", "mean", "max"] = Field(
         "attention", description="From all positions to one vector."
     )
-    pooling_hidden_units: int = Field(
-        0, ge=0, description="attention: width of the tanh layer that scores a position; 0 = a linear score."
-    )
+    pooling_hidden_units: Annotated[
+        int, Field(ge=0), EffectIf("pooling is attention", lambda own: own.pooling == "attention")
+    ] = Field(0, description="attention: width of the tanh layer that scores a position; 0 = a linear score.")
     batch_norm: bool = Field(False, description="Batch normalization of the pooled vector.")
     dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the outputs.")
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields windows that are not pooled by attention."""
+        yield from super().problems(config)
+        if self.window and self.pooling != "attention":
+            what = f"goes with pooling: attention, not {self.pooling}; leave window out, or set model.pooling"
+            yield ("window",), what
 
 
 def encode_pooled(config: PooledOptions, info: DataInfo, outputs: int) -> tuple[keras.KerasTensor, ...]:

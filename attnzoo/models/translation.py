@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from attnzoo.attention.mechanisms import AttentionOptions, parse
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.attention.mechanisms import AttentionOptions, memory_problems, parse
+from attnzoo.config.base import PositiveInt, Problem, Rate, within
 from attnzoo.features.info import DataInfo
+from attnzoo.models.sequence_options import SequenceToSequenceOptions
 
 if TYPE_CHECKING:
     import keras
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 TASK = "translation"
 
 
-class Config(Section):
+class Config(SequenceToSequenceOptions):
     """Options of the translation model."""
 
     name: Literal["translation"] = "translation"
@@ -33,10 +35,11 @@ class Config(Section):
         None, description="The same inside the feed-forward parts. Default: that of dropout."
     )
     norm: Literal["pre", "post"] = Field("pre", description="Layer normalisation before or after each part.")
-    share_embeddings: bool = Field(
-        False, description="One table for source and target; needs one vocabulary."
-    )
-    tie_output: bool = Field(True, description="The target table also gives the output logits.")
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields an attention that does not suit the decoder."""
+        yield from super().problems(config)
+        yield from within(("attention",), memory_problems(self.attention, self.units, causal=True))
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

@@ -21,10 +21,15 @@ def require_known(resolved: ResolvedConfig, option: str | Mapping[str, float], l
     for label in option if isinstance(option, Mapping) else ():
         if label not in labels:
             origin = resolved.origins[("train", "class_weights", label)].label
-            raise UserError(
-                f"{origin}: train.class_weights: the data has no label '{shown(label)}'"
-                f"{did_you_mean(label, labels)}; its labels are: {listed(labels)}."
-            )
+            raise UserError(f"{origin}: train.class_weights: {unknown(label, labels)}.")
+
+
+def unknown(label: str, labels: Sequence[str]) -> str:
+    """Returns what is said of a label that the data does not have."""
+    return (
+        f"the data has no label '{shown(label)}'{did_you_mean(label, labels)}; its labels are: "
+        f"{listed(labels)}"
+    )
 
 
 def class_weights(

@@ -47,6 +47,8 @@ with epy.lazy_imports():
     )
 
 CHECKED_TARGETS = 1000
+LETTERS = ("characters", "bytes")
+"""Tokenizers that split spaces off, too."""
 
 
 class Translation(Task):
@@ -90,10 +92,21 @@ class Translation(Task):
                 ("data", "subword_sampling"),
                 "does not go with train.guided_alignment; leave one of them out",
             )
+        if guided and (kind := self.features["source"].learning_values(data).get("tokenizer")) in LETTERS:
+            what = f"goes with data.tokenizer words, subwords or bpe, not {kind}: alignments are of words"
+            yield ("train", "guided_alignment"), what
         yield from task_options.r_drop_problems(config)
         kind = data.model_dump().get("tokenizer")
         if _evaluation(config.eval).unknown == "copy" and kind != "words":
             yield ("eval", "unknown"), f"copy goes with data.tokenizer: words, not {kind}; leave it out"
+
+    def machine_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+        """Yields a tokenizer of BLEU that is not installed."""
+        yield from super().machine_problems(config)
+        try:
+            translation_metrics.bleu(_evaluation(config.eval))
+        except UserError as error:
+            yield ("eval", "bleu_tokenizer"), str(error).removeprefix("eval.bleu_tokenizer: ").rstrip(".")
 
     def check_data(
         self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]

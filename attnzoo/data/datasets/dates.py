@@ -71,6 +71,11 @@ class Config(TextPairOptions):
         1_000, description="Number of pairs to report on."
     )
 
+    @property
+    def holds_out_validation(self) -> bool:
+        """False: it has a validation split."""
+        return False
+
 
 class Style(NamedTuple):
     """One way to write a date: a CLDR pattern and the locale whose names fill it."""

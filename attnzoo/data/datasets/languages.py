@@ -41,6 +41,15 @@ class Config(TextOptions):
         2, description="Number of fixed lengths that batches are padded to: each costs one compilation."
     )
 
+    @property
+    def holds_out_validation(self) -> bool:
+        """False: it has a validation split."""
+        return False
+
+    def known_labels(self) -> tuple[str, ...]:
+        """Returns the codes of the languages."""
+        return LANGUAGES
+
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns texts <object>[examples] and labels <int32>[examples]; the same ones for one CLDR release.

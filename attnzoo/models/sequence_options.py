@@ -1,0 +1,32 @@
+"""Options of the models that translate. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from attnzoo.config.base import Problem
+from attnzoo.config.sections import ModelOptions
+from attnzoo.features.text import TextPairOptions
+
+
+class SequenceToSequenceOptions(ModelOptions):
+    """Options of every model that translates."""
+
+    share_embeddings: bool = Field(
+        False, description="One table for source and target; needs one vocabulary."
+    )
+    tie_output: bool = Field(True, description="The target table also gives the output logits.")
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields one table for two vocabularies."""
+        yield from super().problems(config)
+        data = config.data
+        has_one = isinstance(data, TextPairOptions) and (
+            data.shared_vocabulary or data.tokenizer == "bytes" or config.train.init_from is not None
+        )
+        if self.share_embeddings and not has_one:
+            what = "needs one vocabulary for both texts; set data.shared_vocabulary: true, or leave it out"
+            yield ("share_embeddings",), what
