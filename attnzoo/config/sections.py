@@ -130,7 +130,12 @@ class TableOptions(FileOptions):
         twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
         if twice:
             yield ("columns",), f"{', '.join(map(repr, twice))} more than once; give each column another name"
-        for option, column in self.named_columns(features).items():
+        needed = self.named_columns(features)
+        if len(set(self.columns)) < len(needed):
+            keys = " and ".join(f"data.{option}" for option in needed)
+            yield ("columns",), f"fewer names than are needed; expected those of {keys}"
+            return
+        for option, column in needed.items():
             if column not in self.columns:
                 yield (option,), f"data.columns has no {column!r}; choose one of {', '.join(self.columns)}"
 
