@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from attnzoo.config.base import EffectIf, PositiveInt, Problem, Rate, Section
 from attnzoo.config.source import KeyPath
+from attnzoo.suggest import did_you_mean
 
 
 class DataOptions(Section):
@@ -137,7 +138,9 @@ class TableOptions(FileOptions):
             return
         for option, column in needed.items():
             if column not in self.columns:
-                yield (option,), f"data.columns has no {column!r}; choose one of {', '.join(self.columns)}"
+                near = did_you_mean(column, self.columns)
+                what = f"no column {column!r}{near}; data.columns has: {', '.join(self.columns)}"
+                yield (option,), what
 
 
 def repeated_columns(columns: Mapping[str, str]) -> Iterator[Problem]:
@@ -146,7 +149,8 @@ def repeated_columns(columns: Mapping[str, str]) -> Iterator[Problem]:
     for option, column in columns.items():
         other = first.setdefault(column, option)
         if other != option:
-            yield (option,), f"{column!r} is data.{other} too; name two different columns"
+            what = f"data.{other} and data.{option} are both {column!r}; name two different columns"
+            yield (option,), what
 
 
 class ModelOptions(Section):

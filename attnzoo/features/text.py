@@ -41,7 +41,13 @@ QUANTILES = {"shortest": 0.0, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 
 
 class TextOptions(DataOptions):
-    """Options of data with text in it."""
+    """Options of data with text in it.
+
+    Attributes:
+        min_characters: different characters that the texts of train have at least, where they are known.
+    """
+
+    min_characters: ClassVar[int] = 0
 
     tokenizer: Tokenization | Literal["auto"] = Field(
         "auto",
@@ -119,14 +125,16 @@ class Text(Feature):
         return object_array(list(values))
 
     def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
-        """Yields pieces that are drawn again where tokens are none of words."""
-        if (
-            isinstance(options, TextOptions)
-            and options.subword_sampling
-            and (kind := self._tokenization(options)) not in SUBWORD_MODELS
-        ):
+        """Yields pieces that are drawn again where tokens are none of words, and too few for all characters."""
+        if not isinstance(options, TextOptions):
+            return
+        kind, least = self._tokenization(options), options.min_characters + NUM_SPECIAL
+        if options.subword_sampling and kind not in SUBWORD_MODELS:
             kinds = " or ".join(SUBWORD_MODELS)
             yield "subword_sampling", f"goes with data.tokenizer {kinds}, not {kind}; leave it out"
+        if kind in SUBWORD_MODELS and options.vocabulary_size < least:
+            what = f"too small for {kind}, which have all characters of train; expected at least {least}"
+            yield "vocabulary_size", f"{what}, received {options.vocabulary_size}"
 
     def _tokenization(self, options: TextOptions) -> Tokenization:
         if options.tokenizer == "auto":

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -56,6 +56,8 @@ EXTRA_PATTERNS = ("EEE d MMM y", "d MMMM y", "y-MM-dd", "y/MM/dd", "dd.MM.y")
 
 class Config(TextPairOptions):
     """Pairs such as `7 mars 2021` -> `2021-03-07`, generated; no download."""
+
+    min_characters: ClassVar[int] = 160
 
     name: Literal["dates"] = Field(description="Dates of many languages and styles to ISO 8601; no download.")
     tokenizer: Tokenization | Literal["auto"] = Field("characters", description="What a token is.")

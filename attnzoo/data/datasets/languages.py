@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -29,6 +29,8 @@ LISTS_PER_NAME = 4
 
 class Config(TextOptions):
     """Texts such as `Zwitserland, Kreools, ...` with the code of their language; no download."""
+
+    min_characters: ClassVar[int] = 750
 
     name: Literal["languages"] = Field(
         description="Lists of names in 24 languages, label = language; no download."
