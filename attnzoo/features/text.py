@@ -125,7 +125,7 @@ class Text(Feature):
         return object_array(list(values))
 
     def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
-        """Yields pieces that are drawn again where tokens are none of words, and too few for all characters."""
+        """Yields pieces drawn again where tokens are none of words, and too few for all characters."""
         if not isinstance(options, TextOptions):
             return
         kind, least = self._tokenization(options), options.min_characters + NUM_SPECIAL
