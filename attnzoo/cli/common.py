@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import enum
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from attnzoo.errors import UserError
+from attnzoo import catalog
+from attnzoo.errors import DataNote, UserError
 
 WIDTH_IN_PIPES = 160
 """Columns of a table that is not printed to a terminal."""
@@ -33,7 +35,27 @@ class Format(str, enum.Enum):
     JSONL = "jsonl"
 
 
-ConfigFile = Annotated[Path, typer.Argument(help="Config file.", metavar="CONFIG", show_default=False)]
+def _find_config(ctx: typer.Context, given: Path) -> Path:
+    """Turns what a command was given into the file that is meant, and says which one a name is."""
+    if ctx.resilient_parsing:  # a shell completes
+        return given
+    file = catalog.find_config(given)
+    if file != given:
+        from attnzoo.training.console import note
+
+        note(f"the config {given} is {file}")
+    return file
+
+
+ConfigFile = Annotated[
+    Path,
+    typer.Argument(
+        help="Config file, or the name of a recipe: see attnzoo list configs.",
+        metavar="CONFIG",
+        show_default=False,
+        callback=_find_config,
+    ),
+]
 
 Overrides = Annotated[
     list[str] | None,
@@ -57,6 +79,12 @@ def require_folder(run: Path) -> None:
     """Refuses a run folder that is not there."""
     if not run.is_dir():
         refuse(f"{run}: there is no such run folder, expected one that `attnzoo train` made")
+
+
+def note_lines(lines: Sequence[str]) -> None:
+    """Issues a `DataNote` of each line."""
+    for line in lines:
+        warnings.warn(line, DataNote, stacklevel=2)
 
 
 def refuse(message: str) -> NoReturn:

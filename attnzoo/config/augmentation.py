@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named
+from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named, renamed_from
 
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 _ADDONS = "(TensorFlow Addons: Python 3.10 and 3.11 only)"
 
@@ -47,17 +47,21 @@ class FlipVertical(ImageChange):
 class Shift(ImageChange):
     """Shift by whole pixels."""
 
-    name: Literal["shift"] = Field("shift", description="Moved by whole pixels; the mean colour moves in.")
-    share: Share = Field(0.125, description="Most, as a share of a side.")
+    name: Literal["shift"] = Field("shift", description="Moved by whole pixels; the mean color moves in.")
+    fraction: Fraction = Field(
+        0.125,
+        description="Largest shift, as a fraction of the side.",
+        json_schema_extra=renamed_from("share"),
+    )
 
 
 class Crop(ImageChange):
     """Random resized crop."""
 
     name: Literal["crop"] = Field("crop", description="A part of the image, resized to the whole.")
-    area: Share = Field(0.5, description="Least area of the part, as a share of the image.")
+    area: Fraction = Field(0.5, description="Smallest area of the crop, as a fraction of the image.")
     aspect: Annotated[float, Field(ge=1.0, le=4.0)] = Field(
-        4 / 3, description="Most that the part's sides are stretched against each other, 1 to 4."
+        4 / 3, description="Largest change of the aspect ratio, as a factor, 1 to 4."
     )
 
 
@@ -65,40 +69,50 @@ class Color(ImageChange):
     """Brightness, contrast, saturation and hue."""
 
     name: Literal["color"] = Field(
-        "color", description="Brightness, contrast and, of colour images, saturation and hue."
+        "color", description="Brightness, contrast and, of color images, saturation and hue."
     )
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.2, description="Most that is added or taken away, as a share of white."
+        0.2, description="Largest amount that is added or subtracted, as a fraction of white."
     )
-    contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.2, description="Factor 1 - this to 1 + this.")
+    contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.2, description="Largest change: the factor is between 1 - this and 1 + this."
+    )
     saturation: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.2, description="Factor 1 - this to 1 + this."
+        0.2, description="Largest change: the factor is between 1 - this and 1 + this."
     )
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
-        0.02, description="Most turn, in turns of the colour circle."
+        0.02, description="Largest rotation of the hue, in turns of the color wheel."
     )
 
 
 class Cutout(ImageChange):
-    """A square becomes the mean colour."""
+    """A square becomes the mean color."""
 
-    name: Literal["cutout"] = Field("cutout", description="A square anywhere becomes the mean colour.")
-    share: Share = Field(0.25, description="Its side, as a share of the shorter side of the image.")
+    name: Literal["cutout"] = Field("cutout", description="A square anywhere becomes the mean color.")
+    fraction: Fraction = Field(
+        0.25,
+        description="Side of the square, as a fraction of the shorter side of the image.",
+        json_schema_extra=renamed_from("share"),
+    )
 
 
 class Erase(ImageChange):
     """Random erasing."""
 
     name: Literal["erase"] = Field("erase", description="A rectangle becomes noise.")
-    probability: Share = Field(0.5, description="Share of the images.")
-    area: Share = Field(0.33, description="Largest area; the smallest is 0.02 of the image.")
+    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
+    area: Fraction = Field(
+        0.33, description="Largest area of the rectangle, as a fraction of the image; the smallest is 0.02."
+    )
 
 
 class Rotate(AddonsChange):
     """Rotation."""
 
-    name: Literal["rotate"] = Field("rotate", description=f"Turned about the centre {_ADDONS}.")
-    degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(15.0, description="Most, either way.")
+    name: Literal["rotate"] = Field("rotate", description=f"Turned about the center {_ADDONS}.")
+    degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(
+        15.0, description="Largest rotation, in degrees, in either direction."
+    )
 
 
 class Shear(AddonsChange):
@@ -106,7 +120,7 @@ class Shear(AddonsChange):
 
     name: Literal["shear"] = Field("shear", description=f"Slanted along both axes {_ADDONS}.")
     slope: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.2, description="Most, pixels a pixel, either way."
+        0.2, description="Largest shear, in pixels of shift per pixel, in either direction."
     )
 
 
@@ -114,7 +128,11 @@ class Translate(AddonsChange):
     """Shift by parts of pixels."""
 
     name: Literal["translate"] = Field("translate", description=f"Moved by parts of pixels {_ADDONS}.")
-    share: Share = Field(0.125, description="Most, as a share of a side.")
+    fraction: Fraction = Field(
+        0.125,
+        description="Largest shift, as a fraction of the side.",
+        json_schema_extra=renamed_from("share"),
+    )
 
 
 class Equalize(AddonsChange):
@@ -123,7 +141,7 @@ class Equalize(AddonsChange):
     name: Literal["equalize"] = Field(
         "equalize", description=f"Brightness values made equally frequent in each channel {_ADDONS}."
     )
-    probability: Share = Field(0.5, description="Share of the images.")
+    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
 
 
 class Elastic(AddonsChange):
@@ -132,7 +150,11 @@ class Elastic(AddonsChange):
     name: Literal["elastic"] = Field(
         "elastic", description=f"Warped by a smooth random field of 4 x 4 knots {_ADDONS}."
     )
-    share: Share = Field(0.06, description="Most that a pixel moves, as a share of a side.")
+    fraction: Fraction = Field(
+        0.06,
+        description="Largest distance that a pixel moves, as a fraction of the side.",
+        json_schema_extra=renamed_from("share"),
+    )
 
 
 class RandAugment(AddonsChange):
@@ -141,9 +163,9 @@ class RandAugment(AddonsChange):
     name: Literal["rand_augment"] = Field(
         "rand_augment", description=f"Changes drawn for each image from the 14 of the paper {_ADDONS}."
     )
-    count: PositiveInt = Field(2, description="Changes of an image.")
+    count: PositiveInt = Field(2, description="Number of changes to each image.")
     magnitude: Annotated[float, Field(gt=0.0, le=30.0)] = Field(
-        9.0, description="How strong they are, to 30."
+        9.0, description="Strength of the changes, up to 30."
     )
 
 
@@ -153,7 +175,7 @@ class MixUp(ImageChange):
     name: Literal["mixup"] = Field(
         "mixup", description="Each image is mixed with another one of its batch, and so are their labels."
     )
-    alpha: PositiveFloat = Field(0.2, description="The share is drawn from Beta(alpha, alpha).")
+    alpha: PositiveFloat = Field(0.2, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
 
 class CutMix(ImageChange):
@@ -163,7 +185,7 @@ class CutMix(ImageChange):
         "cutmix",
         description="A rectangle comes from another image of the batch; labels are mixed by its area.",
     )
-    alpha: PositiveFloat = Field(1.0, description="The share is drawn from Beta(alpha, alpha).")
+    alpha: PositiveFloat = Field(1.0, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
 
 _Change = (

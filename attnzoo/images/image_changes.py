@@ -48,7 +48,7 @@ def shift(images, draws, options: options_of.Shift, fill):
     """Moves by draw 0 down and draw 1 to the right, by whole pixels; `fill` moves in."""
     for axis in (1, 2):
         size = images.shape[axis]
-        most = max(1, int(size * options.share))
+        most = max(1, int(size * options.fraction))
         steps = tf.cast(draws[:, axis - 1] * (2 * most + 1), tf.int32) - most  # [batch]
         positions = tf.range(size)[None] - steps[:, None]  # [batch, size]
         taken = tf.gather(images, tf.clip_by_value(positions, 0, size - 1), axis=axis, batch_dims=1)
@@ -107,7 +107,7 @@ def cutout(images, draws, options: options_of.Cutout, fill):
     Reference: DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552
     """
     height, width = images.shape[1:3]
-    side = max(1.0, options.share * min(height, width))
+    side = max(1.0, options.fraction * min(height, width))
     return tf.where(rectangle(images, draws[:, 0], draws[:, 1], side / height, side / width), fill, images)
 
 

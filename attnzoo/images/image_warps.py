@@ -54,7 +54,7 @@ def shears(images, row_slopes, column_slopes) -> tf.Tensor:
 def translate(images, draws, options: options_of.Translate, fill):
     """Moves by draw 0 to the right and draw 1 down, in parts of pixels."""
     height, width = images.shape[1:3]
-    moves = options.share * (2.0 * draws[:, :2] - 1.0) * [float(width), float(height)]  # [batch, 2]
+    moves = options.fraction * (2.0 * draws[:, :2] - 1.0) * [float(width), float(height)]  # [batch, 2]
     return project(images, translations(moves[:, 0], moves[:, 1]), fill)
 
 
@@ -82,8 +82,8 @@ def elastic(images, draws, options: options_of.Elastic, fill):
     height, width = images.shape[1:3]
     knots = tf.reshape(2.0 * draws - 1.0, [-1, KNOTS, KNOTS, 2])
     field = tf.image.resize(knots, [height, width], "bicubic") * [
-        options.share * height,
-        options.share * width,
+        options.fraction * height,
+        options.fraction * width,
     ]
     warped = addons.load("image.dense_image_warp").dense_image_warp(images, field)
     return tf.ensure_shape(warped, images.shape)

@@ -16,9 +16,11 @@ class SequenceToSequenceOptions(ModelOptions):
     """Options of every model that translates."""
 
     share_embeddings: bool = Field(
-        False, description="One table for source and target; needs one vocabulary."
+        False, description="Source and target share one embedding table; needs data.shared_vocabulary: true."
     )
-    tie_output: bool = Field(True, description="The target table also gives the output logits.")
+    tie_output: bool = Field(
+        True, description="The output layer uses the embedding table of the target (tied weights)."
+    )
 
     def problems(self, config: Any) -> Iterator[Problem]:
         """Yields one table for two vocabularies."""

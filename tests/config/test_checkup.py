@@ -34,7 +34,7 @@ def resolved(empty_folder):
         (TEXTS, "train.schedule_factor=0.1", "unless schedule is step or plateau"),
         (TEXTS, "train.min_learning_rate=0.1", "unless schedule is plateau"),
         (TEXTS, "train.schedule_every=5", "unless schedule is step"),
-        (TEXTS, "train.min_delta=0.1", "unless early_stopping is given or schedule is plateau"),
+        (TEXTS, "train.min_delta=0.1", "unless early_stopping_patience is given or schedule is plateau"),
         (TEXTS, "eval.average=3", "unless weights is average or average_best"),
         (TEXTS, "data.max_bad_fraction=0.5", "unless on_bad_record is skip"),
         (TEXTS, "data.label_separator=;", "as text_classification has no labels"),

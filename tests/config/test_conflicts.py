@@ -56,7 +56,11 @@ CROSS = "choose one of additive, dot_product, linear, local, multi_head, sigmoid
             "data.delimiter='\"'",
             "expected a character that no quote and no line end is, received '\"'",
         ),
-        (TEXTS, "train.layer_rates={'*': 0}", "every weight is frozen (rate 0); leave one to train"),
+        (
+            TEXTS,
+            "train.learning_rate_multipliers={'*': 0}",
+            "every weight is frozen (rate 0); leave one to train",
+        ),
         (
             IMAGES,
             "data.image_size=9000",
@@ -115,7 +119,7 @@ def test_the_line_of_a_file_is_the_one_of_the_key(empty_folder):
         (PAIRS, ["model=translation_rnn", f"model.attention={ODD_HEADS}"]),
         (TEXTS, ["data.columns=[text]", "model=masked_text_model"]),
         (TEXTS, ["data.train=a.jsonl", "data.columns=[a]"]),
-        (TEXTS, ["train.layer_rates={'*': 0.5, embedding: 0}"]),
+        (TEXTS, ["train.learning_rate_multipliers={'*': 0.5, embedding: 0}"]),
     ],
 )
 def test_what_a_model_can_do_all_the_same_is_not_refused(empty_folder, text, options):

@@ -63,7 +63,7 @@ def test_each_change_is_a_function_of_the_seed_and_keeps_shape_and_range(name, c
 
 def test_draws_of_one_change_leave_those_before_it_as_they_are():
     images, seeds = pictures(), seeds_of()
-    both, _ = augment(images, ["flip", {"name": "cutout", "share": 0.3}], seeds, FILL)
+    both, _ = augment(images, ["flip", {"name": "cutout", "fraction": 0.3}], seeds, FILL)
     (flipped, _) = augment(images, ["flip"], seeds, FILL)
     same = tf.reduce_all((both == flipped) | (both == FILL), axis=[1, 2, 3])
     assert same.shape == [5]
@@ -115,7 +115,7 @@ def test_no_change_leaves_the_images():
     "change",
     [
         "blur",
-        {"name": "shift", "share": 0.0},
+        {"name": "shift", "fraction": 0.0},
         {"name": "rotate", "angle": 3},
         {"name": "mixup", "alpha": 0.0},
     ],
@@ -138,7 +138,7 @@ def test_flips_mirror_half_of_the_images():
 
 def test_a_shift_moves_the_mean_color_in():
     images = pictures(height=8, width=16)
-    options = options_of.Shift(share=0.25)  # 2 rows, 4 columns
+    options = options_of.Shift(fraction=0.25)  # 2 rows, 4 columns
     moved = image_changes.shift(images, constant(0.99, 0.0), options, FILL)
     np.testing.assert_array_equal(moved[:, 2:, :-4], images[:, :-2, 4:])
     assert tf.reduce_all(moved[:, :2] == FILL)
@@ -176,7 +176,7 @@ def test_color_changes_by_the_middle_draw_are_none_and_others_keep_what_they_sho
 
 def test_cutout_and_erasing_change_a_rectangle_alone():
     images = pictures(height=12, width=16)
-    cut = image_changes.cutout(images, constant(0.5, 0.5), options_of.Cutout(share=0.5), FILL)
+    cut = image_changes.cutout(images, constant(0.5, 0.5), options_of.Cutout(fraction=0.5), FILL)
     assert tf.reduce_all(cut[:, 3:9, 5:11] == FILL)
     assert int(tf.reduce_sum(tf.cast(tf.reduce_any(cut != images, axis=-1), tf.int32))) == 5 * 36
     noise = tf.random.stateless_uniform([5, 12 * 16 * 3], [3, 4])
@@ -208,7 +208,7 @@ def test_warps_move_what_they_say():
     images = pictures(height=11, width=11)
     turned = image_warps.rotate(images, constant(1.0), options_of.Rotate(degrees=90.0), FILL)
     np.testing.assert_allclose(turned, tf.image.rot90(images), atol=1e-4)
-    moved = image_warps.translate(images, constant(1.0, 0.5), options_of.Translate(share=3 / 11), FILL)
+    moved = image_warps.translate(images, constant(1.0, 0.5), options_of.Translate(fraction=3 / 11), FILL)
     np.testing.assert_allclose(moved[:, :, 3:], images[:, :, :-3], atol=1e-5)
     np.testing.assert_allclose(moved[:, :, :3], tf.broadcast_to(FILL, [5, 11, 3, 3]), atol=1e-5)
     slanted = image_warps.shear(images, constant(1.0, 0.5), options_of.Shear(slope=1.0), FILL)

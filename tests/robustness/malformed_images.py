@@ -37,19 +37,19 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(width: int, height: int, pixels: bytes, depth: int = 8, colour: int = 2) -> bytes:
+def png(width: int, height: int, pixels: bytes, depth: int = 8, color: int = 2) -> bytes:
     """Returns a PNG file of given compressed pixels."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     data = chunk(b"IDAT", pixels) if pixels else b""
     return b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b"")
 
 
 def png_bomb() -> bytes:
-    """30,000 x 30,000 black pixels of one bit: 110 kB that are in order and unpack to 2.7 GB in colour."""
+    """30,000 x 30,000 black pixels of one bit: 110 kB that are in order and unpack to 2.7 GB in color."""
     packer = zlib.compressobj(9)
     row = bytes(1 + 30_000 // 8)
     pixels = b"".join([packer.compress(row * 100) for _ in range(300)] + [packer.flush()])
-    return png(30_000, 30_000, pixels, depth=1, colour=0)
+    return png(30_000, 30_000, pixels, depth=1, color=0)
 
 
 def jpeg_bomb() -> bytes:
@@ -60,7 +60,7 @@ def jpeg_bomb() -> bytes:
 
 
 def gif(width: int, height: int, frames: list[bytes]) -> bytes:
-    """Returns a GIF file of given blocks and a palette of two greys."""
+    """Returns a GIF file of given blocks and a palette of two grays."""
     return (
         b"GIF89a"
         + struct.pack("<HHBBB", width, height, 0x80, 0, 0)
@@ -170,7 +170,7 @@ IMAGES = [
         ": damaged image: wrong checksum",
     ),
     image_case(
-        "PNG, 3 bits a colour", png(8, 8, PIXELS, depth=3), ": damaged image: colour type 2 with 3 bits"
+        "PNG, 3 bits a color", png(8, 8, PIXELS, depth=3), ": damaged image: color type 2 with 3 bits"
     ),
     image_case("PNG, no width", png(0, 8, PIXELS), ": damaged image: 0 x 8 pixels"),
     image_case("PNG, no pixels", png(8, 8, b""), NOT_DECODED),
@@ -190,7 +190,7 @@ IMAGES = [
     image_case("GIF, pixels that do not unpack", gif(8, 8, [gif_frame(8, 8, b"\xff\xff\xff")]), NOT_DECODED),
     image_case("BMP of 16 bits", bmp_of_16_bits, ": damaged image: BMP with 16 bits a pixel"),
     image_case(
-        "CMYK where grey is asked for", lambda: picture("JPEG", "CMYK"), NOT_DECODED, options=", channels: 1"
+        "CMYK where gray is asked for", lambda: picture("JPEG", "CMYK"), NOT_DECODED, options=", channels: 1"
     ),
     Case(
         "image: a name of wrong bytes",
@@ -247,8 +247,8 @@ def sound_pictures() -> dict[str, bytes]:
     frames = [Image.new("L", (8, 8), value) for value in (0, 99)]
     return {
         "one_pixel.png": picture("PNG", size=(1, 1)),
-        "grey.png": picture("PNG", "L"),
-        "grey_transparent.png": picture("PNG", "LA"),
+        "gray.png": picture("PNG", "L"),
+        "gray_transparent.png": picture("PNG", "LA"),
         "transparent.png": picture("PNG", "RGBA"),
         "palette.png": picture("PNG", "P", transparency=0),
         "one_bit.png": picture("PNG", "1"),
@@ -257,9 +257,9 @@ def sound_pictures() -> dict[str, bytes]:
         "no_suffix": picture("PNG"),
         "turned.jpg": picture("JPEG", exif=exif, size=(9, 5)),
         "progressive.jpg": picture("JPEG", progressive=True),
-        "grey.jpg": picture("JPEG", "L"),
-        "grey.bmp": picture("BMP", "L"),
-        "colour.bmp": picture("BMP"),
+        "gray.jpg": picture("JPEG", "L"),
+        "gray.bmp": picture("BMP", "L"),
+        "color.bmp": picture("BMP"),
         "still.webp": picture("WEBP"),
         "transparent.webp": picture("WEBP", "RGBA"),
         "still.gif": picture("GIF", "P"),
