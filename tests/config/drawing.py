@@ -6,7 +6,7 @@ from functools import lru_cache, reduce
 
 from attnzoo import catalog
 from attnzoo.config import checking
-from attnzoo.config.outline import Outline
+from attnzoo.config.outline import Outline, step
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16)
 LARGE = 64
@@ -64,7 +64,7 @@ class Drawing:
 
     def alternatives(self, path: list[str], count: int):
         """Yields configs that differ from this one in the value at `path` alone; the default comes first."""
-        path = [int(key) if key.isdecimal() else key for key in path]
+        path = self._typed(path)
         if path[-1] == "name" and len(path) > 2:  # options belong to a name
             path = path[:-1]
         while not self._is_there(path[:-1]):
@@ -81,6 +81,14 @@ class Drawing:
             else:
                 parent[path[-1]] = self._draw(place.schema)
             yield values
+
+    def _typed(self, path: list[str]) -> list:
+        """Returns the path with numbers for the items of lists."""
+        typed, value = [], self.values
+        for key in path:
+            typed.append(int(key) if isinstance(value, list) else key)
+            value = step(value, typed[-1])
+        return typed
 
     def _is_there(self, path) -> bool:
         try:
