@@ -28,10 +28,7 @@ def load(name: str) -> types.ModuleType:
     """
     folder = _folder()
     if folder is None:
-        raise UserError(
-            f"tensorflow_addons.{name} is missing (Python {platform.python_version()}); "
-            "TensorFlow Addons supports only Python 3.10 and 3.11. Use one of these, or remove the option."
-        )
+        raise UserError(f"tensorflow_addons.{name} is {missing()}.")
     _stub("tensorflow_addons", folder)
     package, _, _ = name.rpartition(".")
     if package:
@@ -41,6 +38,19 @@ def load(name: str) -> types.ModuleType:
     tensors = _stub("keras.src.engine.keras_tensor")
     tensors.KerasTensor = importlib.import_module("keras").KerasTensor  # type: ignore[attr-defined]
     return importlib.import_module(f"tensorflow_addons.{name}")
+
+
+def is_installed() -> bool:
+    """Returns whether it is installed; imports nothing."""
+    return _folder() is not None
+
+
+def missing() -> str:
+    """Returns the end of the message for a missing module."""
+    return (
+        f"missing (Python {platform.python_version()}); TensorFlow Addons supports only Python 3.10 and "
+        "3.11. Use one of these, or remove the option"
+    )
 
 
 def _folder() -> Path | None:

@@ -84,6 +84,16 @@ def test_light_commands_do_not_import_tensorflow(arguments):
     assert done.stderr == "HEAVY []\n"
 
 
+def test_a_config_is_checked_with_its_data_files_and_without_tensorflow(empty_folder):
+    pairs = "data: {name: parallel_text, train: [a.en, a.de]}\nmodel: {name: translation}\n"
+    (empty_folder / "pairs.yaml").write_text(pairs)
+    (empty_folder / "a.en").write_text("good\n")
+    done = run_probe("config", "check", "pairs.yaml", folder=empty_folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("attnzoo: error: pairs.yaml:1: data.train.1: a.de: not found ")
+    assert done.stderr.endswith("\nHEAVY []\n")
+
+
 def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_folder):
     (empty_folder / "dates.yaml").write_text(DATES.replace("epochs", "epohcs"))
     done = run_probe("train", "dates.yaml", folder=empty_folder)
@@ -334,6 +344,15 @@ def test_train_hands_over_the_config_and_the_folder_named_after_it(call, dates, 
     assert resolved.config.train.epochs == 3
     assert first == [Path("runs/dates"), False, None, ()]
     assert second == [Path("here"), True, (5, 11), ["code"]]
+
+
+def test_an_option_without_effect_is_a_note_of_train_too_that_strict_passes(call, dates, fake):
+    fake("attnzoo.training.run", "train", lambda *arguments: None)
+    idle = ["--set", "train.schedule_patience=3"]
+    what = "train.schedule_patience: has no effect unless schedule is plateau; leave it out"
+    note = f"attnzoo: note: {' '.join(idle)}: {what}\n"
+    assert call("config", "check", dates, *idle) == (0, "dates.yaml: correct\n", note)
+    assert call("train", dates, "--strict", *idle) == (0, "", note)
 
 
 @pytest.mark.parametrize(

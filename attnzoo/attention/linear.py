@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import keras
@@ -12,10 +13,10 @@ from attnzoo.attention import masks
 from attnzoo.attention.arguments import segment_pair
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import MemoryAttention
-from attnzoo.attention.options import MechanismOptions
+from attnzoo.attention.options import MechanismOptions, head_problems
 from attnzoo.attention.precision import at_least_float32
 from attnzoo.attention.shapes import length, merge_heads, split_heads
-from attnzoo.config.base import PositiveInt
+from attnzoo.config.base import PositiveInt, Problem
 
 CHUNK = 64
 """Number of queries whose weights are computed explicitly at a time."""
@@ -32,6 +33,10 @@ class Config(MechanismOptions):
     num_heads: PositiveInt = Field(
         4, description="Number of attention heads; must divide the width of the model."
     )
+
+    def problems(self, units: int) -> Iterator[Problem]:
+        """Yields heads that do not divide the width."""
+        yield from head_problems(units, self.num_heads)
 
 
 @keras.saving.register_keras_serializable("attnzoo")

@@ -7,14 +7,14 @@ Parsing options imports neither Keras nor TensorFlow. The list of mechanisms is 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from attnzoo.attention import definitions
 from attnzoo.attention.options import MechanismOptions
-from attnzoo.config.base import Section, named
+from attnzoo.config.base import Problem, Section, named
 
 if TYPE_CHECKING:
     from attnzoo.attention.base import AttentionLayer
@@ -56,6 +56,23 @@ def names() -> list[str]:
         ['additive', 'cbam', 'dot_product']
     """
     return list(_CONFIGS)
+
+
+def memory_problems(options: MechanismOptions, units: int, causal: bool) -> Iterator[Problem]:
+    """Yields why a decoder cannot look at what was read with a mechanism.
+
+    Args:
+        options: of the mechanism.
+        units: width of the model.
+        causal: whether the decoder looks at what it has written with the same mechanism.
+    """
+    if options.supports_cross and (options.supports_causal or not causal):
+        yield from (options if causal else parse(options.for_cross_attention())).problems(units)
+        return
+    fitting = [name for name, one in _CONFIGS.items() if one.supports_cross and one.supports_causal]
+    needed = "look at another sequence" + " and be causal" * causal
+    what = f"'{options.name}' cannot {needed}, as this model needs; choose one of {', '.join(fitting)}"
+    yield ("name",), what
 
 
 def parse(options: Options) -> MechanismOptions:

@@ -5,11 +5,12 @@ Each mechanism defines its options as the class `Config` of its module; `mechani
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from attnzoo.config.base import PositiveInt, Rate, Section
+from attnzoo.config.base import PositiveInt, Problem, Rate, Section
 
 DROPOUT = "Dropout rate of the attention weights."
 """Description of the option `dropout`."""
@@ -17,7 +18,14 @@ PositionEncoding = Literal["none", "rotary", "alibi", "relative"]
 
 
 class MechanismOptions(Section):
-    """Base class of the options of an attention mechanism."""
+    """Base class of the options of an attention mechanism.
+
+    Attributes:
+        supports_cross, supports_causal: those of the layer.
+    """
+
+    supports_cross: ClassVar[bool] = True
+    supports_causal: ClassVar[bool] = True
 
     name: str
 
@@ -29,6 +37,20 @@ class MechanismOptions(Section):
     def for_cross_attention(self) -> dict[str, Any]:
         """Returns the name and options of the same attention for cross-attention."""
         return self.model_dump()
+
+    def problems(self, units: int) -> Iterator[Problem]:
+        """Yields options that do not fit together, or not the width of the model."""
+        yield from ()
+
+
+def head_problems(units: int, num_heads: int) -> Iterator[Problem]:
+    """Yields a number of heads that does not divide the width of the model."""
+    if units % num_heads:
+        divisors = [str(number) for number in range(1, min(units, 64) + 1) if units % number == 0]
+        yield (
+            ("num_heads",),
+            f"expected a divisor of the width {units}: {', '.join(divisors)}; received {num_heads}",
+        )
 
 
 class HeadOptions(MechanismOptions):
@@ -68,9 +90,27 @@ class HeadOptions(MechanismOptions):
             "position": "none",
         }
 
+    def problems(self, units: int) -> Iterator[Problem]:
+        """Yields numbers of heads that do not divide the width or each other, and odd widths for rotary."""
+        yield from super().problems(units)
+        yield from head_problems(units, self.num_heads)
+        groups = self.num_key_value_heads
+        if groups is not None and self.num_heads % groups:
+            what = f"expected a divisor of num_heads {self.num_heads}, received {groups}; 1 always is"
+            yield ("num_key_value_heads",), what
+        if self.position == "rotary" and units // self.num_heads % 2:
+            what = (
+                f"rotary turns pairs of features, and a head has {units // self.num_heads} of the width "
+                f"{units}; expected an even number a head: change num_heads or position"
+            )
+            yield ("position",), what
+
 
 class GateOptions(MechanismOptions):
     """Base class of the options of gates, which scale their input and do no cross-attention."""
+
+    supports_cross: ClassVar[bool] = False
+    supports_causal: ClassVar[bool] = False
 
 
 class ChannelGateOptions(GateOptions):

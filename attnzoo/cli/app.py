@@ -23,6 +23,7 @@ from attnzoo.cli.common import (
     Overrides,
     RunFolder,
     Split,
+    note_lines,
     print_table,
     refuse,
     require_folder,
@@ -150,12 +151,14 @@ def train(
     ] = None,
 ) -> None:
     """Train a model from a config file. The same command resumes after an interruption or a crash."""
-    from attnzoo.config import resolve
+    from attnzoo.config import checkup, resolve
 
     resolved = resolve(file, overrides or [])
     steps = _steps(profile)
     warnings.simplefilter("error" if strict else "always", DataWarning)
     warnings.simplefilter("always", DataNote)
+    note_lines(checkup.notes(resolved))
+    checkup.require_installed(resolved)
     import_tensorflow()
     from attnzoo.training import run as training
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -11,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from attnzoo import catalog
-from attnzoo.errors import UserError
+from attnzoo.errors import DataNote, UserError
 
 WIDTH_IN_PIPES = 160
 """Width in characters of a table that is not printed to a terminal."""
@@ -80,6 +81,12 @@ def require_folder(run: Path) -> None:
     """Refuses a run folder that does not exist."""
     if not run.is_dir():
         refuse(f"{run}: no such run folder; expected one created by `attnzoo train`")
+
+
+def note_lines(lines: Sequence[str]) -> None:
+    """Issues a `DataNote` of each line."""
+    for line in lines:
+        warnings.warn(line, DataNote, stacklevel=2)
 
 
 def refuse(message: str) -> NoReturn:

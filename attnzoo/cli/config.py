@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from attnzoo import catalog
-from attnzoo.cli.common import ConfigFile, Overrides, print_table, refuse
+from attnzoo.cli.common import ConfigFile, Overrides, note_lines, print_table, refuse
+from attnzoo.errors import DataWarning
 from attnzoo.files import disk_errors, write_text
 
 app = typer.Typer(no_args_is_help=True, help="Check, show, copy and explain configs without training.")
@@ -18,10 +20,14 @@ app = typer.Typer(no_args_is_help=True, help="Check, show, copy and explain conf
 
 @app.command("check", epilog="Example:  attnzoo config check my.yaml --set train.epochs=3")
 def check(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check a config and report all errors."""
-    from attnzoo.config import resolve
+    """Check a config and its data files: report all errors, and options without effect."""
+    from attnzoo.config import checkup, resolve
 
-    resolve(config, overrides or [])
+    warnings.simplefilter("always", DataWarning)
+    resolved = resolve(config, overrides or [])
+    note_lines(checkup.notes(resolved))
+    checkup.require_installed(resolved)
+    note_lines(checkup.check_files(resolved))
     print(f"{config}: correct")
 
 

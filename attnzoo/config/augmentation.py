@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
@@ -14,13 +14,29 @@ Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 _ADDONS = "(TensorFlow Addons: Python 3.10 and 3.11 only)"
 
 
-class Flip(Section):
+class ImageChange(Section):
+    """Base of the options of every change.
+
+    Attributes:
+        needs_addons: whether TensorFlow Addons makes it.
+    """
+
+    needs_addons: ClassVar[bool] = False
+
+
+class AddonsChange(ImageChange):
+    """Base of the options of changes by TensorFlow Addons."""
+
+    needs_addons: ClassVar[bool] = True
+
+
+class Flip(ImageChange):
     """Mirror."""
 
     name: Literal["flip"] = Field("flip", description="Every second image is mirrored, left to right.")
 
 
-class FlipVertical(Section):
+class FlipVertical(ImageChange):
     """Mirror upside down."""
 
     name: Literal["flip_vertical"] = Field(
@@ -28,7 +44,7 @@ class FlipVertical(Section):
     )
 
 
-class Shift(Section):
+class Shift(ImageChange):
     """Shift by whole pixels."""
 
     name: Literal["shift"] = Field("shift", description="Moved by whole pixels; the mean color moves in.")
@@ -39,7 +55,7 @@ class Shift(Section):
     )
 
 
-class Crop(Section):
+class Crop(ImageChange):
     """Random resized crop."""
 
     name: Literal["crop"] = Field("crop", description="A part of the image, resized to the whole.")
@@ -49,7 +65,7 @@ class Crop(Section):
     )
 
 
-class Color(Section):
+class Color(ImageChange):
     """Brightness, contrast, saturation and hue."""
 
     name: Literal["color"] = Field(
@@ -69,7 +85,7 @@ class Color(Section):
     )
 
 
-class Cutout(Section):
+class Cutout(ImageChange):
     """A square becomes the mean color."""
 
     name: Literal["cutout"] = Field("cutout", description="A square anywhere becomes the mean color.")
@@ -80,7 +96,7 @@ class Cutout(Section):
     )
 
 
-class Erase(Section):
+class Erase(ImageChange):
     """Random erasing."""
 
     name: Literal["erase"] = Field("erase", description="A rectangle becomes noise.")
@@ -90,7 +106,7 @@ class Erase(Section):
     )
 
 
-class Rotate(Section):
+class Rotate(AddonsChange):
     """Rotation."""
 
     name: Literal["rotate"] = Field("rotate", description=f"Turned about the center {_ADDONS}.")
@@ -99,7 +115,7 @@ class Rotate(Section):
     )
 
 
-class Shear(Section):
+class Shear(AddonsChange):
     """Shear along both axes."""
 
     name: Literal["shear"] = Field("shear", description=f"Slanted along both axes {_ADDONS}.")
@@ -108,7 +124,7 @@ class Shear(Section):
     )
 
 
-class Translate(Section):
+class Translate(AddonsChange):
     """Shift by parts of pixels."""
 
     name: Literal["translate"] = Field("translate", description=f"Moved by parts of pixels {_ADDONS}.")
@@ -119,7 +135,7 @@ class Translate(Section):
     )
 
 
-class Equalize(Section):
+class Equalize(AddonsChange):
     """Histogram equalization."""
 
     name: Literal["equalize"] = Field(
@@ -128,7 +144,7 @@ class Equalize(Section):
     probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
 
 
-class Elastic(Section):
+class Elastic(AddonsChange):
     """Elastic warp."""
 
     name: Literal["elastic"] = Field(
@@ -141,7 +157,7 @@ class Elastic(Section):
     )
 
 
-class RandAugment(Section):
+class RandAugment(AddonsChange):
     """RandAugment."""
 
     name: Literal["rand_augment"] = Field(
@@ -153,7 +169,7 @@ class RandAugment(Section):
     )
 
 
-class MixUp(Section):
+class MixUp(ImageChange):
     """MixUp."""
 
     name: Literal["mixup"] = Field(
@@ -162,7 +178,7 @@ class MixUp(Section):
     alpha: PositiveFloat = Field(0.2, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
 
-class CutMix(Section):
+class CutMix(ImageChange):
     """CutMix."""
 
     name: Literal["cutmix"] = Field(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import lru_cache, reduce
 from types import ModuleType
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model
 
 from attnzoo import catalog
+from attnzoo.config.conflicts import add_conflicts
 from attnzoo.config.outline import Outline, step
 from attnzoo.config.overrides import OldNames
 from attnzoo.config.problems import (
@@ -22,7 +22,7 @@ from attnzoo.config.problems import (
 )
 from attnzoo.config.sections import EvalOptions, Section, TrainOptions
 from attnzoo.config.source import Document, KeyPath
-from attnzoo.suggest import did_you_mean, hint
+from attnzoo.suggest import hint
 
 NAMED_SECTIONS = {"data": "datasets", "model": "models"}
 """Section whose options depend on its `name` -> kind of that name in the catalog."""
@@ -68,7 +68,7 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
     if task is not None and modules["data"] is not None:
         _check_columns(modules["data"], task, document, problems)
         if options is not None:
-            _check_together(task, options, document, problems)
+            add_conflicts(task, options, document, problems)
     problems.raise_if_any()
     return options
 
@@ -273,31 +273,3 @@ def _check_columns(data: ModuleType, task: Any, document: Document, problems: Pr
         f"models that fit: {', '.join(models) or 'none'}; data sets that fit: {', '.join(datasets) or 'none'}"
     )
     problems.add(document.origin_near(path), path, what)
-
-
-def _check_together(task: Any, options: Any, document: Document, problems: Problems) -> None:
-    """Adds what the task and its features say of options that do not go together."""
-    problems_of_features: dict[KeyPath, str] = {
-        ("data", key): what
-        for feature in task.features.values()
-        for key, what in feature.option_problems(options.data)
-    }
-    found = [*problems_of_features.items(), *_monitor_problems(task, options), *task.config_problems(options)]
-    for path, what in found:
-        problems.add(document.origin_near(path), path, what)
-
-
-def _monitor_problems(task: Any, options: Any) -> Iterator[tuple[KeyPath, str]]:
-    """Yields a metric to be monitored that the task does not have, or not at every evaluation."""
-    name = options.eval.monitor
-    if name is None:
-        return
-    metric = task.metrics.get(name)
-    if metric is None:
-        known = ", ".join(task.metrics)
-        yield (
-            ("eval", "monitor"),
-            f"'{name}' is no metric of {task.name}{did_you_mean(name, task.metrics)}; choose one of {known}",
-        )
-    elif metric.needs_predictions and options.eval.decode != "every":
-        yield ("eval", "monitor"), f"{name} is only known at every evaluation with eval.decode: every"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from attnzoo.config.base import Problem
 from attnzoo.config.sections import TableOptions
+from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.records.bad_records import BadRecord, filter_records
+from attnzoo.records.rows import Row
 from attnzoo.records.tables import SUFFIXES, Dialect, read_rows, suffix_of
 from attnzoo.records.text_files import read_lines
 
@@ -61,6 +64,44 @@ def load_records(
     return DataSplits(splits["train"], splits.get("validation"), splits.get("test"), known)
 
 
+def require_columns(options: TableOptions, features: Mapping[str, Feature]) -> None:
+    """Refuses options that give two features one column, or one that they do not have.
+
+    Raises:
+        UserError: what `TableOptions.problems` says first.
+    """
+    for key, what in options.problems(features):
+        raise UserError(f"data.{'.'.join(map(str, key))}: {what}.")
+
+
+def look_at_columns(path: str, options: TableOptions, features: Mapping[str, Any]) -> None:
+    """Reads the header of a file, or its first record, for the columns of the features.
+
+    Raises:
+        UserError: the file cannot be read, or lacks a column.
+    """
+    names = list(options.named_columns(features).values())
+    for row in _rows(path, names, options):
+        if isinstance(row, BadRecord) and options.on_bad_record == "error":
+            raise row
+        return
+
+
+def suffix_problems(files: Iterable[tuple[KeyPath, str]]) -> Iterator[Problem]:
+    """Yields the files whose names do not say what is in them."""
+    for key, path in files:
+        if suffix_of(path) not in SUFFIXES:
+            known = "expected .csv, .tsv or .jsonl, optionally followed by .gz"
+            yield key, f"{path}: unknown suffix {suffix_of(path)!r}; {known}"
+
+
+def _rows(path: str, names: Sequence[str], options: TableOptions) -> Iterator[Row | BadRecord]:
+    strict = options.on_bad_record == "error"
+    dialect = Dialect(options.delimiter, options.quoting == "minimal", tuple(options.columns or ()))
+    lines = read_lines(path, strict, options.encoding)
+    return read_rows(path, lines, suffix_of(path), names, strict, dialect)
+
+
 def read_records(
     path: str, columns: Mapping[str, str], features: Mapping[str, Feature], options: TableOptions
 ) -> Iterator[Record | BadRecord]:
@@ -75,15 +116,9 @@ def read_records(
     Raises:
         UserError: the file as a whole cannot be read, or a line is not UTF-8 with `on_bad_record: error`.
     """
-    strict = options.on_bad_record == "error"
-    suffix = suffix_of(path)
-    if suffix not in SUFFIXES:
-        raise UserError(
-            f"{path}: unknown suffix {suffix!r}; expected .csv, .tsv or .jsonl, optionally followed by .gz."
-        )
-    names = [columns[name] for name in features]
-    dialect = Dialect(options.delimiter, options.quoting == "minimal", tuple(options.columns or ()))
-    for row in read_rows(path, read_lines(path, strict, options.encoding), suffix, names, strict, dialect):
+    for _, what in suffix_problems([((), path)]):
+        raise UserError(f"{what}.")
+    for row in _rows(path, [columns[name] for name in features], options):
         if isinstance(row, BadRecord):
             yield row
             continue

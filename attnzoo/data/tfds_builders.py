@@ -12,11 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from attnzoo.config.base import Problem
 from attnzoo.errors import UserError
 from attnzoo.suggest import did_you_mean
 
 RETRIES = 5
 """Retries of a download, which wait 6 seconds in all; the library's default of 10 waits 200 seconds."""
+
+
+def name_problems(dataset: str, data_dir: str | None) -> Iterator[Problem]:
+    """Yields what `find_builder` refuses by name alone."""
+    if "=" in dataset:
+        yield ("dataset",), f"{dataset!r}: options in the name are not supported; give a plain name"
+    elif ":" in dataset and not dataset.split(":")[1][:1].isdigit():
+        yield ("dataset",), f"{dataset!r}: community data sets are not supported; give a plain name"
+    if data_dir and "://" in data_dir:
+        yield ("data_dir",), f"{data_dir}: expected a folder of this machine"
 
 
 def find_builder(dataset: str, data_dir: str | None) -> Any:
@@ -31,16 +42,8 @@ def find_builder(dataset: str, data_dir: str | None) -> Any:
     """
     import tensorflow_datasets as tfds
 
-    if "=" in dataset:
-        raise UserError(
-            f"data.dataset: {dataset!r}: options in the name are not supported; give a plain name."
-        )
-    if ":" in dataset and not dataset.split(":")[1][:1].isdigit():
-        raise UserError(
-            f"data.dataset: {dataset!r}: community data sets are not supported; give a plain name."
-        )
-    if data_dir and "://" in data_dir:
-        raise UserError(f"data.data_dir: {data_dir}: expected a folder on this machine.")
+    for key, what in name_problems(dataset, data_dir):
+        raise UserError(f"data.{key[0]}: {what}.")
     options = {"data_dir": data_dir} if data_dir else {}
     try:
         with _only_library_features():

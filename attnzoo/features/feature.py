@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 from etils import epy
 
-from attnzoo.config.base import Section
+from attnzoo.config.base import Problem, Section
 from attnzoo.config.sections import DataOptions
 from attnzoo.records.bad_records import BadRecord
 
@@ -50,6 +50,7 @@ class Feature(Section):
         is_augmented: whether image augmentation applies to it.
         is_transferable: whether `train.init_from` reuses what another run has learned, such as a vocabulary.
         compiles_well: whether XLA on a CPU is fast at models that take it as input.
+        Options: options of section `data` that concern it; they have no effect on data without it.
         kind: name of the feature, which is the name of its module.
     """
 
@@ -60,6 +61,8 @@ class Feature(Section):
     is_augmented: ClassVar[bool] = False
     is_transferable: ClassVar[bool] = False
     compiles_well: ClassVar[bool] = True
+
+    Options: ClassVar[type[DataOptions]] = DataOptions
 
     kind: str
 
@@ -128,6 +131,10 @@ class Feature(Section):
 
     def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
         """Yields (key, problem) for keys of section `data` that do not fit together."""
+        yield from ()
+
+    def machine_problems(self, options: DataOptions) -> Iterator[Problem]:
+        """Yields keys of section `data` that need packages which are not installed."""
         yield from ()
 
     def learning_options(self, options: DataOptions) -> dict[str, Any]:

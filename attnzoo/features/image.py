@@ -13,8 +13,9 @@ import numpy as np
 from etils import epy
 from pydantic import Field
 
+from attnzoo import addons
 from attnzoo.config.augmentation import Change
-from attnzoo.config.base import PositiveInt
+from attnzoo.config.base import PositiveInt, Problem
 from attnzoo.config.sections import DataOptions, FileOptions
 from attnzoo.features.feature import Column, Feature, RawReader, digest
 from attnzoo.images.image_files import read_header
@@ -80,6 +81,7 @@ class Image(Feature):
     is_content: ClassVar[bool] = True
     is_augmented: ClassVar[bool] = True
     compiles_well: ClassVar[bool] = False
+    Options: ClassVar[type[DataOptions]] = ImageOptions
 
     kind: Literal["image"] = "image"
     shape: tuple[int, ...] = ()
@@ -126,6 +128,23 @@ class Image(Feature):
     def column(self, values: Sequence[str]) -> Column:
         """Returns <object>[examples] of paths."""
         return object_array(list(values))
+
+    def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
+        """Yields a size that no image may have."""
+        if isinstance(options, ImageOptions) and options.image_size is not None:
+            height, width = _sides(options.image_size)
+            if height * width > MAX_PIXELS:
+                most = MAX_PIXELS // 1_000_000
+                yield (
+                    "image_size",
+                    f"{height} x {width} pixels; expected at most {most} megapixels, make it smaller",
+                )
+
+    def machine_problems(self, options: DataOptions) -> Iterator[Problem]:
+        """Yields changes of images by TensorFlow Addons where it is missing."""
+        for number, change in enumerate(options.augment if isinstance(options, ImageOptions) else ()):
+            if change.needs_addons and not addons.is_installed():
+                yield ("augment", number), f"TensorFlow Addons is {addons.missing()}"
 
     def learn(
         self, columns: Sequence[Column], options: DataOptions, initial: Feature | None, origin: str
@@ -266,13 +285,16 @@ class Image(Feature):
 def _height_and_width(
     column: Column, headers: Sequence[ImageHeader], options: ImageOptions, origin: str
 ) -> tuple[int, int]:
-    size = options.image_size
-    if size is not None:
-        height, width = [size, size] if isinstance(size, int) else size
-        return height, width
+    if options.image_size is not None:
+        return _sides(options.image_size)
     sizes = [header.sides for header in headers]
     image_statistics.note_sizes(column, sizes, origin)
     return image_statistics.default_size(sizes)
+
+
+def _sides(size: int | list[int]) -> tuple[int, int]:
+    height, width = [size, size] if isinstance(size, int) else size
+    return height, width
 
 
 def _rgb(background: str | list[int]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from etils import epy
@@ -52,6 +52,8 @@ class Labels(Target):
         >>> labels.names_of(np.array([0.9, 0.1, 0.5]))
         ['art', 'sport']
     """
+
+    Options: ClassVar[type[DataOptions]] = LabelsOptions
 
     kind: Literal["labels"] = "labels"
     names: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import numpy as np
 from etils import epy
 from pydantic import Field
 
+from attnzoo.config.base import EffectIf
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.features.feature import Column, Feature, RawReader, Resampler
@@ -40,7 +41,13 @@ QUANTILES = {"shortest": 0.0, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 
 
 class TextOptions(DataOptions):
-    """Options of data with text."""
+    """Options of data with text.
+
+    Attributes:
+        min_characters: lower bound of the number of distinct characters in train, if it is known.
+    """
+
+    min_characters: ClassVar[int] = 0
 
     tokenizer: Tokenization | Literal["auto"] = Field(
         "auto",
@@ -59,7 +66,11 @@ class TextOptions(DataOptions):
         description="Whether texts are lowercased before tokenization. auto: false for translation, whose "
         "output would be lowercase as well; true for other tasks.",
     )
-    vocabulary_size: Annotated[int, Field(ge=8, le=MAX_VOCABULARY)] = Field(
+    vocabulary_size: Annotated[
+        int,
+        Field(ge=8, le=MAX_VOCABULARY),
+        EffectIf("tokenizer is not bytes", lambda own: own.tokenizer != "bytes"),
+    ] = Field(
         10_000,
         description="Largest number of token ids, including the 4 special ones. All tokenizers except words "
         "add the 256 bytes of UTF-8, for characters that train does not have.",
@@ -105,6 +116,7 @@ class Text(Feature):
     is_content: ClassVar[bool] = True
     has_lengths: ClassVar[bool] = True
     is_transferable: ClassVar[bool] = True
+    Options: ClassVar[type[DataOptions]] = TextOptions
 
     kind: Literal["text"] = "text"
     ends: bool = False
@@ -122,14 +134,16 @@ class Text(Feature):
         return object_array(list(values))
 
     def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
-        """Yields subword sampling if the tokenizer has no subwords."""
-        if (
-            isinstance(options, TextOptions)
-            and options.subword_sampling
-            and (kind := self._tokenization(options)) not in SUBWORD_MODELS
-        ):
+        """Yields subword sampling without subwords, and vocabularies too small for all characters."""
+        if not isinstance(options, TextOptions):
+            return
+        kind, least = self._tokenization(options), options.min_characters + NUM_SPECIAL
+        if options.subword_sampling and kind not in SUBWORD_MODELS:
             kinds = " or ".join(SUBWORD_MODELS)
             yield "subword_sampling", f"only works with data.tokenizer {kinds}, not {kind}; remove it"
+        if kind in SUBWORD_MODELS and options.vocabulary_size < least:
+            what = f"too small for {kind}, which include all characters of train; expected at least {least}"
+            yield "vocabulary_size", f"{what}, received {options.vocabulary_size}"
 
     def _tokenization(self, options: TextOptions) -> Tokenization:
         if options.tokenizer == "auto":

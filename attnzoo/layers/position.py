@@ -42,7 +42,7 @@ class SinusoidalPosition(keras.layers.Layer):
         exponents = tf.range(0, units, 2, dtype=tf.float32) / units  # [units / 2]
         angles = positions[:, None] * 10000.0**-exponents  # [time, units / 2]
         waves = tf.stack([tf.sin(angles), tf.cos(angles)], axis=-1)  # [time, units / 2, 2]
-        waves = keras.ops.reshape(waves, [time, -1])[:, :units]  # [time, units]
+        waves = keras.ops.reshape(waves, [time, units + units % 2])[:, :units]  # [time, units]
         return inputs + tf.cast(waves, inputs.dtype)
 
 

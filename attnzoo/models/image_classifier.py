@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from attnzoo.attention.mechanisms import AttentionOptions
 from attnzoo.attention.options import GateOptions
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.config.base import EffectIf, PositiveInt, Problem, Rate, Section, within
+from attnzoo.config.sections import ModelOptions
 from attnzoo.features.info import DataInfo
 
 if TYPE_CHECKING:
@@ -32,12 +34,19 @@ class ResidualStage(Section):
         "Default: none.",
     )
 
+    def problems(self) -> Iterator[Problem]:
+        """Yields an attention that the width does not suit."""
+        if self.attention is not None:
+            yield from within(("attention",), self.attention.problems(self.width))
 
-class Config(Section):
+
+class Config(ModelOptions):
     """Options of the image classifier."""
 
     name: Literal["image_classifier"] = "image_classifier"
-    stages: Annotated[list[list[PositiveInt] | ResidualStage], Field(min_length=1)] = Field(
+    stages: Annotated[
+        list[Annotated[list[PositiveInt], Field(min_length=1)] | ResidualStage], Field(min_length=1)
+    ] = Field(
         [[32, 32], [64, 64]],
         description="Each stage is either a list of channels of 3x3 convolutions, followed by 2x2 max "
         "pooling, or residual blocks such as {width: 64, depth: 2, stride: 2, attention: cbam}.",
@@ -46,7 +55,9 @@ class Config(Section):
         "batch",
         description="Normalization of each convolution: batch normalization, group normalization, or none.",
     )
-    drop_path: Rate = Field(
+    drop_path: Annotated[
+        Rate, EffectIf("stages has residual blocks", lambda own: any(own.residual_stages()))
+    ] = Field(
         0.0,
         description="Stochastic depth: fraction of the images for which the last residual block is skipped "
         "in training; it decreases linearly towards the first block.",
@@ -54,7 +65,7 @@ class Config(Section):
     attention: AttentionOptions | None = Field(
         None, description="Attention over the positions of the last feature map. Default: none."
     )
-    residual: bool = Field(
+    residual: Annotated[bool, EffectIf("attention is given", lambda own: own.attention is not None)] = Field(
         True, description="Residual connection around the attention over the last feature map."
     )
     pooling: Literal["flatten", "mean", "attention"] = Field(
@@ -65,6 +76,21 @@ class Config(Section):
         [], description="Units of each hidden dense layer before the output."
     )
     dropout: Rate = Field(0.1, description="Dropout rate before each dense layer.")
+
+    def residual_stages(self) -> Iterator[ResidualStage]:
+        """Yields the stages of residual blocks."""
+        return (stage for stage in self.stages if isinstance(stage, ResidualStage))
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields attention that the channels of its map do not suit."""
+        yield from super().problems(config)
+        for number, stage in enumerate(self.stages):
+            if isinstance(stage, ResidualStage):
+                yield from within(("stages", number), stage.problems())
+        last = self.stages[-1]
+        if self.attention is not None:
+            channels = last.width if isinstance(last, ResidualStage) else last[-1]
+            yield from within(("attention",), self.attention.problems(channels))
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:
@@ -125,7 +151,7 @@ def _convolve(image: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     from attnzoo.layers.residual import ResidualBlock
 
     hidden, num_blocks = image, 0
-    total_blocks = sum(stage.depth for stage in config.stages if isinstance(stage, ResidualStage))
+    total_blocks = sum(stage.depth for stage in config.residual_stages())
     for number, stage in enumerate(config.stages):
         name = f"stage_{number}"
         if not isinstance(stage, ResidualStage):

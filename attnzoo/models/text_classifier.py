@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from attnzoo.config.base import EffectIf
 from attnzoo.features.info import DataInfo
 from attnzoo.models.text_encoder import PooledOptions, encode_pooled
 
@@ -26,11 +27,12 @@ class Config(PooledOptions):
         description="Maximum length in tokens of the n-grams of a linear classifier with naive "
         "Bayes log-count ratios (NB-SVM), whose output is added to the logits; 0 = none.",
     )
-    naive_bayes_buckets: int = Field(
+    naive_bayes_buckets: Annotated[
+        int, Field(ge=2), EffectIf("naive_bayes is 1 or more", lambda own: own.naive_bayes > 0)
+    ] = Field(
         2**22,
-        ge=2,
-        description="Number of hash buckets for the n-grams of naive_bayes; n-grams in the same "
-        "bucket share their weights.",
+        description="Number of hash buckets for the n-grams of naive_bayes; n-grams in the same bucket share "
+        "their weights.",
     )
 
 

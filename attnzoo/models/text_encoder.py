@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from attnzoo.attention.mechanisms import AttentionOptions, parse
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.config.base import EffectIf, PositiveInt, Problem, Rate, within
+from attnzoo.config.sections import ModelOptions
 from attnzoo.features.info import DataInfo
 
 if TYPE_CHECKING:
     import keras
 
 
-class EncoderOptions(Section):
+_OF_BLOCKS = EffectIf("num_layers is 1 or more", lambda own: own.num_layers > 0)
+
+
+class EncoderOptions(ModelOptions):
     """Options of the text encoder."""
 
-    name: str
     units: PositiveInt = Field(128, description="Width of the embeddings and of the attention blocks.")
     position: Literal["none", "sinusoidal", "learned"] = Field(
         "none", description="Position embedding that is added to the token embeddings."
@@ -29,8 +33,10 @@ class EncoderOptions(Section):
         description="Longest n-gram, in tokens, that has an embedding of its own; it is added to that of "
         "the n-gram's first token. 1 = single tokens only.",
     )
-    ngram_buckets: PositiveInt = Field(
-        2**18, description="Rows of the embedding table of n-grams; n-grams with the same hash share one."
+    ngram_buckets: Annotated[PositiveInt, EffectIf("ngrams is 2 or more", lambda own: own.ngrams > 1)] = (
+        Field(
+            2**18, description="Rows of the embedding table of n-grams; n-grams with the same hash share one."
+        )
     )
     convolution: PositiveInt | None = Field(
         None,
@@ -45,16 +51,31 @@ class EncoderOptions(Section):
         "within a window, and attention pooling combines the windows. Default: no windows.",
     )
     num_layers: int = Field(1, ge=0, description="Number of attention blocks.")
-    attention: AttentionOptions = Field(parse("multi_head"), description="Attention mechanism of the blocks.")
-    feed_forward_units: int = Field(
-        0, ge=0, description="Hidden width of the feed-forward network of each block; 0 = none."
+    attention: Annotated[AttentionOptions, _OF_BLOCKS] = Field(
+        parse("multi_head"), description="Attention mechanism of the blocks."
     )
-    norm: Literal["pre", "post", "none"] = Field(
+    feed_forward_units: Annotated[int, Field(ge=0), _OF_BLOCKS] = Field(
+        0, description="Hidden width of the feed-forward network of each block; 0 = none."
+    )
+    norm: Annotated[Literal["pre", "post", "none"], _OF_BLOCKS] = Field(
         "pre", description="Layer normalization before (pre) or after (post) each sublayer of a block."
     )
-    residual: bool = Field(True, description="Residual connection around each sublayer of a block.")
+    residual: Annotated[bool, _OF_BLOCKS] = Field(
+        True, description="Residual connection around each sublayer of a block."
+    )
     dropout: Rate = Field(0.1, description="Dropout rate in the blocks and before the dense layers.")
     embedding_dropout: Rate = Field(0.0, description="Dropout rate of the embeddings.")
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields an attention that the width does not suit, and a recurrent layer of an odd width."""
+        yield from super().problems(config)
+        if self.num_layers:
+            yield from within(("attention",), self.attention.problems(self.units))
+        if self.recurrent != "none" and self.units % 2:
+            what = (
+                f"expected an even number, half for each direction of {self.recurrent}; received {self.units}"
+            )
+            yield ("units",), what
 
 
 def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, ...]:
@@ -131,9 +152,10 @@ class PooledOptions(EncoderOptions):
         "attention",
         description="How the vectors of all positions become one; attention is a mean with learned weights.",
     )
-    pooling_hidden_units: int = Field(
+    pooling_hidden_units: Annotated[
+        int, Field(ge=0), EffectIf("pooling is attention", lambda own: own.pooling == "attention")
+    ] = Field(
         0,
-        ge=0,
         description="Width of the tanh layer that scores each position for attention pooling; 0 = a linear "
         "score.",
     )
@@ -141,6 +163,13 @@ class PooledOptions(EncoderOptions):
     dense_units: list[PositiveInt] = Field(
         [], description="Units of each hidden dense layer before the output."
     )
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields windows that are not pooled by attention."""
+        yield from super().problems(config)
+        if self.window and self.pooling != "attention":
+            what = f"goes with pooling: attention, not {self.pooling}; leave window out, or set model.pooling"
+            yield ("window",), what
 
 
 def encode_pooled(config: PooledOptions, info: DataInfo, outputs: int) -> tuple[keras.KerasTensor, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from attnzoo.attention.mechanisms import AttentionOptions, parse
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.attention.mechanisms import AttentionOptions, memory_problems, parse
+from attnzoo.config.base import PositiveInt, Problem, Rate, within
 from attnzoo.features.info import DataInfo
+from attnzoo.models.sequence_options import SequenceToSequenceOptions
 
 if TYPE_CHECKING:
     import keras
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 TASK = "translation"
 
 
-class Config(Section):
+class Config(SequenceToSequenceOptions):
     """Options of the translation model."""
 
     name: Literal["translation"] = "translation"
@@ -39,12 +41,11 @@ class Config(Section):
     norm: Literal["pre", "post"] = Field(
         "pre", description="Layer normalization before (pre) or after (post) each sublayer."
     )
-    share_embeddings: bool = Field(
-        False, description="Source and target share one embedding table; needs data.shared_vocabulary: true."
-    )
-    tie_output: bool = Field(
-        True, description="The output layer uses the embedding table of the target (tied embeddings)."
-    )
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields an attention that does not suit the decoder."""
+        yield from super().problems(config)
+        yield from within(("attention",), memory_problems(self.attention, self.units, causal=True))
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

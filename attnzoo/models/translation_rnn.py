@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from attnzoo.attention.mechanisms import AttentionOptions, parse
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.attention.mechanisms import AttentionOptions, memory_problems, parse
+from attnzoo.config.base import PositiveInt, Problem, Rate, within
 from attnzoo.features.info import DataInfo
+from attnzoo.models.sequence_options import SequenceToSequenceOptions
 
 if TYPE_CHECKING:
     import keras
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 TASK = "translation"
 
 
-class Config(Section):
+class Config(SequenceToSequenceOptions):
     """Options of the recurrent translation model."""
 
     name: Literal["translation_rnn"] = "translation_rnn"
@@ -35,12 +37,21 @@ class Config(Section):
     dropout: Rate = Field(
         0.2, description="Dropout rate of embeddings, encoder outputs and attentional vectors."
     )
-    share_embeddings: bool = Field(
-        False, description="Source and target share one embedding table; needs data.shared_vocabulary: true."
-    )
-    tie_output: bool = Field(
-        True, description="The output layer uses the embedding table of the target (tied embeddings)."
-    )
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields an attention that does not suit the decoder, and an odd width."""
+        yield from super().problems(config)
+        yield from within(("attention",), memory_problems(self.attention, self.units, causal=False))
+        if self.units % 2:
+            what = f"expected an even number, half for each direction of the encoder; received {self.units}"
+            yield ("units",), what
+
+    def unused(self) -> Iterator[Problem]:
+        """Yields options of attention within one sequence."""
+        kept = parse(self.attention.for_cross_attention()).model_dump()
+        for key, value in self.attention.model_dump().items():
+            if key not in kept or (kept[key] != value and key != "name"):
+                yield ("attention", key), "this model only has cross-attention"
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

@@ -21,10 +21,15 @@ def check_labels(resolved: ResolvedConfig, option: str | Mapping[str, float], la
     for label in option if isinstance(option, Mapping) else ():
         if label not in labels:
             origin = resolved.origins[("train", "class_weights", label)].label
-            raise UserError(
-                f"{origin}: train.class_weights: the data has no label '{printable(label)}'"
-                f"{did_you_mean(label, labels)}; its labels are: {join_names(labels)}."
-            )
+            raise UserError(f"{origin}: train.class_weights: {unknown(label, labels)}.")
+
+
+def unknown(label: str, labels: Sequence[str]) -> str:
+    """Returns the message for a label that the data does not have."""
+    return (
+        f"the data has no label '{printable(label)}'{did_you_mean(label, labels)}; its labels are: "
+        f"{join_names(labels)}"
+    )
 
 
 def class_weights(

@@ -79,8 +79,12 @@ class ClassifierTask(OneTargetTask):
     EvalOptions = ClassifierEvalOptions
 
     def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
-        """Yields a problem if R-Drop is on and the model has no dropout."""
+        """Yields R-Drop without dropout, and class weights of labels that the data does not have."""
         yield from task_options.r_drop_problems(config)
+        labels, weights = config.data.known_labels(), _train(config.train).class_weights
+        if labels is not None and isinstance(weights, Mapping):
+            for label in weights.keys() - set(labels):
+                yield ("train", "class_weights", label), class_weights.unknown(label, labels)
 
     def check_data(
         self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]

@@ -5,16 +5,15 @@ TensorFlow is imported on first use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from etils import epy
 from pydantic import Field
 
-from attnzoo.config import RunConfig, sections
-from attnzoo.config.base import PositiveFloat
-from attnzoo.config.source import KeyPath
+from attnzoo.config import sections
+from attnzoo.config.base import EffectIf, PositiveFloat
 from attnzoo.data.splits import Split
 from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
@@ -39,7 +38,7 @@ class RegressionTrainOptions(sections.TrainOptions):
         description="huber: square of small errors, distance of large ones; squared: square of all. The loss "
         "of evaluations is always that of huber with huber_delta 1.",
     )
-    huber_delta: PositiveFloat = Field(
+    huber_delta: Annotated[PositiveFloat, EffectIf("loss is huber", lambda own: own.loss == "huber")] = Field(
         1.0, description="huber: error from which on it is a large one, in standard deviations of train."
     )
 
@@ -58,16 +57,6 @@ class RegressionTask(OneTargetTask):
     comparison_metric: ClassVar[str | None] = "mae"
     headline: ClassVar[tuple[str, ...]] = ("spearman",)
     TrainOptions = RegressionTrainOptions
-
-    def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
-        """Yields a problem if an option of another loss is set."""
-        options = _train(config.train)
-        default = RegressionTrainOptions.model_fields["huber_delta"].default
-        if options.loss != "huber" and options.huber_delta != default:
-            yield (
-                ("train", "huber_delta"),
-                f"has no effect with train.loss: {options.loss}; remove it",
-            )
 
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None

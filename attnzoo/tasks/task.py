@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from etils import epy
 
+from attnzoo import catalog
 from attnzoo.config import ResolvedConfig, RunConfig, sections
 from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import Split
@@ -80,6 +81,24 @@ class Task(abc.ABC):
     def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
         """Yields options that conflict with others: the path of one, and what is wrong with it."""
         yield from ()
+
+    def machine_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the options that need what is not installed on this machine, and what that is."""
+        for feature in self.features.values():
+            yield from ((("data", *path), what) for path, what in feature.machine_problems(config.data))
+
+    def unused(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the options that have no effect for this task, and why."""
+        mine = {key for feature in self.features.values() for key in feature.Options.model_fields}
+        for kind in catalog.names("features"):
+            for key in catalog.load_class("features", kind).Options.model_fields.keys() - mine:
+                yield ("data", key), f"{self.name} has no {kind}"
+        for column in catalog.load("datasets", config.data.name).COLUMNS.keys() - self.features.keys():
+            yield ("data", column), f"{self.name} has no {column}"
+        if not any(feature.has_lengths for feature in self.features.values()):
+            yield ("train", "batch_tokens"), f"{self.name} has nothing with tokens"
+        elif config.train.batch_tokens is not None:
+            yield ("train", "batch_size"), "train.batch_tokens is given"
 
     def check_data(
         self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]

@@ -46,6 +46,8 @@ with epy.lazy_imports():
     )
 
 MAX_CHECKED_TARGETS = 1000
+LETTERS = ("characters", "bytes")
+"""Tokenizers whose tokens are parts of words."""
 
 
 class Translation(Task):
@@ -89,10 +91,21 @@ class Translation(Task):
                 ("data", "subword_sampling"),
                 "cannot be combined with train.guided_alignment; remove one of them",
             )
+        if guided and (kind := self.features["source"].learning_options(data).get("tokenizer")) in LETTERS:
+            what = f"goes with data.tokenizer words, subwords or bpe, not {kind}: alignments are of words"
+            yield ("train", "guided_alignment"), what
         yield from task_options.r_drop_problems(config)
         kind = data.model_dump().get("tokenizer")
         if _evaluation(config.eval).unknown == "copy" and kind != "words":
             yield ("eval", "unknown"), f"copy needs data.tokenizer: words, received {kind}; remove it"
+
+    def machine_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+        """Yields a tokenizer of BLEU that is not installed."""
+        yield from super().machine_problems(config)
+        try:
+            translation_metrics.bleu(_evaluation(config.eval))
+        except UserError as error:
+            yield ("eval", "bleu_tokenizer"), str(error).removeprefix("eval.bleu_tokenizer: ").rstrip(".")
 
     def check_data(
         self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from attnzoo.config.base import EffectIf
 from attnzoo.config.sections import EvalOptions
 from attnzoo.tasks.options import CrossEntropyOptions
 
@@ -39,7 +40,9 @@ class TranslationEvalOptions(EvalOptions):
     length_penalty: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.6, description="Exponent of the length by which a translation's log probability is divided."
     )
-    length_penalty_kind: Literal["wu", "power"] = Field(
+    length_penalty_kind: Annotated[
+        Literal["wu", "power"], EffectIf("length_penalty is above 0", lambda own: own.length_penalty > 0.0)
+    ] = Field(
         "wu",
         description="What is raised to length_penalty: wu is (5 + length) / 6, power the length itself "
         "(as in Marian).",

@@ -40,6 +40,13 @@ def test_every_option_is_described(name):
         assert information.description, field
 
 
+@every_mechanism
+def test_options_say_of_a_mechanism_what_its_layer_says(name):
+    options, layer = parse(name), attention.build(name, 24)
+    assert options.supports_cross == layer.supports_cross
+    assert options.supports_causal == layer.supports_causal
+
+
 def test_schema_allows_name_and_mapping():
     name, mapping = pydantic.TypeAdapter(AttentionOptions).json_schema()["anyOf"]
     assert name["enum"] == names()

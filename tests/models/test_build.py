@@ -1,5 +1,7 @@
 """Every shipped config gives a model that computes, trains with `fit`, and ignores padding."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -109,9 +111,11 @@ def test_attention_that_pools_may_score_by_a_hidden_layer(option):
     assert np.isfinite(model(make_inputs(task), training=False)).all()
 
 
-def test_windows_are_only_pooled_by_attention():
+def test_windows_are_pooled_by_attention_alone():
+    config = resolve(catalog.config_path("text_languages"), ["model.window=5"]).config
+    model = config.model.model_copy(update={"pooling": "mean"})
     with pytest.raises(UserError, match=r"`window` goes with pooling: attention\. Received: pooling=mean"):
-        built("text_languages", "model.window=5", "model.pooling=mean")
+        build_model(dataclasses.replace(config, model=model), make_info("text_classification"))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +191,9 @@ def test_decoding_step_by_step_gives_the_logits_of_one_call():
         np.testing.assert_allclose(tf.reduce_sum(weights, axis=-1), 1.0, atol=1e-4)
 
 
-def test_options_that_cannot_be_combined_are_one_line():
-    config = resolve(catalog.config_path("image_digits"), ["model.attention.num_heads=7"]).config
+def test_options_that_do_not_go_together_are_one_line():
+    config = resolve(catalog.config_path("image_digits")).config
+    attention = config.model.attention.model_copy(update={"num_heads": 7})
+    config = dataclasses.replace(config, model=config.model.model_copy(update={"attention": attention}))
     with pytest.raises(UserError, match=r"^model image_classifier: .*num_heads=7"):
         build_model(config, make_info("image_classification"))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
-from attnzoo.config.sections import TableOptions
-from attnzoo.data.records import load_records
+from attnzoo.config.base import Problem
+from attnzoo.config.sections import TableOptions, files_of_splits
+from attnzoo.config.source import KeyPath
+from attnzoo.data.records import load_records, look_at_columns, require_columns, suffix_problems
 from attnzoo.data.splits import DataSplits
-from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.labels import LabelsOptions
 from attnzoo.features.text import TextOptions
@@ -32,6 +33,19 @@ class Config(TextOptions, LabelsOptions, TableOptions):
         "label", description="Column (jsonl: key) with the label, or the number for regression."
     )
 
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields files whose names do not say what is in them, and what `TableOptions` yields."""
+        yield from super().problems(features)
+        yield from suffix_problems(self.files())
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the file of each split."""
+        return files_of_splits(self.train, self.validation, self.test)
+
+    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+        """Looks at the columns of a file."""
+        look_at_columns(file, self, features)
+
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns texts <object>[examples] in file order, with labels or numbers if the task has them.
@@ -42,7 +56,6 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
     Raises:
         UserError: a file or record cannot be used; names file and line.
     """
-    if config.text == config.label and "label" in features:
-        raise UserError(f"data.text and data.label are both {config.text!r}; they must be different columns.")
+    require_columns(config, features)
     paths = {"train": config.train, "validation": config.validation, "test": config.test}
     return load_records(paths, {"text": config.text, "label": config.label}, features, config)

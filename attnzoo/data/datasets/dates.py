@@ -7,7 +7,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -39,6 +39,8 @@ EXTRA_PATTERNS = ("EEE d MMM y", "d MMMM y", "y-MM-dd", "y/MM/dd", "dd.MM.y")
 class Config(TextPairOptions):
     """Generated pairs such as `7 mars 2021` -> `2021-03-07`; no download."""
 
+    min_characters: ClassVar[int] = 160
+
     name: Literal["dates"] = Field(
         description="Dates in 29 languages and many styles, translated to ISO 8601; no download."
     )
@@ -56,6 +58,11 @@ class Config(TextPairOptions):
         20_000, description="Number of training pairs."
     )
     test_examples: Annotated[int, Field(ge=1, le=50_000)] = Field(1_000, description="Number of test pairs.")
+
+    @property
+    def holds_out_validation(self) -> bool:
+        """False: it has a validation split."""
+        return False
 
 
 class Style(NamedTuple):

@@ -16,6 +16,7 @@ from attnzoo.features.label import Label
 
 COLUMNS = {"image": ("image",), "label": ("label",)}
 
+DIGITS = tuple(map(str, range(10)))
 TEST_FRACTION = 0.2
 VALIDATION_FRACTION = 0.1
 
@@ -26,6 +27,15 @@ class Config(ImageOptions):
     name: Literal["digits"] = Field(
         description="UCI handwritten digits, 8 x 8 grayscale pixels, 10 classes; no download."
     )
+
+    @property
+    def holds_out_validation(self) -> bool:
+        """False: it has a validation split."""
+        return False
+
+    def known_labels(self) -> tuple[str, ...]:
+        """Returns the digits."""
+        return DIGITS
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
@@ -57,5 +67,4 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
     for name, chosen in parts.items():
         indices = np.sort(np.concatenate(chosen))
         splits[name] = Split({"image": images[indices], "label": labels[indices]}, f"digits {name}")
-    names = tuple(str(label) for label in range(10))
-    return DataSplits(splits["train"], splits["validation"], splits["test"], {"label": Label(names=names)})
+    return DataSplits(splits["train"], splits["validation"], splits["test"], {"label": Label(names=DIGITS)})

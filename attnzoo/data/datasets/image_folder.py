@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from pydantic import Field
 
-from attnzoo.config.sections import FileOptions
+from attnzoo.config.sections import FileOptions, files_of_splits
+from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
@@ -36,6 +37,16 @@ class Config(ImageOptions, FileOptions):
         None, description="Validation folder, for selecting a checkpoint. Default: held out from train."
     )
     test: str | None = Field(None, description="Test folder, for the final evaluation.")
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the folder of each split."""
+        return files_of_splits(self.train, self.validation, self.test)
+
+    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+        """Looks whether a folder has class folders."""
+        classes = ClassFolders(file)
+        if file == self.train:
+            require_classes(classes)
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
-from attnzoo.config.sections import TableOptions
-from attnzoo.data.records import load_records
+from attnzoo.config.base import Problem
+from attnzoo.config.sections import TableOptions, files_of_splits
+from attnzoo.config.source import KeyPath
+from attnzoo.data.records import load_records, look_at_columns, require_columns, suffix_problems
 from attnzoo.data.splits import DataSplits
-from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import ImageOptions
 
@@ -35,6 +36,19 @@ class Config(ImageOptions, TableOptions):
         "label", description="Column (jsonl: key) with the label, or the number for regression."
     )
 
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields files whose names do not say what is in them, and what `TableOptions` yields."""
+        yield from super().problems(features)
+        yield from suffix_problems(self.files())
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the file of each split."""
+        return files_of_splits(self.train, self.validation, self.test)
+
+    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+        """Looks at the columns of a file."""
+        look_at_columns(file, self, features)
+
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns paths <object>[examples] of str in file order, with labels or numbers.
@@ -46,9 +60,6 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
         UserError: a file or record cannot be used; names file and line. An image with a valid header that
             cannot be decoded is only found later, and named without the line.
     """
-    if config.image == config.label and "label" in features:
-        raise UserError(
-            f"data.image and data.label are both {config.image!r}; they must be different columns."
-        )
+    require_columns(config, features)
     paths = {"train": config.train, "validation": config.validation, "test": config.test}
     return load_records(paths, {"image": config.image, "label": config.label}, features, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,8 @@ LISTS_PER_NAME = 4
 class Config(TextOptions):
     """Texts such as `Zwitserland, Kreools, ...`, labeled with the code of their language; no download."""
 
+    min_characters: ClassVar[int] = 750
+
     name: Literal["languages"] = Field(
         description="Lists of names in 24 languages, labeled by language; no download."
     )
@@ -42,6 +44,15 @@ class Config(TextOptions):
         description="Number of fixed lengths (buckets) that batches are padded to; each costs one "
         "compilation.",
     )
+
+    @property
+    def holds_out_validation(self) -> bool:
+        """False: it has a validation split."""
+        return False
+
+    def known_labels(self) -> tuple[str, ...]:
+        """Returns the codes of the languages."""
+        return LANGUAGES
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from attnzoo.config.sections import FileOptions
+from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
@@ -61,6 +62,18 @@ class Config(TextPairOptions, FileOptions):
         "fast_align and eflomal: one line per pair such as 0-0 1-2, with source word - "
         "target word counted from 0.",
     )
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields each file of each split, and the alignments."""
+        for name, paths in (("train", self.train), ("validation", self.validation), ("test", self.test)):
+            yield from (((name, number), path) for number, path in enumerate(paths or ()))
+        if self.train_alignments is not None:
+            yield ("train_alignments",), self.train_alignments
+
+    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+        """Looks at the first line of a file."""
+        if next(read_lines(file, self.on_bad_record == "error", self.encoding), None) is None:
+            raise UserError(f"{file}: empty; at least one line is needed.")
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:

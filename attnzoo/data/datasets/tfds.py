@@ -9,8 +9,10 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import numpy as np
 from pydantic import Field
 
+from attnzoo.config.base import Problem
+from attnzoo.config.sections import repeated_columns
 from attnzoo.data.splits import DataSplits, Split
-from attnzoo.data.tfds_builders import find_builder, one_line, prepare
+from attnzoo.data.tfds_builders import find_builder, name_problems, one_line, prepare
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import ImageOptions
@@ -66,6 +68,13 @@ class Config(TextPairOptions, ImageOptions):
     target: str | None = Field(
         None, description="Feature or language to translate to. Default: the second text."
     )
+
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields names that are none of TensorFlow Datasets, and a feature that is named twice."""
+        yield from super().problems(features)
+        yield from name_problems(self.dataset, self.data_dir)
+        named = self.model_dump(include=set(features))
+        yield from repeated_columns({name: column for name, column in named.items() if column is not None})
 
 
 class Column(NamedTuple):
