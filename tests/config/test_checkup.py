@@ -49,7 +49,7 @@ def resolved(empty_folder):
         (
             PAIRS,
             "model.attention={name: local, window: 7}",
-            "as this model attends to another sequence alone",
+            "as this model only has cross-attention",
         ),
         (TFDS, "data.tokenizer=bytes", "as image_classification has no text"),
         (TFDS, "data.text=title", "as image_classification has no text"),

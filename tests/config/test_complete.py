@@ -9,7 +9,7 @@ from attnzoo import catalog
 from attnzoo.config import checkup, resolve
 from attnzoo.config.writing import to_text
 from attnzoo.errors import ConfigErrors
-from attnzoo.runs.data import task_of
+from attnzoo.runs.data import load_task
 from attnzoo.training import optimizers
 from attnzoo.training.step import TrainStep
 from tests.config import made
@@ -80,7 +80,7 @@ def build_draws(seeds, steps, path):
         config, lines = corrected(drawing, path)
         said += lines
         try:
-            task = task_of(config)
+            task = load_task(config)
             info = made.info_of(config, task)
             model = build(config, info)
             if taken < steps and not needs_links(config):

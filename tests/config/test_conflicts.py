@@ -79,7 +79,7 @@ CROSS = "choose one of additive, dot_product, linear, local, multi_head, sigmoid
         (
             "data: {name: languages, tokenizer: bpe}\nmodel: text_classifier\n",
             "data.vocabulary_size=753",
-            "too small for bpe, which have all characters of train; expected at least 754, received 753",
+            "too small for bpe, which include all characters of train; expected at least 754, received 753",
         ),
         (TFDS, "data.data_dir=gs://there", "gs://there: expected a folder of this machine"),
     ],
