@@ -98,9 +98,9 @@ class YesOrNo(Task):
     TrainOptions = Options
 
     def make_batch(self, info, examples, training):
-        return lambda row: (
-            {"text": row.values["text"]},
-            {"weights": row.weights, "indices": row.indices, "answers": row.values["label"]},
+        return lambda batch: (
+            {"text": batch.values["text"]},
+            {"weights": batch.weights, "indices": batch.indices, "answers": batch.values["label"]},
         )
 
     def sums(self, model, inputs, targets, training):

@@ -29,7 +29,7 @@ PREFETCHED = 4
 """Number of batches that are prefetched."""
 
 
-class Row(NamedTuple):
+class FeatureBatch(NamedTuple):
     """A batch of feature values, from which a task makes inputs and targets.
 
     Attributes:
@@ -46,7 +46,7 @@ class Row(NamedTuple):
     seeds: tf.Tensor
 
 
-MakeBatch = Callable[[Row], Batch]
+MakeBatch = Callable[[FeatureBatch], Batch]
 
 MAX_SHAPES = 4
 """Most buckets used in one pass over texts: compiling for more lengths takes longer than it saves."""
@@ -233,7 +233,7 @@ def batches(
                     values |= features[name].augment({one: values[one] for one in augmented}, changes, seeds)
             values |= {name: feature.prepare(values[name]) for name, feature in features.items()}
             weights = tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32)
-            return make_batch(Row(values, weights, indices, seeds))
+            return make_batch(FeatureBatch(values, weights, indices, seeds))
 
         dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
         dataset = dataset.map(assemble, num_parallel_calls=num_cpus(), deterministic=True)

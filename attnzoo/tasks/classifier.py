@@ -96,7 +96,7 @@ class ClassifierTask(OneTargetTask):
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function from a row batch to the input and the targets `labels` <int32>[batch].
+        """Returns a function from a feature batch to the input and the targets `labels` <int32>[batch].
 
         Class weights add `loss_weights` <float32>[batch], already multiplied by `weights`. Mixed images add
         `other_labels` <int32>[batch] and `label_fractions` <float32>[batch], the fraction of `labels`.
@@ -106,19 +106,19 @@ class ClassifierTask(OneTargetTask):
             option, label = _train(training).class_weights, info.features["label"]
             weights = class_weights.class_weights(option, label.names, examples.encoded["label"])
 
-        def make(row: pipeline.Row) -> pipeline.Batch:
-            targets = {"weights": row.weights, "indices": row.indices, "labels": row.values["label"]}
-            fractions = row.values.get("mixture_fractions")
+        def make(batch: pipeline.FeatureBatch) -> pipeline.Batch:
+            targets = {"weights": batch.weights, "indices": batch.indices, "labels": batch.values["label"]}
+            fractions = batch.values.get("mixture_fractions")
             if fractions is not None:
                 targets["label_fractions"] = fractions
-                targets["other_labels"] = tf.gather(targets["labels"], row.values["mixture_partners"])
+                targets["other_labels"] = tf.gather(targets["labels"], batch.values["mixture_partners"])
             if weights is not None:
                 factors = tf.gather(weights, targets["labels"])
                 if fractions is not None:
                     others = tf.gather(weights, targets["other_labels"])
                     factors = others + fractions * (factors - others)
                 targets["loss_weights"] = targets["weights"] * factors
-            return {self.input_name: row.values[self.input_name]}, targets
+            return {self.input_name: batch.values[self.input_name]}, targets
 
         return make
 

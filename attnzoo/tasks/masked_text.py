@@ -58,15 +58,15 @@ class MaskedText(Task):
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function from a row batch to masked `text` and targets `tokens` <int32>[batch, time].
+        """Returns a function from a feature batch to masked `text` and targets `tokens` <int32>[batch, time].
 
         Targets are 0 where nothing is to be predicted.
         """
         size = info.features["text"].vocabulary_size
 
-        def make(row: pipeline.Row) -> pipeline.Batch:
-            text, tokens = masking.mask(row.values["text"], row.seeds, size)
-            return {"text": text}, {"weights": row.weights, "indices": row.indices, "tokens": tokens}
+        def make(batch: pipeline.FeatureBatch) -> pipeline.Batch:
+            text, tokens = masking.mask(batch.values["text"], batch.seeds, size)
+            return {"text": text}, {"weights": batch.weights, "indices": batch.indices, "tokens": tokens}
 
         return make
 

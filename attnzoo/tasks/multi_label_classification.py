@@ -55,11 +55,11 @@ class MultiLabelClassification(OneTextTask):
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function from a row batch to `text` and targets `labels` <float32>[batch, classes]."""
+        """Returns a function from a feature batch to `text` and `labels` <float32>[batch, classes]."""
 
-        def make(row: pipeline.Row) -> pipeline.Batch:
-            targets = {"weights": row.weights, "indices": row.indices, "labels": row.values["label"]}
-            return {"text": row.values["text"]}, targets
+        def make(batch: pipeline.FeatureBatch) -> pipeline.Batch:
+            targets = {"weights": batch.weights, "indices": batch.indices, "labels": batch.values["label"]}
+            return {"text": batch.values["text"]}, targets
 
         return make
 

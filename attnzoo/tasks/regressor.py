@@ -61,21 +61,21 @@ class RegressionTask(OneTargetTask):
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function from a row batch to the input and targets `numbers` <float32>[batch].
+        """Returns a function from a feature batch to the input and targets `numbers` <float32>[batch].
 
         Numbers are standardized; `unit` <float32>[batch] is one standard deviation. Mixed images have mixed
         numbers.
         """
         number = info.features["label"]
 
-        def make(row: pipeline.Row) -> pipeline.Batch:
-            numbers = tf.cast(number.standardize(row.values["label"]), tf.float32)
-            if "mixture_fractions" in row.values:
-                others = tf.gather(numbers, row.values["mixture_partners"])
-                numbers = others + row.values["mixture_fractions"] * (numbers - others)
+        def make(batch: pipeline.FeatureBatch) -> pipeline.Batch:
+            numbers = tf.cast(number.standardize(batch.values["label"]), tf.float32)
+            if "mixture_fractions" in batch.values:
+                others = tf.gather(numbers, batch.values["mixture_partners"])
+                numbers = others + batch.values["mixture_fractions"] * (numbers - others)
             unit = tf.fill(tf.shape(numbers), number.std)
-            targets = {"weights": row.weights, "indices": row.indices, "numbers": numbers, "unit": unit}
-            return {self.input_name: row.values[self.input_name]}, targets
+            targets = {"weights": batch.weights, "indices": batch.indices, "numbers": numbers, "unit": unit}
+            return {self.input_name: batch.values[self.input_name]}, targets
 
         return make
 

@@ -118,7 +118,7 @@ class Translation(Task):
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function from a row batch to inputs `source` and `target` and targets `tokens`.
+        """Returns a function from a feature batch to inputs `source` and `target` and targets `tokens`.
 
         The input `target` is `tokens` shifted right. With guided alignment, targets also have `alignment`
         <float32>[batch, target, source], whose rows sum to the weight of its loss, or to 0 for tokens without
@@ -127,11 +127,11 @@ class Translation(Task):
         weight = 0.0 if training is None else _train(training).guided_alignment
         links = translation_batches.alignment_links(examples, info) if weight else None
 
-        def make(row: pipeline.Row) -> pipeline.Batch:
-            source, target = row.values["source"], row.values["target"]
-            targets = {"weights": row.weights, "indices": row.indices, "tokens": target}
+        def make(batch: pipeline.FeatureBatch) -> pipeline.Batch:
+            source, target = batch.values["source"], batch.values["target"]
+            targets = {"weights": batch.weights, "indices": batch.indices, "tokens": target}
             if links is not None:
-                targets["alignment"] = weight * translation_batches.attention_targets(links, row)
+                targets["alignment"] = weight * translation_batches.attention_targets(links, batch)
             inputs = {
                 "source": translation_batches.restore_end(source),
                 "target": translation_batches.shift_right(target),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from attnzoo.data.examples import Examples
-from attnzoo.data.pipeline import Row
+from attnzoo.data.pipeline import FeatureBatch
 from attnzoo.features.info import DataInfo
 from attnzoo.special_tokens import END, PADDING, START
 from attnzoo.text import token_links
@@ -29,10 +29,10 @@ def alignment_links(examples: Examples, info: DataInfo) -> Ragged:
     return token_links.token_links(examples.raw.column("alignment"), source, target)
 
 
-def attention_targets(links: Ragged, row: Row) -> tf.Tensor:
+def attention_targets(links: Ragged, batch: FeatureBatch) -> tf.Tensor:
     """Returns the reference attention of each target token, <float32>[batch, target, source]."""
-    source, target = (tf.shape(row.values[name])[1] for name in ("source", "target"))
-    return token_links.attention_targets(links, row.indices, source, target)
+    source, target = (tf.shape(batch.values[name])[1] for name in ("source", "target"))
+    return token_links.attention_targets(links, batch.indices, source, target)
 
 
 def restore_end(tokens: tf.Tensor) -> tf.Tensor:

@@ -75,8 +75,8 @@ def test_numbers_of_mixed_images_are_mixed_alike():
         "mixture_partners": partners,
         "mixture_fractions": fractions,
     }
-    row = pipeline.Row(values, tf.ones([3]), tf.range(3), tf.zeros([3, 2], tf.int32))
-    _, targets = TASK.make_batch(info, examples, TASK.TrainOptions())(row)
+    batch = pipeline.FeatureBatch(values, tf.ones([3]), tf.range(3), tf.zeros([3, 2], tf.int32))
+    _, targets = TASK.make_batch(info, examples, TASK.TrainOptions())(batch)
     one, two, three = (numbers.numpy() - 100.0) / 20.0
     expected = [one, 0.25 * two + 0.75 * three, 0.5 * three + 0.5 * one]
     np.testing.assert_allclose(targets["numbers"], expected, rtol=1e-5)
