@@ -153,7 +153,7 @@ def test_what_a_gate_cannot_do_is_refused(name):
         build(name).build((2, 7))
     with pytest.raises(ValueError, match=rf"causal attention; {kind} does not.*'{name}'"):
         DecoderBlock(UNITS, options_of(name), "additive")
-    with pytest.raises(ValueError, match=rf"another sequence; {kind} cannot.*'{name}'"):
+    with pytest.raises(ValueError, match=rf"cross-attention; {kind} does not.*'{name}'"):
         DecoderBlock(UNITS, "additive", options_of(name))
 
 

@@ -216,9 +216,9 @@ def test_arguments_that_do_not_fit_are_refused():
         attention.DotProductAttention(UNITS, "cosine")
     with pytest.raises(ValueError, match=r"query must be 6 wide.*\(2, 7, 5\)"):
         build("additive")(sequence()[..., :5])
-    with pytest.raises(ValueError, match=r"value is not projected.*6 features.*\(2, 7, 5\)"):
+    with pytest.raises(ValueError, match=r"value is not projected.*6 wide.*\(2, 7, 5\)"):
         build("additive")(sequence(), value=sequence()[..., :5])
-    with pytest.raises(ValueError, match=r"key is not projected.*6 features.*\(2, 7, 5\)"):
+    with pytest.raises(ValueError, match=r"key is not projected.*6 wide.*\(2, 7, 5\)"):
         build("dot")(sequence(), sequence()[..., :5], sequence())
     with pytest.raises(ValueError, match=r"a key requires a value.*key.shape=\(2, 7, 6\)"):
         build("additive")(sequence(), sequence())
