@@ -1,8 +1,9 @@
-"""The one door to TensorFlow Addons.
+"""Loads modules of TensorFlow Addons.
 
 Addons ended in 2024 on Keras 2: its root module does not import beside Keras 3, and its compiled parts do
 not load in TensorFlow 2.21. Most of its subpackages `image`, `losses` and `metrics` is plain TensorFlow and
-works when it is loaded without the root module.
+works when it is loaded without the root module. It is used only for what Keras does not have: the median
+filter of images.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ def load(name: str) -> types.ModuleType:
     """Returns a module of TensorFlow Addons.
 
     Args:
-        name: path below `tensorflow_addons`, "image.transform_ops".
+        name: path below `tensorflow_addons`, such as "image.filters".
 
     Raises:
-        UserError: Addons is not installed: there is none for Python 3.12 and later.
+        UserError: Addons is not installed; it has no release for Python 3.12 and later.
     """
     folder = _folder()
     if folder is None:
@@ -53,7 +54,7 @@ def _folder() -> Path | None:
 
 
 def _stub(name: str, folder: Path | None = None) -> types.ModuleType:
-    """Puts an empty module in the place of one that does not import."""
+    """Puts an empty module in place of one that does not import."""
     if name not in sys.modules:
         module = types.ModuleType(name)
         module.__path__ = [str(folder)] if folder else []

@@ -1,4 +1,4 @@
-"""What a config can say about random changes of training images. Imports no TensorFlow."""
+"""Options of the random changes of training images. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,39 +9,37 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 
 from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named
 
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
-
-_ADDONS = "(TensorFlow Addons: Python 3.10 and 3.11 only)"
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class Flip(Section):
     """Mirror."""
 
-    name: Literal["flip"] = Field("flip", description="Every second image is mirrored, left to right.")
+    name: Literal["flip"] = Field("flip", description="Mirrors half of the images left to right.")
 
 
 class FlipVertical(Section):
     """Mirror upside down."""
 
     name: Literal["flip_vertical"] = Field(
-        "flip_vertical", description="Every second image is turned upside down."
+        "flip_vertical", description="Mirrors half of the images upside down."
     )
 
 
 class Shift(Section):
     """Shift by whole pixels."""
 
-    name: Literal["shift"] = Field("shift", description="Moved by whole pixels; the mean colour moves in.")
-    share: Share = Field(0.125, description="Most, as a share of a side.")
+    name: Literal["shift"] = Field("shift", description="Moves by whole pixels; the mean color moves in.")
+    fraction: Fraction = Field(0.125, description="Largest move, as a fraction of a side.")
 
 
 class Crop(Section):
     """Random resized crop."""
 
-    name: Literal["crop"] = Field("crop", description="A part of the image, resized to the whole.")
-    area: Share = Field(0.5, description="Least area of the part, as a share of the image.")
+    name: Literal["crop"] = Field("crop", description="Takes a part of the image, resized to the whole.")
+    area: Fraction = Field(0.5, description="Smallest area of the part, as a fraction of the image.")
     aspect: Annotated[float, Field(ge=1.0, le=4.0)] = Field(
-        4 / 3, description="Most that the part's sides are stretched against each other, 1 to 4."
+        4 / 3, description="Largest change of the ratio of the part's sides, as a factor, 1 to 4."
     )
 
 
@@ -49,85 +47,139 @@ class Color(Section):
     """Brightness, contrast, saturation and hue."""
 
     name: Literal["color"] = Field(
-        "color", description="Brightness, contrast and, of colour images, saturation and hue."
+        "color", description="Changes brightness, contrast and, of color images, saturation and hue."
     )
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.2, description="Most that is added or taken away, as a share of white."
+        0.2, description="Largest brightness added or taken away, as a fraction of white."
     )
     contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.2, description="Factor 1 - this to 1 + this.")
     saturation: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.2, description="Factor 1 - this to 1 + this."
     )
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
-        0.02, description="Most turn, in turns of the colour circle."
+        0.02, description="Largest rotation of the hue, in turns of the color wheel."
     )
 
 
 class Cutout(Section):
-    """A square becomes the mean colour."""
+    """A square becomes the mean color."""
 
-    name: Literal["cutout"] = Field("cutout", description="A square anywhere becomes the mean colour.")
-    share: Share = Field(0.25, description="Its side, as a share of the shorter side of the image.")
+    name: Literal["cutout"] = Field("cutout", description="Fills a square anywhere with the mean color.")
+    fraction: Fraction = Field(
+        0.25, description="Side of the square, as a fraction of the shorter side of the image."
+    )
 
 
 class Erase(Section):
     """Random erasing."""
 
-    name: Literal["erase"] = Field("erase", description="A rectangle becomes noise.")
-    probability: Share = Field(0.5, description="Share of the images.")
-    area: Share = Field(0.33, description="Largest area; the smallest is 0.02 of the image.")
+    name: Literal["erase"] = Field("erase", description="Fills a rectangle with noise.")
+    probability: Fraction = Field(0.5, description="Probability that an image is changed.")
+    area: Fraction = Field(
+        0.33, description="Largest area, as a fraction of the image; the smallest is 0.02."
+    )
 
 
 class Rotate(Section):
     """Rotation."""
 
-    name: Literal["rotate"] = Field("rotate", description=f"Turned about the centre {_ADDONS}.")
-    degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(15.0, description="Most, either way.")
+    name: Literal["rotate"] = Field(
+        "rotate", description="Rotates about the center; the mean color moves in."
+    )
+    degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(
+        15.0, description="Largest angle in degrees, in either direction."
+    )
 
 
 class Shear(Section):
     """Shear along both axes."""
 
-    name: Literal["shear"] = Field("shear", description=f"Slanted along both axes {_ADDONS}.")
+    name: Literal["shear"] = Field(
+        "shear", description="Slants along both axes about the center; the mean color moves in."
+    )
     slope: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.2, description="Most, pixels a pixel, either way."
+        0.2, description="Largest slope, in pixels per pixel, in either direction."
     )
 
 
 class Translate(Section):
-    """Shift by parts of pixels."""
+    """Shift by fractions of pixels."""
 
-    name: Literal["translate"] = Field("translate", description=f"Moved by parts of pixels {_ADDONS}.")
-    share: Share = Field(0.125, description="Most, as a share of a side.")
+    name: Literal["translate"] = Field(
+        "translate", description="Moves by fractions of pixels; the mean color moves in."
+    )
+    fraction: Fraction = Field(0.125, description="Largest move, as a fraction of a side.")
+
+
+class Zoom(Section):
+    """Zoom in or out."""
+
+    name: Literal["zoom"] = Field(
+        "zoom", description="Makes larger or smaller about the center; the mean color moves in."
+    )
+    factor: Annotated[float, Field(gt=1.0, le=4.0)] = Field(
+        1.25, description="Largest factor by which sides grow, or shrink, 1 to 4."
+    )
+
+
+class Perspective(Section):
+    """Change of perspective."""
+
+    name: Literal["perspective"] = Field(
+        "perspective", description="Moves each corner on its own; the mean color moves in."
+    )
+    fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
+        0.1, description="Largest move of a corner, as a fraction of a side, below 0.5."
+    )
+
+
+class Elastic(Section):
+    """Elastic warp."""
+
+    name: Literal["elastic"] = Field("elastic", description="Warps by a smooth random field of 4 x 4 knots.")
+    fraction: Fraction = Field(0.06, description="Largest move of a pixel, as a fraction of a side.")
 
 
 class Equalize(Section):
     """Histogram equalization."""
 
     name: Literal["equalize"] = Field(
-        "equalize", description=f"Brightness values made equally frequent in each channel {_ADDONS}."
+        "equalize", description="Makes the values of each channel equally frequent."
     )
-    probability: Share = Field(0.5, description="Share of the images.")
+    probability: Fraction = Field(0.5, description="Probability that an image is changed.")
 
 
-class Elastic(Section):
-    """Elastic warp."""
+class GaussianBlur(Section):
+    """Gaussian blur."""
 
-    name: Literal["elastic"] = Field(
-        "elastic", description=f"Warped by a smooth random field of 4 x 4 knots {_ADDONS}."
+    name: Literal["gaussian_blur"] = Field("gaussian_blur", description="Blurs by a Gaussian kernel.")
+    probability: Fraction = Field(0.5, description="Probability that an image is changed.")
+    sigma: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
+        1.0, description="Largest standard deviation in pixels; the smallest is 0.1."
     )
-    share: Share = Field(0.06, description="Most that a pixel moves, as a share of a side.")
+
+
+class MedianBlur(Section):
+    """Median filter."""
+
+    name: Literal["median_blur"] = Field(
+        "median_blur",
+        description="Replaces each pixel by the median of its neighborhood; slow for large images "
+        "(TensorFlow Addons: Python 3.10 and 3.11 only).",
+    )
+    probability: Fraction = Field(0.1, description="Probability that an image is changed.")
+    size: Literal[3, 5, 7] = Field(3, description="Side of the neighborhood in pixels.")
 
 
 class RandAugment(Section):
     """RandAugment."""
 
     name: Literal["rand_augment"] = Field(
-        "rand_augment", description=f"Changes drawn for each image from the 14 of the paper {_ADDONS}."
+        "rand_augment", description="Applies changes drawn for each image from the 14 of the paper."
     )
-    count: PositiveInt = Field(2, description="Changes of an image.")
+    count: PositiveInt = Field(2, description="Number of changes of an image.")
     magnitude: Annotated[float, Field(gt=0.0, le=30.0)] = Field(
-        9.0, description="How strong they are, to 30."
+        9.0, description="Strength of the changes, up to 30."
     )
 
 
@@ -135,9 +187,9 @@ class MixUp(Section):
     """MixUp."""
 
     name: Literal["mixup"] = Field(
-        "mixup", description="Each image is mixed with another one of its batch, and so are their labels."
+        "mixup", description="Mixes each image, and its label, with another one of its batch."
     )
-    alpha: PositiveFloat = Field(0.2, description="The share is drawn from Beta(alpha, alpha).")
+    alpha: PositiveFloat = Field(0.2, description="The fraction of each is drawn from Beta(alpha, alpha).")
 
 
 class CutMix(Section):
@@ -145,9 +197,11 @@ class CutMix(Section):
 
     name: Literal["cutmix"] = Field(
         "cutmix",
-        description="A rectangle comes from another image of the batch; labels are mixed by its area.",
+        description="Fills a rectangle with pixels of another image of the batch; labels are mixed by area.",
     )
-    alpha: PositiveFloat = Field(1.0, description="The share is drawn from Beta(alpha, alpha).")
+    alpha: PositiveFloat = Field(
+        1.0, description="The area of the rectangle is drawn from Beta(alpha, alpha)."
+    )
 
 
 _Change = (
@@ -161,8 +215,12 @@ _Change = (
     | Rotate
     | Shear
     | Translate
-    | Equalize
+    | Zoom
+    | Perspective
     | Elastic
+    | Equalize
+    | GaussianBlur
+    | MedianBlur
     | RandAugment
     | MixUp
     | CutMix
@@ -178,8 +236,12 @@ _Name = Literal[
     "rotate",
     "shear",
     "translate",
-    "equalize",
+    "zoom",
+    "perspective",
     "elastic",
+    "equalize",
+    "gaussian_blur",
+    "median_blur",
     "rand_augment",
     "mixup",
     "cutmix",
