@@ -37,19 +37,19 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(width: int, height: int, pixels: bytes, depth: int = 8, colour: int = 2) -> bytes:
+def png(width: int, height: int, pixels: bytes, depth: int = 8, color: int = 2) -> bytes:
     """Returns a PNG file of given compressed pixels."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     data = chunk(b"IDAT", pixels) if pixels else b""
     return b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b"")
 
 
 def png_bomb() -> bytes:
-    """30,000 x 30,000 black pixels of one bit: 110 kB that are in order and unpack to 2.7 GB in colour."""
+    """30,000 x 30,000 black pixels of one bit: 110 kB that are in order and unpack to 2.7 GB in color."""
     packer = zlib.compressobj(9)
     row = bytes(1 + 30_000 // 8)
     pixels = b"".join([packer.compress(row * 100) for _ in range(300)] + [packer.flush()])
-    return png(30_000, 30_000, pixels, depth=1, colour=0)
+    return png(30_000, 30_000, pixels, depth=1, color=0)
 
 
 def jpeg_bomb() -> bytes:
@@ -138,8 +138,8 @@ def image_case(name: str, content, message: str, **options: str) -> Case:
 
 
 NOT_AN_IMAGE = ": not a JPEG, PNG, WebP, GIF or BMP image (it "
-NOT_READ = "; only JPEG, PNG, WebP, GIF and BMP images are read: convert or remove it"
-CUT_OFF = ": the image is cut off; get a whole copy or remove it"
+NOT_READ = "; only JPEG, PNG, WebP, GIF and BMP images are supported: convert or remove it"
+TRUNCATED = ": the image is truncated; get an intact copy or remove it"
 NOT_DECODED = ": cannot be decoded ("
 PIXELS = zlib.compress((b"\0" + bytes(24)) * 8)
 
@@ -157,7 +157,7 @@ IMAGES = [
     image_case("HEIC", b"\0\0\0\x18ftypheic" + bytes(40), ": a HEIC image" + NOT_READ),
     image_case("AVIF", b"\0\0\0\x18ftypavif" + bytes(40), ": an AVIF image" + NOT_READ),
     *(
-        image_case(f"{kind} cut at {percent} %", cut(kind, percent), CUT_OFF)
+        image_case(f"{kind} cut at {percent} %", cut(kind, percent), TRUNCATED)
         for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")
         for percent in (10, 50, 90)
     ),
@@ -170,7 +170,7 @@ IMAGES = [
         ": damaged image: wrong checksum",
     ),
     image_case(
-        "PNG, 3 bits a colour", png(8, 8, PIXELS, depth=3), ": damaged image: colour type 2 with 3 bits"
+        "PNG, 3 bits a color", png(8, 8, PIXELS, depth=3), ": damaged image: color type 2 with 3 bits"
     ),
     image_case("PNG, no width", png(0, 8, PIXELS), ": damaged image: 0 x 8 pixels"),
     image_case("PNG, no pixels", png(8, 8, b""), NOT_DECODED),
@@ -188,7 +188,7 @@ IMAGES = [
     image_case("GIF, no frame", gif(8, 8, []), ": damaged image: it has no frame"),
     image_case("GIF, no block", gif(8, 8, [b"?"]), ": damaged image: byte 0x3f where a block is expected"),
     image_case("GIF, pixels that do not unpack", gif(8, 8, [gif_frame(8, 8, b"\xff\xff\xff")]), NOT_DECODED),
-    image_case("BMP of 16 bits", bmp_of_16_bits, ": damaged image: BMP with 16 bits a pixel"),
+    image_case("BMP of 16 bits", bmp_of_16_bits, ": damaged image: BMP with 16 bits per pixel"),
     image_case(
         "CMYK where grey is asked for", lambda: picture("JPEG", "CMYK"), NOT_DECODED, options=", channels: 1"
     ),
@@ -212,13 +212,16 @@ IMAGES = [
         lambda path: holding(picture("PNG"))(path / "1.png"),
     ),
     Case(
-        "folder: none for test", "test", ": not found; expected a folder with one sub-folder a class", nothing
+        "folder: none for test",
+        "test",
+        ": not found; expected a folder with one subfolder per class",
+        nothing,
     ),
     Case("folder: a file in its place", "test", ": a file; expected a folder", holding(b"x")),
     Case(
         "folder: pictures without classes",
         "test",
-        ": no sub-folder in it",
+        ": no subfolders",
         lambda path: holding(picture("PNG"))(path / "1.png"),
     ),
     Case(
@@ -259,7 +262,7 @@ def sound_pictures() -> dict[str, bytes]:
         "progressive.jpg": picture("JPEG", progressive=True),
         "grey.jpg": picture("JPEG", "L"),
         "grey.bmp": picture("BMP", "L"),
-        "colour.bmp": picture("BMP"),
+        "color.bmp": picture("BMP"),
         "still.webp": picture("WEBP"),
         "transparent.webp": picture("WEBP", "RGBA"),
         "still.gif": picture("GIF", "P"),
