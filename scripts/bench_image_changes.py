@@ -4,13 +4,14 @@ python scripts/bench_image_changes.py
 
 Each change runs inside `tf.data`, as in training: ours, the layer of Keras as it is (it draws from a state,
 some layers once for the whole batch), and the same layer image by image with stateless seeds, which would
-repeat as ours do. All three are in one process, in turns; the figures are medians. Other work on the machine
-falls on all of them alike.
+repeat as ours do. All are in one process, in turns, and the ratios are medians over the rounds, so that other
+work on the machine falls on all of them alike.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SIZES = {32: 128, 224: 16}
 """Height and width -> images of a batch."""
+WARM_ROUNDS = 2
 RANGE = {"value_range": (0, 1)}
 CONSTANT = {"fill_mode": "constant", "fill_value": 0.5}
 CHANGES: dict[str, tuple[str, dict[str, Any], bool]] = {
@@ -118,8 +120,8 @@ def batches(change: Callable, size: int, count: int) -> Iterator[tf.Tensor]:
     return iter(data.with_options(options))
 
 
-def time_all(name: str, size: int, rounds: int) -> tuple[float, float, float]:
-    """Returns microseconds an image: ours, the layer, the layer image by image (nan where it cannot)."""
+def time_all(name: str, size: int, rounds: int) -> tuple[float, list[float]]:
+    """Returns microseconds an image of ours, and how often that the layer takes, and image by image."""
     import keras
 
     layer_name, options, takes_seeds = CHANGES[name]
@@ -127,16 +129,16 @@ def time_all(name: str, size: int, rounds: int) -> tuple[float, float, float]:
     sides = [ours(name), of_batch(layer), *([image_by_image(layer)] if takes_seeds else [])]
     count = SIZES[size]
     readers = [batches(change, size, count) for change in sides]
-    for reader in readers:
-        next(reader)
-    times: list[list[float]] = [[] for _ in readers]
-    for _ in range(rounds):
-        for reader, taken in zip(readers, times, strict=True):
-            start = time.perf_counter()
+    times = []
+    for _ in range(WARM_ROUNDS + rounds):
+        moments = [time.perf_counter()]
+        for reader in readers:
             next(reader)
-            taken.append(1e6 * (time.perf_counter() - start) / count)
-    medians = [statistics.median(taken) for taken in times]
-    return (*medians, *[float("nan")] * (3 - len(medians)))
+            moments.append(time.perf_counter())
+        times.append([later - earlier for earlier, later in itertools.pairwise(moments)])
+    counted = times[WARM_ROUNDS:]
+    ratios = [statistics.median(row[side] / row[0] for row in counted) for side in range(1, len(sides))]
+    return 1e6 * statistics.median(row[0] for row in counted) / count, ratios
 
 
 def main() -> None:
@@ -154,8 +156,9 @@ def main() -> None:
         print(f"\n| {size} x {size}, batches of {count} | µs an image | Keras's layer | image by image |")
         print("|---|---|---|---|")
         for name in arguments.changes:
-            own, layer, single = time_all(name, size, arguments.rounds)
-            print(f"| {name} | {own:,.0f} | {layer / own:.2f} | {single / own:.2f} |", flush=True)
+            own, ratios = time_all(name, size, arguments.rounds)
+            cells = [f"{ratio:.2f}" for ratio in ratios] + ["-"] * (2 - len(ratios))
+            print(f"| {name} | {own:,.0f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

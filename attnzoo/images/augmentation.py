@@ -109,6 +109,8 @@ def augment(
         lambda seed: tf.random.stateless_uniform([sum(counts)], seed), seeds, fn_output_signature=tf.float32
     )
     draws = tf.ensure_shape(draws, [None, sum(counts)])
+    # Of every pixel, as TensorFlow is slow to broadcast over an axis of one or three elements.
+    fill = tf.broadcast_to(fill, images.shape[1:])
 
     def change(features: dict[str, tf.Tensor], draws: tf.Tensor) -> dict[str, tf.Tensor]:
         for one, part in zip(steps, tf.split(draws, counts, axis=1), strict=False):

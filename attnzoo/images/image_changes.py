@@ -2,7 +2,7 @@
 
 All take images <float32>[batch, height, width, channels] in 0..1, some also <uint8>, `draws`
 <float32>[batch, n] uniform in 0..1, the options of the change and the mean color `fill` <float32>[channels],
-and return images.
+or [height, width, channels], and return images.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,8 +19,6 @@ from attnzoo.config import augmentation as options_of
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32)
 MIN_ERASED_AREA = 0.02
 MAX_ERASED_ASPECT = 3.3
-OUTSIDE = -1.0
-"""Value that no pixel has."""
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
@@ -59,22 +56,15 @@ def choose(chosen: tf.Tensor, changed: tf.Tensor, images: tf.Tensor) -> tf.Tenso
 
 def shift(images, draws, options: options_of.Shift, fill):
     """Moves by draw 0 down and draw 1 to the right, by whole pixels; `fill` moves in."""
-    moves = []
     for axis in (1, 2):
-        limit = max(1, int(images.shape[axis] * options.fraction))
+        size = images.shape[axis]
+        limit = max(1, int(size * options.fraction))
         steps = tf.cast(draws[:, axis - 1] * (2 * limit + 1), tf.int32) - limit  # [batch]
-        moves.append(tf.cast(steps, tf.float32))
-    down, right = moves
-    moved = keras.ops.image.affine_transform(
-        images, translations(right, down), interpolation="nearest", fill_mode="constant", fill_value=OUTSIDE
-    )
-    return tf.where(moved == OUTSIDE, fill, moved)
-
-
-def translations(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
-    """Returns transforms <float32>[batch, 8] that move by pixels <float32>[batch]."""
-    zero, one = tf.zeros_like(right), tf.ones_like(right)
-    return tf.stack([one, zero, -right, zero, one, -down, zero, zero], axis=1)
+        positions = tf.range(size)[None] - steps[:, None]  # [batch, size]
+        moved = tf.gather(images, tf.clip_by_value(positions, 0, size - 1), axis=axis, batch_dims=1)
+        inside = (positions >= 0) & (positions < size)
+        images = tf.where(inside[:, :, None, None] if axis == 1 else inside[:, None, :, None], moved, fill)
+    return images
 
 
 def crop(images, draws, options: options_of.Crop, fill):

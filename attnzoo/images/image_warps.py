@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from attnzoo.config import augmentation as options_of
-from attnzoo.images.image_changes import exactly, translations
+from attnzoo.images.image_changes import exactly
 
 KNOTS = 4
 """Rows and columns of the random field of an elastic warp."""
@@ -25,7 +25,7 @@ def project(images: tf.Tensor, transforms: tf.Tensor, fill: tf.Tensor) -> tf.Ten
     Args:
         images: <float32>[batch, height, width, channels].
         transforms: <float32>[batch, 8], rows as of `keras.ops.image.affine_transform`.
-        fill: <float32>[channels].
+        fill: <float32>[channels] or [height, width, channels].
     """
     moved = keras.ops.image.affine_transform(
         images - fill, transforms, interpolation="bilinear", fill_mode="constant", fill_value=0.0
@@ -86,6 +86,12 @@ def translate(images, draws, options: options_of.Translate, fill):
     height, width = images.shape[1:3]
     moves = options.fraction * (2.0 * draws[:, :2] - 1.0) * [float(width), float(height)]  # [batch, 2]
     return project(images, translations(moves[:, 0], moves[:, 1]), fill)
+
+
+def translations(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
+    """Returns transforms <float32>[batch, 8] that move by pixels <float32>[batch]."""
+    zero, one = tf.zeros_like(right), tf.ones_like(right)
+    return tf.stack([one, zero, -right, zero, one, -down, zero, zero], axis=1)
 
 
 def perspective(images, draws, options: options_of.Perspective, fill):

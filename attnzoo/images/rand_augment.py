@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from attnzoo.config import augmentation as options_of
 from attnzoo.images import image_warps
-from attnzoo.images.image_changes import blend, translations
+from attnzoo.images.image_changes import blend
 from attnzoo.images.image_filters import equalized, posterize, smooth, stretch
 
 DRAWS = 2
@@ -59,7 +59,7 @@ def _one(image: tf.Tensor, which: tf.Tensor, signed: tf.Tensor, fill: tf.Tensor)
 
     def moved(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
         pixels = (MAX_MOVE * width * right, MAX_MOVE * height * down)
-        return image_warps.project(image, translations(*pixels), fill)
+        return image_warps.project(image, image_warps.translations(*pixels), fill)
 
     branches: list[Callable[[], tf.Tensor]] = [
         lambda: image,
