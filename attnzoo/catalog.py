@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from attnzoo.errors import UserError
-from attnzoo.suggest import hint
+from attnzoo.suggest import hint, nearest
 
 KINDS = {
     "models": "model",
@@ -26,7 +26,7 @@ KINDS = {
 }
 """What can be listed -> what one of them is called."""
 
-_ROOT = Path(__file__).parent.parent
+_PACKAGE = Path(__file__).parent
 _PACKAGES = {
     "models": "attnzoo.models",
     "datasets": "attnzoo.data.datasets",
@@ -77,15 +77,56 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def config_path(name: str) -> Path:
-    """Returns the path of a config by its name.
+    """Returns the path of a recipe by its name: the one in `configs/` of the current folder comes first.
 
     Raises:
-        UserError: there is no such config; says which one is near.
+        UserError: there is no such recipe; says which one is near.
     """
-    files = _files("configs")
-    if name not in files:
-        raise UserError(f"unknown config '{name}'; {hint(name, files)}")
-    return files[name]
+    return _one_config(name, _files("configs"))
+
+
+def shipped_config(name: str) -> Path:
+    """Returns the path of a recipe that comes with the package, by its name.
+
+    Raises:
+        UserError: there is no such recipe; says which one is near.
+    """
+    return _one_config(name, _configs_in(_shipped_folder()))
+
+
+def describe_configs() -> list[tuple[str, str, str]]:
+    """Returns (name, first line, folder) of the recipes of the current folder and of those that come along.
+
+    Of two of the same name the one of the current folder, which `config_path` returns, is the first.
+    """
+    files = [file for folder in _config_folders() for file in _configs_in(folder).values()]
+    files.sort(key=lambda file: file.stem)
+    return [(file.stem, _first_comment(file), str(file.parent)) for file in files]
+
+
+def find_config(given: str | Path) -> Path:
+    """Returns the config file that is meant by a path, or by a name without folder and suffix.
+
+    A file of exactly that path wins. A name is looked for as `NAME.yaml` in the current folder, then among
+    the recipes: in `configs/` of the current folder, then those that come with the package.
+
+    Raises:
+        UserError: there is none; says which recipe is near.
+    """
+    path = Path(given)
+    if path.is_file():
+        return path
+    recipes = _files("configs")
+    is_name = path.name == str(path) and not path.suffix
+    if is_name:
+        here = Path(f"{path}.yaml")
+        found = here if here.is_file() else recipes.get(path.name)
+        if found is not None:
+            return found
+    near = nearest(path.stem, recipes)
+    advice = f"did you mean '{near}'?" if near else "see `attnzoo list configs`"
+    what = "a folder, expected a config file" if path.is_dir() else "there is no such config file"
+    raise UserError(f"{path}: {what}{' or recipe' if is_name else ''}, {advice}")
 
 
 def load_class(kind: str, name: str) -> Any:
@@ -106,12 +147,35 @@ def _files(kind: str) -> dict[str, Path]:
     if kind not in KINDS:
         raise ValueError(f"Unknown kind '{kind}', expected one of {', '.join(KINDS)}.")
     if kind == "configs":
-        here = Path("configs")
-        folder = here if here.is_dir() else _ROOT / "configs"
-        return {path.stem: path for path in folder.glob("*.yaml")}
+        folders = reversed(_config_folders())  # of equal names the first folder's stays
+        return {name: path for folder in folders for name, path in _configs_in(folder).items()}
     paths = [path for folder in _folders(kind) for path in folder.glob("*.py") if path.stem[0] != "_"]
     paths = [path for path in paths if path.stem != KINDS[kind]]  # the base class of its kind
     return {path.stem: path for path in paths if _defines(path, _class_of(kind, path.stem))}
+
+
+def _config_folders() -> list[Path]:
+    """Returns the folders of recipes, the first the one that goes before."""
+    here, shipped = Path("configs"), _shipped_folder()
+    if not here.is_dir():
+        return [shipped]
+    return [here] if here.resolve() == shipped.resolve() else [here, shipped]
+
+
+def _shipped_folder() -> Path:
+    """Returns `configs` inside an installed package; in a source tree it is beside the package."""
+    inside = _PACKAGE / "configs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "configs"
+
+
+def _configs_in(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.glob("*.yaml") if path.is_file()}
+
+
+def _one_config(name: str, files: dict[str, Path]) -> Path:
+    if name not in files:
+        raise UserError(f"unknown config '{name}'; {hint(name, files)}")
+    return files[name]
 
 
 def _folders(kind: str) -> list[Path]:
@@ -138,7 +202,7 @@ def _first_docstring_line(path: Path) -> str:
 
 
 def _first_comment(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("#"):
             return line.lstrip("# ").rstrip()
     return ""

@@ -13,7 +13,7 @@ from attnzoo.data.splits import Split
 from attnzoo.errors import UserError
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.data import load_splits, split_of
-from attnzoo.runs.trained import MANY, load_trained
+from attnzoo.runs.trained import MIN_EXAMPLES_FOR_XLA, load_trained
 from attnzoo.tasks.task import Comparison
 
 
@@ -52,7 +52,9 @@ def compare(folders: Sequence[Path], split: str = "test") -> tuple[list[Comparis
             raise UserError(f"{folder}: a run of {task.name}, and {folders[0]} of {first_trained.task.name}.")
         if not _same(examples.raw, first.raw):
             raise UserError(f"{folder}: its {split} split is another one than that of {folders[0]}.")
-        predict = task.predict_fn([trained.model], info, trained.config.eval, len(examples) >= MANY)
+        predict = task.predict_fn(
+            [trained.model], info, trained.config.eval, len(examples) >= MIN_EXAMPLES_FOR_XLA
+        )
         predictions = task.predictions(predict, examples, info, evaluation_sizes(trained.config))
         systems.append((str(folder), predictions))
     assert first is not None

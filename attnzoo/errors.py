@@ -31,7 +31,7 @@ class DataNote(DataWarning):
     """Something about the data that is worth a line and may well be meant: `--strict` does not refuse it."""
 
 
-DIVERGED_ADVICE = "lower train.learning_rate or set train.clip_norm or train.recoveries"
+DIVERGED_ADVICE = "lower train.learning_rate or set train.clip_norm or train.max_recoveries"
 
 
 class Diverged(UserError):

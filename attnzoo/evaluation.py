@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.data import examples as data_examples
-from attnzoo.data.buckets import beyond_training, cut_share
+from attnzoo.data.buckets import beyond_training, truncated_fraction
 from attnzoo.errors import DataNote
 from attnzoo.runs.building import evaluation_sizes
-from attnzoo.runs.trained import MANY, chosen_split, load_trained
+from attnzoo.runs.trained import MIN_EXAMPLES_FOR_XLA, chosen_split, load_trained
 from attnzoo.tasks.evaluating import Evaluator
 
 
@@ -27,9 +27,10 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
 
     Returns:
         What JSON holds: `run`, `split`, `weights` (of which steps), `examples`, `metrics` by name (numbers;
-        signatures as text), `cut_share` (share of tokens that are cut; only for texts), `seconds`, and
-        what the task adds: of a classifier `labels` and `confusion_matrix`, how many examples of each true
-        label (row) were predicted as each label (column). Then what it adds as lines, for people.
+        signatures as text), `truncated_fraction` (fraction of tokens that are truncated; only for texts),
+        `seconds`, and what the task adds: of a classifier `labels` and `confusion_matrix`, how many examples
+        of each true label (row) were predicted as each label (column). Then what it adds as lines,
+        human-readable.
 
     Raises:
         UserError: no such run or split, data with other classes than in training (2), damaged weights (4).
@@ -41,7 +42,7 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
     lengths = examples.lengths(info)
     if lengths:
         _note_lengths(beyond_training(lengths, info), split)
-    cut = {"cut_share": cut_share(lengths, info.lengths[-1])} if lengths else {}
+    truncated = {"truncated_fraction": truncated_fraction(lengths, info.lengths[-1])} if lengths else {}
     begin = time.monotonic()
     evaluator = Evaluator(
         trained.model,
@@ -50,7 +51,7 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
         evaluation_sizes(trained.config),
         trained.config.eval,
         tf.distribute.get_strategy(),
-        xla=len(examples) >= MANY,
+        xla=len(examples) >= MIN_EXAMPLES_FOR_XLA,
     )
     report = evaluator.report(examples, trained.fitted)
     result = {
@@ -59,7 +60,7 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
         "weights": trained.weights,
         "examples": len(examples),
         "metrics": report.metrics,
-        **cut,
+        **truncated,
         "seconds": round(time.monotonic() - begin, 2),
         **report.details,
     }

@@ -35,8 +35,8 @@ def inspect(resolved: ResolvedConfig) -> tuple[dict[str, Any], DataInfo, dict[st
     Returns:
         A report that JSON can hold, what was learned, and the encoded splits. The report has, for each split,
         `origin`, `examples`, `in_train` (examples that train has too; of train itself those that it has
-        twice), `cut_share` of texts, and what each feature says: `labels` (label -> examples), of images
-        `sizes` ("height x width" -> images), `formats` and `channels`, of texts `tokens` (feature ->
+        twice), `truncated_fraction` of texts, and what each feature says: `labels` (label -> examples), of
+        images `sizes` ("height x width" -> images), `formats` and `channels`, of texts `tokens` (feature ->
         lengths), of numbers `numbers` (feature -> quantiles, mean, std).
 
     Raises:
@@ -56,7 +56,11 @@ def inspect(resolved: ResolvedConfig) -> tuple[dict[str, Any], DataInfo, dict[st
             "examples": len(split),
             "in_train": _in_train(split, splits.train, info),
             **_described(examples[name], info),
-            **({"cut_share": info.cut_share[name]} if name in info.cut_share else {}),
+            **(
+                {"truncated_fraction": info.truncated_fraction[name]}
+                if name in info.truncated_fraction
+                else {}
+            ),
         }
         for name, split in splits.named().items()
     }

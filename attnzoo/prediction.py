@@ -9,7 +9,7 @@ from typing import Any
 
 from attnzoo import catalog
 from attnzoo.data import examples as data_examples
-from attnzoo.data.buckets import beyond_training, cut_examples
+from attnzoo.data.buckets import beyond_training, truncated_examples
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
@@ -20,7 +20,7 @@ from attnzoo.tasks.task import Predictor, Request, Task
 
 TEXTS_AT_ONCE = 1024
 """Inputs that are read before the first is answered: texts of like lengths share a batch."""
-MANY_TEXTS = 64
+MIN_TEXTS_FOR_XLA = 64
 """Fewer than these are answered before XLA had compiled anything."""
 
 
@@ -80,7 +80,7 @@ class Answers:
     def _predictor(self, first: int) -> Predictor:
         request, trained = self.request, self.runs[0]
         if request.xla is None:
-            request = dataclasses.replace(request, xla=first >= MANY_TEXTS)
+            request = dataclasses.replace(request, xla=first >= MIN_TEXTS_FOR_XLA)
         models = [run.answering for run in self.runs]
         predictor = self.task.predictor(models, trained.info, trained.config.eval, request)
         if predictor is None:
@@ -111,8 +111,8 @@ def _chunks(records: Iterable[TextRecord], size: int) -> Iterator[list[TextRecor
 def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
     """Yields `log_probability` (nats) and `tokens` (with END) of each target, given its source.
 
-    `cut` says whether the source or the target has more tokens than are read; only its beginning counts then.
-    `beyond_training` says whether either is longer than any in training.
+    `truncated` says whether the source or the target has more tokens than are read; only its beginning counts
+    then. `beyond_training` says whether either is longer than any in training.
 
     Args:
         folder: a run of a translation model.
@@ -135,12 +135,12 @@ def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
     if scores is None:
         raise refusal
     lengths = examples.lengths(info)
-    cut, beyond = cut_examples(lengths, info.lengths[-1]), beyond_training(lengths, info)
+    truncated, beyond = truncated_examples(lengths, info.lengths[-1]), beyond_training(lengths, info)
     by_index = {
         index: {
             "log_probability": total,
             "tokens": count,
-            "cut": bool(cut[index]),
+            "truncated": bool(truncated[index]),
             "beyond_training": bool(beyond[index]),
         }
         for index, total, count in scores

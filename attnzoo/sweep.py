@@ -52,7 +52,7 @@ class Outcome:
         split: "test", or "validation" where the data has no test.
         metrics: metric on that split that every seed has -> values, one a seed.
         headline: metrics of it that a table shows besides the monitored one.
-        num_weights: of the model.
+        num_parameters: of the model.
         targets_per_second: median over the steps of each run, one a seed.
         peak_memory_bytes: most resident memory of a training process, one a seed.
     """
@@ -64,7 +64,7 @@ class Outcome:
     split: str
     metrics: dict[str, list[float]]
     headline: list[str]
-    num_weights: int
+    num_parameters: int
     targets_per_second: list[float]
     peak_memory_bytes: list[int]
 
@@ -211,7 +211,7 @@ def _outcome(
         split=results[0]["split"],
         metrics={name: [one[name] for one in scores] for name in names},
         headline=[name for name in headline if name in names],
-        num_weights=results[0]["num_weights"],
+        num_parameters=results[0]["num_parameters"],
         targets_per_second=[_median_speed(run) for run in runs],
         peak_memory_bytes=[result["peak_memory_bytes"] for result in results],
     )

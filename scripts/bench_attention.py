@@ -1,8 +1,8 @@
 """Measures attention side by side on CPUs: this package, Keras and, where installed, PyTorch and JAX.
 
 python scripts/bench_attention.py --quick
-python scripts/bench_attention.py --torch-python ../torch/bin/python --write README.md --json attention.json
-python scripts/bench_attention.py --table attention.json
+python scripts/bench_attention.py --torch-python ../torch/bin/python --json attention.json
+python scripts/bench_attention.py --table attention.json --write attnzoo/attention/README.md
 python scripts/bench_attention.py --long
 
 Every library lives in a process of its own (bench_attention_peers.py) and has all cores while the others
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_attention_peers import DTYPES, LEVELS, MASKS, Case
-from bench_attention_rounds import LEAST_ROUNDS, OURS, SECONDS, Bench, PeerError, in_fresh_process, say
+from bench_attention_rounds import MIN_ROUNDS, OURS, SECONDS, Bench, PeerError, in_fresh_process, say
 from bench_attention_table import BEGIN, END, has_markers, number, put_between_markers, render
 
 PASSES = ("forward", "both")
@@ -79,7 +79,7 @@ def plan(arguments: argparse.Namespace) -> list[Case]:
 def weight(case: Case, rounds: int) -> float:
     """Estimates how long a case takes, for the time left."""
     round_seconds = 5 * case.flops / 1e11
-    return 15 + LEAST_ROUNDS * round_seconds + min(SECONDS, rounds * round_seconds)
+    return 15 + MIN_ROUNDS * round_seconds + min(SECONDS, rounds * round_seconds)
 
 
 def measure_all(bench: Bench, cases: list[Case], report: dict[str, Any], json_file: Path | None) -> None:
@@ -151,7 +151,7 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--dim", type=positive, default=64, help="width of a head")
     what.add_argument("--window", type=positive, default=256, help="keys that a query sees with mask window")
     what.add_argument(
-        "--rounds", type=positive, default=9, help=f"{LEAST_ROUNDS} or more if they take over {SECONDS} s"
+        "--rounds", type=positive, default=9, help=f"{MIN_ROUNDS} or more if they take over {SECONDS} s"
     )
     what.add_argument(
         "--memory-limit", type=float, default=8.0, metavar="GIB", help="leave out what would take more"

@@ -24,7 +24,7 @@ PACKAGES = {
     "torch": "PyTorch",
     "jax": "JAX",
 }
-LEAST_ROUNDS, SECONDS = 3, 60
+MIN_ROUNDS, SECONDS = 3, 60
 """After so many rounds, a case that took so long ends."""
 PAUSE = 0.02
 """Seconds before each turn: threads of the competitor before may spin for a while."""
@@ -183,7 +183,7 @@ class Bench:
         taken: dict[str, list[float]] = {name: [] for name in names}
         begin = time.monotonic()
         for count in range(self.rounds):
-            if count >= LEAST_ROUNDS and time.monotonic() - begin > SECONDS:
+            if count >= MIN_ROUNDS and time.monotonic() - begin > SECONDS:
                 break
             for name in list(taken):
                 time.sleep(PAUSE)

@@ -19,7 +19,7 @@ END = 3
 
 
 def set_norm(spec, values, path: str) -> None:
-    """Sets a layer normalisation."""
+    """Sets a layer normalization."""
     spec.gamma, spec.beta = values[f"{path}/norm/gamma"], values[f"{path}/norm/beta"]
 
 

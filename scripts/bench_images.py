@@ -27,7 +27,7 @@ STAGES = [(32, 1), (64, 2), (128, 2)]
 DEPTH = 2
 CONFIG = {
     "seed": 1,
-    "data": {"name": "image_folder", "augment": ["flip", {"name": "shift", "share": PADDING / SIDE}]},
+    "data": {"name": "image_folder", "augment": ["flip", {"name": "shift", "fraction": PADDING / SIDE}]},
     "model": {
         "name": "image_classifier",
         "stages": [{"width": width, "depth": DEPTH, "stride": stride} for width, stride in STAGES],

@@ -1,4 +1,4 @@
-"""Makes tests quick: graphs run as they were traced, as optimising them takes longer than running them.
+"""Makes tests quick: graphs run as they were traced, as optimizing them takes longer than running them.
 
 What XLA compiles, and processes that are no fork of the tests' own, are as users have them.
 """

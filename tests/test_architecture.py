@@ -39,6 +39,7 @@ MAY_PRINT = {
     "cli/app.py",
     "cli/attend.py",
     "cli/compare.py",
+    "cli/config.py",
     "cli/data.py",
     "cli/sweep.py",
     "training/console.py",

@@ -130,6 +130,10 @@ def test_only_what_is_between_the_markers_is_replaced(tmp_path):
         assert file.read_text() == f"before\n{table.BEGIN}\nnew\n{table.END}\nafter\n"
 
 
+def test_the_page_on_attention_has_the_place_for_the_table(root):
+    assert table.has_markers(root / "attnzoo/attention/README.md")
+
+
 def test_windows_that_hold_everything_and_layers_forward_alone_are_not_planned():
     arguments = argparse.Namespace(
         lengths=[4096, 256],

@@ -1,6 +1,7 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,7 @@ def package(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     (tmp_path / "zoo/__init__.py").write_text("")
-    monkeypatch.setattr(catalog, "_ROOT", tmp_path)
+    monkeypatch.setattr(catalog, "_PACKAGE", tmp_path / "zoo")
     packages = {kind: f"zoo.{kind}" for kind in ("models", "tasks", "features", "attention")}
     monkeypatch.setattr(catalog, "_PACKAGES", packages)
     monkeypatch.syspath_prepend(tmp_path)
@@ -113,20 +114,70 @@ def test_an_unknown_kind_is_a_mistake_in_the_code(package):
         catalog.names("model")
 
 
-def test_configs_of_the_working_directory_come_first(package):
-    (package / "configs").mkdir()
-    (package / "configs/one.yaml").write_text("# What it does.\n# More.\ndata: x\n")
-    (package / "configs/two.yaml").write_text("data: x\n")
+@pytest.fixture(params=["zoo/configs", "configs"], ids=["wheel", "source_tree"])
+def shipped(request, package, monkeypatch):
+    """The recipes that come along, in the package (wheel) or beside it; the current folder is another."""
+    folder = package / request.param
+    folder.mkdir()
+    (folder / "one.yaml").write_text("# What it does.\n# More.\ndata: x\n")
+    (folder / "two.yaml").write_text("data: x\n")
+    (package / "work").mkdir()
+    monkeypatch.chdir(package / "work")
+    return folder
+
+
+def test_recipes_come_along_and_are_called_by_their_names(shipped):
     assert catalog.describe("configs") == [("one", "What it does."), ("two", "")]
-    assert str(catalog.config_path("one")) == "configs/one.yaml"
+    assert catalog.config_path("one") == catalog.find_config("one") == shipped / "one.yaml"
     with pytest.raises(UserError, match=r"^unknown config 'onne'; did you mean 'one'\?$"):
         catalog.config_path("onne")
 
 
-def test_configs_next_to_the_package_are_listed_elsewhere(empty_folder, root):
-    expected = sorted(path.stem for path in (root / "configs").glob("*.yaml"))
-    assert catalog.names("configs") == expected
-    assert catalog.config_path(expected[0]) == root / "configs" / f"{expected[0]}.yaml"
+def test_configs_of_the_current_folder_come_first_and_hide_no_recipe(shipped):
+    Path("configs").mkdir()
+    Path("configs/one.yaml").write_text("# Mine.\n")
+    Path("configs/three.yaml").write_bytes(b"# \xff\n")
+    assert catalog.describe_configs() == [
+        ("one", "Mine.", "configs"),
+        ("one", "What it does.", str(shipped)),
+        ("three", "\ufffd", "configs"),
+        ("two", "", str(shipped)),
+    ]
+    assert catalog.config_path("one") == catalog.find_config("one") == Path("configs/one.yaml")
+    assert catalog.shipped_config("one") == shipped / "one.yaml"
+    with pytest.raises(UserError, match=r"^unknown config 'three'; expected one of one, two$"):
+        catalog.shipped_config("three")
+
+
+def test_recipes_of_the_folder_in_which_one_is_are_listed_once(shipped, monkeypatch):
+    monkeypatch.chdir(shipped.parent)
+    expected = [("one", "What it does.", "configs"), ("two", "", "configs")]
+    assert catalog.describe_configs() == expected
+
+
+def test_a_file_goes_before_a_name_and_a_folder_does_not(shipped):
+    Path("one").mkdir()
+    assert catalog.find_config("one") == shipped / "one.yaml"
+    Path("one.yaml").write_text("# Changed.\n")
+    assert catalog.find_config("one") == Path("one.yaml")
+    Path("two").write_text("# A file without a suffix.\n")
+    assert catalog.find_config("two") == Path("two")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("oen", "oen: there is no such config file or recipe, did you mean 'one'?"),
+        ("configs/one.yaml", "configs/one.yaml: there is no such config file, did you mean 'one'?"),
+        ("twoo.yaml", "twoo.yaml: there is no such config file, did you mean 'two'?"),
+        ("xyz", "xyz: there is no such config file or recipe, see `attnzoo list configs`"),
+        (".", ".: a folder, expected a config file, see `attnzoo list configs`"),
+    ],
+)
+def test_a_config_that_is_not_there_is_answered_with_the_nearest_recipe(shipped, given, message):
+    with pytest.raises(UserError) as caught:
+        catalog.find_config(given)
+    assert str(caught.value) == message
 
 
 def test_everything_in_the_real_lists_says_what_it_is():

@@ -239,6 +239,47 @@ def test_the_schema_is_json(call):
     assert json.loads(out)["title"] == "attnzoo config"
 
 
+def test_a_recipe_is_copied_here_and_never_over_a_file(call, empty_folder, root):
+    recipe = (root / "configs/text_languages.yaml").read_text()
+    code, out, err = call("config", "copy", "text_languages")
+    assert (code, out) == (0, "text_languages.yaml\n")
+    assert "attnzoo train text_languages.yaml\n" in err
+    assert Path("text_languages.yaml").read_text() == recipe
+    assert call("config", "copy", "text_languages", "a/b.yaml")[:2] == (0, "a/b.yaml\n")
+    assert call("config", "copy", "text_languages", "a")[:2] == (0, "a/text_languages.yaml\n")
+    Path("text_languages.yaml").write_text("mine")
+    assert call("config", "copy", "text_languages") == (
+        2,
+        "",
+        "attnzoo: error: text_languages.yaml: there is such a file already; "
+        "give another name, or --force to replace it\n",
+    )
+    assert Path("text_languages.yaml").read_text() == "mine"
+    assert call("config", "copy", "text_languages", "--force")[0] == 0
+    assert Path("text_languages.yaml").read_text() == recipe
+    assert call("config", "copy", "text_langages")[2] == (
+        "attnzoo: error: unknown config 'text_langages'; did you mean 'text_languages'?\n"
+    )
+
+
+def test_commands_take_the_name_of_a_recipe_and_say_which_file_it_is(call, empty_folder, fake, root):
+    calls = []
+    fake("attnzoo.training.run", "train", lambda *arguments: calls.append(arguments))
+    file = root / "configs/image_digits.yaml"
+    told = f"attnzoo: note: the config image_digits is {file}\n"
+    assert call("train", "image_digits") == (0, "", told)
+    assert calls[0][0].config.name == "image_digits"
+    assert calls[0][1] == Path("runs/image_digits")
+    assert call("config", "check", "image_digits") == (0, f"{file}: correct\n", told)
+    assert call("config", "show", "image_digits")[0] == 0
+
+
+def test_keys_are_explained_without_tensorflow(empty_folder):
+    done = run_probe("config", "explain", "train.schedule", folder=empty_folder)
+    assert done.stdout.startswith("train.schedule\n")
+    assert done.stderr == "HEAVY []\n"
+
+
 @pytest.mark.parametrize("kind", ["models", "datasets", "attention", "tasks", "features", "configs"])
 def test_lists_show_a_line_for_each_name(call, kind):
     from attnzoo import catalog
@@ -383,7 +424,8 @@ def test_export_prints_the_folder(call, empty_folder, fake):
 
 def test_every_command_has_an_example(call):
     names = ["train", "eval", "export", "list", "predict", "score", "attend", "compare", "sweep"]
-    for command in (*zip(names), ("config", "check"), ("config", "show"), ("data", "inspect")):
+    names += [f"config {name}" for name in ("check", "show", "schema", "copy", "explain")] + ["data inspect"]
+    for command in map(str.split, names):
         code, out, _ = call(*command, "--help")
         assert code == 0
         assert f"Example:  attnzoo {' '.join(command)} " in out

@@ -61,9 +61,9 @@ def test_eval_repeats_the_metrics_of_the_end_of_training(runs, name):
     result = json.loads((runs[name] / "result.json").read_text())
     again, _ = evaluation.evaluate(runs[name], "test")
     more = {
-        "text": {"labels", "confusion_matrix", "cut_share"},
+        "text": {"labels", "confusion_matrix", "truncated_fraction"},
         "image": {"labels", "confusion_matrix"},
-        "translation": {"cut_share", "references"},
+        "translation": {"truncated_fraction", "references"},
     }[name]
     assert set(again) == {"run", "split", "weights", "examples", "metrics", "seconds"} | more
     assert again["examples"] == result["examples"]
@@ -170,9 +170,9 @@ def test_an_export_never_replaces_a_folder_that_is_none(runs, tmp_path):
 @pytest.mark.parametrize(
     ("name", "more"),
     [
-        ("text", {"accuracy", "data/padding_share"}),
+        ("text", {"accuracy", "data/padding_fraction"}),
         ("image", {"accuracy"}),
-        ("translation", {"token_accuracy", "perplexity", "data/padding_share"}),
+        ("translation", {"token_accuracy", "perplexity", "data/padding_fraction"}),
     ],
 )
 def test_tensorboard_has_every_promised_tag(runs, name, more):
@@ -186,7 +186,7 @@ def test_tensorboard_has_every_promised_tag(runs, name, more):
         "optimizer/learning_rate",
         "optimizer/gradient_norm",
         "speed/targets_per_second",
-        "speed/input_wait_share",
+        "speed/input_wait_fraction",
         "xla/compilations",
         "config",
     }

@@ -34,12 +34,12 @@ def test_texts_have_lengths_and_what_is_cut(tmp_path):
     report, _, _ = inspection.inspect(resolved)
     train = report["splits"]["train"]
     assert train["tokens"] == {"text": {"shortest": 2, "median": 3, "95 %": 3, "longest": 3}}
-    assert 0.2 < train["cut_share"] < 0.4
+    assert 0.2 < train["truncated_fraction"] < 0.4
     assert report["splits"]["test"]["in_train"] > 0
 
 
 def test_grids_show_the_images_and_the_changes_of_training(tmp_path):
-    changes = "data.augment=[flip,{name: cutout, share: 0.5},mixup]"
+    changes = "data.augment=[flip,{name: cutout, fraction: 0.5},mixup]"
     resolved = recipes.image_config(tmp_path, changes)
     config = resolved.config
     _, info, examples = inspection.inspect(resolved)

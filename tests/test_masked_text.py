@@ -53,7 +53,7 @@ def test_a_classifier_starts_with_its_weights(pretrained, tmp_path, capsys):
         "data.vocabulary_size=10000",
         "train.xla=false",
         "train.steps=1",
-        "train.layer_rates={'[!lp]*': 0}",
+        "train.learning_rate_multipliers={'[!lp]*': 0}",
         "model.position=sinusoidal",
     )
     train(recipes.text_config(tmp_path, *options, f"train.init_from={run}"), tmp_path / "run")

@@ -65,7 +65,7 @@ def test_it_learns_and_answers_with_every_label_that_fits(trained):
     assert np.mean(right) == pytest.approx(result["metrics"]["exact_match"])
     for answer in answers:
         assert answer["labels"] == [label for label, value in answer["probabilities"].items() if value >= 0.5]
-        assert not answer["cut"]
+        assert not answer["truncated"]
     plain = commands.run("predict", "run", "texts", folder=folder).out.splitlines()
     for line, answer in zip(plain, answers, strict=True):
         assert line == "\t".join(

@@ -62,4 +62,4 @@ def test_a_run_of_the_version_before_can_be_trained_again(older):
     shorter = ("--set", "train.epochs=1", "--set", "train.xla=false")
     ended = commands.run(*COMMANDS["train"], *shorter, "--restart", folder=older)
     assert ended.code == 0, ended.err
-    assert json.loads((older / "run" / "info.json").read_text())["format"] == 2
+    assert json.loads((older / "run" / "info.json").read_text())["format"] == 3

@@ -51,7 +51,7 @@ def classifier(runs):
 def test_every_line_has_its_answer_in_order(run):
     answers = list(predict([run], TEXTS, beams=3))
     assert [answer["beyond_training"] for answer in answers] == [False, False, False, True, True]
-    assert not any(answer["cut"] for answer in answers)
+    assert not any(answer["truncated"] for answer in answers)
     assert answers[1]["translation"] == ""
     for place in (2, 3):
         (alone,) = predict([run], [TEXTS[place]], beams=3)
@@ -236,11 +236,11 @@ def test_bytes_of_texts_that_are_cleaned_train_answer_and_serve_alike(tmp_path, 
         "lowercase": True,
         "clean": ["html", "unicode", "whitespace"],
     }
-    assert f"tokens cut: train {info['cut_share']['train']:.2%}, " in capsys.readouterr().out
+    assert f"tokens truncated: train {info['truncated_fraction']['train']:.2%}, " in capsys.readouterr().out
     result, _ = evaluate(tmp_path / "run")
-    assert result["cut_share"] == info["cut_share"]["test"]
+    assert result["truncated_fraction"] == info["truncated_fraction"]["test"]
     lengths = [len(text) for text in load_splits(config.config).test.column("text")]
-    assert result["cut_share"] == pytest.approx(sum(max(0, n - 11) for n in lengths) / sum(lengths))
+    assert result["truncated_fraction"] == pytest.approx(sum(max(0, n - 11) for n in lengths) / sum(lengths))
     texts = ["guten morgen", "Guten<br />\u3000ｍorgen", "thank you", "thank&nbsp;you"]
     first, second, third, fourth = predict([tmp_path / "run"], map(TextRecord, texts))
     assert first == second

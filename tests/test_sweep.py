@@ -95,7 +95,7 @@ def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, 
     trained = load_trained(tmp_path / mean.runs[1])
     assert (trained.config.seed, trained.config.model.pooling) == (4, "mean")
     result = json.loads((tmp_path / mean.runs[1] / "result.json").read_text())
-    assert result["num_weights"] == trained.model.count_params() == mean.num_weights
+    assert result["num_parameters"] == trained.model.count_params() == mean.num_parameters
     assert mean.metrics["accuracy"][1] == result["metrics"]["accuracy"]
     assert mean.validation[1] == result["validation"]["accuracy"]
     assert (mean.monitor, mean.split) == ("accuracy", "test")
@@ -111,7 +111,7 @@ def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, 
     (row,) = [row for row in rows if len(row) > 7 and row[0] == "mean"]
     accuracies = mean.metrics["accuracy"]
     assert row[4:7] == [f"{statistics.mean(accuracies):.4f}", "±", f"{statistics.stdev(accuracies):.4f}"]
-    assert row[7] == f"{mean.num_weights:,}"
+    assert row[7] == f"{mean.num_parameters:,}"
 
 
 def test_a_training_that_fails_is_named_with_its_reason_and_exit_code(config, forked, tmp_path):
@@ -143,7 +143,7 @@ def test_sweep_takes_a_config_and_compare_takes_runs(config, tmp_path):
     for arguments, message in (
         (
             ["sweep", tmp_path, "--vary", "model.units=8"],
-            f"attnzoo: error: {tmp_path}: there is no such",
+            f"attnzoo: error: {tmp_path}: a folder, expected a config file",
         ),
         (["sweep", config], "Usage: attnzoo sweep"),
         (["compare", config, config], f"attnzoo: error: {config}: there is no such run folder, expected one"),
@@ -163,7 +163,7 @@ def test_a_metric_that_a_seed_lacks_is_left_out_and_named(tmp_path):
     for seed, metrics in enumerate([{"mae": 2.0, "spearman": 0.5}, {"mae": 4.0}]):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        result = {"validation": {"mae": 1.0}, "metrics": metrics, "split": "test", "num_weights": 3}
+        result = {"validation": {"mae": 1.0}, "metrics": metrics, "split": "test", "num_parameters": 3}
         (folder / "result.json").write_text(json.dumps({**result, "peak_memory_bytes": 5}))
         (folder / "metrics.jsonl").write_text("")
     said = []

@@ -118,11 +118,11 @@ def in_a_child_that_dies(work, boundary):
             if len(changes) > boundary:
                 os._exit(9)
 
-    synchronise = os.fsync
+    synchronize = os.fsync
 
     def fsync(descriptor):
         count("fsync", ())
-        synchronise(descriptor)
+        synchronize(descriptor)
 
     os.fsync = fsync
     sys.addaudithook(count)

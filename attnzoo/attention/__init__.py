@@ -14,7 +14,7 @@ from typing import Any
 _FUNCTIONS_AND_BASES = {
     "AttentionLayer": "base",
     "attention": "kernel",
-    "attention_scores": "kernel",
+    "attention_weights": "kernel",
     "build": "mechanisms",
     "choose_implementation": "kernel",
 }

@@ -11,7 +11,7 @@ from pydantic import Field
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import SoftmaxAttention
 from attnzoo.attention.options import DROPOUT, MechanismOptions
-from attnzoo.attention.precision import wide
+from attnzoo.attention.precision import at_least_float32
 from attnzoo.attention.shapes import split_heads
 from attnzoo.config.base import PositiveInt, Rate
 
@@ -19,7 +19,9 @@ from attnzoo.config.base import PositiveInt, Rate
 class Config(MechanismOptions):
     """Options of `AdditiveAttention`."""
 
-    name: Literal["additive"] = Field("additive", description="Bahdanau: v . tanh(W1 key + W2 query).")
+    name: Literal["additive"] = Field(
+        "additive", description="Additive attention (Bahdanau): v . tanh(W1 key + W2 query)."
+    )
     hidden_units: PositiveInt = Field(64, description="Width of the tanh layer that scores query and key.")
     dropout: Rate = Field(0.0, description=DROPOUT)
 
@@ -36,7 +38,7 @@ class AdditiveAttention(SoftmaxAttention):
     Args:
         units: width of query, value and output.
         hidden_units: width of the tanh layer, 1 or more.
-        dropout: share of the attention weights dropped in training, in [0, 1).
+        dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionLayer`; the key may have any width.
@@ -93,4 +95,4 @@ def additive_logits(query: tf.Tensor, key: tf.Tensor, score_projection: keras.la
         score_projection: the product with v.
     """
     hidden = tf.tanh(query[:, :, :, None] + key[:, :, None])  # [batch, 1, query, key, hidden]
-    return wide(tf.squeeze(score_projection(hidden), axis=-1))
+    return at_least_float32(tf.squeeze(score_projection(hidden), axis=-1))

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from attnzoo.attention import blocks, dropout, masks
 from attnzoo.attention.arguments import AttentionInputs
-from attnzoo.attention.blocks import Range, Size, add, cut_out
+from attnzoo.attention.blocks import Range, Size, add, slice_block
 from attnzoo.attention.shapes import length
 
 
@@ -65,11 +65,11 @@ class BlockedProblem:
         self.shared = inputs.query.shape[1] // self.key_heads
         self.dtype = tf.float64 if inputs.query.dtype == tf.float64 else tf.float32
         self.product_dtype = inputs.query.dtype if sizes.half_products else self.dtype
-        self.query = blocks.cut(length(inputs.query), sizes.query)
+        self.query = blocks.split_axis(length(inputs.query), sizes.query)
         # Of small blocks more lie wholly outside of a causal mask or a window.
         hidden = arguments.causal or inputs.window is not None
         keys = min(sizes.key, sizes.query) if hidden else sizes.key
-        self.key = blocks.cut(length(inputs.key), keys)
+        self.key = blocks.split_axis(length(inputs.key), keys)
         together = sizes.logits // (self.shared * self.query.size * self.key.size)
         self.head = blocks.divide(self.key_heads, together)
         self.batch = blocks.divide(length(inputs.query, 0), together // self.key_heads)
@@ -135,7 +135,7 @@ class BlockedProblem:
         logits = tf.reshape(products, sizes)
         allowed = self._allowed(tile)
         if self.bias is not None:
-            bias = cut_out(self.bias, tile.example, tile.head, None, tile.row, tile.column)
+            bias = slice_block(self.bias, tile.example, tile.head, None, tile.row, tile.column)
             bias = tf.transpose(tf.cast(bias, self.dtype), [0, 1, 4, 2, 3])
             finite = bias > -float("inf")
             logits += tf.where(finite, bias, tf.zeros([], self.dtype))
@@ -143,7 +143,7 @@ class BlockedProblem:
         if self.distance_bias is not None:
             logits += spread(self._distance_entries(tile), tile.column[1])
         if self.alibi_slopes is not None:
-            slopes = tf.cast(cut_out(self.alibi_slopes, tile.head), self.dtype)
+            slopes = tf.cast(slice_block(self.alibi_slopes, tile.head), self.dtype)
             logits -= slopes[:, None, :, None] * tf.cast(tf.abs(self.distance(tile)), self.dtype)
         if self.arguments.soft_cap is not None:
             logits = self.arguments.soft_cap * tf.tanh(logits / self.arguments.soft_cap)
@@ -163,7 +163,7 @@ class BlockedProblem:
         """Returns <float32>[key_head, shared, query + key - 1] of one block."""
         size = tile.row[1] + tile.column[1] - 1
         return tf.cast(
-            cut_out(self.distance_bias, tile.head, None, (self.first_distance(tile), size)), self.dtype
+            slice_block(self.distance_bias, tile.head, None, (self.first_distance(tile), size)), self.dtype
         )
 
     def _allowed(self, tile: Tile) -> tf.Tensor | None:
@@ -171,11 +171,11 @@ class BlockedProblem:
         arguments, segments, window = self.arguments, self.inputs.segments, self.inputs.window
         conditions = []
         if arguments.padding_mask is not None:
-            mask = cut_out(arguments.padding_mask, tile.example, tile.column)
+            mask = slice_block(arguments.padding_mask, tile.example, tile.column)
             conditions.append(mask[:, None, :, None, None])
         if segments is not None:
-            rows = cut_out(segments[0], tile.example, tile.row)
-            columns = cut_out(segments[1], tile.example, tile.column)
+            rows = slice_block(segments[0], tile.example, tile.row)
+            columns = slice_block(segments[1], tile.example, tile.column)
             conditions.append(rows[:, None, None, None, :] == columns[:, None, :, None, None])
         if arguments.causal:
             conditions.append(self.distance(tile) <= 0)
@@ -224,7 +224,7 @@ class BlockedProblem:
 
     def dropout_factor(self, random_bits: tf.Tensor, tile: Tile) -> tf.Tensor:
         """Returns 0 or 1 / (1 - rate), <float32>[batch, key_head, key, shared, query]."""
-        rows = cut_out(random_bits, None, None, None, tile.row)[:, :, None]
+        rows = slice_block(random_bits, None, None, None, tile.row)[:, :, None]
         column = tf.range(tile.column[1]) + tile.column[0]
         kept = dropout.keep(dropout.chain(rows, column[:, None, None]), self.arguments.dropout)
         return tf.where(kept, tf.constant(1 / (1 - self.arguments.dropout), self.dtype), 0)

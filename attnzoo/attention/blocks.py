@@ -69,7 +69,7 @@ class Axis(NamedTuple):
         return low, high
 
 
-def cut(length: Size, target: int) -> Axis:
+def split_axis(length: Size, target: int) -> Axis:
     """Cuts an axis into the least number of blocks of at most `target`, about equal in size."""
     num = _at_least_one(-(-length // target))
     size = _at_least_one(-(-length // num))
@@ -90,7 +90,7 @@ def _at_least_one(size: Size) -> Size:
     return max(size, 1) if isinstance(size, int) else tf.maximum(size, 1)
 
 
-def cut_out(tensor: tf.Tensor, *ranges: Range | None) -> tf.Tensor:
+def slice_block(tensor: tf.Tensor, *ranges: Range | None) -> tf.Tensor:
     """Slices the leading axes; None, and an axis of size 1 that is broadcast, stay whole."""
     begin, size = [], []
     for axis in range(tensor.shape.rank):
@@ -109,7 +109,7 @@ def write(whole: tf.Tensor, update: tf.Tensor, *starts: Size) -> tf.Tensor:
 def add(whole: tf.Tensor, update: tf.Tensor, *starts: Size) -> tf.Tensor:
     """Adds a block at `starts` of the leading axes; an axis of size 1 starts at 0."""
     begin = [0 if whole.shape[axis] == 1 else start for axis, start in enumerate(starts)]
-    old = cut_out(whole, *((start, shapes.length(update, axis)) for axis, start in enumerate(begin)))
+    old = slice_block(whole, *((start, shapes.length(update, axis)) for axis, start in enumerate(begin)))
     return write(whole, old + tf.cast(update, whole.dtype), *begin)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.gate import ChannelGate, flatten_positions, mean_over_positions
 from attnzoo.attention.options import ChannelGateOptions
-from attnzoo.attention.precision import wide
+from attnzoo.attention.precision import at_least_float32
 from attnzoo.config.base import PositiveInt
 
 
@@ -74,7 +74,7 @@ class CBAM(ChannelGate):
         summary = tf.concat(
             [tf.reduce_mean(inputs, -1, keepdims=True), tf.reduce_max(inputs, -1, keepdims=True)], axis=-1
         )  # [batch, position..., 2]
-        factors = tf.sigmoid(wide(self.convolution(summary)))  # [batch, position..., 1]
+        factors = tf.sigmoid(at_least_float32(self.convolution(summary)))  # [batch, position..., 1]
         scores = flatten_positions(tf.where(valid, factors, 0.0))[:, None, None, :, 0]
         return inputs * tf.cast(factors, inputs.dtype), scores
 

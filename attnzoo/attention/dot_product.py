@@ -19,7 +19,8 @@ class Config(MechanismOptions):
     """Options of `DotProductAttention`."""
 
     name: Literal["dot_product"] = Field(
-        "dot_product", description="Luong: query . key, or a learned score of the two."
+        "dot_product",
+        description="Dot-product attention (Luong): query . key, or a learned score of the two.",
     )
     score: Score = Field(
         "scaled",
@@ -44,7 +45,7 @@ class DotProductAttention(SoftmaxAttention):
     Args:
         units: width of query, value and output.
         score: which of the four.
-        dropout: share of the attention weights dropped in training, in [0, 1).
+        dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionLayer`; for "general" and "concat" the key may have any width.

@@ -105,7 +105,7 @@ _drop = tf.function(drop_by_key, jit_compile=True, autograph=False)
 
 
 def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
-    """Zeros a share of the elements and scales the others by 1 / (1 - rate).
+    """Zeros a fraction of the elements and scales the others by 1 / (1 - rate).
 
     Args:
         inputs: <float> of rank 2 or more.

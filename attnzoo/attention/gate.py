@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention.base import AttentionLayer, check_positive
-from attnzoo.attention.precision import wide
+from attnzoo.attention.precision import at_least_float32
 
 
 class Gate(AttentionLayer):
@@ -131,7 +131,7 @@ class ChannelGate(Gate):
 
     def excite(self, pooled: tf.Tensor) -> tf.Tensor:
         """Returns E(z), <float32> of the shape of z."""
-        return wide(self.excite_projection(tf.nn.relu(self.squeeze_projection(pooled))))
+        return at_least_float32(self.excite_projection(tf.nn.relu(self.squeeze_projection(pooled))))
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -151,7 +151,7 @@ def mean_over_positions(inputs: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         valid: <bool>[batch, position..., 1].
     """
     axes = list(range(1, inputs.shape.rank - 1))
-    inputs = wide(inputs)
+    inputs = at_least_float32(inputs)
     total, count = (
         tf.reduce_sum(tf.cast(tensor, inputs.dtype), axes, keepdims=True) for tensor in (inputs, valid)
     )

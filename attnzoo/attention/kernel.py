@@ -75,7 +75,7 @@ def attention(
         scale: factor of the products; None for 1 / sqrt(dim).
         soft_cap: limit c of the logits, biases included, c * tanh(logits / c); above 0.
         sink: <float>[heads], the logit of one more key that has no value and takes part of the weight.
-        dropout: share of the weights to drop, in [0, 1).
+        dropout: fraction of the weights to drop, in [0, 1).
         seed: integer, <int>[] or <int>[2], needed if `dropout` is above 0; it decides what is dropped.
         return_lse: also return the log of the sum of the exponentials of each row.
         implementation: "xla" for the kernel, "reference" for plain TensorFlow with every logit in memory,
@@ -145,7 +145,7 @@ def compute_attention(
     return _compiled_reference(inputs) if tf.executing_eagerly() else _reference(inputs)
 
 
-def attention_scores(
+def attention_weights(
     query: tf.Tensor, key: tf.Tensor, *, rows: tf.Tensor | None = None, **arguments: Any
 ) -> tf.Tensor:
     """The weights that `attention` gives its values, before dropout.
@@ -163,13 +163,13 @@ def attention_scores(
     Raises:
         ValueError: what `attention` says.
     """
-    return attention_weights(query, key, AttentionArguments(**arguments), rows)
+    return compute_attention_weights(query, key, AttentionArguments(**arguments), rows)
 
 
-def attention_weights(
+def compute_attention_weights(
     query: tf.Tensor, key: tf.Tensor, arguments: AttentionArguments, rows: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Returns what `attention_scores` does, whose arguments these are."""
+    """Returns what `attention_weights` does, whose arguments these are."""
     inputs = prepare(query, key, key, arguments)
     rows = None if rows is None else tf.convert_to_tensor(rows, tf.int32)
     return masks.masked_softmax(*_logits(inputs, rows))[..., : length(key)]

@@ -13,7 +13,7 @@ from attnzoo.attention.arguments import pair_of_segments
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import MemoryAttention
 from attnzoo.attention.options import MechanismOptions
-from attnzoo.attention.precision import wide
+from attnzoo.attention.precision import at_least_float32
 from attnzoo.attention.shapes import length, merge_heads, split_heads
 from attnzoo.config.base import PositiveInt
 
@@ -25,9 +25,13 @@ class Config(MechanismOptions):
     """Options of `LinearAttention`."""
 
     name: Literal["linear"] = Field(
-        "linear", description="Products of elu + 1 in place of the softmax: linear in the length."
+        "linear",
+        description="Multi-head attention with elu + 1 in place of the softmax; time and memory are "
+        "linear in the length.",
     )
-    num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
+    num_heads: PositiveInt = Field(
+        4, description="Number of attention heads; must divide the width of the model."
+    )
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -107,7 +111,7 @@ class LinearAttention(MemoryAttention):
     ):
         """Looks at a memory that `project_memory` made; see `MemoryAttention.attend`."""
         projected = positive_features(self.project_query(query, position))  # [batch, heads, query, dim]
-        key, value = positive_features(memory[0]), wide(memory[1])
+        key, value = positive_features(memory[0]), at_least_float32(memory[1])
         if padding_mask is not None:
             key = tf.where(tf.cast(padding_mask, tf.bool)[:, None, :, None], key, 0.0)
         # A column of ones sums the weights in the products that sum the values.
@@ -142,7 +146,7 @@ class LinearAttention(MemoryAttention):
 
 def positive_features(inputs: tf.Tensor) -> tf.Tensor:
     """Returns phi(x) = elu(x) + 1, <float32> of the same shape, <float64> of <float64>."""
-    inputs = wide(inputs)
+    inputs = at_least_float32(inputs)
     # exp(x) and not elu(x) + 1, which is rounded to 0 for x below -17.
     return tf.where(inputs > 0, inputs + 1, tf.exp(tf.minimum(inputs, 0.0)))
 

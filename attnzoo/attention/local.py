@@ -17,7 +17,7 @@ class Config(HeadOptions):
 
     name: Literal["local"] = Field("local", description="Multi-head attention to near positions alone.")
     window: Annotated[int, Field(ge=0)] = Field(
-        128, description="Keys that a query sees on each side of its own position, 0 or more."
+        128, description="Number of keys that a query can attend to on each side of its own position."
     )
 
 

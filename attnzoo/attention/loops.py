@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from attnzoo.attention.arguments import AttentionInputs
 from attnzoo.attention.blocked_problem import BlockedProblem, Tile
-from attnzoo.attention.blocks import BlockSizes, Range, add, cut_out, join_first, join_rows, write
+from attnzoo.attention.blocks import BlockSizes, Range, add, join_first, join_rows, slice_block, write
 from attnzoo.attention.shapes import length
 
 
@@ -46,21 +46,21 @@ def forward(inputs: AttentionInputs, sizes: BlockSizes) -> tuple[tf.Tensor, tf.T
 
     def group_step(number, output, lse):
         group = problem.group(number)
-        query = tf.cast(cut_out(all_queries, *group), problem.dtype) * inputs.scale
+        query = tf.cast(slice_block(all_queries, *group), problem.dtype) * inputs.scale
         query = tf.cast(tf.transpose(query, [0, 1, 4, 2, 3]), problem.product_dtype)
-        value = tf.linalg.matrix_transpose(cut_out(inputs.value, *group))
+        value = tf.linalg.matrix_transpose(slice_block(inputs.value, *group))
         query = join_first(query)  # [batch * key_head, dim, shared, query]
-        key = join_first(tf.cast(cut_out(inputs.key, *group), problem.product_dtype))
+        key = join_first(tf.cast(slice_block(inputs.key, *group), problem.product_dtype))
         value = join_first(tf.cast(value, problem.product_dtype))  # [batch * key_head, value_dim, key]
         random_bits = problem.random_bits(group) if arguments.dropout else None
 
         def query_step(query_block, output, lse):
             rows = problem.tile(group, query_block, 0).row
-            block_query = join_rows(cut_out(query, None, None, None, rows))
+            block_query = join_rows(slice_block(query, None, None, None, rows))
 
             def key_step(key_block, highest, total, context):
                 tile = problem.tile(group, query_block, key_block)._replace(first_row=None)
-                products = _product(cut_out(key, None, tile.column), block_query)
+                products = _product(slice_block(key, None, tile.column), block_query)
                 logits = problem.logits(products, tile).masked()
                 # One axis for all rows: XLA's fast reductions want the plain output of a product.
                 logits = tf.reshape(logits, tf.shape(products))  # [batch * key_head, key, shared * query]
@@ -70,7 +70,7 @@ def forward(inputs: AttentionInputs, sizes: BlockSizes) -> tuple[tf.Tensor, tf.T
                 total = total * decay + tf.reduce_sum(weights, axis=1)
                 if arguments.dropout:
                     weights *= tf.reshape(problem.dropout_factor(random_bits, tile), tf.shape(weights))
-                update = _product(cut_out(value, None, None, tile.column), tf.cast(weights, value.dtype))
+                update = _product(slice_block(value, None, None, tile.column), tf.cast(weights, value.dtype))
                 return new_highest, total, context * decay[:, None] + update
 
             state = _no_keys(problem, group, value)
@@ -110,7 +110,7 @@ def _no_keys(problem: BlockedProblem, group, value: tf.Tensor) -> tuple[tf.Tenso
     context = tf.zeros([rows[0], length(value, 1), rows[1]], problem.dtype)
     if problem.arguments.sink is None:
         return tf.fill(rows, problem.dtype.min), tf.zeros(rows, problem.dtype), context
-    sink = tf.cast(cut_out(problem.split(problem.arguments.sink, 0), group[1]), problem.dtype)[:, :, None]
+    sink = tf.cast(slice_block(problem.split(problem.arguments.sink, 0), group[1]), problem.dtype)[:, :, None]
     return tf.reshape(tf.broadcast_to(sink, sizes), rows), tf.ones(rows, problem.dtype), context
 
 
@@ -134,7 +134,7 @@ def backward(
     def group_step(number, grad_queries, grad_keys, grad_values, *grad_biases):
         group = problem.group(number)
         part = BackwardGroup(
-            problem, group, *(cut_out(tensor, *group) for tensor in (*of_rows, inputs.key, inputs.value))
+            problem, group, *(slice_block(tensor, *group) for tensor in (*of_rows, inputs.key, inputs.value))
         )
 
         def key_step(key_block, query_part, key_part, value_part, *grad_biases):
@@ -193,16 +193,16 @@ class BackwardGroup:
 
     def no_gradient(self, keys: Range) -> list[tf.Tensor]:
         """Returns zeros for the gradients of a block of keys and values."""
-        blocks = (cut_out(tensor, None, None, keys) for tensor in (self.key, self.value))
+        blocks = (slice_block(tensor, None, None, keys) for tensor in (self.key, self.value))
         return [tf.zeros_like(block, self.problem.dtype) for block in blocks]
 
     def _columns(self, tensor: tf.Tensor, tile: Tile) -> tf.Tensor:
         """Returns [batch, key_head, dim, shared * query] of a block."""
-        return join_rows(cut_out(tensor, None, None, None, None, tile.row))
+        return join_rows(slice_block(tensor, None, None, None, None, tile.row))
 
     def _rows(self, tensor: tf.Tensor, tile: Tile) -> tf.Tensor:
         """Returns [batch, key_head, shared * query, dim] of a block."""
-        rows = cut_out(tensor, None, None, None, tile.row)
+        rows = slice_block(tensor, None, None, None, tile.row)
         return tf.reshape(
             rows, [*_sizes(rows, 2), self.problem.shared * self.problem.query.size, length(rows, 4)]
         )
@@ -211,13 +211,14 @@ class BackwardGroup:
         """Adds what one block gives to each gradient."""
         problem, arguments = self.problem, self.problem.arguments
         keys = (None, None, tile.column)
-        products = _product(cut_out(self.key, *keys), self._columns(self.query_columns, tile))
+        products = _product(slice_block(self.key, *keys), self._columns(self.query_columns, tile))
         block = problem.logits(products, tile)
         lse, correction = (
-            cut_out(tensor, None, None, None, tile.row)[:, :, None] for tensor in (self.lse, self.correction)
+            slice_block(tensor, None, None, None, tile.row)[:, :, None]
+            for tensor in (self.lse, self.correction)
         )
         weights = dropped = tf.exp(block.masked() - lse)  # [batch, key_head, key, shared, query]
-        products = _product(cut_out(self.value, *keys), self._columns(self.upstream_columns, tile))
+        products = _product(slice_block(self.value, *keys), self._columns(self.upstream_columns, tile))
         grad_weights = tf.reshape(products, tf.shape(weights))
         if arguments.dropout:
             factor = problem.dropout_factor(self.random_bits, tile)
@@ -228,7 +229,7 @@ class BackwardGroup:
         added = problem.add_bias_gradients(grad_biases, grad_logits, tile)
         grad_logits = tf.cast(join_rows(grad_logits), problem.product_dtype)
         dropped = tf.cast(join_rows(dropped), problem.product_dtype)
-        grad_query = _product(cut_out(self.key_columns, None, None, None, tile.column), grad_logits)
+        grad_query = _product(slice_block(self.key_columns, None, None, None, tile.column), grad_logits)
         grad_query = tf.reshape(grad_query, [*_sizes(grad_query, 3), problem.shared, problem.query.size])
         return (
             add(query_part, grad_query, 0, 0, 0, 0, tile.row[0]),

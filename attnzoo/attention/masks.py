@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import tensorflow as tf
 
-from attnzoo.attention.precision import wide
+from attnzoo.attention.precision import at_least_float32
 
 Align: TypeAlias = Literal["top_left", "bottom_right"] | int | tf.Tensor
 """Where the first query stands among the keys; see `query_start`."""
@@ -182,7 +182,7 @@ def masked_softmax(logits: tf.Tensor, allowed: tf.Tensor | None = None) -> tf.Te
     Returns:
         <float32>[..., key], <float64> of <float64>. A row without an allowed entry is all zeros.
     """
-    logits = wide(logits)
+    logits = at_least_float32(logits)
     if allowed is None:
         return tf.nn.softmax(logits)
     # Two `where`: the first keeps masked entries out of the sum; the second makes rows without any key zero.

@@ -132,7 +132,7 @@ class SoftmaxAttention(MemoryAttention):
 
     Args:
         units: width of query and output.
-        dropout: share of the attention weights dropped in training, in [0, 1).
+        dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionLayer`.
@@ -200,7 +200,7 @@ class SoftmaxAttention(MemoryAttention):
                 arguments = arguments._replace(dropout=rate, seed=seed)
                 context, _ = kernel.compute_attention(projected, key, value, arguments)
                 return self.project_output(context)
-            scores = kernel.attention_weights(projected, key, arguments)  # [batch, heads, query, key]
+            scores = kernel.compute_attention_weights(projected, key, arguments)  # [batch, heads, query, key]
         else:
             allowed = masks.allowed_pairs(
                 masks.distances(length(projected), length(key), position),

@@ -19,7 +19,9 @@ from attnzoo.attention.shapes import merge_heads, split_heads
 class Config(HeadOptions):
     """Options of `MultiHeadAttention`."""
 
-    name: Literal["multi_head"] = Field("multi_head", description="Scaled dot products in several subspaces.")
+    name: Literal["multi_head"] = Field(
+        "multi_head", description="Multi-head attention: scaled dot products in several subspaces."
+    )
 
     @property
     def needs_sides(self) -> bool:
@@ -33,7 +35,7 @@ class UnmarkedMultiHeadAttention(SoftmaxAttention):
         head_h = softmax(Q_h K_g^T / sqrt(dim)) V_g        output = W_o [head_1 ... head_H]
 
     with Q_h, K_g, V_g slices of W_q query, W_k key, W_v value, and dim = units / H. The H heads of the query
-    are in G groups of neighbours, each with one head of key and value; with G = H every head has its own.
+    are in G groups of neighbors, each with one head of key and value; with G = H every head has its own.
     Without scores it runs the compiled kernel, which keeps no weights for the gradient.
 
     Args:
@@ -43,7 +45,7 @@ class UnmarkedMultiHeadAttention(SoftmaxAttention):
         soft_cap: c in c tanh(score / c), above 0, which keeps scores between -c and c; None for no limit.
         sink: whether each head has a trained logit that takes weight from the keys, so that a head can look
             at nothing.
-        dropout: share of the attention weights dropped in training, in [0, 1).
+        dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width. With `sink` the
@@ -162,7 +164,7 @@ class MultiHeadAttention(UnmarkedMultiHeadAttention):
         soft_cap: c in c tanh(score / c), above 0, which keeps scores between -c and c; None for no limit.
         sink: whether each head has a trained logit that takes weight from the keys, so that a head can look
             at nothing.
-        dropout: share of the attention weights dropped in training, in [0, 1).
+        dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width. With `sink` the

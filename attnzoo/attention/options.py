@@ -11,7 +11,7 @@ from pydantic import Field
 
 from attnzoo.config.base import PositiveInt, Rate, Section
 
-DROPOUT = "Share of the attention weights dropped in training, 0 to 1."
+DROPOUT = "Fraction of the attention weights dropped in training, 0 to 1."
 """Description of the option `dropout`."""
 PositionMark = Literal["none", "rotary", "alibi", "relative"]
 
@@ -34,22 +34,26 @@ class MechanismOptions(Section):
 class HeadOptions(MechanismOptions):
     """What all kinds of multi-head attention share."""
 
-    num_heads: PositiveInt = Field(4, description="Number of heads; divides the width of the model.")
+    num_heads: PositiveInt = Field(
+        4, description="Number of attention heads; must divide the width of the model."
+    )
     num_key_value_heads: PositiveInt | None = Field(
         None,
-        description="Heads of key and value, each for a group of heads of the query; divides num_heads. "
-        "Default: num_heads.",
+        description="Grouped-query attention: number of heads of key and value, each shared by a group "
+        "of query heads; must divide num_heads. Default: num_heads.",
     )
     position: PositionMark = Field(
         "none",
-        description="Mark of positions by distance. rotary: turned query and key; alibi: fixed penalty; "
-        "relative: trained bias, as in T5.",
+        description="Relative positions. rotary: query and key are rotated (RoPE); alibi: a fixed "
+        "penalty for distance; relative: a trained bias for each distance, as in T5.",
     )
     soft_cap: Annotated[float, Field(gt=0.0)] | None = Field(
-        None, description="Scores are bent to stay between -soft_cap and soft_cap. Default: no limit."
+        None, description="Attention logits are limited to -soft_cap to soft_cap by tanh. Default: no limit."
     )
     sink: bool = Field(
-        False, description="A trained logit a head that takes weight from the keys: it may look at nothing."
+        False,
+        description="Attention sink: a trained logit for each head joins the softmax, so that a head can "
+        "attend to nothing.",
     )
     dropout: Rate = Field(0.0, description=DROPOUT)
 
@@ -74,6 +78,6 @@ class ChannelGateOptions(GateOptions):
 
     ratio: PositiveInt = Field(
         16,
-        description="Channels of the model for each unit of the hidden layer that gates them; it has one "
-        "unit at least.",
+        description="Reduction ratio: width of the model divided by that of the gate's hidden layer, "
+        "which has at least one unit.",
     )

@@ -5,6 +5,6 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def wide(tensor: tf.Tensor) -> tf.Tensor:
+def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
     """Returns a tensor of any number type as <float32>, <float64> as it is."""
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)

@@ -1,4 +1,4 @@
-"""Attention with normalised sigmoid weights."""
+"""Attention with normalized sigmoid weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import SoftmaxAttention
 from attnzoo.attention.options import DROPOUT, MechanismOptions
-from attnzoo.attention.precision import wide
+from attnzoo.attention.precision import at_least_float32
 from attnzoo.attention.shapes import split_heads
 from attnzoo.config.base import PositiveInt, Rate
 
@@ -19,14 +19,16 @@ from attnzoo.config.base import PositiveInt, Rate
 class Config(MechanismOptions):
     """Options of `SigmoidAttention`."""
 
-    name: Literal["sigmoid"] = Field("sigmoid", description="sigmoid(q . k), normalised over the keys.")
+    name: Literal["sigmoid"] = Field(
+        "sigmoid", description="Sigmoid attention: sigmoid(query . key), normalized over the keys."
+    )
     hidden_units: PositiveInt = Field(64, description="Width of the projected query and key.")
     dropout: Rate = Field(0.0, description=DROPOUT)
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class SigmoidAttention(SoftmaxAttention):
-    """Weights by a sigmoid, then normalised over the keys.
+    """Weights by a sigmoid, then normalized over the keys.
 
         S = (W_q query) (W_k key)^T / sqrt(hidden_units)
         A_ik = sigmoid(S_ik) / sum_j sigmoid(S_ij)        output = A (W_v value)
@@ -37,7 +39,7 @@ class SigmoidAttention(SoftmaxAttention):
     Args:
         units: width of query and output.
         hidden_units: width of the projected query and key, 1 or more.
-        dropout: share of the attention weights dropped in training, in [0, 1).
+        dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width.
@@ -74,7 +76,7 @@ class SigmoidAttention(SoftmaxAttention):
 
     def logits(self, query, key):
         """Returns log sigmoid(S), <float32>[batch, 1, query, key]."""
-        products = tf.einsum("bhqd,bhkd->bhqk", wide(query), wide(key))
+        products = tf.einsum("bhqd,bhkd->bhqk", at_least_float32(query), at_least_float32(key))
         return tf.math.log_sigmoid(products * self.hidden_units**-0.5)
 
     def get_config(self):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 LENGTH_NOTES = {
-    "cut": "are longer than the model reads (data.max_length) and were cut",
+    "truncated": "are longer than the model reads (data.max_length) and were truncated",
     "beyond_training": "are longer than any in training, where a model is less sure",
 }
 

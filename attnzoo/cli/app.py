@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from attnzoo import __version__, catalog
-from attnzoo.cli import answers, attend, compare, data, sweep
+from attnzoo.cli import answers, attend, compare, config, data, sweep
 from attnzoo.cli.common import (
     ConfigFile,
     Overrides,
@@ -48,8 +48,7 @@ app = typer.Typer(
     help="Train, evaluate and export attention models from a YAML file.",
     epilog="Start here:  attnzoo list configs",
 )
-config_app = typer.Typer(no_args_is_help=True, help="Check and show configs without training.")
-app.add_typer(config_app, name="config")
+app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(answers.app)
 app.add_typer(attend.app)
@@ -122,9 +121,9 @@ def _options(
         raise typer.Exit
 
 
-@app.command(epilog="Example:  attnzoo train configs/translate_dates.yaml --set train.epochs=3")
+@app.command(epilog="Example:  attnzoo train translate_dates --set train.epochs=3")
 def train(
-    config: ConfigFile,
+    file: ConfigFile,
     overrides: Overrides = None,
     run: Annotated[
         Path | None,
@@ -151,7 +150,7 @@ def train(
     """Train the model of a config; the same command continues after a stop or a crash."""
     from attnzoo.config import resolve
 
-    resolved = resolve(config, overrides or [])
+    resolved = resolve(file, overrides or [])
     steps = _steps(profile)
     warnings.simplefilter("error" if strict else "always", DataWarning)
     warnings.simplefilter("always", DataNote)
@@ -204,32 +203,19 @@ def export(
 @app.command("list", epilog="Example:  attnzoo list models")
 def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)]) -> None:
     """List what a config can name, or the configs themselves."""
-    print_table(["name", "what it is"], catalog.describe(kind.value))
+    if kind.value == "configs":
+        _print_configs()
+    else:
+        print_table(["name", "what it is"], catalog.describe(kind.value))
 
 
-@config_app.command("check", epilog="Example:  attnzoo config check my.yaml --set train.epochs=3")
-def check_config(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Say all that is wrong in a config."""
-    from attnzoo.config import resolve
-
-    resolve(config, overrides or [])
-    print(f"{config}: correct")
-
-
-@config_app.command("show", epilog="Example:  attnzoo config show my.yaml > complete.yaml")
-def show_config(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Print the complete config, and for each value where it is from."""
-    from attnzoo.config import resolve
-
-    print(resolve(config, overrides or []).to_yaml(with_origins=True), end="")
-
-
-@config_app.command("schema", epilog="Example:  attnzoo config schema > config.schema.json")
-def show_schema() -> None:
-    """Print the JSON Schema of configs, for editors that complete and check."""
-    from attnzoo.config import schema
-
-    print(json.dumps(schema(), indent=1, ensure_ascii=False))
+def _print_configs() -> None:
+    """Prints the recipes, with where each is if they are in more folders than one."""
+    recipes = catalog.describe_configs()
+    folders = list(dict.fromkeys(folder for *_, folder in recipes))
+    shown = 2 if len(folders) == 1 else 3
+    print_table(["name", "what it is", "folder"][:shown], [recipe[:shown] for recipe in recipes])
+    print(f"in {' and '.join(folders)}; to change one: attnzoo config copy NAME", file=sys.stderr)
 
 
 def _steps(text: str | None) -> tuple[int, int] | None:
@@ -245,9 +231,13 @@ def _steps(text: str | None) -> tuple[int, int] | None:
 
 def _print_metrics(result: dict[str, Any], details: Sequence[str]) -> None:
     rows = [(name, _format(value)) for name, value in result["metrics"].items()]
-    cut = f", {result['cut_share']:.2%} of tokens cut" if result.get("cut_share") else ""
+    truncated = (
+        f", {result['truncated_fraction']:.2%} of tokens truncated"
+        if result.get("truncated_fraction")
+        else ""
+    )
     print(
-        f"{result['run']}: {result['split']}, {result['examples']} examples{cut}, weights of "
+        f"{result['run']}: {result['split']}, {result['examples']} examples{truncated}, weights of "
         f"{result['weights']}, {result['seconds']:.1f} s"
     )
     print_table(["metric", "value"], rows)

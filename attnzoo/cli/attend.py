@@ -120,17 +120,17 @@ def print_lines(view: Any, maps: Sequence[Any], paths: Sequence[Path]) -> None:
 
 
 def print_faithfulness(found: Any, run: Path, as_json: bool = False) -> None:
-    """Prints a row a share of removed tokens, the areas, and what they mean; or all of it as JSON."""
+    """Prints a row a fraction of removed tokens, the areas, and what they mean; or all of it as JSON."""
     if as_json:
         print(json.dumps({"run": str(run), **json.loads(found.to_json())}, ensure_ascii=False))
         return
     curves = {"most attended": found.attention, "random": found.random, "least attended": found.least}
     rows = [
         (
-            f"{share:.0%}",
+            f"{fraction:.0%}",
             *(f"{one.probability[row]:.4f}  {one.changed[row]:6.1%}" for one in curves.values()),
         )
-        for row, share in enumerate(found.shares)
+        for row, fraction in enumerate(found.fractions)
     ]
     rows.append(("area", *(f"{one.area:.4f}" for one in curves.values())))
     print(f"{run}: {found.split}, {found.examples} examples, attention of {found.layer}")

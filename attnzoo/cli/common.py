@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from attnzoo import catalog
 from attnzoo.errors import UserError
 
 WIDTH_IN_PIPES = 160
@@ -33,7 +34,27 @@ class Format(str, enum.Enum):
     JSONL = "jsonl"
 
 
-ConfigFile = Annotated[Path, typer.Argument(help="Config file.", metavar="CONFIG", show_default=False)]
+def _find_config(ctx: typer.Context, given: Path) -> Path:
+    """Turns what a command was given into the file that is meant, and says which one a name is."""
+    if ctx.resilient_parsing:  # a shell completes
+        return given
+    file = catalog.find_config(given)
+    if file != given:
+        from attnzoo.training.console import note
+
+        note(f"the config {given} is {file}")
+    return file
+
+
+ConfigFile = Annotated[
+    Path,
+    typer.Argument(
+        help="Config file, or the name of a recipe: see attnzoo list configs.",
+        metavar="CONFIG",
+        show_default=False,
+        callback=_find_config,
+    ),
+]
 
 Overrides = Annotated[
     list[str] | None,

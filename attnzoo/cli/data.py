@@ -14,7 +14,7 @@ import typer
 from attnzoo.cli.common import ConfigFile, Overrides, print_table
 from attnzoo.startup import import_tensorflow
 
-MOST_LABELS = 50
+MAX_LABELS = 50
 """Most labels whose examples are shown in a table; JSON has all."""
 
 app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.")
@@ -25,7 +25,7 @@ def _data() -> None:
     """Makes `inspect` a command of its own name."""
 
 
-@app.command("inspect", epilog="Example:  attnzoo data inspect configs/image_digits.yaml --out looked_at")
+@app.command("inspect", epilog="Example:  attnzoo data inspect image_digits --out looked_at")
 def inspect(
     config: ConfigFile,
     overrides: Overrides = None,
@@ -67,7 +67,7 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
     columns = ["split", "examples", "in train too"]
     if "sizes" in first:
         columns += ["height x width", "formats", "channels"]
-    columns += ["tokens cut"] if "cut_share" in first else []
+    columns += ["tokens truncated"] if "truncated_fraction" in first else []
     rows = []
     for name, split in splits.items():
         row = [name, f"{split['examples']:,}", f"{split['in_train']:,}"]
@@ -76,7 +76,7 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
                 shown_sizes(split["sizes"]),
                 *(", ".join(map(str, split[key])) for key in ("formats", "channels")),
             ]
-        row += [f"{split['cut_share']:.2%}"] if "cut_share" in split else []
+        row += [f"{split['truncated_fraction']:.2%}"] if "truncated_fraction" in split else []
         rows.append(row)
     print_table(columns, rows)
 
@@ -102,6 +102,6 @@ def _print_labels(splits: Mapping[str, Mapping[str, Any]]) -> None:
         return
     labels = list(counts["train"])
     rows = [[label, *(f"{of_split[label]:,}" for of_split in counts.values())] for label in labels]
-    print_table(["label", *counts], rows[:MOST_LABELS])
-    if len(labels) > MOST_LABELS:
-        print(f"and {len(labels) - MOST_LABELS:,} more labels; --json has all")
+    print_table(["label", *counts], rows[:MAX_LABELS])
+    if len(labels) > MAX_LABELS:
+        print(f"and {len(labels) - MAX_LABELS:,} more labels; --json has all")

@@ -21,7 +21,7 @@ OUT_OF_MEMORY = (
     "images (data.image_size), shorter texts (data.max_length) or a smaller model take less."
 )
 SHORT = 0.5
-"""Share of the memory that there is, from which on a crash is blamed on the lack of it."""
+"""Fraction of the memory that there is, from which on a crash is blamed on the lack of it."""
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGKILL)
 _WATCHED = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1

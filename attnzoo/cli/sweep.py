@@ -18,8 +18,7 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example:  attnzoo sweep configs/text_languages.yaml "
-    "--vary model.attention.name=multi_head,additive,linear"
+    epilog="Example:  attnzoo sweep text_languages --vary model.attention.name=multi_head,additive,linear"
 )
 def sweep(
     config: ConfigFile,
@@ -64,14 +63,14 @@ def print_outcomes(outcomes: Sequence[Any], keys: Sequence[str]) -> None:
             one.name,
             _spread(one.validation),
             *(_spread(one.metrics[name]) for name in shown),
-            f"{one.num_weights:,}",
+            f"{one.num_parameters:,}",
             f"{statistics.mean(one.targets_per_second):,.0f}",
             f"{max(one.peak_memory_bytes) / 2**20:,.0f}",
         )
         for one in outcomes
     ]
     scores = [f"validation {first.monitor}", *(f"{first.split} {name}" for name in shown)]
-    print_table([", ".join(keys), *scores, "weights", "targets/s", "peak MiB"], rows)
+    print_table([", ".join(keys), *scores, "parameters", "targets/s", "peak MiB"], rows)
     seeds = len(first.runs)
     print(
         f"mean \u00b1 standard deviation over {seeds} seeds" if seeds > 1 else "one seed: no spread is known"

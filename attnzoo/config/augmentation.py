@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named
+from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named, renamed_from
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -30,16 +30,20 @@ class Shift(Section):
     """Shift by whole pixels."""
 
     name: Literal["shift"] = Field("shift", description="Moves by whole pixels; the mean color moves in.")
-    fraction: Fraction = Field(0.125, description="Largest move, as a fraction of a side.")
+    fraction: Fraction = Field(
+        0.125,
+        description="Largest shift, as a fraction of the side.",
+        json_schema_extra=renamed_from("share"),
+    )
 
 
 class Crop(Section):
     """Random resized crop."""
 
     name: Literal["crop"] = Field("crop", description="Takes a part of the image, resized to the whole.")
-    area: Fraction = Field(0.5, description="Smallest area of the part, as a fraction of the image.")
+    area: Fraction = Field(0.5, description="Smallest area of the crop, as a fraction of the image.")
     aspect: Annotated[float, Field(ge=1.0, le=4.0)] = Field(
-        4 / 3, description="Largest change of the ratio of the part's sides, as a factor, 1 to 4."
+        4 / 3, description="Largest change of the aspect ratio, as a factor, 1 to 4."
     )
 
 
@@ -50,11 +54,13 @@ class Color(Section):
         "color", description="Changes brightness, contrast and, of color images, saturation and hue."
     )
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.2, description="Largest brightness added or taken away, as a fraction of white."
+        0.2, description="Largest amount that is added or subtracted, as a fraction of white."
     )
-    contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.2, description="Factor 1 - this to 1 + this.")
+    contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.2, description="Largest change: the factor is between 1 - this and 1 + this."
+    )
     saturation: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.2, description="Factor 1 - this to 1 + this."
+        0.2, description="Largest change: the factor is between 1 - this and 1 + this."
     )
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
         0.02, description="Largest rotation of the hue, in turns of the color wheel."
@@ -66,7 +72,9 @@ class Cutout(Section):
 
     name: Literal["cutout"] = Field("cutout", description="Fills a square anywhere with the mean color.")
     fraction: Fraction = Field(
-        0.25, description="Side of the square, as a fraction of the shorter side of the image."
+        0.25,
+        description="Side of the square, as a fraction of the shorter side of the image.",
+        json_schema_extra=renamed_from("share"),
     )
 
 
@@ -74,9 +82,9 @@ class Erase(Section):
     """Random erasing."""
 
     name: Literal["erase"] = Field("erase", description="Fills a rectangle with noise.")
-    probability: Fraction = Field(0.5, description="Probability that an image is changed.")
+    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
     area: Fraction = Field(
-        0.33, description="Largest area, as a fraction of the image; the smallest is 0.02."
+        0.33, description="Largest area of the rectangle, as a fraction of the image; the smallest is 0.02."
     )
 
 
@@ -87,7 +95,7 @@ class Rotate(Section):
         "rotate", description="Rotates about the center; the mean color moves in."
     )
     degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(
-        15.0, description="Largest angle in degrees, in either direction."
+        15.0, description="Largest rotation, in degrees, in either direction."
     )
 
 
@@ -98,7 +106,7 @@ class Shear(Section):
         "shear", description="Slants along both axes about the center; the mean color moves in."
     )
     slope: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.2, description="Largest slope, in pixels per pixel, in either direction."
+        0.2, description="Largest shear, in pixels of shift per pixel, in either direction."
     )
 
 
@@ -108,7 +116,11 @@ class Translate(Section):
     name: Literal["translate"] = Field(
         "translate", description="Moves by fractions of pixels; the mean color moves in."
     )
-    fraction: Fraction = Field(0.125, description="Largest move, as a fraction of a side.")
+    fraction: Fraction = Field(
+        0.125,
+        description="Largest shift, as a fraction of the side.",
+        json_schema_extra=renamed_from("share"),
+    )
 
 
 class Zoom(Section):
@@ -129,7 +141,7 @@ class Perspective(Section):
         "perspective", description="Moves each corner on its own; the mean color moves in."
     )
     fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
-        0.1, description="Largest move of a corner, as a fraction of a side, below 0.5."
+        0.1, description="Largest distance that a corner moves, as a fraction of the side, below 0.5."
     )
 
 
@@ -137,7 +149,11 @@ class Elastic(Section):
     """Elastic warp."""
 
     name: Literal["elastic"] = Field("elastic", description="Warps by a smooth random field of 4 x 4 knots.")
-    fraction: Fraction = Field(0.06, description="Largest move of a pixel, as a fraction of a side.")
+    fraction: Fraction = Field(
+        0.06,
+        description="Largest distance that a pixel moves, as a fraction of the side.",
+        json_schema_extra=renamed_from("share"),
+    )
 
 
 class Equalize(Section):
@@ -146,14 +162,14 @@ class Equalize(Section):
     name: Literal["equalize"] = Field(
         "equalize", description="Makes the values of each channel equally frequent."
     )
-    probability: Fraction = Field(0.5, description="Probability that an image is changed.")
+    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
 
 
 class GaussianBlur(Section):
     """Gaussian blur."""
 
     name: Literal["gaussian_blur"] = Field("gaussian_blur", description="Blurs by a Gaussian kernel.")
-    probability: Fraction = Field(0.5, description="Probability that an image is changed.")
+    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
     sigma: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
         1.0, description="Largest standard deviation in pixels; the smallest is 0.1."
     )
@@ -167,7 +183,7 @@ class MedianBlur(Section):
         description="Replaces each pixel by the median of its neighborhood; slow for large images "
         "(TensorFlow Addons: Python 3.10 and 3.11 only).",
     )
-    probability: Fraction = Field(0.1, description="Probability that an image is changed.")
+    probability: Fraction = Field(0.1, description="Fraction of the images that are changed.")
     size: Literal[3, 5, 7] = Field(3, description="Side of the neighborhood in pixels.")
 
 
@@ -177,7 +193,7 @@ class RandAugment(Section):
     name: Literal["rand_augment"] = Field(
         "rand_augment", description="Applies changes drawn for each image from the 14 of the paper."
     )
-    count: PositiveInt = Field(2, description="Number of changes of an image.")
+    count: PositiveInt = Field(2, description="Number of changes to each image.")
     magnitude: Annotated[float, Field(gt=0.0, le=30.0)] = Field(
         9.0, description="Strength of the changes, up to 30."
     )
@@ -189,7 +205,7 @@ class MixUp(Section):
     name: Literal["mixup"] = Field(
         "mixup", description="Mixes each image, and its label, with another one of its batch."
     )
-    alpha: PositiveFloat = Field(0.2, description="The fraction of each is drawn from Beta(alpha, alpha).")
+    alpha: PositiveFloat = Field(0.2, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
 
 class CutMix(Section):
@@ -199,9 +215,7 @@ class CutMix(Section):
         "cutmix",
         description="Fills a rectangle with pixels of another image of the batch; labels are mixed by area.",
     )
-    alpha: PositiveFloat = Field(
-        1.0, description="The area of the rectangle is drawn from Beta(alpha, alpha)."
-    )
+    alpha: PositiveFloat = Field(1.0, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
 
 _Change = (

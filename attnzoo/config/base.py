@@ -20,3 +20,8 @@ class Section(BaseModel):
 def named(value: Any) -> Any:
     """A bare name is short for options of that name: `additive` for `{name: additive}`."""
     return {"name": value} if isinstance(value, str) else value
+
+
+def renamed_from(*names: str) -> dict[str, Any]:
+    """Returns what `Field` takes as `json_schema_extra` of an option that had other names before."""
+    return {"renamed_from": list(names)}

@@ -47,6 +47,14 @@ class Outline:
         """Returns the keys that a mapping may have here; of the component that `value` names, if it does."""
         return [key for branch in self._branches_for(value) for key in branch.get("properties", {})]
 
+    def new_name(self, key: str, value: Any) -> str | None:
+        """Returns the key of the option that was called `key` before; None if there is none."""
+        for branch in self._branches_for(value):
+            for name, schema in branch.get("properties", {}).items():
+                if key in schema.get("renamed_from", ()):
+                    return name
+        return None
+
     def child(self, key: str | int, value: Any) -> Outline | None:
         """Returns what may stand under `key` of `value`, or None where nothing is known of it."""
         for branch in self._branches_for(value):
@@ -110,13 +118,13 @@ class Outline:
             length = _length(branch, "Items")
             return (
                 "a list"
-                + (f"{length} items" if length else "")
+                + (f"{length} {_plural('item', length)}" if length else "")
                 + (f", each {each.expected()}" if each else "")
             )
         if kind == "string":
             length = _length(branch, "Length")
             pattern = f" like {branch['pattern']}" if "pattern" in branch else ""
-            return "text" + (f"{length} characters" if length else "") + pattern
+            return "text" + (f"{length} {_plural('character', length)}" if length else "") + pattern
         names = {"boolean": "true or false", "null": "null"}
         return names.get(str(kind), "a mapping" if kind == "object" else "")
 
@@ -176,6 +184,10 @@ def _length(branch: Schema, of: str) -> str:
     if most is None:
         return f" of at least {least}"
     return f" of at most {most}" if least is None else f" of {least} to {most}"
+
+
+def _plural(word: str, length: str) -> str:
+    return word if length.endswith(" 1") else f"{word}s"
 
 
 def _plain(number: float) -> str:

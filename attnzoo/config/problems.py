@@ -132,7 +132,8 @@ def _what(path: KeyPath, error: PydanticError, document: Document, root: Outline
     expected = outline.expected() if outline else ""
     kind = error["type"]
     if kind == "extra_forbidden":
-        return "unknown key" + _key_hint(path, document, root)
+        new_name = _new_name(path, document, root)
+        return f"was renamed to '{new_name}'" if new_name else "unknown key" + _key_hint(path, document, root)
     if kind == "missing" and path not in document.origins:
         return "missing key" + (f", expected {expected}" if expected else "")
     if kind == "union_tag_invalid" and outline:
@@ -146,6 +147,13 @@ def _what(path: KeyPath, error: PydanticError, document: Document, root: Outline
     if kind == "finite_number":
         expected = expected.replace("a number", "a finite number", 1)
     return f"expected {expected}, received {as_shown}{_choice_hint(value, outline)}"
+
+
+def _new_name(path: KeyPath, document: Document, root: Outline) -> str | None:
+    """Returns the key that an option has now; None if no option had this one before."""
+    around = root.find(path[:-1], document.values)
+    value = reduce(step, path[:-1], document.values)
+    return around.new_name(str(path[-1]), value) if around else None
 
 
 def _key_hint(path: KeyPath, document: Document, root: Outline) -> str:

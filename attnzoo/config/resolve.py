@@ -17,7 +17,6 @@ from attnzoo.config.sections import DataOptions, EvalOptions, TrainOptions
 from attnzoo.config.source import Document, Origin, parse, read
 from attnzoo.config.writing import Comment, to_text
 from attnzoo.errors import UserError
-from attnzoo.suggest import nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +127,7 @@ def resolve(path: str | Path, overrides: Sequence[str] = ()) -> ResolvedConfig:
     """Reads a config file, applies overrides, checks all of it and fills in the defaults.
 
     Args:
-        path: YAML file.
+        path: YAML file, or the name of a recipe; see `catalog.find_config`.
         overrides: `section.key=value` each; see `apply_overrides`. `model.attention.name=X` changes the
             mechanism and keeps those options of the file that X has too; `model.attention=X` drops them all.
 
@@ -136,9 +135,7 @@ def resolve(path: str | Path, overrides: Sequence[str] = ()) -> ResolvedConfig:
         UserError: there is no such file.
         ConfigErrors: all that is wrong, one line `FILE:LINE: path: what, expected, received` each.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such config file, {_nearest_config(path)}")
+    path = catalog.find_config(path)
     return _resolve(read(path), overrides, _stem(path))
 
 
@@ -148,12 +145,6 @@ def _resolve(document: Document, overrides: Sequence[str], name: str) -> Resolve
     options = check(document, name, old_names, problems)
     fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(RunConfig)}
     return ResolvedConfig(RunConfig(**fields), document.origins)
-
-
-def _nearest_config(path: Path) -> str:
-    files = {name: str(catalog.config_path(name)) for name in catalog.names("configs")}
-    near = nearest(path.stem, files)
-    return f"did you mean '{files[near]}'?" if near else "see `attnzoo list configs`"
 
 
 def _stem(path: Path) -> str:

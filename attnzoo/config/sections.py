@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from attnzoo.config.base import PositiveInt, Rate, Section
+from attnzoo.config.base import PositiveInt, Rate, Section, renamed_from
 
 
 class DataOptions(Section):
@@ -20,7 +20,8 @@ class DataOptions(Section):
     name: str = Field(description="Data set, by the name that `attnzoo list datasets` shows.")
     validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.1,
-        description="Share of train, of each class, that is held out where the data has no validation split.",
+        description="Fraction of the training examples of each class that is held out for validation "
+        "where the data has no validation split.",
     )
 
 
@@ -36,10 +37,12 @@ class FileOptions(DataOptions):
     """Options of data that is read from files of the user."""
 
     on_bad_record: Literal["error", "skip"] = Field(
-        "error", description="A record that cannot be read ends the command, or is passed over and counted."
+        "error",
+        description="What a record that cannot be read does: error ends the command, skip leaves the "
+        "record out and counts it.",
     )
     max_bad_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.01, description="skip: largest share of a file's records that may be passed over, 0 to 1."
+        0.01, description="skip: largest fraction of a file's records that may be left out, 0 to 1."
     )
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
         "utf-8", description="Encoding of the files, as Python names it: cp1252, utf-16, gb18030 ..."
@@ -56,7 +59,8 @@ class TableOptions(FileOptions):
     )
     quoting: Literal["minimal", "none"] = Field(
         "minimal",
-        description="none: a quote sign in a csv or tsv file is a part of the text, and encloses nothing.",
+        description="How csv and tsv files use quotes. minimal: a field may be enclosed in double "
+        "quotes; none: a quote is part of the text.",
     )
     columns: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="Names of the columns of csv or tsv files without a header."
@@ -69,87 +73,112 @@ class TrainOptions(Section):
     epochs: PositiveInt = Field(10, description="Passes over the training data.")
     steps: PositiveInt | None = Field(
         None,
-        description="Optimizer steps; if given, epochs is not used. --set train.epochs takes their place.",
+        description="Optimizer steps; if given, epochs is not used. --set train.epochs=N removes it.",
     )
-    batch_size: PositiveInt = Field(64, description="Examples a batch, over all replicas.")
+    batch_size: PositiveInt = Field(64, description="Examples per batch, summed over all replicas.")
     batch_tokens: PositiveInt | None = Field(
         None,
-        description="Most padded tokens a batch, of the longest text; if given, batch_size is not used.",
+        description="Maximum number of tokens per batch, padding included (of source or target, "
+        "whichever is longer); if given, batch_size is not used.",
     )
-    accumulate: PositiveInt = Field(
-        1, description="Batches whose gradients are summed for one optimizer step."
+    gradient_accumulation_steps: PositiveInt = Field(
+        1,
+        description="Batches whose gradients are summed for one optimizer step.",
+        json_schema_extra=renamed_from("accumulate"),
     )
     replicas: PositiveInt = Field(
-        1, description="Devices that share each batch (GPUs, or CPUs where there are none)."
+        1, description="Devices that each batch is split over (GPUs, or CPUs where there are none)."
     )
     xla: Literal["auto"] | bool = Field(
         "auto",
-        description="Compile the training step with XLA as a whole. auto: yes, but for several replicas, and "
-        "on a CPU for images, and for bfloat16 where the processor multiplies it (AMX, AVX-512 BF16).",
+        description="Compile the whole training step with XLA. auto: yes, except with several replicas, "
+        "and on a CPU for images and for bfloat16 where the processor multiplies it (AMX, "
+        "AVX-512 BF16).",
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "float32", description="Type of the computation; weights are float32 always."
+        "float32",
+        description="Data type of the computation, as a Keras dtype policy; weights are always float32.",
     )
-    optimizer: Literal["adamw", "sgd", "lamb", "lion", "adafactor"] = Field(
-        "adamw", description="Update rule."
-    )
+    optimizer: Literal["adamw", "sgd", "lamb", "lion", "adafactor"] = Field("adamw", description="Optimizer.")
     learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="Peak learning rate.")
-    layer_rates: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
+    learning_rate_multipliers: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
         {},
-        description="Factors of the learning rate by layer, {embedding: 0, 'block_*': 0.1}; 0 = frozen. Of "
-        "several patterns that fit the first counts; other layers have 1.",
+        description="Multiplier of the learning rate for each layer by its name or a pattern, "
+        "{embedding: 0, 'block_*': 0.1}; 0 freezes the layer. The first pattern that matches "
+        "counts; other layers have 1.",
+        json_schema_extra=renamed_from("layer_rates"),
     )
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(
         0.0,
-        description="Decoupled decay a step, times the learning rate; not for biases and normalisation.",
+        description="Decoupled weight decay, as in AdamW: each step subtracts this times the learning "
+        "rate times the weight. Not for biases and normalization.",
     )
     beta_1: Rate = Field(0.9, description="Decay of the first moment; momentum of sgd.")
     beta_2: Rate = Field(0.999, description="Decay of the second moment (adamw, lamb, lion).")
     schedule: Literal["constant", "cosine", "inverse_square_root", "step", "plateau"] = Field(
-        "constant", description="How the learning rate falls after warm-up."
+        "constant", description="Learning rate schedule after the warm-up."
     )
     warmup_steps: Annotated[int, Field(ge=0)] = Field(
-        0, description="Steps of linear rise from 0 to the peak."
+        0, description="Steps over which the learning rate rises linearly from 0 to its peak."
     )
     cooldown_steps: Annotated[int, Field(ge=0)] = Field(
-        0, description="Last steps, over which the rate of any schedule also falls linearly to 0."
+        0,
+        description="Last steps of the training, over which the learning rate of any schedule also falls "
+        "linearly to 0.",
     )
-    schedule_every: PositiveInt = Field(1000, description="step: steps between two falls.")
+    schedule_every: PositiveInt = Field(
+        1000, description="step: optimizer steps between two drops of the learning rate."
+    )
     schedule_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
-        0.5, description="step, plateau: factor of one fall. cosine falls to 0."
+        0.5,
+        description="step, plateau: the learning rate is multiplied by it at each drop. (cosine falls to 0.)",
     )
     schedule_patience: PositiveInt = Field(
-        2, description="plateau: evaluations without a better one before a fall."
+        2, description="plateau: evaluations without improvement before the learning rate drops."
     )
     min_learning_rate: Annotated[float, Field(ge=0.0)] = Field(
-        0.0, description="plateau: the rate does not fall below it."
+        0.0, description="plateau: the learning rate does not fall below it."
     )
     clip_norm: Annotated[float, Field(gt=0.0)] | None = Field(
-        None, description="Gradients with a larger global norm are scaled down to it."
+        None,
+        description="Gradients are scaled down to this global norm if theirs is larger. Default: no "
+        "clipping.",
     )
     init_from: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        description="Finished run whose vocabulary, and weights where they fit, the training starts with.",
+        description="Folder of a finished run: the training starts from its vocabulary, and from its "
+        "weights where the shapes fit.",
     )
-    ema: Rate = Field(
-        0.0, description="Decay of the moving average of weights, 0 = off; evaluated instead of the weights."
+    ema_decay: Rate = Field(
+        0.0,
+        description="Decay of an exponential moving average of the weights, which is evaluated in their "
+        "place; 0 = off, 0.999 is common.",
+        json_schema_extra=renamed_from("ema"),
     )
-    early_stopping: PositiveInt | None = Field(
-        None, description="Evaluations without a better one before training stops."
+    early_stopping_patience: PositiveInt | None = Field(
+        None,
+        description="Evaluations without improvement before the training stops. Default: it does not "
+        "stop early.",
+        json_schema_extra=renamed_from("early_stopping"),
     )
     min_delta: Annotated[float, Field(ge=0.0)] = Field(
         0.0,
-        description="Least gain of the monitored metric that early_stopping and plateau take for a better "
-        "evaluation.",
+        description="Smallest change of the monitored metric that early stopping and the plateau "
+        "schedule count as an improvement.",
     )
-    recoveries: Annotated[int, Field(ge=0, le=100)] = Field(
-        0, description="Times that a run that diverged goes back to its last checkpoint, at half the rate."
+    max_recoveries: Annotated[int, Field(ge=0, le=100)] = Field(
+        0,
+        description="How many times a run that diverges goes back to its last checkpoint and continues "
+        "at half the learning rate.",
+        json_schema_extra=renamed_from("recoveries"),
     )
     checkpoint_seconds: Annotated[float, Field(ge=0.0)] = Field(
-        60.0, description="Most seconds of work that a crash can lose, evaluations apart."
+        60.0,
+        description="Seconds between checkpoints: the most work that a crash can lose, not counting "
+        "evaluations.",
     )
     log_every: PositiveInt = Field(
-        20, description="Steps between two lines of metrics.jsonl and TensorBoard."
+        20, description="Optimizer steps between two entries in metrics.jsonl and TensorBoard."
     )
 
 
@@ -161,22 +190,24 @@ class EvalOptions(Section):
     )
     monitor: str | None = Field(
         None,
-        description="Metric that says which evaluation is the best; of equal ones the one with the lower "
-        "loss is. Default: accuracy of labels, mae of numbers, else loss.",
+        description="Validation metric by which the best evaluation is chosen; the loss breaks ties. "
+        "Default: accuracy for labels, mae for numbers, loss for all else.",
     )
     weights: Literal["best", "last", "average", "average_best"] = Field(
         "best",
-        description="Weights of the finished run: best on validation, last, or the mean of the last or of "
-        "the best ones.",
+        description="Weights of the finished run: those of the best evaluation on validation, the last "
+        "ones, or the average of the last (average) or of the best evaluations "
+        "(average_best).",
     )
     average: PositiveInt = Field(
         5, description="Number of evaluations whose weights are averaged (average, average_best)."
     )
-    batch_size: PositiveInt | None = Field(None, description="Examples a batch. Default: as in training.")
+    batch_size: PositiveInt | None = Field(None, description="Examples per batch. Default: as in training.")
     decode: Literal["final", "every"] = Field(
         "final",
-        description="When whole predictions are made and scored (translations; F1, kappa and calibration of "
-        "labels; RMSE and ranks of numbers): at the end, or at every evaluation.",
+        description="When the metrics that need all predictions are computed (translations; F1, kappa "
+        "and calibration of labels; RMSE and rank correlation of numbers): at the end only, "
+        "or at every evaluation.",
     )
     samples: Annotated[int, Field(ge=0, le=64)] = Field(
         8, description="Sample predictions shown in TensorBoard."

@@ -10,7 +10,7 @@ import numpy as np
 
 from attnzoo.features.info import DataInfo, Lengths
 
-MOST_LENGTHS = 64
+MAX_LENGTHS = 64
 """Most distinct lengths of a feature that buckets are chosen from."""
 
 
@@ -26,7 +26,7 @@ def make_buckets(sizes: Mapping[str, np.ndarray], num_buckets: int, max_length: 
         max_length: no bucket is longer, in tokens.
     """
     lengths = np.stack([np.clip(of_feature, 1, max_length) for of_feature in sizes.values()], axis=1)
-    unit = 2 ** max(1, math.ceil(math.log2(lengths.max() / MOST_LENGTHS)))
+    unit = 2 ** max(1, math.ceil(math.log2(lengths.max() / MAX_LENGTHS)))
     units, counts = np.unique(-(-lengths // unit), axis=0, return_counts=True)  # [distinct, features]
     quantiles = np.linspace(0, 1, num_buckets + 1)[1:]
     buckets = np.quantile(-(-lengths // unit), quantiles, axis=0, method="higher")
@@ -76,14 +76,14 @@ def assign_buckets(sizes: Mapping[str, np.ndarray], buckets: tuple[Lengths, ...]
     return assigned
 
 
-def cut_share(sizes: Mapping[str, np.ndarray], longest: Lengths) -> float:
-    """Returns the share of tokens beyond what is read, 0 to 1."""
+def truncated_fraction(sizes: Mapping[str, np.ndarray], longest: Lengths) -> float:
+    """Returns the fraction of tokens beyond what is read, 0 to 1."""
     total = sum(int(of_feature.sum()) for of_feature in sizes.values())
     lost = sum(int(np.maximum(of_feature - longest[name], 0).sum()) for name, of_feature in sizes.items())
     return lost / max(1, total)
 
 
-def cut_examples(sizes: Mapping[str, np.ndarray], longest: Lengths) -> np.ndarray:
+def truncated_examples(sizes: Mapping[str, np.ndarray], longest: Lengths) -> np.ndarray:
     """Returns <bool>[examples]: whether a value of an example is longer than what is read."""
     return np.any([of_feature > longest[name] for name, of_feature in sizes.items()], axis=0)
 
@@ -91,4 +91,4 @@ def cut_examples(sizes: Mapping[str, np.ndarray], longest: Lengths) -> np.ndarra
 def beyond_training(sizes: Mapping[str, np.ndarray], info: DataInfo) -> np.ndarray:
     """Returns <bool>[examples]: whether more of a value of an example is read than any of training had."""
     read = {name: np.minimum(of_feature, info.lengths[-1][name]) for name, of_feature in sizes.items()}
-    return cut_examples(read, info.buckets[-1])
+    return truncated_examples(read, info.buckets[-1])

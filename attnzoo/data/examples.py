@@ -12,7 +12,7 @@ import numpy as np
 
 from attnzoo.config.sections import DataOptions
 from attnzoo.data import overlap
-from attnzoo.data.buckets import assign_buckets, cut_share, make_buckets
+from attnzoo.data.buckets import assign_buckets, make_buckets, truncated_fraction
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import DataNote, UserError
 from attnzoo.features.feature import Feature, Redraw
@@ -114,8 +114,8 @@ def learn(
     if lengths["train"] and isinstance(options, TextOptions):
         buckets = make_buckets(lengths["train"], options.num_buckets, options.max_length)
         info = dataclasses.replace(info, buckets=buckets, max_length=options.max_length)
-        shares = {name: cut_share(sizes, info.lengths[-1]) for name, sizes in lengths.items()}
-        info = dataclasses.replace(info, cut_share=shares)
+        shares = {name: truncated_fraction(sizes, info.lengths[-1]) for name, sizes in lengths.items()}
+        info = dataclasses.replace(info, truncated_fraction=shares)
     return info, {name: _examples(split, encoded[name], info) for name, split in named.items()}
 
 

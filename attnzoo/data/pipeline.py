@@ -48,7 +48,7 @@ class Row(NamedTuple):
 
 MakeBatch = Callable[[Row], Batch]
 
-MOST_SHAPES = 4
+MAX_SHAPES = 4
 """Most buckets that one pass over texts uses: compiling more programs takes longer than they save."""
 
 
@@ -141,7 +141,7 @@ def batches_of_epoch(examples: Examples, info: DataInfo, sizes: BatchSizes, seed
 def few_of(count: int) -> range:
     """Returns the numbers of the buckets that one pass uses, evenly spread; the last is always among them."""
     last = count - 1
-    step = 1 + last // MOST_SHAPES
+    step = 1 + last // MAX_SHAPES
     return range(last % step, count, step)
 
 

@@ -37,10 +37,11 @@ def lengths_of(info: DataInfo, feature: str) -> list[int]:
 def length_notes(info: DataInfo, feature: str, tokens: int) -> dict[str, bool]:
     """Returns what an answer says of a text of so many tokens.
 
-    `cut` is whether it has more than are read, `beyond_training` whether more are read than training had.
+    `truncated` is whether it has more than are read, `beyond_training` whether more are read than
+    training had.
     """
     beyond = min(tokens, info.lengths[-1][feature]) > info.buckets[-1][feature]
-    return {"cut": tokens > info.lengths[-1][feature], "beyond_training": beyond}
+    return {"truncated": tokens > info.lengths[-1][feature], "beyond_training": beyond}
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], ends: Sequence[int] = ()) -> list[np.ndarray]:

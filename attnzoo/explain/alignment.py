@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from attnzoo import pictures
 from attnzoo.data.splits import Split
-from attnzoo.explain.view import CUT, AttentionMap, AttentionView
+from attnzoo.explain.view import TRUNCATED, AttentionMap, AttentionView
 from attnzoo.explain.words import visible
 from attnzoo.features.info import DataInfo
 from attnzoo.files import disk_errors
@@ -35,7 +35,7 @@ class Alignment(AttentionMap):
         source_tokens: tokens of the text, with the end.
         target_tokens: tokens of the translation, with the end.
         weights: <float32>[target, source], rows sum to 1: the mean over the heads of the last block.
-        cut: whether the text has more tokens than are read.
+        truncated: whether the text has more tokens than are read.
     """
 
     source: str
@@ -43,7 +43,7 @@ class Alignment(AttentionMap):
     source_tokens: list[str]
     target_tokens: list[str]
     weights: np.ndarray
-    cut: bool
+    truncated: bool
 
     def to_json(self) -> str:
         """Returns all of it on one line; weights with 4 decimals."""
@@ -68,7 +68,7 @@ class AlignmentView(AttentionView[Alignment]):
         """Returns where the translations of texts attend."""
         encoded = tf.constant([text.encode("utf-8") for text in inputs])
         outputs = self.translate(encoded)
-        cut = (self.source.encode(encoded).row_lengths() >= self.longest).numpy()  # END takes a place
+        truncated = (self.source.encode(encoded).row_lengths() >= self.longest).numpy()  # END takes a place
         source, target = (
             self.source.pieces(outputs["source_tokens"]),
             self.target.pieces(outputs["target_tokens"]),
@@ -82,7 +82,7 @@ class AlignmentView(AttentionView[Alignment]):
                 source[row],
                 target[row],
                 weights[: sizes[row], : len(source[row])],
-                bool(cut[row]),
+                bool(truncated[row]),
             )
             for row, (text, weights) in enumerate(zip(inputs, outputs["alignment"].numpy(), strict=True))
         ]
@@ -101,7 +101,7 @@ class AlignmentView(AttentionView[Alignment]):
     def lines(self, maps: Sequence[Alignment], paths: Sequence[Path], in_colors: bool) -> Iterator[str]:
         """Yields a line a token of each translation, with the source tokens that it attended to most."""
         for one, path in zip(maps, paths, strict=True):
-            yield f"{one.source}{CUT if one.cut else ''}  ->  {one.translation}"
+            yield f"{one.source}{TRUNCATED if one.truncated else ''}  ->  {one.translation}"
             for token, row in zip(one.target_tokens, one.weights, strict=True):
                 most = row.argsort()[::-1][:SHOWN_TOKENS]
                 looked = "  ".join(f"{one.source_tokens[place]!r} {row[place]:.0%}" for place in most)

@@ -11,7 +11,7 @@ import numpy as np
 
 from attnzoo.errors import UserError
 
-SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of a text's tokens that are removed."""
 RANDOM_ORDERS = 5
 NORMAL_95 = 1.96
@@ -23,9 +23,9 @@ class Curve:
     """What a model says of texts from which tokens are removed in one order.
 
     Attributes:
-        probability: for each share, the mean probability of the class that it said of the whole texts.
-        changed: for each share, the share of texts of which it says another class, 0 to 1.
-        area: over the curve: the mean drop of that probability over all shares and texts.
+        probability: for each fraction, the mean probability of the class that it said of the whole texts.
+        changed: for each fraction, the fraction of texts of which it says another class, 0 to 1.
+        area: over the curve: the mean drop of that probability over all fractions and texts.
     """
 
     probability: list[float]
@@ -39,7 +39,7 @@ class Faithfulness:
 
     Attributes:
         split, examples, layer: what was measured.
-        shares: shares of the tokens that were removed.
+        fractions: fractions of the tokens that were removed.
         attention: most attended tokens first.
         random: tokens drawn at random, mean over `RANDOM_ORDERS` draws.
         least: least attended tokens first.
@@ -51,7 +51,7 @@ class Faithfulness:
     split: str
     examples: int
     layer: str
-    shares: Sequence[float]
+    fractions: Sequence[float]
     attention: Curve
     random: Curve
     least: Curve
@@ -84,7 +84,7 @@ class Faithfulness:
 
 
 @dataclasses.dataclass(frozen=True)
-class AttendedText:
+class TextWithAttention:
     """A text as a model sees it.
 
     Attributes:
@@ -101,7 +101,7 @@ Probabilities = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 def measure(
-    texts: Sequence[AttendedText], probabilities: Probabilities, *, split: str, layer: str
+    texts: Sequence[TextWithAttention], probabilities: Probabilities, *, split: str, layer: str
 ) -> Faithfulness:
     """Removes tokens from texts and measures what a model says then.
 
@@ -137,7 +137,7 @@ def measure(
         split=split,
         examples=len(texts),
         layer=layer,
-        shares=SHARES,
+        fractions=FRACTIONS,
         attention=curve(slice(0, 1)),
         random=curve(slice(2, None)),
         least=curve(slice(1, 2)),
@@ -160,9 +160,9 @@ def removal_orders(weights: np.ndarray, index: int) -> list[np.ndarray]:
     return [least_first[::-1], least_first, *(one.permutation(len(weights)) for one in generators)]
 
 
-def without(row: np.ndarray, order: np.ndarray, share: float) -> np.ndarray:
-    """Returns token ids <int32>[kept] of a row without the first `share` of an order, rounded up."""
-    removed = min(math.ceil(share * len(row)), len(row) - 1)
+def without(row: np.ndarray, order: np.ndarray, fraction: float) -> np.ndarray:
+    """Returns token ids <int32>[kept] of a row without the first `fraction` of an order, rounded up."""
+    removed = min(math.ceil(fraction * len(row)), len(row) - 1)
     return np.delete(row, order[:removed])
 
 
@@ -172,16 +172,16 @@ def _probabilities_without(
     """Returns what the model says of texts from which tokens are removed.
 
     Returns:
-        The probability of the class that it says of the whole text, <float>[examples, orders, shares], and
-        the class that it says, <int>[examples, orders, shares].
+        The probability of the class that it says of the whole text, <float>[examples, orders, fractions], and
+        the class that it says, <int>[examples, orders, fractions].
     """
     variants = [
-        without(row, order, share)
+        without(row, order, fraction)
         for row, its_orders in zip(rows, orders, strict=True)
         for order in its_orders
-        for share in SHARES
+        for fraction in FRACTIONS
     ]
     values = probabilities(variants).astype(np.float32)
-    values = values.reshape([len(rows), len(orders[0]), len(SHARES), -1])
+    values = values.reshape([len(rows), len(orders[0]), len(FRACTIONS), -1])
     said = values.argmax(axis=-1)
     return np.take_along_axis(values, said[:, :, :1, None], axis=-1)[..., 0], said

@@ -29,7 +29,7 @@ from attnzoo.files import disk_errors
 from attnzoo.images import pixels
 from attnzoo.images.decoding import PixelFormat
 from attnzoo.images.image_files import read_header
-from attnzoo.layers import scores as layer_scores
+from attnzoo.layers import attention_weights
 from attnzoo.pictures import BOARD_INCHES, DOTS_AN_INCH, pixels_of, plain_texts
 from attnzoo.records.text_files import object_array
 
@@ -120,7 +120,7 @@ class ImageView(AttentionView[ImageAttention]):
         self.target: Target = info.features[self.target_name]
         self.feature: Image = info.features["image"]
         self.sides = map_sides(model, self.layer)
-        explained = layer_scores.with_scores(model, self.layer)
+        explained = attention_weights.with_attention_weights(model, self.layer)
 
         @tf.function(autograph=False)
         def run(images):

@@ -68,14 +68,14 @@ its text: 0 <span class="scale"></span> largest. Point at a token to read its we
 def _article(one: TextAttention) -> str:
     truth = ""
     if one.truth is not None:
-        kind = {True: "right", False: "wrong", None: ""}[one.target.is_right(one.values, one.truth)]
+        kind = {True: "right", False: "wrong", None: ""}[one.target.is_correct(one.values, one.truth)]
         truth = f' <span class="{kind}">true: {_escaped(one.target.shown(one.truth))}</span>'
-    cut = " <small>(cut: longer than the model reads)</small>" if one.cut else ""
+    truncated = " <small>(truncated: longer than the model reads)</small>" if one.truncated else ""
     others = ", ".join(f"{_escaped(name)} {sure}" for name, sure in one.target.others(one.values))
     largest = f"largest weight {one.weights.max(initial=0.0):.4f}"
     return (
         f"<article>\n<p>{_said(one)}{truth} "
-        f"<small>{'; '.join(part for part in (others, largest) if part)}</small>{cut}</p>\n"
+        f"<small>{'; '.join(part for part in (others, largest) if part)}</small>{truncated}</p>\n"
         f'<p class="tokens" dir="auto">{"".join(_tokens(one))}</p>\n</article>\n'
     )
 

@@ -18,7 +18,7 @@ from attnzoo.data.splits import Split
 from attnzoo.explain import faithfulness, page
 from attnzoo.explain.faithfulness import Faithfulness
 from attnzoo.explain.view import (
-    CUT,
+    TRUNCATED,
     AttentionMap,
     AttentionView,
     attention_received,
@@ -29,7 +29,7 @@ from attnzoo.explain.view import (
 from attnzoo.explain.words import visible
 from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
-from attnzoo.layers import scores as layer_scores
+from attnzoo.layers import attention_weights
 from attnzoo.special_tokens import PADDING
 
 SHOWN_TOKENS = 500
@@ -38,7 +38,7 @@ STRIKING = 1.5
 BATCH_SIZE = 8
 """Texts at once: all weights of a layer are in memory, [batch, heads, time, time]."""
 COLORED = 0.05
-"""Tokens with less than this share of the largest weight stay as they are on a terminal."""
+"""Tokens with less than this fraction of the largest weight stay as they are on a terminal."""
 
 
 class Attended(NamedTuple):
@@ -65,7 +65,7 @@ class TextAttention(AttentionMap):
         target: what the model gives.
         values: of it, <float32>[outputs].
         truth: the true value of an example of a split, else None.
-        cut: whether the text has more tokens than are read.
+        truncated: whether the text has more tokens than are read.
         shown: the tokens for people, with the spaces between them and nothing that a terminal would obey.
     """
 
@@ -76,7 +76,7 @@ class TextAttention(AttentionMap):
     target: Target
     values: np.ndarray
     truth: Any
-    cut: bool
+    truncated: bool
     shown: list[str]
 
     @property
@@ -100,7 +100,7 @@ class TextAttention(AttentionMap):
             "layer": self.layer,
             **self.target.answer(self.values),
             **self.target.truth(self.truth),
-            "cut": self.cut,
+            "truncated": self.truncated,
         }
         return json.dumps(rounded(values), ensure_ascii=False)
 
@@ -127,7 +127,7 @@ class TextView(AttentionView[TextAttention]):
         self.target: Target = info.features[self.target_name]
         self.tokenizer = info.features["text"].make_tokenizer()
         self.sizes = token_batches.lengths_of(info, "text")
-        explained = layer_scores.with_scores(model, self.layer)
+        explained = attention_weights.with_attention_weights(model, self.layer)
 
         @tf.function(autograph=False)
         def run(ids):
@@ -185,7 +185,7 @@ class TextView(AttentionView[TextAttention]):
                     target=self.target,
                     values=one.values,
                     truth=truth[index],
-                    cut=len(encoded[index]) > self.sizes[-1],
+                    truncated=len(encoded[index]) > self.sizes[-1],
                     shown=_with_spaces(tokens, self.info.features["text"].tokenizer["kind"]),
                 )
             )
@@ -203,7 +203,7 @@ class TextView(AttentionView[TextAttention]):
             yield _legend(self.layer)
         for one in maps:
             truth = "" if one.truth is None else f"  (true: {self.target.shown(one.truth)})"
-            yield f"{one.said}{truth}{CUT if one.cut else ''}"
+            yield f"{one.said}{truth}{TRUNCATED if one.truncated else ''}"
             if in_colors:
                 yield _colored(one)
             else:
@@ -223,7 +223,7 @@ class ClassifierTextView(TextView):
         encoded = token_batches.encode(self.tokenizer, list(split.column("text")))
         rows = [row[: self.sizes[-1]] for row in encoded if len(row)]
         texts = [
-            faithfulness.AttendedText(row, one.weights)
+            faithfulness.TextWithAttention(row, one.weights)
             for row, one in zip(rows, self.attend(rows), strict=True)
         ]
         return faithfulness.measure(texts, self._probabilities, split=split.origin, layer=self.layer)

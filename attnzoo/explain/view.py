@@ -16,9 +16,9 @@ from attnzoo.data.splits import Split
 from attnzoo.errors import UserError
 from attnzoo.explain.faithfulness import Faithfulness
 from attnzoo.features.info import DataInfo
-from attnzoo.layers import scores as layer_scores
+from attnzoo.layers import attention_weights
 
-CUT = "  (cut: longer than the model reads)"
+TRUNCATED = "  (truncated: longer than the model reads)"
 
 
 class AttentionMap(abc.ABC):
@@ -92,7 +92,7 @@ def choose_layer(model: keras.Model, name: str | None = None) -> str:
     Raises:
         UserError: the model has no attention over positions, or none of this name.
     """
-    names = layer_scores.attention_names(model)
+    names = attention_weights.attention_names(model)
     if not names:
         raise UserError("the model of this run has no layer that attends to positions.")
     if name is not None and name not in names:

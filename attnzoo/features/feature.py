@@ -258,7 +258,7 @@ class Feature(Section):
         yield from ()
 
     def strata(self, column: Column) -> np.ndarray | None:
-        """Returns a number <int>[examples] for each value: a part that is held out has its share of all.
+        """Returns a number <int>[examples] for each value: a part that is held out has its fraction of all.
 
         None where values have no groups.
         """
@@ -315,10 +315,10 @@ class Target(Feature):
         """Returns the true value of an example, for people."""
 
     def others(self, values: np.ndarray) -> list[tuple[str, str]]:
-        """Returns what a model might have said with its values as well, the likeliest first."""
+        """Returns what a model might have said with its values as well, the most_probable first."""
         return []
 
-    def is_right(self, values: np.ndarray, value: Any) -> bool | None:
+    def is_correct(self, values: np.ndarray, value: Any) -> bool | None:
         """Returns whether a model says the true value; None where that is no question of yes or no."""
         return None
 

@@ -17,7 +17,7 @@ from attnzoo.files import MAX_JSON_BYTES, parse_object, read_regular
 from attnzoo.records.text_files import shown
 from attnzoo.text.kinds import MAX_BUCKETS, MAX_LENGTH
 
-FORMAT = 2
+FORMAT = 3
 """Of run folders; it grows where older ones can no longer be read."""
 
 Lengths = Mapping[str, int]
@@ -36,7 +36,7 @@ class DataInfo:
         max_length: most tokens of a text that are read, in answers and evaluations too; None: no more than
             the last bucket holds.
         num_examples: split -> number of examples.
-        cut_share: split -> share of tokens that are beyond what is read, 0..1.
+        truncated_fraction: split -> fraction of tokens that are beyond what is read, 0..1.
         fingerprint: SHA-256 over the raw examples of all splits.
     """
 
@@ -44,7 +44,7 @@ class DataInfo:
     features: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     buckets: tuple[Lengths, ...] = ()
     num_examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    cut_share: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    truncated_fraction: Mapping[str, float] = dataclasses.field(default_factory=dict)
     fingerprint: str = ""
     max_length: int | None = None
 
@@ -187,7 +187,7 @@ class _Plain:
     features: list[dict[str, Any]]
     buckets: tuple[Lengths, ...]
     num_examples: Mapping[str, int]
-    cut_share: Mapping[str, float]
+    truncated_fraction: Mapping[str, float]
     fingerprint: str
     max_length: int | None = None
 

@@ -94,9 +94,9 @@ class Label(Target):
 
     def others(self, values: np.ndarray) -> list[tuple[str, str]]:
         """Returns the three next labels."""
-        return likeliest(self.names, values, {int(values.argmax())})
+        return most_probable(self.names, values, {int(values.argmax())})
 
-    def is_right(self, values: np.ndarray, value: Any) -> bool:
+    def is_correct(self, values: np.ndarray, value: Any) -> bool:
         """Returns whether the most probable label is the true one."""
         return int(values.argmax()) == int(value)
 
@@ -143,7 +143,7 @@ def other_classes(names: Sequence[str], learned: Sequence[str]) -> str:
     return f"the data has other classes ({listed(names)}) than in training ({listed(learned)})"
 
 
-def likeliest(names: Sequence[str], probabilities: np.ndarray, said: set[int]) -> list[tuple[str, str]]:
+def most_probable(names: Sequence[str], probabilities: np.ndarray, said: set[int]) -> list[tuple[str, str]]:
     """Returns the three most probable names whose numbers are not among those that were said."""
     order = [number for number in np.argsort(-probabilities, kind="stable") if number not in said]
     return [(names[number], f"{probabilities[number]:.4f}") for number in order[:3]]

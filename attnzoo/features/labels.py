@@ -14,7 +14,7 @@ from attnzoo.errors import UserError
 from attnzoo.features.feature import Column, Feature, Target
 from attnzoo.features.label import (
     imbalance,
-    likeliest,
+    most_probable,
     name_problems,
     other_classes,
     read_label,
@@ -36,8 +36,8 @@ class LabelsOptions(DataOptions):
     label_separator: str = Field(
         ",",
         min_length=1,
-        description="What stands between the labels of a text, for models that give several; jsonl may also "
-        "hold a list of them.",
+        description="Separator between the labels of a text, for models that give several; in jsonl the "
+        "labels may also be a list.",
     )
 
 
@@ -110,9 +110,9 @@ class Labels(Target):
 
     def others(self, values: np.ndarray) -> list[tuple[str, str]]:
         """Returns the three next labels."""
-        return likeliest(self.names, values, set(np.flatnonzero(values >= THRESHOLD).tolist()))
+        return most_probable(self.names, values, set(np.flatnonzero(values >= THRESHOLD).tolist()))
 
-    def is_right(self, values: np.ndarray, value: Any) -> bool:
+    def is_correct(self, values: np.ndarray, value: Any) -> bool:
         """Returns whether the labels are all those of the example."""
         return bool(np.array_equal(values >= THRESHOLD, np.asarray(value) >= THRESHOLD))
 

@@ -1,4 +1,4 @@
-"""Batch normalisation of feature maps in one operation."""
+"""Batch normalization of feature maps in one operation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MapNormalization(keras.layers.BatchNormalization):
         super().__init__(**kwargs)
 
     def call(self, inputs, training=None):
-        """Normalises."""
+        """Normalizes."""
         if inputs.dtype == tf.float64:  # the operation has no float64
             return super().call(inputs, training=training)
         inputs = tf.cast(inputs, self.compute_dtype)
@@ -56,7 +56,7 @@ class MapNormalization(keras.layers.BatchNormalization):
         if of_batch:
             count = tf.cast(tf.size(inputs) // channels, tf.float32)
             self._record(self.moving_mean, mean)
-            # The operation gives the unbiased variance; the map was normalised by the biased one.
+            # The operation gives the unbiased variance; the map was normalized by the biased one.
             self._record(self.moving_variance, variance * (count - 1.0) / count)
         return outputs
 

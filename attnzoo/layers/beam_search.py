@@ -12,15 +12,15 @@ from attnzoo.layers import decoding_loop
 from attnzoo.layers.decoding import (
     MINUS_INFINITY,
     Decoder,
+    DecoderOutput,
     Ensemble,
-    Translations,
+    forbid_special_tokens,
     length_limits,
     longest,
-    writable,
 )
 from attnzoo.special_tokens import END, PADDING, START
 
-MOST_IN_GROUP = 128
+MAX_GROUP_SIZE = 128
 """Most classes of which only the greatest is looked at first."""
 
 LengthPenalty = Literal["wu", "power"]
@@ -35,7 +35,7 @@ class Ranking(NamedTuple):
     targets that leave out a part of the source. A length counts END.
 
     Attributes:
-        alpha: 0 for none, which favours short targets; 1 with "power" is the mean of a token.
+        alpha: 0 for none, which favors short targets; 1 with "power" is the mean of a token.
         penalty: "wu" or "power", which is that of Marian.
         coverage: 0 for none.
 
@@ -70,19 +70,19 @@ class Ranking(NamedTuple):
 WU = Ranking()
 
 
-class _Alive(NamedTuple):
-    """Targets that go on, best first: each has a lane.
+class _Running(NamedTuple):
+    """Hypotheses that are not finished, best first: one for each beam.
 
     Attributes:
         total: log probability <float32>[batch, beams].
         tokens: <int32>[batch, beams, max_length].
-        lineage: <int32>[batch, beams, max_length], see `DecoderBlock.step`.
+        ancestry: <int32>[batch, beams, max_length], see `DecoderBlock.step`.
         covered: <float32>[batch, beams, source].
     """
 
     total: tf.Tensor
     tokens: tf.Tensor
-    lineage: tf.Tensor
+    ancestry: tf.Tensor
     covered: tf.Tensor
 
 
@@ -98,20 +98,20 @@ class _Source(NamedTuple):
     limits: tf.Tensor
 
 
-class _Ended(NamedTuple):
-    """Targets that have ended, best first.
+class _Finished(NamedTuple):
+    """Finished hypotheses, best first.
 
     Attributes:
         scores: <float32>[batch, beams], -inf where there is none yet.
         total: log probability <float32>[batch, beams].
         tokens: <int32>[batch, beams, max_length].
-        lineage: <int32>[batch, beams, max_length].
+        ancestry: <int32>[batch, beams, max_length].
     """
 
     scores: tf.Tensor
     total: tf.Tensor
     tokens: tf.Tensor
-    lineage: tf.Tensor
+    ancestry: tf.Tensor
 
 
 def _take(state, chosen: tf.Tensor):
@@ -128,13 +128,13 @@ def beam_search(
     count: int = 1,
     length_ratio: float = 2.0,
     unknown: bool = True,
-) -> Translations:
+) -> DecoderOutput:
     """Searches for the targets with the highest score.
 
     At each position every target is continued in every way, and the `beams` most likely that do not end go
-    on. A source is done when as many targets have ended as there are beams, or when none that goes on can
-    rank among the `count` best. Key and value of a position stay in the lane where they were computed; what
-    moves is the record of lanes, `lineage`.
+    on. A source is done when as many targets have finished as there are beams, or when none that goes on can
+    rank among the `count` best. Key and value of a position stay in the beam where they were computed;
+    `ancestry` records the beams that each hypothesis came through.
 
     Args:
         models: one, or an ensemble.
@@ -156,26 +156,26 @@ def beam_search(
     encoded, source_mask = ensemble.encode(source)
     limits = length_limits(source_mask, max_length, length_ratio)[:, None]
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
-    lanes = tf.range(beams)
+    indices = tf.range(beams)
 
     def advance(position: tf.Tensor, state: decoding_loop.State) -> decoding_loop.State:
-        (ended, attention), (alive, (source_mask, limits)) = state.results, state.going_on
+        (finished, attention), (running, (source_mask, limits)) = state.results, state.going_on
         at_position = tf.range(max_length) == position  # [max_length]
-        last = tf.reduce_sum(tf.where(tf.range(max_length) == position - 1, alive.tokens, 0), axis=-1)
+        last = tf.reduce_sum(tf.where(tf.range(max_length) == position - 1, running.tokens, 0), axis=-1)
         token = tf.where(position == 0, START, last)  # [batch, beams]
-        lineage = tf.where(at_position, lanes[:, None], alive.lineage)
-        steps, caches, attended = ensemble.step(token, state.caches, position, lineage, source_mask)
+        ancestry = tf.where(at_position, indices[:, None], running.ancestry)
+        steps, caches, attended = ensemble.step(token, state.caches, position, ancestry, source_mask)
         attention = keras.ops.slice_update(attention, [0, position, 0, 0], attended[:, None])
-        alive = alive._replace(lineage=lineage, covered=alive.covered + attended)
+        running = running._replace(ancestry=ancestry, covered=running.covered + attended)
 
-        steps = writable(steps, unknown)
+        steps = forbid_special_tokens(steps, unknown)
         vocabulary = steps.shape[-1]
         must_end = (position + 1 >= limits)[..., None]  # [batch, 1, 1]
         steps = tf.where(must_end & (tf.range(vocabulary) != END), MINUS_INFINITY, steps)
         # Each target can end in one way, so among twice as many there are enough that go on.
-        total, index = _highest(alive.total[..., None] + steps, 2 * beams)
+        total, index = _highest(running.total[..., None] + steps, 2 * beams)
         parent, chosen = index // vocabulary, index % vocabulary  # [batch, 2 * beams]
-        candidates = _take(alive, parent)
+        candidates = _take(running, parent)
         candidates = candidates._replace(
             total=total, tokens=tf.where(at_position, chosen[..., None], candidates.tokens)
         )
@@ -184,17 +184,21 @@ def beam_search(
         # Only what ends among the best counts: one that ends far behind them says nothing of when to stop.
         may_end = ends & (tf.range(2 * beams) < beams) & ~state.done[:, None] & (total > MINUS_INFINITY)
         scores = ranking.scores(total, position + 1, candidates.covered)
-        new = _Ended(tf.where(may_end, scores, MINUS_INFINITY), total, candidates.tokens, candidates.lineage)
-        both = _Ended(*(tf.concat(pair, axis=1) for pair in zip(ended, new, strict=True)))
-        ended = _take(both, tf.math.top_k(both.scores, beams).indices)
+        new = _Finished(
+            tf.where(may_end, scores, MINUS_INFINITY), total, candidates.tokens, candidates.ancestry
+        )
+        both = _Finished(*(tf.concat(pair, axis=1) for pair in zip(finished, new, strict=True)))
+        finished = _take(both, tf.math.top_k(both.scores, beams).indices)
 
-        going_on = tf.where(ends, MINUS_INFINITY, total)
-        alive = _take(candidates._replace(total=going_on), tf.math.top_k(going_on, beams).indices)
-        done = state.done | _is_done(alive, ended, limits, ranking, count)
-        return decoding_loop.State(done, (ended, attention), (alive, _Source(source_mask, limits)), caches)
+        continuing = tf.where(ends, MINUS_INFINITY, total)
+        running = _take(candidates._replace(total=continuing), tf.math.top_k(continuing, beams).indices)
+        done = state.done | _is_done(running, finished, limits, ranking, count)
+        return decoding_loop.State(
+            done, (finished, attention), (running, _Source(source_mask, limits)), caches
+        )
 
-    # At first all lanes hold the same target: one of them is enough.
-    total = tf.tile(tf.where(lanes == 0, 0.0, MINUS_INFINITY)[None], [batch, 1])
+    # At first all beams hold the same target: one of them is enough.
+    total = tf.tile(tf.where(indices == 0, 0.0, MINUS_INFINITY)[None], [batch, 1])
     covered = tf.tile(tf.cast(~source_mask, tf.float32)[:, None], [1, beams, 1])
     nothing = tf.fill([batch, beams], MINUS_INFINITY)
     no_tokens = tf.zeros([batch, beams, max_length], tf.int32)
@@ -202,20 +206,20 @@ def beam_search(
     start = decoding_loop.State(
         tf.fill([batch], False),
         (
-            _Ended(nothing, nothing, no_tokens, no_tokens),
+            _Finished(nothing, nothing, no_tokens, no_tokens),
             tf.zeros([batch, max_length, beams, source_length]),
         ),
-        (_Alive(total, no_tokens, no_tokens, covered), _Source(source_mask, limits)),
+        (_Running(total, no_tokens, no_tokens, covered), _Source(source_mask, limits)),
         ensemble.start(encoded, beams, plan.short),
     )
-    ended, attention = decoding_loop.repeat(
+    finished, attention = decoding_loop.repeat(
         advance, start, plan, lambda caches, length: ensemble.grow(caches, beams, length)
     )
-    best = _Ended(*(tensor[:, :count] for tensor in ended))
+    best = _Finished(*(tensor[:, :count] for tensor in finished))
     attention = tf.reshape(attention, [batch, max_length * beams, source_length])
-    alignment = tf.gather(attention, tf.range(max_length) * beams + best.lineage, batch_dims=1)
+    alignment = tf.gather(attention, tf.range(max_length) * beams + best.ancestry, batch_dims=1)
     alignment = tf.where(best.tokens[..., None] != PADDING, alignment, 0.0)
-    return Translations(best.tokens, best.total, best.scores, alignment)
+    return DecoderOutput(best.tokens, best.total, best.scores, alignment)
 
 
 def _highest(totals: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -227,7 +231,7 @@ def _highest(totals: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
         <float32>[batch, count], and <int32>[batch, count] into [beams * vocabulary].
     """
     batch, beams, vocabulary = tf.shape(totals)[0], totals.shape[1], totals.shape[2]
-    size = max(size for size in range(1, MOST_IN_GROUP + 1) if vocabulary % size == 0)
+    size = max(size for size in range(1, MAX_GROUP_SIZE + 1) if vocabulary % size == 0)
     groups = vocabulary // size
     grouped = tf.reshape(totals, [batch, beams * groups, size])
     chosen = tf.math.top_k(tf.reduce_max(grouped, axis=-1), min(count, beams * groups)).indices
@@ -237,9 +241,11 @@ def _highest(totals: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     return values, group * size + places % size
 
 
-def _is_done(alive: _Alive, ended: _Ended, limits: tf.Tensor, ranking: Ranking, count: int) -> tf.Tensor:
+def _is_done(
+    running: _Running, finished: _Finished, limits: tf.Tensor, ranking: Ranking, count: int
+) -> tf.Tensor:
     """Returns <bool>[batch], see `beam_search`."""
-    enough = tf.reduce_all(ended.scores > MINUS_INFINITY, axis=1)
+    enough = tf.reduce_all(finished.scores > MINUS_INFINITY, axis=1)
     # A log probability only falls, and no divisor is above that of the greatest length.
-    best_future = tf.reduce_max(alive.total, axis=1) / ranking.divisor(limits[:, 0])
-    return enough | (best_future <= ended.scores[:, count - 1])
+    best_future = tf.reduce_max(running.total, axis=1) / ranking.divisor(limits[:, 0])
+    return enough | (best_future <= finished.scores[:, count - 1])

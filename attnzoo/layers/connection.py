@@ -33,7 +33,7 @@ class FeedForward(keras.layers.Layer):
     Args:
         units: width of the output.
         hidden_units: width between the two.
-        dropout: share of the hidden elements dropped in training, in [0, 1).
+        dropout: fraction of the hidden elements dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -81,12 +81,12 @@ class Connection(keras.layers.Layer):
 
         pre:  x + dropout(f(norm(x)))        post: norm(x + dropout(f(x)))        none: x + dropout(f(x))
 
-    without "x +" if there is no residual. `enter` gives what f sees, `leave` takes what f made of it.
+    without "x +" if there is no residual. `pre` gives what f sees, `post` takes what f made of it.
 
     Args:
-        norm: where the layer normalisation stands.
+        norm: where the layer normalization stands.
         residual: whether the input is added.
-        dropout: share of f's output dropped in training, in [0, 1).
+        dropout: fraction of f's output dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
@@ -111,12 +111,12 @@ class Connection(keras.layers.Layer):
             self.normalization.build(inputs_shape)
         self.built = True
 
-    def enter(self, inputs: tf.Tensor) -> tf.Tensor:
+    def pre(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns what the sublayer sees."""
         return inputs if self.normalization is None or self.norm == "post" else self.normalization(inputs)
 
-    def leave(self, inputs: tf.Tensor, outputs: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """Joins the input of `enter` with the sublayer's output."""
+    def post(self, inputs: tf.Tensor, outputs: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """Joins the input of `pre` with the sublayer's output."""
         norm = self.normalization if self.norm == "post" else None
         scale, offset = (None, None) if norm is None else (norm.gamma, norm.beta)
         epsilon = None if norm is None else norm.epsilon

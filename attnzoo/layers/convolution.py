@@ -15,12 +15,12 @@ from attnzoo.attention.options import GateOptions
 from attnzoo.layers.batch_normalization import MapNormalization
 
 Norm = Literal["batch", "group", "none"]
-MOST_GROUPS = 8
-"""Groups of channels of a group normalisation; fewer where they would not divide the channels."""
+MAX_GROUPS = 8
+"""Groups of channels of a group normalization; fewer where they would not divide the channels."""
 
 
 def normalization(norm: Norm, channels: int, **kwargs: Any) -> keras.layers.Layer:
-    """Returns the layer that normalises a feature map with so many channels.
+    """Returns the layer that normalizes a feature map with so many channels.
 
     Args:
         norm: "batch" over the batch (Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167), "group" within
@@ -34,7 +34,7 @@ def normalization(norm: Norm, channels: int, **kwargs: Any) -> keras.layers.Laye
     if norm == "batch":
         return MapNormalization(momentum=0.9, **kwargs)
     if norm == "group":
-        return keras.layers.GroupNormalization(math.gcd(MOST_GROUPS, channels), **kwargs)
+        return keras.layers.GroupNormalization(math.gcd(MAX_GROUPS, channels), **kwargs)
     if norm == "none":
         return keras.layers.Identity(**kwargs)
     raise ValueError(f"`norm` must be one of {', '.join(get_args(Norm))}. Received: norm={norm!r}")
@@ -44,12 +44,12 @@ def normalization(norm: Norm, channels: int, **kwargs: Any) -> keras.layers.Laye
 class ConvStage(keras.layers.Layer):
     """3 x 3 convolutions that keep the size of the map, then 2 x 2 max pooling that halves it.
 
-    Each convolution is followed by normalisation, if asked for, and relu. A map with a side below 2 is not
+    Each convolution is followed by normalization, if asked for, and relu. A map with a side below 2 is not
     pooled.
 
     Args:
         widths: channels of each convolution, one or more.
-        norm: which normalisation, see `normalization`.
+        norm: which normalization, see `normalization`.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -70,7 +70,7 @@ class ConvStage(keras.layers.Layer):
         self.widths = [check_positive("widths", width) for width in widths]
         self.norm = norm
         self.convolutions = [
-            # Normalisation takes the mean out, and a bias with it.
+            # Normalization takes the mean out, and a bias with it.
             keras.layers.Conv2D(
                 width,
                 3,

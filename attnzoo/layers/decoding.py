@@ -1,4 +1,4 @@
-"""Writing target sequences token by token, with static shapes and key/value caches."""
+"""Generating target sequences token by token, with static shapes and key/value caches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from attnzoo.layers import decoding_loop
 from attnzoo.special_tokens import END, PADDING, START, UNKNOWN
 
 Select = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""From log probabilities <float32>[batch, lanes, vocabulary] and a position <int32>[] to the next tokens
-<int32>[batch, lanes]."""
+"""From log probabilities <float32>[batch, beams, vocabulary] and a position <int32>[] to the next tokens
+<int32>[batch, beams]."""
 
 MINUS_INFINITY = -float("inf")
 
@@ -24,34 +24,34 @@ class Decoder(Protocol):
     def encode(self, source: tf.Tensor, training: bool | None = None) -> tuple[Any, tf.Tensor]:
         """Reads the source."""
 
-    def start(self, encoded: Any, lanes: int, max_length: int) -> Any:
+    def start(self, encoded: Any, beams: int, max_length: int) -> Any:
         """Makes the caches."""
 
-    def grow(self, caches: Any, lanes: int, max_length: int) -> Any:
+    def grow(self, caches: Any, beams: int, max_length: int) -> Any:
         """Makes room in the caches."""
 
-    def step(self, tokens, caches, position, lineage, source_mask) -> tuple[tf.Tensor, Any, tf.Tensor]:
-        """Decodes one position of every lane."""
+    def step(self, tokens, caches, position, ancestry, source_mask) -> tuple[tf.Tensor, Any, tf.Tensor]:
+        """Decodes one position of every beam."""
 
 
-class Translations(NamedTuple):
+class DecoderOutput(NamedTuple):
     """What a decoding gives, best first.
 
     Attributes:
         tokens: <int32>[batch, count, max_length], padding behind END.
         log_probabilities: <float32>[batch, count], of the whole sequence with its END, in nats.
-        scores: <float32>[batch, count], what the sequences are ranked by; -inf where there is none.
+        hypothesis_scores: <float32>[batch, count], what the sequences are ranked by; -inf for none.
         alignment: <float32>[batch, count, max_length, source], where each token attended.
     """
 
     tokens: tf.Tensor
     log_probabilities: tf.Tensor
-    scores: tf.Tensor
+    hypothesis_scores: tf.Tensor
     alignment: tf.Tensor
 
 
 class Ensemble:
-    """Several models that write together: the mean of their probabilities, and of their attention.
+    """Several models that generate together: the mean of their probabilities, and of their attention.
 
     Args:
         models: of one source and one target vocabulary.
@@ -70,18 +70,18 @@ class Ensemble:
         results = [model.encode(source, training=False) for model in self.models]
         return [encoded for encoded, _ in results], results[0][1]
 
-    def start(self, encoded: list[Any], lanes: int, max_length: int) -> list[Any]:
+    def start(self, encoded: list[Any], beams: int, max_length: int) -> list[Any]:
         """Makes the caches of every model."""
-        return [model.start(own, lanes, max_length) for model, own in zip(self.models, encoded, strict=True)]
+        return [model.start(own, beams, max_length) for model, own in zip(self.models, encoded, strict=True)]
 
-    def grow(self, caches: list[Any], lanes: int, max_length: int) -> list[Any]:
+    def grow(self, caches: list[Any], beams: int, max_length: int) -> list[Any]:
         """Makes room in the caches of every model."""
-        return [model.grow(own, lanes, max_length) for model, own in zip(self.models, caches, strict=True)]
+        return [model.grow(own, beams, max_length) for model, own in zip(self.models, caches, strict=True)]
 
-    def step(self, tokens, caches, position, lineage, source_mask) -> tuple[tf.Tensor, list[Any], tf.Tensor]:
-        """Returns log probabilities <float32>[batch, lanes, vocabulary], the new caches and the attention."""
+    def step(self, tokens, caches, position, ancestry, source_mask) -> tuple[tf.Tensor, list[Any], tf.Tensor]:
+        """Returns log probabilities <float32>[batch, beams, vocabulary], the new caches and the attention."""
         results = [
-            model.step(tokens, own, position, lineage, source_mask)
+            model.step(tokens, own, position, ancestry, source_mask)
             for model, own in zip(self.models, caches, strict=True)
         ]
         each = [tf.nn.log_softmax(tf.cast(logits, tf.float32)) for logits, _, _ in results]
@@ -92,7 +92,7 @@ class Ensemble:
         return joint, [cache for _, cache, _ in results], attended
 
 
-def writable(log_probabilities: tf.Tensor, unknown: bool) -> tf.Tensor:
+def forbid_special_tokens(log_probabilities: tf.Tensor, unknown: bool) -> tf.Tensor:
     """Returns them with -inf for the tokens that stand for no text: padding, START and, if so, UNKNOWN."""
     ids = tf.range(log_probabilities.shape[-1])
     refused = (ids == PADDING) | (ids == START)
@@ -125,7 +125,7 @@ class Sampler:
         seed: of the choice; <int32>[] or an integer.
         temperature: above 0; below 1 makes likely tokens more likely.
         top_k: draw among so many of the most likely tokens; None for all.
-        top_p: draw among the fewest tokens that have this share of the probability, in (0, 1].
+        top_p: draw among the fewest tokens that have this fraction of the probability, in (0, 1].
 
     Raises:
         ValueError: an argument out of range.
@@ -144,7 +144,7 @@ class Sampler:
         self.seed, self.temperature, self.top_k, self.top_p = seed, temperature, top_k, top_p
 
     def __call__(self, log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-        """Returns tokens <int32>[batch, lanes] of <float32>[batch, lanes, vocabulary]."""
+        """Returns tokens <int32>[batch, beams] of <float32>[batch, beams, vocabulary]."""
         vocabulary = log_probabilities.shape[-1]
         count = min(self.top_k or vocabulary, vocabulary)
         values, ids = tf.math.top_k(log_probabilities / self.temperature, count)  # most likely first
@@ -159,7 +159,7 @@ class Sampler:
         return tf.cast(tf.gather(ids, chosen[..., None], batch_dims=2)[..., 0], tf.int32)
 
 
-def write(
+def generate(
     models: Sequence[Decoder],
     source: tf.Tensor,
     max_length: int | tf.Tensor,
@@ -167,8 +167,8 @@ def write(
     count: int = 1,
     length_ratio: float = 2.0,
     unknown: bool = True,
-) -> Translations:
-    """Writes each target token by token, as `select` says, until all have ended.
+) -> DecoderOutput:
+    """Generates each target token by token, as `select` says, until all have ended.
 
     Args:
         models: one, or an ensemble.
@@ -177,7 +177,7 @@ def write(
         select: chooses the next tokens.
         count: targets of each source; more than one make sense with a `Sampler`.
         length_ratio: most target tokens for each token of the source, 10 aside.
-        unknown: whether UNKNOWN may be written.
+        unknown: whether UNKNOWN may be generated.
 
     Returns:
         `count` targets of each source, in no order; their score is their log probability.
@@ -192,7 +192,9 @@ def write(
         (total, tokens, alignment), (token, source_mask, limits) = state.results, state.going_on
         finished = (token == END) | (token == PADDING)
         log_probabilities, caches, attended = ensemble.step(token, state.caches, position, None, source_mask)
-        token = tf.where(position + 1 >= limits, END, select(writable(log_probabilities, unknown), position))
+        token = tf.where(
+            position + 1 >= limits, END, select(forbid_special_tokens(log_probabilities, unknown), position)
+        )
         gained = tf.gather(log_probabilities, token[..., None], batch_dims=2)[..., 0]
         token = tf.where(finished, PADDING, token)
         total += tf.where(finished, 0.0, gained)
@@ -216,4 +218,4 @@ def write(
     total, tokens, alignment = decoding_loop.repeat(
         advance, start, plan, lambda caches, length: ensemble.grow(caches, count, length)
     )
-    return Translations(tokens, total, total, alignment)
+    return DecoderOutput(tokens, total, total, alignment)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-FEWEST_ROWS = 8
+MIN_ROWS = 8
 """Batches are not split into smaller ones."""
 
 
@@ -46,7 +46,7 @@ def plan(source: tf.Tensor, max_length: int | tf.Tensor) -> Plan:
     batch, width = source.shape
     if width is None or not isinstance(max_length, int):
         return Plan(max_length, None, None)
-    rows = None if batch is None or batch % 2 or batch // 2 < FEWEST_ROWS else batch // 2
+    rows = None if batch is None or batch % 2 or batch // 2 < MIN_ROWS else batch // 2
     return Plan(min(width, max_length), max_length, rows)
 
 

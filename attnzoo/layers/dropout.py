@@ -12,7 +12,7 @@ from attnzoo.attention.dropout import check_rate, drop, next_seed
 
 @keras.saving.register_keras_serializable("attnzoo")
 class Dropout(keras.layers.Layer):
-    """Zeros a share of the elements in training and scales the others up, so that the mean stays.
+    """Zeros a fraction of the elements in training and scales the others up, so that the mean stays.
 
     Unlike `keras.layers.Dropout` it drops the same elements with and without XLA, keeps nothing for the
     gradient, and its seed has a path made of layer names instead of a count of the layers made so far.
@@ -58,11 +58,11 @@ class Dropout(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class StochasticDepth(Dropout):
-    """Zeros the whole input of a share of the examples in training and scales the others up.
+    """Zeros the whole input of a fraction of the examples in training and scales the others up.
 
     On the branch of a residual block it leaves the block out for these examples.
 
-    Args, returns and raises: those of `Dropout`; `rate` is the share of the examples.
+    Args, returns and raises: those of `Dropout`; `rate` is the fraction of the examples.
 
     Reference: Huang et al. 2016, https://arxiv.org/abs/1603.09382
     """

@@ -30,7 +30,7 @@ class EncoderDecoder(SequenceToSequence):
         feed_forward_units: width inside the feed-forward parts.
         attention: options of the attention layers, as a dict with `name`.
         position: what is added to the embeddings, "sinusoidal" or "none".
-        dropout: share of activations dropped, 0 to 1.
+        dropout: fraction of activations dropped, 0 to 1.
         feed_forward_dropout: share dropped inside the feed-forward parts; None for that of `dropout`.
         norm: "pre" or "post".
         share_embeddings: one table for source and target (one vocabulary).
@@ -124,38 +124,38 @@ class EncoderDecoder(SequenceToSequence):
         """Returns <float>[batch, time, units] with positions from `offset` on."""
         return embedded if self.position is None else self.position(embedded, offset=offset)
 
-    def start(self, encoded, lanes: int, max_length: int) -> Caches:
-        """Returns the caches for writing `lanes` targets of at most `max_length` tokens for each source."""
-        return [block.start(encoded, lanes, max_length) for block in self.decoder]
+    def start(self, encoded, beams: int, max_length: int) -> Caches:
+        """Returns the caches for writing `beams` targets of at most `max_length` tokens for each source."""
+        return [block.start(encoded, beams, max_length) for block in self.decoder]
 
-    def grow(self, caches: Caches, lanes: int, max_length: int) -> Caches:
+    def grow(self, caches: Caches, beams: int, max_length: int) -> Caches:
         """Returns the caches with room for `max_length` tokens."""
         return [
-            block.grow(cache, lanes, max_length) for block, cache in zip(self.decoder, caches, strict=True)
+            block.grow(cache, beams, max_length) for block, cache in zip(self.decoder, caches, strict=True)
         ]
 
-    def step(self, tokens, caches: Caches, position, lineage, source_mask):
-        """Decodes one position of every lane.
+    def step(self, tokens, caches: Caches, position, ancestry, source_mask):
+        """Decodes one position of every beam.
 
         Args:
-            tokens: <int32>[batch, lanes], the token before.
+            tokens: <int32>[batch, beams], the token before.
             caches: from `start` or the step before.
             position: <int32>[], 0 for the first.
-            lineage: <int32>[batch, lanes, max_length] or None, see `DecoderBlock.step`.
+            ancestry: <int32>[batch, beams, max_length] or None, see `DecoderBlock.step`.
             source_mask: <bool>[batch, source].
 
         Returns:
-            Logits <float32>[batch, lanes, target_vocabulary], the new caches, and how the position attends to
-            the source <float32>[batch, lanes, source]: the mean over the heads of the last block.
+            Logits <float32>[batch, beams, target_vocabulary], the new caches, and how the position attends to
+            the source <float32>[batch, beams, source]: the mean over the heads of the last block.
         """
-        embedded = self.target_embedding(tokens)  # [batch, lanes, units]
-        batch, lanes, units = keras.ops.shape(embedded)
-        rows = keras.ops.reshape(embedded, [batch * lanes, 1, units])
-        hidden = keras.ops.reshape(self._place(rows, position), [batch, lanes, units])
+        embedded = self.target_embedding(tokens)  # [batch, beams, units]
+        batch, beams, units = keras.ops.shape(embedded)
+        rows = keras.ops.reshape(embedded, [batch * beams, 1, units])
+        hidden = keras.ops.reshape(self._place(rows, position), [batch, beams, units])
         new_caches, scores = [], None
         for block, cache in zip(self.decoder, caches, strict=True):
             hidden, cache, scores = block.step(
-                hidden, cache, position, lineage, source_mask, return_attention_scores=True
+                hidden, cache, position, ancestry, source_mask, return_attention_scores=True
             )
             new_caches.append(cache)
         hidden = hidden if self.decoder_norm is None else self.decoder_norm(hidden)

@@ -13,7 +13,7 @@ from attnzoo.layers.adapted import AdaptedLayer, Batches
 from attnzoo.layers.dropout import Dropout
 from attnzoo.layers.ngrams import hashes
 
-FEWEST_TEXTS = 2
+MIN_TEXTS = 2
 """An n-gram of fewer training texts says nothing of a label."""
 
 
@@ -31,7 +31,7 @@ class NaiveBayesNGrams(AdaptedLayer):
         classes: number of labels, 2 or more.
         longest: most tokens of an n-gram, 1 or more.
         buckets: rows of the table, 2 or more.
-        dropout: share of the n-grams dropped in training, in [0, 1).
+        dropout: fraction of the n-grams dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -84,7 +84,7 @@ class NaiveBayesNGrams(AdaptedLayer):
             for number in range(self.classes):
                 np.add.at(having[:, number], rows, of_text[text, number])
             np.add.at(total[:, 0], rows, 1.0)
-        often = total >= FEWEST_TEXTS
+        often = total >= MIN_TEXTS
         inside, outside = (1.0 + having) * often, (1.0 + total - having) * often
         inside, outside = (counts / np.maximum(counts.sum(axis=0), 1.0) for counts in (inside, outside))
         ratios = np.zeros_like(having)

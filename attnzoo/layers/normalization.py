@@ -1,4 +1,4 @@
-"""Layer normalisation."""
+"""Layer normalization."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class LayerNormalization(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, training=None):
-        """Normalises."""
+        """Normalizes."""
         function = _fused_normalize if training else normalize
         return function(inputs, self.gamma, self.beta, epsilon=self.epsilon)
 

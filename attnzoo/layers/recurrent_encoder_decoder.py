@@ -33,8 +33,8 @@ class RecurrentCaches(NamedTuple):
     """What the decoder keeps between two steps.
 
     Attributes:
-        states: state vectors of its layers, each <float>[batch, lanes, units].
-        fed: the attentional vector of the step before, <float>[batch, lanes, units].
+        states: state vectors of its layers, each <float>[batch, beams, units].
+        fed: the attentional vector of the step before, <float>[batch, beams, units].
         memory: that of `Encoded`.
     """
 
@@ -63,7 +63,7 @@ class RecurrentEncoderDecoder(SequenceToSequence):
             Luong's.
         cell: "gru" or "lstm".
         input_feeding: whether h_{t-1} enters the cell; without it only y_{t-1} does.
-        dropout: share of embeddings, of encoder outputs and of h dropped, 0 to 1.
+        dropout: fraction of embeddings, of encoder outputs and of h dropped, 0 to 1.
         share_embeddings: one table for source and target (one vocabulary).
         tie_output: the target table also gives the output logits.
         **kwargs: arguments of `keras.Model`.
@@ -189,46 +189,48 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         states = tf.split(self.first_states(mean), len(self.decoder) * self.num_states, axis=-1)
         return Encoded(self.attention.project_memory(hidden, hidden), states), source_mask
 
-    def start(self, encoded: Encoded, lanes: int, max_length: int) -> RecurrentCaches:
-        """Returns the caches for writing `lanes` targets for each source."""
-        states = [tf.repeat(state[:, None], lanes, axis=1) for state in encoded.states]
+    def start(self, encoded: Encoded, beams: int, max_length: int) -> RecurrentCaches:
+        """Returns the caches for writing `beams` targets for each source."""
+        states = [tf.repeat(state[:, None], beams, axis=1) for state in encoded.states]
         return RecurrentCaches(states, tf.zeros_like(states[0]), encoded.memory)
 
-    def grow(self, caches: RecurrentCaches, lanes: int, max_length: int) -> RecurrentCaches:
+    def grow(self, caches: RecurrentCaches, beams: int, max_length: int) -> RecurrentCaches:
         """Returns the caches, which have the same size at every length."""
         return caches
 
-    def step(self, tokens, caches: RecurrentCaches, position, lineage, source_mask):
-        """Decodes one position of every lane; arguments and results are those of `EncoderDecoder.step`."""
-        if lineage is not None:
-            lanes = tf.gather(lineage, tf.maximum(position - 1, 0), axis=2)  # where the step before was
+    def step(self, tokens, caches: RecurrentCaches, position, ancestry, source_mask):
+        """Decodes one position of every beam; arguments and results are those of `EncoderDecoder.step`."""
+        if ancestry is not None:
+            parents = tf.gather(ancestry, tf.maximum(position - 1, 0), axis=2)  # where the step before was
             caches = caches._replace(
-                states=[tf.gather(state, lanes, batch_dims=1) for state in caches.states],
-                fed=tf.gather(caches.fed, lanes, batch_dims=1),
+                states=[tf.gather(state, parents, batch_dims=1) for state in caches.states],
+                fed=tf.gather(caches.fed, parents, batch_dims=1),
             )
         caches, scores = self._advance(self.target_embedding(tokens), caches, source_mask, False, True)
         return self.logits(caches.fed), caches, tf.reduce_mean(scores, axis=1)
 
-    def _advance(self, embedded, caches: RecurrentCaches, source_mask, training, with_scores: bool = False):
-        """Returns the caches of the next step, and the scores <float32>[batch, heads, lanes, source]."""
+    def _advance(
+        self, embedded, caches: RecurrentCaches, source_mask, training, with_attention_weights: bool = False
+    ):
+        """Returns the caches of the next step, and the scores <float32>[batch, heads, beams, source]."""
         hidden = tf.concat([embedded, caches.fed], axis=-1) if self.input_feeding else embedded
-        batch, lanes, width = keras.ops.shape(hidden)
-        hidden = keras.ops.reshape(hidden, [batch * lanes, width])
-        states = [keras.ops.reshape(state, [batch * lanes, self.units]) for state in caches.states]
+        batch, beams, width = keras.ops.shape(hidden)
+        hidden = keras.ops.reshape(hidden, [batch * beams, width])
+        states = [keras.ops.reshape(state, [batch * beams, self.units]) for state in caches.states]
         new_states: list[tf.Tensor] = []
         for number, cell in enumerate(self.decoder):
             own = states[number * self.num_states : (number + 1) * self.num_states]
             hidden, new = cell(hidden, own)
             new_states += new if isinstance(new, (list, tuple)) else [new]
-        hidden = keras.ops.reshape(hidden, [batch, lanes, self.units])
+        hidden = keras.ops.reshape(hidden, [batch, beams, self.units])
         context = self.attention.attend(
             hidden,
             caches.memory,
             padding_mask=source_mask,
             training=training,
-            return_attention_scores=with_scores,
+            return_attention_scores=with_attention_weights,
         )
-        context, scores = context if with_scores else (context, None)
+        context, scores = context if with_attention_weights else (context, None)
         fed = self.combine(tf.concat([context, hidden], axis=-1))
-        new_states = [keras.ops.reshape(state, [batch, lanes, self.units]) for state in new_states]
+        new_states = [keras.ops.reshape(state, [batch, beams, self.units]) for state in new_states]
         return RecurrentCaches(new_states, fed, caches.memory), scores

@@ -14,7 +14,7 @@ from attnzoo.layers.dropout import StochasticDepth
 
 @keras.saving.register_keras_serializable("attnzoo")
 class ResidualBlock(ScoredLayer):
-    """Two 3 x 3 convolutions beside a shortcut, each after normalisation and relu.
+    """Two 3 x 3 convolutions beside a shortcut, each after normalization and relu.
 
         y = s + drop(gate(W_2 * relu(norm_2(W_1 * h))))        h = relu(norm_1(x))
 
@@ -25,7 +25,7 @@ class ResidualBlock(ScoredLayer):
         stride: 1, or 2 to halve the map, rounded up.
         norm: see `normalization`.
         gate: options or name of an attention that is a `Gate`, at the end of the branch; None for none.
-        drop_path: share of the examples for which the branch is left out in training, in [0, 1).
+        drop_path: fraction of the examples for which the branch is left out in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:

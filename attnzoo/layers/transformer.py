@@ -76,8 +76,8 @@ class _Block(ScoredLayer):
         if self.feed_forward is None:
             return hidden
         connection = self.feed_forward_connection
-        outputs = self.feed_forward(connection.enter(hidden), training=training)
-        return connection.leave(hidden, outputs, training)
+        outputs = self.feed_forward(connection.pre(hidden), training=training)
+        return connection.post(hidden, outputs, training)
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -88,7 +88,7 @@ class _Block(ScoredLayer):
 class EncoderBlock(_Block):
     """Self attention, then a feed-forward part, each in a `Connection`.
 
-    A stack of "pre" blocks needs one more normalisation behind its last block.
+    A stack of "pre" blocks needs one more normalization behind its last block.
 
     Args:
         units: width of input and output.
@@ -140,13 +140,13 @@ class EncoderBlock(_Block):
     def call(self, inputs, *, padding_mask=None, training=None, return_attention_scores=False):
         """Applies both parts."""
         outputs = self.attention(
-            self.attention_connection.enter(inputs),
+            self.attention_connection.pre(inputs),
             padding_mask=padding_mask,
             training=training,
             return_attention_scores=return_attention_scores,
         )
         outputs, scores = outputs if return_attention_scores else (outputs, None)
-        outputs = self._feed_forward(self.attention_connection.leave(inputs, outputs, training), training)
+        outputs = self._feed_forward(self.attention_connection.post(inputs, outputs, training), training)
         return (outputs, scores) if return_attention_scores else outputs
 
 
@@ -155,7 +155,7 @@ class DecoderCaches(NamedTuple):
 
     Attributes:
         self_memory: key and value of the positions so far, each
-            <float>[batch, heads, max_length * lanes, dim], the lanes of one position side by side: nothing in
+            <float>[batch, heads, max_length * beams, dim], the beams of one position side by side: nothing in
             it ever moves.
         cross_memory: key and value of the source, each <float>[batch, heads, source, dim].
     """
@@ -242,9 +242,9 @@ class DecoderBlock(_Block):
 
     def call(self, inputs, encoded, *, source_mask=None, training=None, return_attention_scores=False):
         """Applies the three parts to all target positions."""
-        query = self.attention_connection.enter(inputs)
+        query = self.attention_connection.pre(inputs)
         outputs = self.attention(query, causal=True, training=training)
-        hidden = self.attention_connection.leave(inputs, outputs, training)
+        hidden = self.attention_connection.post(inputs, outputs, training)
         memory = self.cross_attention.project_memory(encoded, encoded)
         outputs, scores = self._after_self_attention(
             hidden, memory, source_mask, training, return_attention_scores
@@ -257,40 +257,40 @@ class DecoderBlock(_Block):
         memory: Memory,
         source_mask: tf.Tensor | None,
         training: bool | None,
-        with_scores: bool,
+        with_attention_weights: bool,
         position: int | tf.Tensor = 0,
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         outputs = self.cross_attention.attend(
-            self.cross_connection.enter(hidden),
+            self.cross_connection.pre(hidden),
             memory,
             padding_mask=source_mask,
             position=position,
             training=training,
-            return_attention_scores=with_scores,
+            return_attention_scores=with_attention_weights,
         )
-        outputs, scores = outputs if with_scores else (outputs, None)
-        hidden = self.cross_connection.leave(hidden, outputs, training)
+        outputs, scores = outputs if with_attention_weights else (outputs, None)
+        hidden = self.cross_connection.post(hidden, outputs, training)
         return self._feed_forward(hidden, training), scores
 
-    def start(self, encoded: tf.Tensor, lanes: int, max_length: int) -> DecoderCaches:
+    def start(self, encoded: tf.Tensor, beams: int, max_length: int) -> DecoderCaches:
         """Projects the source once and makes room for the targets.
 
         Args:
             encoded: <float>[batch, source, units].
-            lanes: targets that are written side by side for each source, such as the beams of a search.
+            beams: targets that are written side by side for each source, such as the beams of a search.
             max_length: most target positions, 1 or more.
 
         Returns:
             The caches of position 0.
 
         Raises:
-            ValueError: the block is not built; several lanes with an attention to the source that marks
+            ValueError: the block is not built; several beams with an attention to the source that marks
                 positions.
         """
-        if lanes > 1 and self.cross_attention.needs_order:
+        if beams > 1 and self.cross_attention.needs_order:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r}: lanes stand in for target positions in the attention "
-                f"to the source, which must not mark positions then. Received: lanes={lanes}, "
+                f"{type(self).__name__} {self.name!r}: beams stand in for target positions in the attention "
+                f"to the source, which must not mark positions then. Received: beams={beams}, "
                 f"cross_attention={self._arguments['cross_attention']}"
             )
         if not self.built:
@@ -300,13 +300,13 @@ class DecoderBlock(_Block):
             )
         heads, key_dim, value_dim = self.attention.memory_dims
         batch = keras.ops.shape(encoded)[0]
-        key = tf.zeros([batch, heads, max_length * lanes, key_dim], self.compute_dtype)
-        value = tf.zeros([batch, heads, max_length * lanes, value_dim], self.compute_dtype)
+        key = tf.zeros([batch, heads, max_length * beams, key_dim], self.compute_dtype)
+        value = tf.zeros([batch, heads, max_length * beams, value_dim], self.compute_dtype)
         return DecoderCaches((key, value), self.cross_attention.project_memory(encoded, encoded))
 
-    def grow(self, caches: DecoderCaches, lanes: int, max_length: int) -> DecoderCaches:
+    def grow(self, caches: DecoderCaches, beams: int, max_length: int) -> DecoderCaches:
         """Returns the caches with room for `max_length` target positions, not fewer than they have."""
-        slots = max_length * lanes
+        slots = max_length * beams
         key, value = (
             tf.pad(cache, [[0, 0], [0, 0], [0, slots - cache.shape[2]], [0, 0]])
             for cache in caches.self_memory
@@ -318,44 +318,44 @@ class DecoderBlock(_Block):
         inputs: tf.Tensor,
         caches: DecoderCaches,
         position: int | tf.Tensor,
-        lineage: tf.Tensor | None = None,
+        ancestry: tf.Tensor | None = None,
         source_mask: tf.Tensor | None = None,
         return_attention_scores: bool = False,
     ):
-        """Decodes one position of every lane. Nothing is dropped.
+        """Decodes one position of every beam. Nothing is dropped.
 
         Args:
-            inputs: <float>[batch, lanes, units], the elements at `position`.
+            inputs: <float>[batch, beams, units], the elements at `position`.
             caches: what `start` or the step before returned.
             position: integer or <int>[], 0 to max_length - 1, one more at each step.
-            lineage: <int32>[batch, lanes, time], the lane in which the target that is now in a lane had its
+            ancestry: <int32>[batch, beams, time], the beam in which the target that is now in a beam had its
                 element at each position up to `position`; `time` is not below the length of the caches.
-                None where targets never change lanes.
+                None where targets never change beams.
             source_mask: <bool>[batch, source], True = may attend.
             return_attention_scores: also return the scores of the attention to the source.
 
         Returns:
-            Outputs <float>[batch, lanes, units] and the new caches; with `return_attention_scores` also
-            <float32>[batch, heads, lanes, source].
+            Outputs <float>[batch, beams, units] and the new caches; with `return_attention_scores` also
+            <float32>[batch, heads, beams, source].
         """
-        query = self.attention_connection.enter(inputs)
-        batch, lanes, units = keras.ops.shape(query)
-        if lineage is not None:
-            lineage = lineage[..., : keras.ops.shape(caches.self_memory[0])[2] // lanes]
-        rows = keras.ops.reshape(query, [batch * lanes, 1, units])
+        query = self.attention_connection.pre(inputs)
+        batch, beams, units = keras.ops.shape(query)
+        if ancestry is not None:
+            ancestry = ancestry[..., : keras.ops.shape(caches.self_memory[0])[2] // beams]
+        rows = keras.ops.reshape(query, [batch * beams, 1, units])
         memory = tuple(
-            _write_position(cache, new, position, lanes)
+            _write_position(cache, new, position, beams)
             for cache, new in zip(
                 caches.self_memory, self.attention.project_memory(rows, rows, position), strict=True
             )
         )
-        if lineage is None or self.attention.needs_order:
-            memory_of_rows = tuple(_follow(cache, lineage, lanes) for cache in memory)
+        if ancestry is None or self.attention.needs_order:
+            memory_of_rows = tuple(_follow(cache, ancestry, beams) for cache in memory)
             outputs = self.attention.attend(rows, memory_of_rows, causal=True, position=position)
-            outputs = keras.ops.reshape(outputs, [batch, lanes, units])
+            outputs = keras.ops.reshape(outputs, [batch, beams, units])
         else:
-            outputs = self.attention.attend(query, memory, pair_mask=_own_slots(lineage, position))
-        hidden = self.attention_connection.leave(inputs, outputs, False)
+            outputs = self.attention.attend(query, memory, pair_mask=_own_slots(ancestry, position))
+        hidden = self.attention_connection.post(inputs, outputs, False)
         outputs, scores = self._after_self_attention(
             hidden, caches.cross_memory, source_mask, False, return_attention_scores, position
         )
@@ -363,29 +363,29 @@ class DecoderBlock(_Block):
         return (outputs, caches, scores) if return_attention_scores else (outputs, caches)
 
 
-def _write_position(cache: tf.Tensor, new: tf.Tensor, position: int | tf.Tensor, lanes: int) -> tf.Tensor:
-    """Writes <float>[batch * lanes, heads, 1, dim] into <float>[batch, heads, time * lanes, dim]."""
+def _write_position(cache: tf.Tensor, new: tf.Tensor, position: int | tf.Tensor, beams: int) -> tf.Tensor:
+    """Writes <float>[batch * beams, heads, 1, dim] into <float>[batch, heads, time * beams, dim]."""
     batch, heads, _, dim = keras.ops.shape(cache)
-    new = keras.ops.reshape(tf.cast(new, cache.dtype), [batch, lanes, heads, dim])
-    return keras.ops.slice_update(cache, [0, 0, position * lanes, 0], tf.transpose(new, [0, 2, 1, 3]))
+    new = keras.ops.reshape(tf.cast(new, cache.dtype), [batch, beams, heads, dim])
+    return keras.ops.slice_update(cache, [0, 0, position * beams, 0], tf.transpose(new, [0, 2, 1, 3]))
 
 
-def _own_slots(lineage: tf.Tensor, position: int | tf.Tensor) -> tf.Tensor:
-    """Returns <bool>[batch, lanes, time * lanes], True where a target of a lane has an element."""
-    batch, lanes, time = keras.ops.shape(lineage)
-    own = lineage[..., None] == tf.range(lanes)  # [batch, lanes, time, lanes]
+def _own_slots(ancestry: tf.Tensor, position: int | tf.Tensor) -> tf.Tensor:
+    """Returns <bool>[batch, beams, time * beams], True where a target of a beam has an element."""
+    batch, beams, time = keras.ops.shape(ancestry)
+    own = ancestry[..., None] == tf.range(beams)  # [batch, beams, time, beams]
     own &= (tf.range(time) <= position)[:, None]
-    return keras.ops.reshape(own, [batch, lanes, time * lanes])
+    return keras.ops.reshape(own, [batch, beams, time * beams])
 
 
-def _follow(cache: tf.Tensor, lineage: tf.Tensor | None, lanes: int) -> tf.Tensor:
-    """Returns each target's own memory, <float>[batch * lanes, heads, time, dim]."""
+def _follow(cache: tf.Tensor, ancestry: tf.Tensor | None, beams: int) -> tf.Tensor:
+    """Returns each target's own memory, <float>[batch * beams, heads, time, dim]."""
     batch, heads, slots, dim = keras.ops.shape(cache)
-    own = tf.transpose(cache, [0, 2, 1, 3])  # [batch, time * lanes, heads, dim]
-    if lineage is None:
-        own = keras.ops.reshape(own, [batch, slots // lanes, lanes, heads, dim])
+    own = tf.transpose(cache, [0, 2, 1, 3])  # [batch, time * beams, heads, dim]
+    if ancestry is None:
+        own = keras.ops.reshape(own, [batch, slots // beams, beams, heads, dim])
         own = tf.transpose(own, [0, 2, 3, 1, 4])
     else:
-        own = tf.gather(own, tf.range(slots // lanes) * lanes + lineage, batch_dims=1)
+        own = tf.gather(own, tf.range(slots // beams) * beams + ancestry, batch_dims=1)
         own = tf.transpose(own, [0, 1, 3, 2, 4])
-    return keras.ops.reshape(own, [batch * lanes, heads, slots // lanes, dim])
+    return keras.ops.reshape(own, [batch * beams, heads, slots // beams, dim])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-LEAST_ATTENTION = 1e-9
+MIN_ATTENTION = 1e-9
 """Attention to a source token that is told from none."""
 
 
@@ -26,4 +26,4 @@ def alignment_cross_entropy(attention: tf.Tensor, guide: tf.Tensor) -> tf.Tensor
         >>> float(alignment_cross_entropy(tf.constant([[[0.5, 0.5]]]), tf.constant([[[1.0, 0.0]]])))  # log 2
         0.6931...
     """
-    return -tf.reduce_sum(guide * tf.math.log(tf.maximum(attention, LEAST_ATTENTION)))
+    return -tf.reduce_sum(guide * tf.math.log(tf.maximum(attention, MIN_ATTENTION)))

@@ -20,9 +20,11 @@ TASK = "image_classification"
 class ResidualStage(Section):
     """Residual blocks of one width."""
 
-    width: PositiveInt = Field(description="Channels.")
-    depth: PositiveInt = Field(2, description="Residual blocks, of two 3x3 convolutions each.")
-    stride: Literal[1, 2] = Field(1, description="2: the first block halves the map.")
+    width: PositiveInt = Field(description="Number of channels.")
+    depth: PositiveInt = Field(2, description="Number of residual blocks, of two 3x3 convolutions each.")
+    stride: Literal[1, 2] = Field(
+        1, description="Stride of the first block: 2 halves height and width of the feature map."
+    )
     attention: AttentionOptions | None = Field(
         None,
         description="A gate (squeeze_excitation, cbam, spatial) is in every block; any other attention is "
@@ -40,22 +42,24 @@ class Config(Section):
         "of residual blocks, {width: 64, depth: 2, stride: 2, attention: cbam}.",
     )
     norm: Literal["batch", "group", "none"] = Field(
-        "batch", description="Normalisation beside each convolution: over the batch, or within each image."
+        "batch", description="Normalization beside each convolution: over the batch, or within each image."
     )
     drop_path: Rate = Field(
         0.0,
-        description="Stochastic depth: share of the images for which the last residual block is left out in "
-        "training; less for those before it.",
+        description="Stochastic depth: fraction of the images for which the last residual block is left out "
+        "in training; less for those before it.",
     )
     attention: AttentionOptions | None = Field(
         None, description="Attention over the positions of the last feature map."
     )
-    residual: bool = Field(True, description="Add the feature map to what attention makes of it.")
+    residual: bool = Field(
+        True, description="Residual connection: the feature map is added to the output of the attention."
+    )
     pooling: Literal["flatten", "mean", "attention"] = Field(
-        "flatten", description="From the feature map to one vector."
+        "flatten", description="How the feature map becomes one vector."
     )
     dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the classes.")
-    dropout: Rate = Field(0.1, description="Share of activations dropped before the dense layers, 0 to 1.")
+    dropout: Rate = Field(0.1, description="Fraction of activations dropped before the dense layers, 0 to 1.")
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

@@ -18,42 +18,48 @@ class EncoderOptions(Section):
     """Options of the encoder."""
 
     name: str
-    units: PositiveInt = Field(128, description="Width of embeddings and blocks.")
+    units: PositiveInt = Field(128, description="Width of the embeddings and of the attention blocks.")
     position: Literal["none", "sinusoidal", "learned"] = Field(
-        "none", description="What marks the order of tokens."
+        "none", description="Position embedding that is added to the token embeddings."
     )
     ngrams: int = Field(
         1,
         ge=1,
         le=8,
-        description="Most tokens of an n-gram: pairs, triples and longer ones have vectors that are added to "
-        "those of the tokens they begin with; 1 = tokens alone.",
+        description="Longest n-gram, in tokens, that has an embedding of its own; it is added to that of "
+        "the n-gram's first token. 1 = single tokens only.",
     )
     ngram_buckets: PositiveInt = Field(
-        2**18, description="Vectors of n-grams; those with the same hash share one."
+        2**18, description="Rows of the embedding table of n-grams; n-grams with the same hash share one."
     )
     convolution: PositiveInt | None = Field(
         None,
-        description="Tokens that a convolution after the embedding sees at once. Default: no convolution.",
+        description="Kernel size, in tokens, of a convolution after the embedding. Default: no convolution.",
     )
     recurrent: Literal["none", "gru", "lstm"] = Field(
-        "none", description="Layer that reads the text in both directions, before the attention blocks."
+        "none", description="Bidirectional recurrent layer before the attention blocks."
     )
     window: PositiveInt | None = Field(
         None,
-        description="Tokens of a window: blocks see one window at a time, and attention pools the windows of "
-        "a text; for long texts. Default: no windows.",
+        description="For long texts: the text is split into windows of this many tokens, each block sees "
+        "one window at a time, and attention pools the windows. Default: no windows.",
     )
-    num_layers: int = Field(1, ge=0, description="Attention blocks.")
+    num_layers: int = Field(1, ge=0, description="Number of attention blocks.")
     attention: AttentionOptions = Field(parse("multi_head"), description="Attention layer of the blocks.")
     feed_forward_units: int = Field(
-        0, ge=0, description="Width inside the feed-forward part of a block, 0 = none."
+        0,
+        ge=0,
+        description="Width of the hidden layer in the feed-forward part of a block; 0 = no such part.",
     )
-    norm: Literal["pre", "post", "none"] = Field("pre", description="Layer normalisation of each block.")
-    residual: bool = Field(True, description="Add the input of a block to its output.")
-    dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
+    norm: Literal["pre", "post", "none"] = Field(
+        "pre", description="Layer normalization before (pre) or after (post) each part of a block."
+    )
+    residual: bool = Field(
+        True, description="Residual connections: the input of each part of a block is added to its output."
+    )
+    dropout: Rate = Field(0.1, description="Fraction of activations dropped in training, 0 to 1.")
     embedding_dropout: Rate = Field(
-        0.0, description="Share of the embeddings' activations dropped in training."
+        0.0, description="Fraction of the activations of the embedding dropped in training, 0 to 1."
     )
 
 
@@ -128,10 +134,12 @@ class PooledOptions(EncoderOptions):
     """Options of models that sum a text up in one vector, and give numbers for it."""
 
     pooling: Literal["attention", "mean", "max"] = Field(
-        "attention", description="From all positions to one vector."
+        "attention", description="How the vectors of all positions become one."
     )
     pooling_hidden_units: int = Field(
-        0, ge=0, description="attention: width of the tanh layer that scores a position; 0 = a linear score."
+        0,
+        ge=0,
+        description="attention: width of the tanh layer that scores each position; 0 = a linear score.",
     )
     batch_norm: bool = Field(False, description="Batch normalization of the pooled vector.")
     dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the outputs.")

@@ -20,23 +20,35 @@ class Config(Section):
     """Options of the translation model."""
 
     name: Literal["translation"] = "translation"
-    units: PositiveInt = Field(128, description="Model width.")
-    num_encoder_layers: PositiveInt = Field(2, description="Blocks that read the source.")
-    num_decoder_layers: PositiveInt = Field(2, description="Blocks that write the target.")
-    feed_forward_units: PositiveInt = Field(512, description="Width inside the feed-forward parts.")
-    attention: AttentionOptions = Field(parse("multi_head"), description="Attention layer of all blocks.")
+    units: PositiveInt = Field(128, description="Width of the model.")
+    num_encoder_layers: PositiveInt = Field(2, description="Number of encoder blocks, which read the source.")
+    num_decoder_layers: PositiveInt = Field(
+        2, description="Number of decoder blocks, which write the target."
+    )
+    feed_forward_units: PositiveInt = Field(
+        512, description="Width of the hidden layer in the feed-forward parts."
+    )
+    attention: AttentionOptions = Field(
+        parse("multi_head"), description="Attention layer of all encoder and decoder blocks."
+    )
     position: Literal["sinusoidal", "none"] = Field(
-        "sinusoidal", description="What is added to the embeddings; none where the attention marks positions."
+        "sinusoidal",
+        description="Position embedding that is added to the token embeddings; none where the attention "
+        "has positions of its own (model.attention.position).",
     )
-    dropout: Rate = Field(0.1, description="Share of activations dropped in training, 0 to 1.")
+    dropout: Rate = Field(0.1, description="Fraction of activations dropped in training, 0 to 1.")
     feed_forward_dropout: Rate | None = Field(
-        None, description="The same inside the feed-forward parts. Default: that of dropout."
+        None, description="Fraction of activations dropped in the feed-forward parts. Default: as dropout."
     )
-    norm: Literal["pre", "post"] = Field("pre", description="Layer normalisation before or after each part.")
+    norm: Literal["pre", "post"] = Field(
+        "pre", description="Layer normalization before (pre) or after (post) each part of a block."
+    )
     share_embeddings: bool = Field(
-        False, description="One table for source and target; needs one vocabulary."
+        False, description="Source and target share one embedding table; needs data.shared_vocabulary: true."
     )
-    tie_output: bool = Field(True, description="The target table also gives the output logits.")
+    tie_output: bool = Field(
+        True, description="The output layer uses the embedding table of the target (tied weights)."
+    )
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

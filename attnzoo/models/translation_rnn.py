@@ -20,19 +20,26 @@ class Config(Section):
     """Options of the recurrent translation model."""
 
     name: Literal["translation_rnn"] = "translation_rnn"
-    units: PositiveInt = Field(256, description="Model width; even.")
-    num_encoder_layers: PositiveInt = Field(1, description="Bidirectional layers that read the source.")
-    num_decoder_layers: PositiveInt = Field(1, description="Layers that write the target.")
+    units: PositiveInt = Field(256, description="Width of the model, an even number.")
+    num_encoder_layers: PositiveInt = Field(
+        1, description="Number of bidirectional layers that read the source."
+    )
+    num_decoder_layers: PositiveInt = Field(1, description="Number of layers that write the target.")
     cell: Literal["gru", "lstm"] = Field("gru", description="Recurrent cell.")
     attention: AttentionOptions = Field(
-        parse("additive"), description="How the decoder looks at the source; dot_product is Luong's."
+        parse("additive"),
+        description="Attention of the decoder over the source: additive is Bahdanau's, dot_product Luong's.",
     )
-    input_feeding: bool = Field(True, description="What was attended to enters the next step.")
-    dropout: Rate = Field(0.2, description="Share of activations dropped in training, 0 to 1.")
+    input_feeding: bool = Field(
+        True, description="Input feeding (Luong): what was attended to at one step is an input of the next."
+    )
+    dropout: Rate = Field(0.2, description="Fraction of activations dropped in training, 0 to 1.")
     share_embeddings: bool = Field(
-        False, description="One table for source and target; needs one vocabulary."
+        False, description="Source and target share one embedding table; needs data.shared_vocabulary: true."
     )
-    tie_output: bool = Field(True, description="The target table also gives the output logits.")
+    tie_output: bool = Field(
+        True, description="The output layer uses the embedding table of the target (tied weights)."
+    )
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:

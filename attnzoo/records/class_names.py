@@ -14,12 +14,12 @@ from attnzoo.suggest import did_you_mean
 
 SEPARATORS = (",", ";", "|")
 """What stands between several labels."""
-MOST_NUMBERS = 20
+MAX_NUMBERS = 20
 """Whole numbers that may well be classes; more of them, with gaps between them, are amounts."""
-MOST_ONCE = 0.5
-"""Share of the classes with one example each from which on they look like ids."""
+MAX_FRACTION_ONCE = 0.5
+"""Fraction of the classes with one example each from which on they look like ids."""
 SHOWN_NAMES = 5
-FEWEST_ONCE = 10
+MIN_ONCE = 10
 """Classes below which that says nothing."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -80,7 +80,7 @@ def doubts(names: Sequence[str], counts: Mapping[str, np.ndarray]) -> Iterator[s
         others = f" (and {len(groups) - 1} more such groups)" if len(groups) > 1 else ""
         yield f"the labels {written}{others} differ only in how they are written; are they one?"
     once = int(np.count_nonzero(counts["train"] == 1))
-    if once > MOST_ONCE * len(names) and len(names) >= FEWEST_ONCE:
+    if once > MAX_FRACTION_ONCE * len(names) and len(names) >= MIN_ONCE:
         yield (
             f"{once:,} of {len(names):,} labels have one example each, too few to learn from; is it a column "
             "of ids or of free text?"
@@ -124,7 +124,7 @@ def _kind_doubts(names: Sequence[str]) -> Iterator[str]:
 def _are_amounts(numbers: Sequence[float]) -> bool:
     if not all(number.is_integer() for number in numbers):
         return True
-    return len(numbers) > MOST_NUMBERS and max(numbers) - min(numbers) > 2 * len(numbers)
+    return len(numbers) > MAX_NUMBERS and max(numbers) - min(numbers) > 2 * len(numbers)
 
 
 def _parts(name: str, separator: str) -> list[str]:

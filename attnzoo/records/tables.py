@@ -21,7 +21,7 @@ from attnzoo.suggest import did_you_mean
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 OTHER_DELIMITERS = (",", ";", "\t", "|")
 JSON_LINES = ".jsonl"
-MANY_LINES = 50
+MAX_QUOTED_LINES = 50
 """A quoted field of more lines is hardly meant."""
 SUFFIXES = (*DELIMITERS, JSON_LINES)
 
@@ -187,7 +187,7 @@ class _Swallowed:
         for field in fields:
             inside = field.split("\n")[1:]
             like = sum(part.count(self.delimiter) >= self.columns - 1 for part in inside[:-1] or inside)
-            if len(inside) > MANY_LINES or (self.columns > 1 and like >= 2):
+            if len(inside) > MAX_QUOTED_LINES or (self.columns > 1 and like >= 2):
                 self.count += 1
                 self.lines += len(inside)
                 self.first = self.first or line

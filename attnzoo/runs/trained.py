@@ -18,7 +18,7 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.tasks.task import Fitted, Task
 from attnzoo.variables import assign, by_name, read_tensors, size_limit
 
-MANY = 1000
+MIN_EXAMPLES_FOR_XLA = 1000
 """From so many examples on, one pass over them is worth the seconds that XLA compiles."""
 
 

@@ -13,7 +13,7 @@ from sklearn import metrics
 
 CALIBRATION_BINS = 15
 TOP = 5
-MOST_TEMPERATURE = 10.0
+MAX_TEMPERATURE = 10.0
 """Temperatures are fitted from the inverse of this to this: where every example is right, the best is 0."""
 
 _TINY = np.finfo(np.float64).tiny
@@ -126,7 +126,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float | No
     def loss(log_temperature: float) -> float:
         return -special.log_softmax(logits / math.exp(log_temperature), axis=1)[rows, labels].mean()
 
-    limit = math.log(MOST_TEMPERATURE)
+    limit = math.log(MAX_TEMPERATURE)
     return math.exp(optimize.minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x)
 
 

@@ -46,8 +46,9 @@ class ClassifierTrainOptions(task_options.CrossEntropyOptions):
 
     class_weights: Literal["none", "balanced"] | dict[str, PositiveFloat] = Field(
         "none",
-        description="What examples weigh in the training loss of a classifier: balanced = examples "
-        "/ (classes * examples of their label), or {label: weight}, 1 for labels that are not named.",
+        description="Weights of the examples in the training loss, by label: balanced is examples / "
+        "(classes * examples of the label), or {label: weight}, 1 for labels that are not "
+        "named.",
     )
 
 
@@ -94,7 +95,7 @@ class ClassifierTask(OneTargetTask):
         """Returns a function to the input, and targets `labels` <int32>[batch].
 
         With class weights targets have `loss_weights` <float32>[batch] too, the products with `weights`; with
-        mixed images `other_labels` <int32>[batch] and `label_shares` <float32>[batch], how much is of
+        mixed images `other_labels` <int32>[batch] and `label_fractions` <float32>[batch], how much is of
         `labels`.
         """
         weights = None
@@ -106,7 +107,7 @@ class ClassifierTask(OneTargetTask):
             targets = {"weights": row.weights, "indices": row.indices, "labels": row.values["label"]}
             shares = row.values.get("mixture_fractions")
             if shares is not None:
-                targets["label_shares"] = shares
+                targets["label_fractions"] = shares
                 targets["other_labels"] = tf.gather(targets["labels"], row.values["mixture_partners"])
             if weights is not None:
                 own = tf.gather(weights, targets["labels"])
@@ -134,7 +135,7 @@ class ClassifierTask(OneTargetTask):
         losses = cross_entropy_loss.cross_entropy(outputs, labels, smoothing)
         if "other_labels" in targets:
             others = cross_entropy_loss.cross_entropy(outputs, targets["other_labels"], smoothing)
-            losses = others + targets["label_shares"] * (losses - others)
+            losses = others + targets["label_fractions"] * (losses - others)
         correct = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), labels)
         loss_weights = targets.get("loss_weights", weights)
         results = {"loss": sums.ratio(losses, loss_weights), "accuracy": sums.ratio(correct, weights)}

@@ -9,7 +9,7 @@ import numpy as np
 from attnzoo import pictures
 from attnzoo.pictures import BOARD_INCHES
 
-MOST_NAMES = 60
+MAX_NAMES = 60
 """Most classes whose names are written into the picture."""
 SHOWN_CHARACTERS = 16
 NAME_POINTS, LETTER = 7.0, 0.62
@@ -19,14 +19,14 @@ CELL_INCHES = 0.105
 """Of a class in the picture, at least: a line of such letters."""
 SMALLEST_POINTS, LARGEST_POINTS = 5.5, 9.0
 """Of the numbers in the cells; what would be smaller is left out."""
-MOST_CLASSES = 20
+MAX_CLASSES = 20
 """Most classes that are shown as a table."""
 WORST_PAIRS = 10
 ROW_CHARACTERS, COLUMN_CHARACTERS = 24, 6
 
 
 def draw(matrix: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-    """Draws rows of true labels and columns of predicted ones; dark is a large share of its row.
+    """Draws rows of true labels and columns of predicted ones; dark is a large fraction of its row.
 
     Args:
         matrix: <int64>[classes, classes], numbers of examples.
@@ -38,7 +38,7 @@ def draw(matrix: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     from matplotlib.figure import Figure
 
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    names = [_short(label) for label in labels] if len(labels) <= MOST_NAMES else []
+    names = [_short(label) for label in labels] if len(labels) <= MAX_NAMES else []
     margin = 0.3 + max(map(len, names), default=0) * NAME_POINTS * LETTER / POINTS_AN_INCH
     side = max(BOARD_INCHES - margin - 0.05, CELL_INCHES * len(names))
     inches = (margin + side + 0.05, 0.25 + side + margin)
@@ -72,7 +72,7 @@ def lines(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[str]:
         matrix: [true label, predicted label], numbers of examples.
         labels: names of the classes.
     """
-    return _table(matrix, labels) if len(labels) <= MOST_CLASSES else _worst(matrix, labels)
+    return _table(matrix, labels) if len(labels) <= MAX_CLASSES else _worst(matrix, labels)
 
 
 def _table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[str]:

@@ -76,7 +76,7 @@ class MaskedText(Task):
         targets: dict[str, tf.Tensor],
         training: sections.TrainOptions | None,
     ) -> dict[str, tf.Tensor]:
-        """Returns cross entropy (nats a masked token) and the share of masked tokens predicted right.
+        """Returns cross entropy (nats a masked token) and the fraction of masked tokens predicted right.
 
         The model gives <float>[batch, time, units], see `models.masked_text_model`.
         """

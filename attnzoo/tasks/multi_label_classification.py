@@ -70,7 +70,7 @@ class MultiLabelClassification(OneTextTask):
         targets: dict[str, tf.Tensor],
         training: sections.TrainOptions | None,
     ) -> dict[str, tf.Tensor]:
-        """Returns binary cross entropy (nats a label, their mean) and the share of texts all right.
+        """Returns binary cross entropy (nats a label, their mean) and the fraction of texts all right.
 
         With R-Drop `divergence` (nats a pair and label) too.
         """

@@ -26,10 +26,10 @@ with epy.lazy_imports():
     from attnzoo.data import pipeline
     from attnzoo.explain import image as image_view
     from attnzoo.explain import text as text_view
-    from attnzoo.layers import scores as layer_scores
+    from attnzoo.layers import attention_weights
     from attnzoo.tasks import target_predictions
 
-MOST_OUTPUTS = 1000
+MAX_OUTPUTS = 1000
 """Most values of an example that are held for all examples of a split."""
 SHOWN_CHARACTERS = 200
 """Characters of a text in a sample row."""
@@ -57,7 +57,7 @@ class OneTargetTask(Task):
     ) -> np.ndarray | None:
         """Returns the values <float64>[examples, outputs] of a split; None for too many outputs."""
         outputs = info.features["label"].num_outputs
-        if outputs > MOST_OUTPUTS:
+        if outputs > MAX_OUTPUTS:
             return None
         return target_predictions.values_of_split(self, predict, examples, info, sizes, outputs)
 
@@ -102,7 +102,7 @@ class OneTextTask(OneTargetTask):
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None
     ) -> text_view.TextView | None:
         """Returns what shows where the model attends in texts; None if it never does."""
-        if layer is None and not layer_scores.attention_names(model):
+        if layer is None and not attention_weights.attention_names(model):
             return None
         return self.text_view(model, info, layer)
 
@@ -131,7 +131,7 @@ class OneImageTask(OneTargetTask):
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None
     ) -> image_view.ImageView | None:
         """Returns what shows where the model attends in images; None if it never does."""
-        if layer is None and not layer_scores.attention_names(model):
+        if layer is None and not attention_weights.attention_names(model):
             return None
         return image_view.ImageView(model, info, layer)
 

@@ -141,7 +141,7 @@ def image_predictor(
                     raise
                 raise broken from None
             answers += [
-                {"image": path, **target.answer(row), "cut": False, "beyond_training": False}
+                {"image": path, **target.answer(row), "truncated": False, "beyond_training": False}
                 for path, row in zip(chosen, values, strict=True)
             ]
         return answers

@@ -12,7 +12,7 @@ import tensorflow as tf
 from attnzoo.data import pipeline
 from attnzoo.features.info import DataInfo
 from attnzoo.layers.beam_search import Ranking, beam_search
-from attnzoo.layers.decoding import Decoder, Sampler, Translations, write
+from attnzoo.layers.decoding import Decoder, DecoderOutput, Sampler, generate
 from attnzoo.special_tokens import PADDING
 from attnzoo.tasks.serving import ServingModule
 from attnzoo.tasks.task import PredictFn, Request
@@ -26,7 +26,7 @@ def decode(
     info: DataInfo,
     options: TranslationEvalOptions,
     count: int = 1,
-) -> Translations:
+) -> DecoderOutput:
     """Translates <int32>[batch, source] as the options say: greedily or by beam search.
 
     Args:
@@ -39,7 +39,7 @@ def decode(
     max_length = most_tokens(info, source)
     limits: dict[str, Any] = {"length_ratio": options.length_ratio, "unknown": options.unknown == "copy"}
     if options.beams == 1:
-        return write(models, source, max_length, **limits)
+        return generate(models, source, max_length, **limits)
     ranking = Ranking(options.length_penalty, options.length_penalty_kind, options.coverage_penalty)
     return beam_search(models, source, max_length, options.beams, ranking, count, **limits)
 
@@ -75,7 +75,7 @@ def predict_fn(
 
 def request_fn(
     models: Sequence[keras.Model], info: DataInfo, options: TranslationEvalOptions, request: Request
-) -> Callable[[tf.Tensor, tf.Tensor], Translations]:
+) -> Callable[[tf.Tensor, tf.Tensor], DecoderOutput]:
     """Returns a function from sources <int32>[batch, source] and a seed <int32>[] to translations."""
     xla = bool(request.xla)
     signature = source_signature(xla, tf.TensorSpec([], tf.int32))
@@ -87,7 +87,7 @@ def request_fn(
         sampler = Sampler(seed, request.temperature, request.top_k, request.top_p)
         copies = options.unknown == "copy"
         max_length = most_tokens(info, ids)
-        return write(models, ids, max_length, sampler, request.count, options.length_ratio, copies)
+        return generate(models, ids, max_length, sampler, request.count, options.length_ratio, copies)
 
     return run
 
@@ -119,7 +119,7 @@ def translate(
     """
     writer = Writer(info)
 
-    def run(batch: pipeline.Batch) -> tuple[dict[str, tf.Tensor], Translations]:
+    def run(batch: pipeline.Batch) -> tuple[dict[str, tf.Tensor], DecoderOutput]:
         inputs, targets = batch
         return targets, predict(inputs)
 
@@ -147,7 +147,7 @@ def log_probability_fn(model: keras.Model) -> Callable[[dict[str, tf.Tensor], tf
 def serving_module(model: keras.Model, info: DataInfo, options: TranslationEvalOptions) -> ServingModule:
     """Returns an export of a translator, with two signatures that take `source` <string>[batch].
 
-    Texts of more than `DataInfo.longest` tokens are cut. `serving_default` gives `translation`
+    Texts of more than `DataInfo.longest` tokens are truncated. `serving_default` gives `translation`
     <string>[batch] and its `score` <float32>[batch], by which a search ranks. `alignment` gives
     `translation`, the ids of `source_tokens` <int32>[batch, source] and `target_tokens` <int32>[batch,
     target], each with END and then padding, and where each token attended, `alignment` <float32>[batch,
@@ -159,7 +159,7 @@ def serving_module(model: keras.Model, info: DataInfo, options: TranslationEvalO
     def translate(source: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = decode([model], reader.read(source), info, options)
         texts = writer(outputs.tokens[:, 0], outputs.alignment[:, 0], source)
-        return {"translation": texts, "score": outputs.scores[:, 0]}
+        return {"translation": texts, "score": outputs.hypothesis_scores[:, 0]}
 
     def align(source: tf.Tensor) -> dict[str, tf.Tensor]:
         ids = reader.read(source)

@@ -120,7 +120,7 @@ class Translation(Task):
             if links is not None:
                 targets["alignment"] = weight * translation_batches.attention_targets(links, row)
             inputs = {
-                "source": translation_batches.end_of_cut(source),
+                "source": translation_batches.end_of_truncated(source),
                 "target": translation_batches.shift_right(target),
             }
             return inputs, targets
@@ -134,7 +134,7 @@ class Translation(Task):
         targets: dict[str, tf.Tensor],
         training: sections.TrainOptions | None,
     ) -> dict[str, tf.Tensor]:
-        """Returns cross entropy (nats a target token) and the share of tokens right, given those before.
+        """Returns cross entropy (nats a target token) and the fraction of tokens right, given those before.
 
         The logits of a batch are never all in memory. With alignments the loss has the cross entropy of the
         attention to them in it, which `alignment_loss` gives alone, without its weight (nats an aligned
@@ -165,7 +165,7 @@ class Translation(Task):
     def predict_fn(
         self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, xla: bool
     ) -> PredictFn:
-        """Returns a function from inputs to `layers.decoding.Translations`, one translation each."""
+        """Returns a function from inputs to `layers.decoding.DecoderOutput`, one translation each."""
         return translating.predict_fn(models, info, _evaluation(options), xla)
 
     def predictions(
@@ -276,7 +276,9 @@ class Translation(Task):
                 raw = [texts[index].encode("utf-8") for index in chosen for _ in range(request.count)]
                 raw += [b""] * (len(ids) - len(raw))  # rows that only fill up the batch
                 written = [text.decode("utf-8") for text in writer(ids, attended, tf.constant(raw)).numpy()]
-                values = zip(outputs.scores.numpy(), outputs.log_probabilities.numpy(), strict=True)
+                values = zip(
+                    outputs.hypothesis_scores.numpy(), outputs.log_probabilities.numpy(), strict=True
+                )
                 for place, (index, (scores, totals)) in enumerate(zip(chosen, values, strict=False)):
                     own = written[place * request.count : (place + 1) * request.count]
                     every = _ranked(own, scores, totals)

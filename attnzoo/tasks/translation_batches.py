@@ -35,8 +35,8 @@ def attention_targets(links: Ragged, row: Row) -> tf.Tensor:
     return token_links.attention_targets(links, row.indices, source, target)
 
 
-def end_of_cut(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns rows <int32>[batch, time] in which END is the last token also of a row that was cut."""
+def end_of_truncated(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns rows <int32>[batch, time] in which END is the last token also of a row that was truncated."""
     last = tokens[:, -1:]
     return tf.concat([tokens[:, :-1], tf.where(last == PADDING, PADDING, END)], axis=1)
 

@@ -32,19 +32,24 @@ class TranslationEvalOptions(EvalOptions):
         "word of the source that the translation attends to there is copied.",
     )
     beams: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="Translations written side by side in a beam search; 1 = greedy."
+        1, description="Beam size of the beam search; 1 = greedy search."
     )
     length_ratio: Annotated[float, Field(gt=0.0, le=100.0)] = Field(
-        2.0, description="Longest translation, in tokens of its source; 10 more are always allowed."
+        2.0,
+        description="Maximum length of a translation, as a multiple of the tokens of its source; 10 more "
+        "are always allowed.",
     )
     length_penalty: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.6, description="Exponent of the length by which a translation's log probability is divided."
     )
     length_penalty_kind: Literal["wu", "power"] = Field(
-        "wu", description="What is raised to it: wu (5 + length) / 6, power the length (as Marian does)."
+        "wu",
+        description="What is raised to length_penalty: wu is (5 + length) / 6, power the length itself "
+        "(as in Marian).",
     )
     coverage_penalty: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
-        0.0, description="Weight of what a translation left unattended in its source, 0 = off."
+        0.0,
+        description="Coverage penalty: weight of what a translation left unattended in its source; 0 = off.",
     )
     bleu_tokenizer: Literal["13a", "intl", "char", "zh", "ja-mecab", "ko-mecab", "flores200", "none"] = Field(
         "13a",

@@ -1,4 +1,4 @@
-"""Subword regularisation: training texts that are split into other pieces in every epoch."""
+"""Subword regularization: training texts that are split into other pieces in every epoch."""
 
 from __future__ import annotations
 

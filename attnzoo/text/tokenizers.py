@@ -178,7 +178,7 @@ class ByteTokenizer(Tokenizer):
 class SubwordTokenizer(Tokenizer):
     """Pieces of words from a SentencePiece model.
 
-    White space and control characters become single spaces; nothing else is normalised, and characters that
+    White space and control characters become single spaces; nothing else is normalized, and characters that
     training never had become the bytes of their UTF-8, so that decoding gives the text back exactly. A
     SavedModel with it needs `import tensorflow_text` where it is loaded.
 

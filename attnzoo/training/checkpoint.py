@@ -46,9 +46,9 @@ class Progress:
         best_rank: its `selection.Rank`.
         loss_gain: by how much the loss of the best evaluation is lower than that of the best one before it.
         counted_value: value of the rank of the last evaluation that was better by `train.min_delta`.
-        worse: evaluations since then.
+        evaluations_since_best: evaluations since then.
         plateau_factor: product of the falls of the plateau schedule.
-        plateau_worse: evaluations since the last fall or since then.
+        evaluations_since_fall: evaluations since the last fall or since then.
         window: sums since the last logged line: name -> [numerator, denominator].
         evaluated: step of the last evaluation.
         evaluations: how many there were.
@@ -69,9 +69,9 @@ class Progress:
     best_rank: list[float] | None = None
     loss_gain: float = 0.0
     counted_value: float | None = None
-    worse: Count = 0
+    evaluations_since_best: Count = 0
     plateau_factor: float = 1.0
-    plateau_worse: Count = 0
+    evaluations_since_fall: Count = 0
     evaluated: Count = 0
     evaluations: Count = 0
     recoveries: Count = 0
@@ -82,13 +82,13 @@ class Progress:
     stopped_early: bool = False
 
 
-def _variables(stepper: TrainStep) -> dict[str, keras.Variable]:
+def _variables(train_step: TrainStep) -> dict[str, keras.Variable]:
     """Returns all that a checkpoint holds, by name."""
     groups = {
-        "model": stepper.model.variables,
-        "optimizer": stepper.optimizer.variables,
-        "loss_scale": stepper.scale_state,
-        "average": stepper.average.weights if stepper.average is not None else [],
+        "model": train_step.model.variables,
+        "optimizer": train_step.optimizer.variables,
+        "loss_scale": train_step.scale_state,
+        "average": train_step.average.weights if train_step.average is not None else [],
     }
     named: dict[str, keras.Variable] = {}
     for prefix, variables in groups.items():
@@ -96,19 +96,19 @@ def _variables(stepper: TrainStep) -> dict[str, keras.Variable]:
     return named
 
 
-def require_space(run: RunDir, stepper: TrainStep, weights_kept: int) -> None:
+def require_space(run: RunDir, train_step: TrainStep, weights_kept: int) -> None:
     """Looks whether what a run writes fits on the disk.
 
     Args:
         run: the run folder.
-        stepper: says how large a checkpoint is.
+        train_step: says how large a checkpoint is.
         weights_kept: number of evaluations whose weights are kept.
 
     Raises:
         UserError: it does not fit (exit code 4).
     """
-    checkpoint = sum(map(bytes_of, _variables(stepper).values()))
-    weights = sum(map(bytes_of, stepper.model.weights))
+    checkpoint = sum(map(bytes_of, _variables(train_step).values()))
+    weights = sum(map(bytes_of, train_step.model.weights))
     needed = (KEPT_STEPS + 1) * checkpoint + (weights_kept + 3) * weights
     written = sum(path.stat().st_size for path in run.checkpoints.rglob("*") if path.is_file())
     free = shutil.disk_usage(run.path).free
@@ -120,14 +120,14 @@ def require_space(run: RunDir, stepper: TrainStep, weights_kept: int) -> None:
         )
 
 
-def save(run: RunDir, stepper: TrainStep, progress: Progress) -> None:
+def save(run: RunDir, train_step: TrainStep, progress: Progress) -> None:
     """Writes `checkpoints/step-XXXXXXXX` and removes all but the newest two.
 
     Raises:
         Diverged: a value is not finite; nothing is written.
         UserError: it cannot be written (exit code 4); older checkpoints are untouched.
     """
-    write_step(run, values_of(_variables(stepper)), progress)
+    write_step(run, values_of(_variables(train_step)), progress)
 
 
 def write_step(run: RunDir, values: Mapping[str, np.ndarray], progress: Progress) -> None:
@@ -150,7 +150,7 @@ def _require_finite(run: RunDir, values: Mapping[str, np.ndarray], step: int) ->
             )
 
 
-def restore(run: RunDir, stepper: TrainStep) -> Progress | None:
+def restore(run: RunDir, train_step: TrainStep) -> Progress | None:
     """Restores the newest checkpoint that is whole; a damaged one is passed over with a line that says so.
 
     Returns:
@@ -159,7 +159,7 @@ def restore(run: RunDir, stepper: TrainStep) -> Progress | None:
     Raises:
         UserError: every checkpoint is damaged, or one does not fit the model (exit code 4).
     """
-    variables = _variables(stepper)
+    variables = _variables(train_step)
     damaged = None
     for step in reversed(run.steps()):
         folder = run.step(step)
@@ -209,18 +209,18 @@ def save_weights(run: RunDir, model: keras.Model, step: int, metrics: dict[str, 
     write_tensors(run.weights(step), values, {"step": step, "metrics": metrics})
 
 
-def recover(run: RunDir, stepper: TrainStep) -> Progress:
+def recover(run: RunDir, train_step: TrainStep) -> Progress:
     """Goes back to the newest checkpoint, with half the learning rate from there on.
 
     Raises:
         UserError: it cannot be read or written (exit code 4).
     """
-    progress = restore(run, stepper)
+    progress = restore(run, train_step)
     if progress is None:
         raise ValueError(f"{run.checkpoints} holds no checkpoint.")
     progress.recoveries += 1
     progress.rate_factor /= 2
-    save(run, stepper, progress)
+    save(run, train_step, progress)
     return progress
 
 

@@ -55,7 +55,7 @@ class Trainer:
         info: what is known of the data.
         examples: encoded splits by name.
         task: says what is measured.
-        stepper: takes optimizer steps; its variables and `progress` come from the newest checkpoint.
+        train_step: takes optimizer steps; its variables and `progress` come from the newest checkpoint.
         evaluator: scores the model, or its moving average.
         progress: where the run stands.
         records: log files.
@@ -68,13 +68,13 @@ class Trainer:
         info: DataInfo,
         examples: dict[str, Examples],
         task: Task,
-        stepper: TrainStep,
+        train_step: TrainStep,
         evaluator: Evaluator,
         progress: Progress,
         records: Records,
     ) -> None:
         self.run, self.config, self.info, self.examples, self.task = run, config, info, examples, task
-        self.stepper, self.evaluator = stepper, evaluator
+        self.train_step, self.evaluator = train_step, evaluator
         self.progress, self.records = progress, records
         train = config.train
         self.sizes = pipeline.BatchSizes(train.batch_size, train.batch_tokens, train.replicas)
@@ -108,8 +108,9 @@ class Trainer:
                 raise Stopped(self.run, self.progress.step)
             if self.progress.stopped_early:
                 display.line(
-                    f"stopped early after step {self.progress.step}: {self.progress.worse} evaluations "
-                    "without a better one; raise train.early_stopping to go on"
+                    f"stopped early after step {self.progress.step}: "
+                    f"{self.progress.evaluations_since_best} evaluations without a better "
+                    "one; raise train.early_stopping_patience to go on"
                 )
             saved = time.monotonic()
             while self.progress.step < self.total_steps and not self.progress.stopped_early:
@@ -133,7 +134,7 @@ class Trainer:
         """Writes a checkpoint of this moment; never one with a step that diverged in it."""
         self._fold()
         self.progress.log_sizes = self.records.flush()
-        checkpoint.save(self.run, self.stepper, self.progress)
+        checkpoint.save(self.run, self.train_step, self.progress)
         best = self.progress.best_step
         kept = selection.chosen_steps(self.run, self.task, best, self.config.eval)
         checkpoint.keep_weights(self.run, {best, *kept})
@@ -152,7 +153,7 @@ class Trainer:
         )
 
     def _steps_of_all_epochs(self) -> int:
-        epochs, accumulate = self.config.train.epochs, self.config.train.accumulate
+        epochs, accumulate = self.config.train.epochs, self.config.train.gradient_accumulation_steps
         if not self.examples["train"].redraws:  # all epochs are as long as the first
             return epochs * math.ceil(self._batches_of(0) / accumulate)
         return sum(math.ceil(self._batches_of(epoch) / accumulate) for epoch in range(epochs))
@@ -181,11 +182,11 @@ class Trainer:
         progress = self.progress
         begin = time.monotonic()
         left = progress.batches - progress.batch
-        group = [next(batches) for _ in range(min(self.config.train.accumulate, left))]
+        group = [next(batches) for _ in range(min(self.config.train.gradient_accumulation_steps, left))]
         loaded = time.monotonic()
         rate = learning_rate(self.config.train, progress.step + 1, self.total_steps, progress.plateau_factor)
         rate *= progress.rate_factor
-        sums = self.stepper.step(group, rate)
+        sums = self.train_step.step(group, rate)
         progress.step += 1
         progress.batch += len(group)
         if progress.batch == progress.batches:
@@ -216,7 +217,7 @@ class Trainer:
     def _fold(self) -> None:
         """Adds the steps since the last call to the window, and ends the run where one was not finite."""
         diverged = self.meter.fold(self.progress.window)
-        scaled = bool(self.stepper.scale_state)
+        scaled = bool(self.train_step.scale_state)
         if diverged and (not scaled or len(diverged) >= SKIPPED_STEPS_LIMIT):
             step, indices = diverged[0]
             shown = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
@@ -233,11 +234,11 @@ class Trainer:
         sums = {name: np.asarray(pair) for name, pair in progress.window.items()}
         values = {**to_metrics(sums), **meter.speed()}
         if not self.info.buckets:
-            del values["data/padding_share"]
+            del values["data/padding_fraction"]
         values["xla/compilations"] = float(meter.compilations)
         values["xla/compile_seconds"] = meter.compile_seconds
-        if self.stepper.scale_state:
-            values["optimizer/loss_scale"] = float(self.stepper.scale_state[0].numpy())
+        if self.train_step.scale_state:
+            values["optimizer/loss_scale"] = float(self.train_step.scale_state[0].numpy())
         progress.seconds += meter.seconds
         self.records.numbers("train", progress.step, values, epoch=progress.epoch)
         display.step(progress.step, values["loss"], values["speed/targets_per_second"])
@@ -282,21 +283,21 @@ class Trainer:
         counted = progress.counted_value
         if is_best and (counted is None or not train.min_delta or rank.value > counted + train.min_delta):
             progress.counted_value = rank.value
-            progress.worse = progress.plateau_worse = 0
+            progress.evaluations_since_best = progress.evaluations_since_fall = 0
             return True
-        progress.worse += 1
-        progress.plateau_worse += 1
-        if train.schedule == "plateau" and progress.plateau_worse >= train.schedule_patience:
+        progress.evaluations_since_best += 1
+        progress.evaluations_since_fall += 1
+        if train.schedule == "plateau" and progress.evaluations_since_fall >= train.schedule_patience:
             least = train.min_learning_rate / train.learning_rate
             progress.plateau_factor = max(progress.plateau_factor * train.schedule_factor, min(least, 1.0))
-            progress.plateau_worse = 0
+            progress.evaluations_since_fall = 0
         progress.stopped_early = self._waited_enough()
         return is_best
 
     def _waited_enough(self) -> bool:
         """Whether early stopping ends the training, as the options are now."""
-        patience = self.config.train.early_stopping
-        return patience is not None and self.progress.worse >= patience
+        patience = self.config.train.early_stopping_patience
+        return patience is not None and self.progress.evaluations_since_best >= patience
 
 
 def weights_kept(config: RunConfig) -> int:

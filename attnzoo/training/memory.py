@@ -46,7 +46,7 @@ def require(
     info: DataInfo,
     examples: Examples,
     task: Task,
-    stepper: TrainStep,
+    train_step: TrainStep,
     evaluator: Evaluator,
 ) -> None:
     """Refuses a training whose largest batch would take far more memory than there is.
@@ -58,7 +58,7 @@ def require(
         info: what is known of the data.
         examples: of train.
         task: makes batches.
-        stepper: whose weights and slots have their memory already.
+        train_step: whose weights and slots have their memory already.
         evaluator: is looked at where its batches are the larger ones.
 
     Raises:
@@ -69,14 +69,14 @@ def require(
     train, lengths = config.train, info.buckets[-1] if info.buckets else {}
     size = pipeline.BatchSizes(train.batch_size, train.batch_tokens).of(lengths)
     larger = evaluator.sizes.of(lengths)
-    held = bytes_of(stepper.kept_values())
-    if _bound(max(size, larger), info, stepper.model) + held < _allowed(held)[0]:
+    held = bytes_of(train_step.kept_values())
+    if _bound(max(size, larger), info, train_step.model) + held < _allowed(held)[0]:
         return
     batch = {"train.batch_size": size}
     if train.batch_tokens is not None:
         batch = {"train.batch_tokens": train.batch_tokens}
     specs = _specs(size, info, examples, task, config)
-    needed = peak_bytes(stepper.graph(*specs)) + _waiting_bytes(specs, train.accumulate)
+    needed = peak_bytes(train_step.graph(*specs)) + _waiting_bytes(specs, train.gradient_accumulation_steps)
     _require(f"a training step of {size} examples", needed, held, _smaller(batch, config, info))
     if larger > size:
         specs = _specs(larger, info, examples, task, None)

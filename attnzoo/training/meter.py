@@ -82,7 +82,7 @@ class Meter:
             pairs = {
                 "optimizer/gradient_norm": (values.pop("gradient_norm"), 1.0),
                 "optimizer/learning_rate": (rate, 1.0),
-                "data/padding_share": count_padding(group),
+                "data/padding_fraction": count_padding(group),
                 **values,
             }
             for name, pair in pairs.items():
@@ -96,10 +96,10 @@ class Meter:
         return diverged
 
     def speed(self) -> dict[str, float]:
-        """Returns targets a second without compilation, and the share of time spent waiting for input."""
+        """Returns targets a second without compilation, and the fraction of time spent waiting for input."""
         return {
             "speed/targets_per_second": self._steady_targets / max(self._steady_seconds, 1e-9),
-            "speed/input_wait_share": self._waited / max(self.seconds, 1e-9),
+            "speed/input_wait_fraction": self._waited / max(self.seconds, 1e-9),
         }
 
 

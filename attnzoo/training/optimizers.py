@@ -14,7 +14,7 @@ def build(options: TrainOptions) -> keras.optimizers.Optimizer:
 
     Gradients are clipped and weights averaged by the training loop, for all optimizers alike.
     Weight decay is decoupled (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101) and leaves out
-    biases and normalisation.
+    biases and normalization.
     """
     common = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay or None}
     if options.optimizer == "sgd":

@@ -133,7 +133,7 @@ def _rewind(run: RunDir, sizes: Mapping[str, int]) -> None:
 def table(rows: Sequence[Mapping[str, Cell]]) -> str:
     """Returns rows as a Markdown table; texts are shown as they are, not as Markdown.
 
-    TensorBoard takes colours out of texts, so what stands out in a cell is bold. Beside a long cell it makes
+    TensorBoard takes colors out of texts, so what stands out in a cell is bold. Beside a long cell it makes
     the others as narrow as a letter: then rows are paragraphs, the columns without a long cell first.
     """
     if not rows:

@@ -29,7 +29,7 @@ from attnzoo.training import (
     checkpoint,
     distribution,
     initial,
-    layer_rates,
+    learning_rate_multipliers,
     memory,
     optimizers,
     selection,
@@ -40,9 +40,9 @@ from attnzoo.training.records import Records
 from attnzoo.training.step import TrainStep
 from attnzoo.variables import by_name, values_of, write_tensors
 
-FEWEST_EVALUATIONS = 3
+MIN_EVALUATIONS = 3
 """Of a training, to say whether it was long enough."""
-LEAST_GAIN = 0.005
+MIN_GAIN = 0.005
 """By which the loss has to have fallen last for a training to be called too short."""
 LONGER = 1.5
 
@@ -115,40 +115,42 @@ def _train(
     info, examples = _load_data(run, config, task, allowed)
     task.check_data(resolved, info, examples)
     xla = use_xla(config, task)
-    average = build_model(config, info, strategy) if config.train.ema else None
+    average = build_model(config, info, strategy) if config.train.ema_decay else None
     model = build_model(config, info, strategy)
     with strategy.scope():
         optimizer = optimizers.build(config.train)
     if not run.steps():
         _initialize_weights(model, config, task, info, examples["train"])
-    rates = layer_rates.assign(resolved, model)
-    stepper = TrainStep(model, optimizer, task, config.train, strategy, xla=xla, average=average, rates=rates)
+    rates = learning_rate_multipliers.assign(resolved, model)
+    train_step = TrainStep(
+        model, optimizer, task, config.train, strategy, xla=xla, average=average, rates=rates
+    )
     if average is not None:
         average.set_weights(model.get_weights())
     evaluator = Evaluator(
         average or model, task, info, evaluation_sizes(config), config.eval, strategy, xla=xla
     )
-    memory.require(config, info, examples["train"], task, stepper, evaluator)
-    checkpoint.require_space(run, stepper, weights_kept(config))
-    progress = checkpoint.restore(run, stepper) or checkpoint.Progress()
+    memory.require(config, info, examples["train"], task, train_step, evaluator)
+    checkpoint.require_space(run, train_step, weights_kept(config))
+    progress = checkpoint.restore(run, train_step) or checkpoint.Progress()
     _write_beginning(run, resolved, info)
     for change in changed:
         warn(f"{run.path}: continues after step {progress.step} with a change of {change}.")
-    if config.train.recoveries and progress.step == 0:
-        checkpoint.save(run, stepper, progress)
+    if config.train.max_recoveries and progress.step == 0:
+        checkpoint.save(run, train_step, progress)
     while True:
         try:
             with Records(run, progress.log_sizes) as records:
-                trainer = Trainer(run, config, info, examples, task, stepper, evaluator, progress, records)
+                trainer = Trainer(run, config, info, examples, task, train_step, evaluator, progress, records)
                 _train_and_finish(trainer, resolved, profile, xla)
             return
         except Diverged as error:
-            if progress.recoveries >= config.train.recoveries:
+            if progress.recoveries >= config.train.max_recoveries:
                 raise
-            progress = checkpoint.recover(run, stepper)
+            progress = checkpoint.recover(run, train_step)
             warn(
                 f"{error} Back to step {progress.step} with half the learning rate, "
-                f"recovery {progress.recoveries} of {config.train.recoveries}."
+                f"recovery {progress.recoveries} of {config.train.max_recoveries}."
             )
 
 
@@ -239,7 +241,7 @@ def _introduce(display: Display, trainer: Trainer, xla: bool) -> None:
         columns = {name: values[feature_name] for name, values in encoded.items() if feature_name in values}
         for line in feature.balance(columns):
             display.line(f"         {line}")
-    display.line(f"model    {config.model.name}: {_counted(trainer.stepper.model, config)}")
+    display.line(f"model    {config.model.name}: {_counted(trainer.train_step.model, config)}")
     display.line(
         f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), "
         f"{config.train.precision}, XLA {'on' if xla else 'off'}"
@@ -247,8 +249,8 @@ def _introduce(display: Display, trainer: Trainer, xla: bool) -> None:
 
 
 def _counted(model: keras.Model, config: RunConfig) -> str:
-    text = f"{model.count_params():,} weights"
-    if not config.train.layer_rates:
+    text = f"{model.count_params():,} parameters"
+    if not config.train.learning_rate_multipliers:
         return text
     trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     return f"{text}, {trained:,} of them trained"
@@ -260,9 +262,9 @@ def _data_details(info: DataInfo) -> str:
         phrases.append(
             "padded to " + " ".join("x".join(map(str, bucket.values())) for bucket in info.buckets)
         )
-    shares = ", ".join(f"{name} {share:.2%}" for name, share in info.cut_share.items() if share)
+    shares = ", ".join(f"{name} {share:.2%}" for name, share in info.truncated_fraction.items() if share)
     if shares:
-        phrases.append(f"tokens cut: {shares}")
+        phrases.append(f"tokens truncated: {shares}")
     return "".join(f", {phrase}" for phrase in phrases if phrase)
 
 
@@ -291,7 +293,7 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
         "examples": len(trainer.examples[split]),
         "metrics": metrics,
         "weights": chosen,
-        "num_weights": trainer.stepper.model.count_params(),
+        "num_parameters": trainer.train_step.model.count_params(),
         "attends": attends,
         "peak_memory_bytes": peak_memory_bytes(),
         "steps": progress.step,
@@ -312,10 +314,10 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
 
 def _advice(progress: checkpoint.Progress, config: RunConfig, total_steps: int) -> Iterator[str]:
     """Yields a line where the training was too short for what it could have learned, or far too long."""
-    best, patience = progress.best_step, config.train.early_stopping
-    if not best or progress.evaluations < FEWEST_EVALUATIONS:
+    best, patience = progress.best_step, config.train.early_stopping_patience
+    if not best or progress.evaluations < MIN_EVALUATIONS:
         return
-    if best == progress.step and progress.loss_gain >= LEAST_GAIN and not progress.stopped_early:
+    if best == progress.step and progress.loss_gain >= MIN_GAIN and not progress.stopped_early:
         key, length = ("steps", total_steps) if config.train.steps else ("epochs", config.train.epochs)
         yield (
             f"validation was still improving at the end: train longer, as with --set train.{key}="
@@ -323,6 +325,6 @@ def _advice(progress: checkpoint.Progress, config: RunConfig, total_steps: int) 
         )
     elif patience is None and best * 2 <= progress.step and config.eval.weights == "best":
         yield (
-            f"no evaluation after that of step {best} was better: train.early_stopping=3 ends a training "
-            "like this sooner"
+            f"no evaluation after that of step {best} was better: train.early_stopping_patience=3 ends a "
+            "training like this sooner"
         )

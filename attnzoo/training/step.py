@@ -146,7 +146,7 @@ class TrainStep:
             variable.assign(old + factor * (variable.value - old))
         if self.average is not None:
             taken = tf.cast(self.optimizer.iterations, tf.float32)
-            decay = tf.minimum(self.options.ema, (1.0 + taken) / (10.0 + taken))
+            decay = tf.minimum(self.options.ema_decay, (1.0 + taken) / (10.0 + taken))
             for kept, variable in zip(self.average.weights, self.model.weights, strict=True):
                 if kept.dtype == "float32":
                     kept.assign(decay * kept.value + (1.0 - decay) * variable.value)

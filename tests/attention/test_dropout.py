@@ -12,7 +12,7 @@ def test_share_of_dropped_elements_is_the_rate_and_the_mean_stays():
     assert abs(dropped.mean() - 1) < 0.01
 
 
-def test_neighbours_are_independent():
+def test_neighbors_are_independent():
     kept = (drop(tf.ones([503, 509]), 0.5, 11).numpy() > 0).astype(float) - 0.5
     for shifted in (np.roll(kept, 1, 0), np.roll(kept, 1, 1)):
         assert abs((kept * shifted).mean()) < 0.003

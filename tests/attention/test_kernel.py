@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.attention.dropout import keep_mask, make_rng_key
-from attnzoo.attention.kernel import attention, attention_scores, choose_implementation
+from attnzoo.attention.kernel import attention, attention_weights, choose_implementation
 
 BATCH, HEADS, KEY_HEADS, QUERY, KEY, DIM, VALUE_DIM = 2, 6, 3, 5, 11, 7, 13
 every_implementation = pytest.mark.parametrize("implementation", ["xla", "reference", "auto"])
@@ -178,7 +178,7 @@ def test_blocks_of_any_size_give_the_same(cut_into, sizes):
 
 def test_scores_reproduce_the_output():
     query, key, value = tensors()
-    scores = attention_scores(query, key, **ALL_TERMS)
+    scores = attention_weights(query, key, **ALL_TERMS)
     assert scores.shape == (BATCH, HEADS, QUERY, KEY)
     output = scores @ tf.repeat(value, HEADS // KEY_HEADS, axis=1)
     assert_all_close([attention(query, key, value, implementation="xla", **ALL_TERMS)], [output])
@@ -186,8 +186,8 @@ def test_scores_reproduce_the_output():
 
 def test_scores_of_chosen_rows_are_those_rows():
     query, key, _ = tensors()
-    scores = attention_scores(query, key, **ALL_TERMS)
-    found = attention_scores(query, key, rows=[4, 0, 4], **ALL_TERMS)
+    scores = attention_weights(query, key, **ALL_TERMS)
+    found = attention_weights(query, key, rows=[4, 0, 4], **ALL_TERMS)
     assert_all_close([found], [tf.gather(scores, [4, 0, 4], axis=2)], 1e-6)
 
 
@@ -322,7 +322,7 @@ def test_program_around_it_is_compiled_once_for_all_values(implementation):
 
 
 def elements_of_program(length, implementation):
-    """Returns the sum and the greatest of all array sizes in the optimised program; few are alive at once."""
+    """Returns the sum and the greatest of all array sizes in the optimized program; few are alive at once."""
 
     @tf.function(jit_compile=True)
     def both_passes(query, key, value):

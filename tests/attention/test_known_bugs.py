@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.attention import MultiHeadAttention, kernel
-from attnzoo.attention.kernel import attention, attention_scores
+from attnzoo.attention.kernel import attention, attention_weights
 from tests import arrays
 
 
@@ -167,8 +167,8 @@ def test_grouped_heads_share_the_key_that_a_repeat_would_give_them(implementatio
     close(attention(query, key, value, implementation=implementation), expected)
 
 
-@pytest.mark.parametrize("with_scores", [False, True])
-def test_causal_layer_stays_causal_with_dropout_and_scores(with_scores):
+@pytest.mark.parametrize("with_attention_weights", [False, True])
+def test_causal_layer_stays_causal_with_dropout_and_scores(with_attention_weights):
     """keras#23038: with dropout, or when scores were returned, the causal mask was dropped."""
     layer, inputs = MultiHeadAttention(6, 3, dropout=0.3, name="attention"), normal(2, 7, 6)
     layer.build(inputs.shape)
@@ -176,8 +176,10 @@ def test_causal_layer_stays_causal_with_dropout_and_scores(with_scores):
     outputs = []
     for changed in (inputs, tf.concat([inputs[:, :4], -inputs[:, 4:]], axis=1)):
         layer.seed_generator.state.assign(state)
-        outputs.append(layer(changed, causal=True, training=True, return_attention_scores=with_scores))
-    if with_scores:
+        outputs.append(
+            layer(changed, causal=True, training=True, return_attention_scores=with_attention_weights)
+        )
+    if with_attention_weights:
         outputs, scores = zip(*outputs, strict=True)
         assert (np.triu(scores[0], 1) == 0).all()
     close(outputs[0][:, :4], outputs[1][:, :4])
@@ -194,7 +196,7 @@ def test_window_is_used(implementation):
     close(found[:, :, 9:], expected[:, :, 9:])
     assert np.abs(found - expected)[:, :, :9].max() > 0.01
     distance = np.arange(17) - np.arange(13)[:, None]
-    scores = attention_scores(query, key, window=(3, 2)).numpy()
+    scores = attention_weights(query, key, window=(3, 2)).numpy()
     np.testing.assert_array_equal(
         scores > 0, np.broadcast_to((distance >= -3) & (distance <= 2), scores.shape)
     )

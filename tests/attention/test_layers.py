@@ -96,13 +96,13 @@ def test_weight_paths_do_not_depend_on_what_was_built_before(name):
 
 
 @every_cross_layer
-@pytest.mark.parametrize("with_scores", [False, True])
-def test_masked_key_equals_a_removed_key(name, with_scores):
+@pytest.mark.parametrize("with_attention_weights", [False, True])
+def test_masked_key_equals_a_removed_key(name, with_attention_weights):
     layer, query, memory = build(name), sequence(QUERY, 1), sequence()
     mask = tf.sequence_mask([4, 4], KEY)
-    masked = layer(query, value=memory, padding_mask=mask, return_attention_scores=with_scores)
-    removed = layer(query, value=memory[:, :4], return_attention_scores=with_scores)
-    close(masked[0] if with_scores else masked, removed[0] if with_scores else removed)
+    masked = layer(query, value=memory, padding_mask=mask, return_attention_scores=with_attention_weights)
+    removed = layer(query, value=memory[:, :4], return_attention_scores=with_attention_weights)
+    close(masked[0] if with_attention_weights else masked, removed[0] if with_attention_weights else removed)
 
 
 @pytest.mark.parametrize("name", mechanisms.GATES)
@@ -114,12 +114,14 @@ def test_masked_position_of_a_gate_equals_a_removed_one(name):
 
 
 @every_cross_layer
-@pytest.mark.parametrize("with_scores", [False, True])
-def test_causal_output_ignores_the_future(name, with_scores):
+@pytest.mark.parametrize("with_attention_weights", [False, True])
+def test_causal_output_ignores_the_future(name, with_attention_weights):
     layer, inputs = build(name), sequence()
     changed = tf.concat([inputs[:, :4], sequence(KEY, 2)[:, 4:]], axis=1)
-    outputs = [layer(x, causal=True, return_attention_scores=with_scores) for x in (inputs, changed)]
-    first, second = (output[0] if with_scores else output for output in outputs)
+    outputs = [
+        layer(x, causal=True, return_attention_scores=with_attention_weights) for x in (inputs, changed)
+    ]
+    first, second = (output[0] if with_attention_weights else output for output in outputs)
     close(first[:, :4], second[:, :4])
     assert np.abs(first - second)[:, 4:].max() > 1e-3
 
@@ -137,15 +139,19 @@ def test_permuting_keys_with_their_values_changes_nothing(name):
 
 
 @every_layer
-@pytest.mark.parametrize("with_scores", [False, True])
-def test_sequence_with_nothing_to_attend_to_gets_no_context_and_finite_gradients(name, with_scores):
+@pytest.mark.parametrize("with_attention_weights", [False, True])
+def test_sequence_with_nothing_to_attend_to_gets_no_context_and_finite_gradients(
+    name, with_attention_weights
+):
     layer, inputs = build(name), sequence()
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         output = layer(
-            inputs, padding_mask=tf.sequence_mask([0, KEY], KEY), return_attention_scores=with_scores
+            inputs,
+            padding_mask=tf.sequence_mask([0, KEY], KEY),
+            return_attention_scores=with_attention_weights,
         )
-        output = output[0] if with_scores else output
+        output = output[0] if with_attention_weights else output
         loss = tf.reduce_sum(tf.square(output))
     assert (output.numpy()[0] == 0).all()
     gradient = tape.gradient(loss, inputs).numpy()
@@ -173,10 +179,10 @@ def test_dropout_is_active_in_training_only_and_repeats_with_the_seed(name):
     close(layer(inputs, training=False), expected)
     outputs = []
     state = layer.seed_generator.state.numpy()
-    for with_scores in (False, True):
+    for with_attention_weights in (False, True):
         layer.seed_generator.state.assign(state)
-        output = layer(inputs, training=True, return_attention_scores=with_scores)
-        outputs.append(output[0] if with_scores else output)
+        output = layer(inputs, training=True, return_attention_scores=with_attention_weights)
+        outputs.append(output[0] if with_attention_weights else output)
     close(*outputs)
     assert np.abs(outputs[0] - expected).max() > 1e-3
     assert np.abs(layer(inputs, training=True) - outputs[0]).max() > 1e-3

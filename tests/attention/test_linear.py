@@ -96,11 +96,13 @@ def test_gradients_of_sums_equal_those_of_the_written_out_weights(causal, chunk,
     monkeypatch.setattr(linear, "CHUNK", chunk)
     layer, inputs, mask = attention.LinearAttention(UNITS, HEADS), sequence(11), tf.sequence_mask([0, 7], 11)
     gradients = []
-    for with_scores in (False, True):
+    for with_attention_weights in (False, True):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            output = layer(inputs, padding_mask=mask, causal=causal, return_attention_scores=with_scores)
-            loss = tf.reduce_sum(tf.square(output[0] if with_scores else output))
+            output = layer(
+                inputs, padding_mask=mask, causal=causal, return_attention_scores=with_attention_weights
+            )
+            loss = tf.reduce_sum(tf.square(output[0] if with_attention_weights else output))
         gradients.append(tape.gradient(loss, [inputs, *layer.trainable_variables]))
     for found, expected in zip(*gradients, strict=True):
         close(found, expected)

@@ -144,9 +144,9 @@ def test_local_attention_with_a_wide_window_is_multi_head_attention():
     close(wide(sequence()), plain(sequence()))
 
 
-@pytest.mark.parametrize("with_scores", [False, True])
+@pytest.mark.parametrize("with_attention_weights", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_queries_that_continue_a_memory_equal_the_full_causal_call(kind, with_scores):
+def test_queries_that_continue_a_memory_equal_the_full_causal_call(kind, with_attention_weights):
     layer, inputs, before = build(KINDS[kind]), sequence(), 2
     expected = layer(inputs, causal=True)[:, before:]
     parts = inputs[:, :before], inputs[:, before:]
@@ -155,8 +155,10 @@ def test_queries_that_continue_a_memory_equal_the_full_causal_call(kind, with_sc
     assert [part.shape for part in memory] == [
         (BATCH, heads, TIME, dim) for heads, *dims in [layer.memory_dims] for dim in dims
     ]
-    found = layer.attend(parts[1], memory, causal=True, position=before, return_attention_scores=with_scores)
-    close(found[0] if with_scores else found, expected)
+    found = layer.attend(
+        parts[1], memory, causal=True, position=before, return_attention_scores=with_attention_weights
+    )
+    close(found[0] if with_attention_weights else found, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -25,6 +25,7 @@ def test_all_errors_come_at_once_in_the_order_of_their_lines(errors_of):
         ("epochs: '3'", "train.epochs: expected a whole number of at least 1, received '3'"),
         ("epochs: 1_000", "train.epochs: expected a whole number of at least 1, received '1_000'"),
         ("epochs:", "train.epochs: expected a whole number of at least 1, received nothing"),
+        ("ema: 0.9", "train.ema: was renamed to 'ema_decay'"),
         ("steps: 0", "train.steps: expected a whole number of at least 1 or null, received 0"),
         ("learning_rate: 0", "train.learning_rate: expected a number above 0, received 0"),
         ("learning_rate: .inf", "train.learning_rate: expected a finite number above 0, received .inf"),

@@ -198,16 +198,12 @@ def test_a_stored_config_is_read_back(resolve_text, tmp_path):
         RunConfig.read(Path("other/config.yaml"))
 
 
-def test_a_missing_file_is_an_error_that_names_a_near_one(fake_catalog, empty_folder, monkeypatch):
-    from attnzoo import catalog
-
-    monkeypatch.setattr(catalog, "names", lambda kind: ["dates"])
-    monkeypatch.setattr(catalog, "config_path", lambda name: Path("configs") / f"{name}.yaml")
+def test_a_missing_file_is_an_error_that_names_a_near_one(fake_catalog, empty_folder):
+    Path("configs").mkdir()
+    Path("configs/dates.yaml").write_text("data: x\n")
     with pytest.raises(UserError) as caught:
         resolve("configs/dats.yaml")
-    assert str(caught.value) == (
-        "configs/dats.yaml: there is no such config file, did you mean 'configs/dates.yaml'?"
-    )
+    assert str(caught.value) == ("configs/dats.yaml: there is no such config file, did you mean 'dates'?")
     with pytest.raises(UserError, match=r"there is no such config file, see `attnzoo list configs`$"):
         resolve("something.yaml")
 

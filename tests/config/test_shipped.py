@@ -27,7 +27,7 @@ def each_config(test):
 
 
 def misspelt(key):
-    """Returns the key with its first two different neighbours swapped, at the second letter or later."""
+    """Returns the key with its first two different neighbors swapped, at the second letter or later."""
     for index in range(1, len(key) - 1):
         if key[index] != key[index + 1]:
             return key[:index] + key[index + 1] + key[index] + key[index + 2 :]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnzoo.data.buckets import assign_buckets, cut_examples, cut_share, make_buckets
+from attnzoo.data.buckets import assign_buckets, make_buckets, truncated_examples, truncated_fraction
 
 
 @settings(max_examples=60, deadline=None)
@@ -40,6 +40,6 @@ def test_more_buckets_never_mean_more_padding():
 def test_what_is_beyond_the_longest_bucket_is_counted():
     sizes = {"source": np.array([2, 7, 3]), "target": np.array([5, 2, 11])}
     longest = {"source": 5, "target": 7}
-    assert cut_share(sizes, longest) == pytest.approx(6 / 30)
-    assert cut_examples(sizes, longest).tolist() == [False, True, True]
-    assert cut_share({"text": np.zeros(3, int)}, {"text": 2}) == 0.0
+    assert truncated_fraction(sizes, longest) == pytest.approx(6 / 30)
+    assert truncated_examples(sizes, longest).tolist() == [False, True, True]
+    assert truncated_fraction({"text": np.zeros(3, int)}, {"text": 2}) == 0.0

@@ -54,7 +54,7 @@ def test_what_is_learned_is_of_train_alone_and_names_what_the_data_has():
     assert info.buckets == ({"text": 2},)
     assert info.longest("label") is None
     assert info.num_examples == {"train": 2, "validation": 1, "test": 1}
-    assert info.cut_share == {"train": 0.0, "validation": 0.0, "test": 0.25}
+    assert info.truncated_fraction == {"train": 0.0, "validation": 0.0, "test": 0.25}
     assert examples["test"].raw is test
     assert examples["test"].lengths(info)["text"].tolist() == [4]
     again = data_examples.encode_split(test, info)
@@ -69,7 +69,7 @@ def test_texts_longer_than_any_in_training_are_read_up_to_max_length():
     assert [lengths["text"] for lengths in info.lengths] == [2, 4, 8, 11]
     assert info.longest("text") == 11
     assert examples["test"].buckets.tolist() == [2, 3, 0]
-    assert info.cut_share["test"] == 88 / 105
+    assert info.truncated_fraction["test"] == 88 / 105
     older = dataclasses.replace(info, max_length=None)
     assert (older.lengths, older.longest("text")) == (info.buckets, 2)
 

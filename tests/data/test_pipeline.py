@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from attnzoo import tasks
 from attnzoo.data import pipeline
-from attnzoo.data.buckets import assign_buckets, cut_share
+from attnzoo.data.buckets import assign_buckets, truncated_fraction
 from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.data.splits import Split
@@ -122,7 +122,7 @@ def test_rows_are_padded_with_zeros_and_cut_at_the_bucket():
     ((inputs, targets),) = list(batches(examples, info, plans))
     np.testing.assert_array_equal(inputs["text"], [[1, 2, 0, 0, 0], [0] * 5, [3, 4, 5, 6, 7]])
     np.testing.assert_array_equal(targets["labels"], [0, 1, 2])
-    assert cut_share(examples.lengths(info), info.buckets[-1]) == pytest.approx(6 / 13)
+    assert truncated_fraction(examples.lengths(info), info.buckets[-1]) == pytest.approx(6 / 13)
 
 
 def test_rows_that_fill_up_the_last_batch_weigh_nothing():
@@ -209,7 +209,7 @@ def test_mixed_images_come_with_the_labels_of_both_and_their_shares():
     training = tasks.load("image_classification").TrainOptions(class_weights={"b": 3.0})
     changes = ImageOptions(name="images", augment=["mixup"])
     inputs, targets = next(batches(examples, info, plans, training, changes=changes, seed=3))
-    indices, shares = targets["indices"].numpy(), targets["label_shares"].numpy()
+    indices, shares = targets["indices"].numpy(), targets["label_fractions"].numpy()
     labels, others = targets["labels"].numpy(), targets["other_labels"].numpy()
     np.testing.assert_array_equal(labels, indices % 2)
     np.testing.assert_array_equal(others, np.roll(indices, 1) % 2)

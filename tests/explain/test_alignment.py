@@ -24,13 +24,16 @@ def test_attention_is_shown_as_data_and_as_a_picture(runs, tmp_path, beams):
     assert tf.io.decode_png(path.read_bytes()).shape[0] > 100
     assert len(explanation.of_examples(None, 2)) == 2
     longest = explanation.trained.info.longest("source") - 1  # END takes a place
-    whole, cut = explanation.of_inputs(["b" * longest, "b" * (longest + 1)])
-    assert (one.cut, whole.cut, cut.cut) == (False, False, True)
-    assert whole.source_tokens == cut.source_tokens == [*"b" * longest, "(end)"]
+    whole, truncated = explanation.of_inputs(["b" * longest, "b" * (longest + 1)])
+    assert (one.truncated, whole.truncated, truncated.truncated) == (False, False, True)
+    assert whole.source_tokens == truncated.source_tokens == [*"b" * longest, "(end)"]
 
 
 def test_tokens_of_any_signs_are_drawn_as_they_are(tmp_path, recwarn):
     tokens = ["$$", r"$5-$\foo$", "猫", "\x00", "(end)"]
-    draw(Alignment("any", "any", tokens, tokens, np.eye(5, dtype=np.float32), cut=False), tmp_path / "1.png")
+    draw(
+        Alignment("any", "any", tokens, tokens, np.eye(5, dtype=np.float32), truncated=False),
+        tmp_path / "1.png",
+    )
     assert tf.io.decode_png((tmp_path / "1.png").read_bytes()).shape[0] > 100
     assert not recwarn.list

@@ -14,7 +14,7 @@ from attnzoo.explanation import Explanation
 from attnzoo.features.image import Image
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
-from attnzoo.layers.scores import attention_names
+from attnzoo.layers.attention_weights import attention_names
 from attnzoo.models import image_classifier
 from tests import commands
 

@@ -16,7 +16,7 @@ def test_the_weights_of_a_known_run_are_found(known):
     english, german, unknown, empty = Explanation(known).of_inputs(texts)
     assert english.tokens == ["hello", "friend", "3"]
     np.testing.assert_allclose(english.weights, [1.0, 0.0, 0.0], atol=1e-6)
-    assert (english.layer, english.truth, english.cut) == ("pooling", None, False)
+    assert (english.layer, english.truth, english.truncated) == ("pooling", None, False)
     np.testing.assert_allclose(german.weights, [0.5, 0.5], atol=1e-6)
     assert json.loads(german.to_json())["label"] == "de"
     assert unknown.tokens == ["(unknown)", "(unknown)"]
@@ -26,7 +26,17 @@ def test_the_weights_of_a_known_run_are_found(known):
     assert (given["label"], given["true_label"]) == ("en", None)
     assert given["probabilities"]["en"] == given["probability"] > 0.999
     assert set(given) == {
-        *("text", "tokens", "weights", "layer", "label", "probability", "probabilities", "true_label", "cut")
+        *(
+            "text",
+            "tokens",
+            "weights",
+            "layer",
+            "label",
+            "probability",
+            "probabilities",
+            "true_label",
+            "truncated",
+        )
     }
     first, second = Explanation(known, layer="block_0").of_examples("train", 2)
     assert [json.loads(one.to_json())["true_label"] for one in (first, second)] == ["en", "de"]

@@ -11,7 +11,7 @@ from attnzoo.explain.view import attention_received, choose_layer
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
 from attnzoo.features.text import Text
-from attnzoo.layers.scores import attention_names, weighs_positions, with_scores
+from attnzoo.layers.attention_weights import attention_names, weighs_positions, with_attention_weights
 from attnzoo.layers.transformer import EncoderBlock
 from attnzoo.models import text_classifier
 
@@ -52,7 +52,7 @@ def test_scores_come_with_the_outputs_and_the_weights_of_the_model_itself(name):
     ids = tf.constant([[4, 5, 6, 0], [7, 0, 0, 0]])
     outputs = model({"text": ids})
     paths = [weight.path for weight in model.weights]
-    explained = with_scores(model, "block_0")
+    explained = with_attention_weights(model, "block_0")
     again, scores = explained({"text": ids}, training=False)
     np.testing.assert_allclose(again, outputs, atol=1e-6)
     assert [weight.path for weight in explained.weights] == paths

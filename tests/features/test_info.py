@@ -128,8 +128,8 @@ def test_a_missing_info_is_no_damage(tmp_path):
         (b"[]", "not a JSON object"),
         (b"\xff", "'utf-8' codec"),
         (b'{"a": ' + b"[" * 100_000, ""),
-        (b'{"format": 2, "task": 1}', "task: Input should be a valid string"),
-        (b'{"format": 2}', "task: Field required"),
+        (b'{"format": 3, "task": 1}', "task: Input should be a valid string"),
+        (b'{"format": 3}', "task: Field required"),
     ],
     ids=range(6),
 )
@@ -156,7 +156,11 @@ def test_what_is_no_info_at_all_is_damaged(tmp_path, content, problem):
         ("buckets", [{"text": 3.5}], "buckets.0.text: Input should be a valid integer"),
         ("buckets", [{"text": 3, "label": 3}], "buckets: expected lengths of 1 to 65536 for text"),
         ("num_examples", {"train": "11"}, "num_examples.train: Input should be a valid integer"),
-        ("cut_share", {"train": float("nan")}, "cut_share.train: Input should be a finite number"),
+        (
+            "truncated_fraction",
+            {"train": float("nan")},
+            "truncated_fraction.train: Input should be a finite number",
+        ),
         ("fingerprint", None, "fingerprint: Input should be a valid string"),
     ],
     ids=range(16),

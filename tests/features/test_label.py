@@ -69,8 +69,8 @@ def test_an_answer_is_the_most_probable_label():
     }
     assert FIVE.said(VALUES) == [("b", "0.5000")]
     assert FIVE.others(VALUES) == [("c", "0.2500"), ("a", "0.1250"), ("d", "0.0625")]
-    assert FIVE.is_right(VALUES, np.int32(1)) is True
-    assert FIVE.is_right(VALUES, np.int32(2)) is False
+    assert FIVE.is_correct(VALUES, np.int32(1)) is True
+    assert FIVE.is_correct(VALUES, np.int32(2)) is False
     assert FIVE.truth(np.int32(2)) == {"true_label": "c"}
     assert FIVE.truth(None) == {"true_label": None}
     assert FIVE.shown(np.int32(4)) == "e"

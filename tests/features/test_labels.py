@@ -73,8 +73,8 @@ def test_an_answer_has_every_label_of_half_or_more():
     }
     assert THREE.said(VALUES) == [("a", "0.7500"), ("c", "0.5000")]
     assert THREE.others(VALUES) == [("b", "0.2500")]
-    assert THREE.is_right(VALUES, np.array([1, 0, 1])) is True
-    assert THREE.is_right(VALUES, np.array([1, 1, 1])) is False
+    assert THREE.is_correct(VALUES, np.array([1, 0, 1])) is True
+    assert THREE.is_correct(VALUES, np.array([1, 1, 1])) is False
     assert THREE.truth(np.array([0, 1, 1])) == {"true_labels": ["b", "c"]}
     assert THREE.truth(None) == {"true_labels": None}
     assert THREE.shown(np.array([0, 1, 1])) == "b, c"

@@ -106,7 +106,7 @@ def test_an_answer_is_the_number_for_programs_and_for_people():
     assert number.answer(values) == {"number": pytest.approx(1234.5678)}
     assert number.said(values) == [("1234.57", "")]
     assert number.others(values) == []
-    assert number.is_right(values, 1234.5678) is None
+    assert number.is_correct(values, 1234.5678) is None
     assert number.truth(np.float32(2.5)) == {"true_number": 2.5}
     assert number.truth(None) == {"true_number": None}
     assert number.shown(np.float32(0.1234567)) == "0.123457"

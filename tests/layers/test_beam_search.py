@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from attnzoo.layers import beam_search as beam_search_module
 from attnzoo.layers.beam_search import Ranking, beam_search
-from attnzoo.layers.decoding import Sampler, write
+from attnzoo.layers.decoding import Sampler, generate
 from attnzoo.layers.encoder_decoder import EncoderDecoder
 from attnzoo.special_tokens import END, PADDING, START
 from tests import mechanisms
@@ -27,13 +27,13 @@ class Chain:
     def encode(self, source, training=None):
         return tf.shape(source)[0], source != 0
 
-    def start(self, encoded, lanes, max_length):
-        return tf.zeros([encoded, lanes])
+    def start(self, encoded, beams, max_length):
+        return tf.zeros([encoded, beams])
 
-    def grow(self, caches, lanes, max_length):
+    def grow(self, caches, beams, max_length):
         return caches
 
-    def step(self, tokens, caches, position, lineage, source_mask):
+    def step(self, tokens, caches, position, ancestry, source_mask):
         mask = tf.cast(source_mask, tf.float32)[:, None] + tf.zeros([1, tokens.shape[1], 1])
         return tf.gather(self.table[position], tokens), caches, mask / tf.reduce_sum(mask, -1, keepdims=True)
 
@@ -69,7 +69,7 @@ def test_a_wide_beam_finds_the_best_of_all_sequences(ranking, seed):
     best = sorted(all_sequences(length), key=score, reverse=True)[:3]
     found = beam_search([model], tf.constant([[5]]), length, beams=300, ranking=ranking, count=3)
     assert [written(tokens) for tokens in found.tokens[0]] == best
-    np.testing.assert_allclose(found.scores[0], [score(tokens) for tokens in best], rtol=1e-5)
+    np.testing.assert_allclose(found.hypothesis_scores[0], [score(tokens) for tokens in best], rtol=1e-5)
     np.testing.assert_allclose(
         found.log_probabilities[0], [model.log_probability(tokens) for tokens in best], rtol=1e-5
     )
@@ -79,7 +79,7 @@ def test_one_beam_without_a_penalty_is_greedy():
     for seed in range(5):
         model = Chain(seed, 9, sharpness=3.0)
         source = tf.constant([[4, 5, 6]])
-        greedy = written(write([model], source, 9).tokens[0, 0])
+        greedy = written(generate([model], source, 9).tokens[0, 0])
         assert written(beam_search([model], source, 9, 1, Ranking(0.0)).tokens[0, 0]) == greedy
 
 
@@ -87,7 +87,7 @@ def test_every_source_has_its_own_limit():
     never = Chain(0, 40)
     never.table = tf.where(tf.range(VOCABULARY) == END, -100.0, never.table)
     source = tf.constant([[5, 0, 0], [5, 5, 5]])
-    for found in (beam_search([never], source, 40, 2), write([never], source, 40)):
+    for found in (beam_search([never], source, 40, 2), generate([never], source, 40)):
         assert [len(written(tokens[0])) for tokens in found.tokens] == [12, 16]
 
 
@@ -137,7 +137,7 @@ def forced(models, tokens):
 
 @pytest.mark.parametrize("attention", thinned(ATTENTIONS, 3, [*map(str, ATTENTIONS)]))
 def test_probabilities_of_a_search_are_those_of_the_model(attention):
-    """Fails where a target sees keys of another one, of its past or its lane."""
+    """Fails where a target sees keys of another one, of its past or its beam."""
     models = [transformer(attention)]
     found = beam_search(models, SOURCE, 9, beams=4, count=2)
     np.testing.assert_allclose(found.log_probabilities[:, 0], forced(models, found.tokens), rtol=1e-4)
@@ -177,7 +177,7 @@ def test_nothing_of_whole_numbers_is_transposed(attention):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("search", "seed"),
-    [pytest.param(beam_search, 14, marks=pytest.mark.slow), (write, 17)],
+    [pytest.param(beam_search, 14, marks=pytest.mark.slow), (generate, 17)],
     ids=["beams", "greedy"],
 )
 def test_rows_of_a_large_batch_are_written_as_alone(search, seed):
@@ -193,7 +193,7 @@ def test_rows_of_a_large_batch_are_written_as_alone(search, seed):
     for number, row in enumerate(source):
         alone = search_alone(tf.constant(row[None]))
         np.testing.assert_array_equal(found.tokens[number], alone.tokens[0])
-        np.testing.assert_allclose(found.scores[number], alone.scores[0], rtol=1e-4)
+        np.testing.assert_allclose(found.hypothesis_scores[number], alone.hypothesis_scores[0], rtol=1e-4)
         np.testing.assert_allclose(found.alignment[number], alone.alignment[0], atol=1e-5)
 
 
@@ -205,7 +205,7 @@ def test_alignment_of_a_search_is_that_of_forced_decoding():
     def follow(log_probabilities, position):
         return tf.maximum(row[:, position], 1)[:, None]
 
-    same = write([model], SOURCE, 9, select=follow)
+    same = generate([model], SOURCE, 9, select=follow)
     ended = tf.cast(row != PADDING, tf.float32)[..., None]
     np.testing.assert_allclose(found.alignment[:, 0], same.alignment[:, 0] * ended, atol=1e-5)
 
@@ -220,7 +220,7 @@ def test_a_wider_beam_finds_more_probable_targets_on_the_whole():
     models = [Chain(seed, 12) for seed in range(20)]
     totals = {
         beams: sum(
-            float(beam_search([model], tf.constant([[5]]), 12, beams, Ranking(0.0)).scores[0, 0])
+            float(beam_search([model], tf.constant([[5]]), 12, beams, Ranking(0.0)).hypothesis_scores[0, 0])
             for model in models
         )
         for beams in (1, 4)
@@ -241,8 +241,8 @@ def test_samples_follow_the_probabilities():
     order = np.argsort(-model.table[0, 0].numpy())
     nucleus = order[: 1 + np.searchsorted(np.cumsum(np.exp(model.table[0, 0].numpy()[order])), 0.6)]
     assert set(Sampler(7, top_p=0.6)(log_probabilities, tf.constant(0)).numpy().ravel()) == set(nucleus)
-    again = write([model], source, 2, Sampler(3), count=5)
-    np.testing.assert_array_equal(write([model], source, 2, Sampler(3), count=5).tokens, again.tokens)
+    again = generate([model], source, 2, Sampler(3), count=5)
+    np.testing.assert_array_equal(generate([model], source, 2, Sampler(3), count=5).tokens, again.tokens)
 
 
 def test_arguments_out_of_range_are_refused():

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from attnzoo.layers.decoding import write
+from attnzoo.layers.decoding import generate
 from attnzoo.special_tokens import END, PADDING
 
 
@@ -11,14 +11,14 @@ class Counter:
     def encode(self, source, training=None):
         return tf.reduce_sum(tf.cast(source != 0, tf.int32), axis=1), source != 0
 
-    def start(self, encoded, lanes, max_length):
+    def start(self, encoded, beams, max_length):
         self.wanted = encoded[:, None]
         return tf.zeros_like(self.wanted)
 
-    def grow(self, caches, lanes, max_length):
+    def grow(self, caches, beams, max_length):
         return caches
 
-    def step(self, tokens, caches, position, lineage, source_mask):
+    def step(self, tokens, caches, position, ancestry, source_mask):
         token = tf.where(caches >= self.wanted, END, 5 + caches)  # [batch, 1]
         mask = tf.cast(source_mask, tf.float32)[:, None]
         attended = mask / tf.reduce_sum(mask, axis=-1, keepdims=True)
@@ -27,7 +27,7 @@ class Counter:
 
 def test_greedy_decoding_stops_each_row_at_its_end_and_pads_the_rest():
     source = tf.constant([[4, 4, 0], [4, 4, 4]])
-    found = write([Counter()], source, 7)
+    found = generate([Counter()], source, 7)
     alignment = found.alignment[:, 0]
     np.testing.assert_array_equal(
         found.tokens[:, 0],
@@ -38,13 +38,13 @@ def test_greedy_decoding_stops_each_row_at_its_end_and_pads_the_rest():
 
 
 def test_greedy_decoding_never_writes_more_than_its_limit():
-    found = write([Counter()], tf.ones([2, 11], tf.int32), 5)
+    found = generate([Counter()], tf.ones([2, 11], tf.int32), 5)
     np.testing.assert_array_equal(found.tokens[:, 0], [[5, 6, 7, 8, END]] * 2)
-    found = write([Counter()], tf.constant([[1, 0, 0, 0], [1, 1, 1, 1]]), 99, length_ratio=0.5)
+    found = generate([Counter()], tf.constant([[1, 0, 0, 0], [1, 1, 1, 1]]), 99, length_ratio=0.5)
     assert tf.math.count_nonzero(found.tokens[:, 0], axis=1).numpy().tolist() == [2, 5]
 
 
 def test_compiled_decoding_gives_the_same_tokens():
     source = tf.constant([[4, 0, 0], [4, 4, 4]])
-    compiled = tf.function(lambda ids: write([Counter()], ids, 5).tokens, jit_compile=True)
-    np.testing.assert_array_equal(compiled(source), write([Counter()], source, 5).tokens)
+    compiled = tf.function(lambda ids: generate([Counter()], ids, 5).tokens, jit_compile=True)
+    np.testing.assert_array_equal(compiled(source), generate([Counter()], source, 5).tokens)

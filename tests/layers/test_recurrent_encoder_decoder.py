@@ -1,4 +1,4 @@
-"""The recurrent encoder-decoder: steps equal the call, in any lane, and it learns."""
+"""The recurrent encoder-decoder: steps equal the call, in any beam, and it learns."""
 
 import itertools
 

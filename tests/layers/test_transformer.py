@@ -160,7 +160,7 @@ def test_arguments_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"no weights yet.*built=False"):
         DecoderBlock(UNITS, "additive").start(sequence(SOURCE), 1, TARGET)
     rotary = {"name": "multi_head", "num_heads": 3, "position": "rotary"}
-    with pytest.raises(ValueError, match=r"must not mark positions then\. Received: lanes=2.*rotary"):
+    with pytest.raises(ValueError, match=r"must not mark positions then\. Received: beams=2.*rotary"):
         DecoderBlock(UNITS, "additive", rotary).start(sequence(SOURCE), 2, TARGET)
     with pytest.raises(pydantic.ValidationError, match="num_head"):
         EncoderBlock(UNITS, {"name": "multi_head", "num_head": 2})

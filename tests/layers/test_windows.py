@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.attention.pooling import AttentionPooling
-from attnzoo.layers.scores import weighs_positions
+from attnzoo.layers.attention_weights import weighs_positions
 from attnzoo.layers.transformer import EncoderBlock
 from attnzoo.layers.windows import WindowBlock, WindowPooling
 

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import special
 
-from attnzoo.losses.alignment_cross_entropy import LEAST_ATTENTION, alignment_cross_entropy
+from attnzoo.losses.alignment_cross_entropy import MIN_ATTENTION, alignment_cross_entropy
 
 
 def test_value_and_gradient_are_those_of_the_cross_entropy():
@@ -34,5 +34,5 @@ def test_no_attention_at_all_stays_finite():
     with tf.GradientTape() as tape:
         tape.watch(attention)
         loss = alignment_cross_entropy(attention, guide)
-    np.testing.assert_allclose(loss, -math.log(LEAST_ATTENTION), rtol=1e-5)
+    np.testing.assert_allclose(loss, -math.log(MIN_ATTENTION), rtol=1e-5)
     assert np.isfinite(tape.gradient(loss, attention)).all()

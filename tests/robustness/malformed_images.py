@@ -60,7 +60,7 @@ def jpeg_bomb() -> bytes:
 
 
 def gif(width: int, height: int, frames: list[bytes]) -> bytes:
-    """Returns a GIF file of given blocks and a palette of two greys."""
+    """Returns a GIF file of given blocks and a palette of two grays."""
     return (
         b"GIF89a"
         + struct.pack("<HHBBB", width, height, 0x80, 0, 0)
@@ -190,7 +190,7 @@ IMAGES = [
     image_case("GIF, pixels that do not unpack", gif(8, 8, [gif_frame(8, 8, b"\xff\xff\xff")]), NOT_DECODED),
     image_case("BMP of 16 bits", bmp_of_16_bits, ": damaged image: BMP with 16 bits per pixel"),
     image_case(
-        "CMYK where grey is asked for", lambda: picture("JPEG", "CMYK"), NOT_DECODED, options=", channels: 1"
+        "CMYK where gray is asked for", lambda: picture("JPEG", "CMYK"), NOT_DECODED, options=", channels: 1"
     ),
     Case(
         "image: a name of wrong bytes",
@@ -250,8 +250,8 @@ def sound_pictures() -> dict[str, bytes]:
     frames = [Image.new("L", (8, 8), value) for value in (0, 99)]
     return {
         "one_pixel.png": picture("PNG", size=(1, 1)),
-        "grey.png": picture("PNG", "L"),
-        "grey_transparent.png": picture("PNG", "LA"),
+        "gray.png": picture("PNG", "L"),
+        "gray_transparent.png": picture("PNG", "LA"),
         "transparent.png": picture("PNG", "RGBA"),
         "palette.png": picture("PNG", "P", transparency=0),
         "one_bit.png": picture("PNG", "1"),
@@ -260,8 +260,8 @@ def sound_pictures() -> dict[str, bytes]:
         "no_suffix": picture("PNG"),
         "turned.jpg": picture("JPEG", exif=exif, size=(9, 5)),
         "progressive.jpg": picture("JPEG", progressive=True),
-        "grey.jpg": picture("JPEG", "L"),
-        "grey.bmp": picture("BMP", "L"),
+        "gray.jpg": picture("JPEG", "L"),
+        "gray.bmp": picture("BMP", "L"),
         "color.bmp": picture("BMP"),
         "still.webp": picture("WEBP"),
         "transparent.webp": picture("WEBP", "RGBA"),

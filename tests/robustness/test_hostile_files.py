@@ -25,7 +25,7 @@ from tests.robustness import hostile_files
 from tests.robustness.hostile_files import EXPLOITS, Place
 from tests.trees import tree
 
-OVERRIDES = ("train.xla=false", "train.epochs=1", "train.ema=0.5")
+OVERRIDES = ("train.xla=false", "train.epochs=1", "train.ema_decay=0.5")
 SECONDS = 20
 MEMORY = 100 << 20
 """Most bytes that a refused command may take beyond one that works; the bombs are of 256 MiB and more."""

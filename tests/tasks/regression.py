@@ -63,7 +63,7 @@ def trained_on(resolved, folder, in_folder=False):
 def _answers_of(run, inputs):
     answers = prediction.Answers([run], Request())
     found = list(answers.to(TextRecord(value) for value in inputs))
-    assert all(set(one) - {"image"} == {"number", "cut", "beyond_training"} for one in found)
+    assert all(set(one) - {"image"} == {"number", "truncated", "beyond_training"} for one in found)
     assert answers.task.answer_line(found[0]) == f"{found[0]['number']:.9g}"
     return np.array([one["number"] for one in found])
 

@@ -31,9 +31,9 @@ def test_weights_by_label_leave_the_others_at_1():
 def test_training_weighs_examples_by_their_label(tmp_path, monkeypatch):
     trained, step = [], TrainStep.step
 
-    def watched(stepper, batches, rate):
+    def watched(train_step, batches, rate):
         trained.extend(batches)
-        return step(stepper, batches, rate)
+        return step(train_step, batches, rate)
 
     monkeypatch.setattr(TrainStep, "step", watched)
     options = ["train.xla=false", "train.steps=2", "train.class_weights={en: 5}"]

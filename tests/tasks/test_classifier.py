@@ -32,10 +32,10 @@ def test_the_loss_of_mixed_images_is_mixed_from_that_of_both_labels():
     alone, count = loss()
     other, _ = loss(labels=tf.constant([1, 0]))
     shares = tf.constant([0.25, 0.25])
-    mixed, mixed_count = loss(other_labels=tf.constant([1, 0]), label_shares=shares)
+    mixed, mixed_count = loss(other_labels=tf.constant([1, 0]), label_fractions=shares)
     assert mixed == pytest.approx(0.25 * alone + 0.75 * other, rel=1e-5)
     assert mixed_count == count
-    whole, _ = loss(other_labels=tf.constant([1, 0]), label_shares=tf.ones([2]))
+    whole, _ = loss(other_labels=tf.constant([1, 0]), label_fractions=tf.ones([2]))
     np.testing.assert_allclose(whole, alone, rtol=1e-6)
 
 
@@ -52,7 +52,7 @@ def test_r_drop_adds_the_divergence_of_both_halves_to_the_loss():
 
 def test_predictions_of_more_classes_than_can_be_held_are_not_made():
     examples, info = image_examples(5)
-    names = tuple(map(str, range(one_target.MOST_OUTPUTS + 1)))
+    names = tuple(map(str, range(one_target.MAX_OUTPUTS + 1)))
     many = dataclasses.replace(info, features={**info.features, "label": Label(names=names)})
     assert TASK.predictions(None, examples, many, BatchSizes(2)) is None
 

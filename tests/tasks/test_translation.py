@@ -10,7 +10,7 @@ from attnzoo.data import examples as data_examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.features.text import TextPairOptions
-from attnzoo.layers.decoding import Translations
+from attnzoo.layers.decoding import DecoderOutput
 
 TASK = tasks.load("translation")
 
@@ -48,7 +48,9 @@ def test_corpus_metrics_compare_translations_with_their_own_references():
             tokens[number, : len(target)] = target
         rows = len(tokens)
         alignment = tf.zeros((rows, 1, 6, inputs["source"].shape[1]))
-        return Translations(tf.constant(tokens)[:, None], tf.zeros((rows, 1)), tf.zeros((rows, 1)), alignment)
+        return DecoderOutput(
+            tf.constant(tokens)[:, None], tf.zeros((rows, 1)), tf.zeros((rows, 1)), alignment
+        )
 
     found = TASK.predictions(predict, test, info, BatchSizes(2))
     metrics = TASK.corpus_metrics(found, test, info, TASK.EvalOptions(), {})

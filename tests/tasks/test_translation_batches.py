@@ -19,7 +19,7 @@ def test_decoder_input_is_the_target_shifted_behind_start():
 def test_a_source_that_is_cut_ends_with_end_as_a_whole_one_does():
     tokens = tf.constant([[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 19]])
     expected = [[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 3]]
-    np.testing.assert_array_equal(translation_batches.end_of_cut(tokens), expected)
+    np.testing.assert_array_equal(translation_batches.end_of_truncated(tokens), expected)
 
 
 def test_links_of_words_are_links_of_the_tokens_of_a_batch_and_end_has_none():

@@ -12,7 +12,7 @@ from attnzoo.errors import ConfigErrors, DataWarning, UserError
 from attnzoo.features.info import DataInfo
 from attnzoo.features.text import Text, TextOptions
 from attnzoo.layers.beam_search import beam_search
-from attnzoo.layers.decoding import write
+from attnzoo.layers.decoding import generate
 from attnzoo.layers.encoder_decoder import EncoderDecoder
 from attnzoo.special_tokens import END, NUM_SPECIAL, START, UNKNOWN
 from attnzoo.tasks import translation_checks, translation_metrics
@@ -56,7 +56,9 @@ def test_unknown_words_are_never_written_unless_they_may_be(beams):
     model = EncoderDecoder(11, 13, **sizes, attention={"name": "multi_head", "num_heads": 2})
     source = tf.constant([[5, 6, 3], [7, 3, 0]])
     model({"source": source, "target": tf.constant([[START], [START]])})
-    search = write if beams == 1 else lambda *arguments, **options: beam_search(*arguments, beams, **options)
+    search = (
+        generate if beams == 1 else lambda *arguments, **options: beam_search(*arguments, beams, **options)
+    )
     without = search([model], source, 9, unknown=False)
     assert not (without.tokens.numpy() == UNKNOWN).any()
     step = model.step

@@ -56,7 +56,7 @@ def half(crashed, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def stepper(crashed):
+def train_step(crashed):
     """What its checkpoints are restored into."""
     config = RunConfig.read(crashed.config)
     model = build_model(config, DataInfo.read(crashed.info))
@@ -65,9 +65,9 @@ def stepper(crashed):
     return TrainStep(model, optimizers.build(config.train), task, config.train, strategy, xla=False)
 
 
-def test_a8_what_does_not_fit_is_named_and_nothing_is_restored(half, stepper):
+def test_a8_what_does_not_fit_is_named_and_nothing_is_restored(half, train_step):
     values, state = read_tensors(half.step(3), MAX_JSON_BYTES)
-    before = [value.copy() for value in stepper.model.get_weights()]
+    before = [value.copy() for value in train_step.model.get_weights()]
     names = [name for name, value in values.items() if value.ndim == 2]
     chosen = [*names[:: len(names) // 4][:4], "optimizer/adam/iteration"]
     mutations = []
@@ -83,9 +83,9 @@ def test_a8_what_does_not_fit_is_named_and_nothing_is_restored(half, stepper):
     for message, mutated in mutations:
         write_tensors(half.step(3), mutated, state)
         with pytest.raises(UserError, match=re.escape(message)) as caught:
-            checkpoint.restore(half, stepper)
+            checkpoint.restore(half, train_step)
         assert caught.value.exit_code == 4
-        for old, new in zip(before, stepper.model.get_weights(), strict=True):
+        for old, new in zip(before, train_step.model.get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
 
 
@@ -104,7 +104,7 @@ def damages(size):
     yield lambda data, folder: (folder / "manifest.json").unlink() or data
 
 
-def test_a9_each_of_102_damages_is_noticed_and_the_checkpoint_before_is_taken(half, stepper, capsys):
+def test_a9_each_of_102_damages_is_noticed_and_the_checkpoint_before_is_taken(half, train_step, capsys):
     folder = half.step(3)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     tried = 0
@@ -113,7 +113,7 @@ def test_a9_each_of_102_damages_is_noticed_and_the_checkpoint_before_is_taken(ha
             (folder / name).write_bytes(data)
         tensors = folder / "tensors.safetensors"
         tensors.write_bytes(damage(whole[tensors.name], folder))
-        assert checkpoint.restore(half, stepper).step == 2
+        assert checkpoint.restore(half, train_step).step == 2
         warning = capsys.readouterr().err
         assert warning.startswith(f"attnzoo: warning: {folder}")
         assert warning.endswith("The one before is tried.\n")
@@ -131,11 +131,11 @@ def test_a9_a_run_with_a_damaged_checkpoint_ends_like_one_without(half, tmp_path
     assert outcome(half.path) == outcome(tmp_path / "whole")
 
 
-def test_a9_all_checkpoints_damaged_is_one_error(half, stepper):
+def test_a9_all_checkpoints_damaged_is_one_error(half, train_step):
     for step in half.steps():
         (half.step(step) / "tensors.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match="no checkpoint is whole; start again with --restart") as caught:
-        checkpoint.restore(half, stepper)
+        checkpoint.restore(half, train_step)
     assert caught.value.exit_code == 4
 
 
@@ -163,8 +163,8 @@ def test_a11_a_folder_that_disappears_is_one_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("trouble", [errno.EIO, errno.EROFS, errno.ENOSPC])
-def test_a11_a_disk_that_fails_leaves_the_checkpoint_before(half, stepper, monkeypatch, trouble):
-    progress = checkpoint.restore(half, stepper)
+def test_a11_a_disk_that_fails_leaves_the_checkpoint_before(half, train_step, monkeypatch, trouble):
+    progress = checkpoint.restore(half, train_step)
     before = tree(half.checkpoints)
 
     def fail(descriptor):
@@ -173,7 +173,7 @@ def test_a11_a_disk_that_fails_leaves_the_checkpoint_before(half, stepper, monke
     monkeypatch.setattr(os, "fsync", fail)
     progress.step += 1
     with pytest.raises(UserError, match=f"cannot be written.*: {os.strerror(trouble)}; mend that") as caught:
-        checkpoint.save(half, stepper, progress)
+        checkpoint.save(half, train_step, progress)
     assert caught.value.exit_code == 4
     assert tree(half.checkpoints) == before
 

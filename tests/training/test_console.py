@@ -34,12 +34,16 @@ def test_the_time_left_counts_neither_compiling_nor_what_was_done_before(monkeyp
             {"best_step": 40, "loss_gain": 0.1},
             "--set train.steps=60 --allow-changed",
         ),
-        ((), {"best_step": 20}, "no evaluation after that of step 20 was better: train.early_stopping=3"),
+        (
+            (),
+            {"best_step": 20},
+            "no evaluation after that of step 20 was better: train.early_stopping_patience=3",
+        ),
         ((), {"best_step": 30}, None),
         ((), {"best_step": 40, "loss_gain": 0.001}, None),
         ((), {"best_step": 40, "loss_gain": 0.1, "evaluations": 2}, None),
         ((), {"best_step": 40, "loss_gain": 0.1, "stopped_early": True}, None),
-        (("train.early_stopping=9",), {"best_step": 20}, None),
+        (("train.early_stopping_patience=9",), {"best_step": 20}, None),
         (("eval.weights=average",), {"best_step": 20}, None),
     ],
 )

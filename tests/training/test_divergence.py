@@ -41,18 +41,18 @@ def test_a17_weights_that_overflow_are_never_saved(tmp_path):
     assert_all_finite(RunDir(tmp_path / "run"))
 
 
-def poison_batch(stepper, batches):
+def poison_batch(train_step, batches):
     return [(inputs, {**targets, "weights": targets["weights"] * np.nan}) for inputs, targets in batches]
 
 
-def poison_weights(stepper, batches):
-    stepper.model.trainable_weights[2].assign(stepper.model.trainable_weights[2] * np.nan)
+def poison_weights(train_step, batches):
+    train_step.model.trainable_weights[2].assign(train_step.model.trainable_weights[2] * np.nan)
     return batches
 
 
-def poison_gradient(stepper, batches):
+def poison_gradient(train_step, batches):
     # Finite weights of a finite loss, which overflow on their way back.
-    stepper.model.trainable_weights[-2].assign(stepper.model.trainable_weights[-2] * 0 + 3e38)
+    train_step.model.trainable_weights[-2].assign(train_step.model.trainable_weights[-2] * 0 + 3e38)
     return batches
 
 
@@ -85,7 +85,7 @@ def test_a17_poison_at_any_place_stops_the_run_and_the_checkpoint_before_goes_on
 
 
 def test_a17_a_run_recovers_at_a_lower_rate_as_often_as_it_may(tmp_path, monkeypatch, capsys):
-    resolved = without_xla(tmp_path, "train.recoveries=2")
+    resolved = without_xla(tmp_path, "train.max_recoveries=2")
     take = TrainStep.step
 
     def poisoned(self, batches, learning_rate):

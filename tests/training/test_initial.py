@@ -95,7 +95,7 @@ def other(tmp_path):
     folder.mkdir()
     options = ("data.tokenizer=bpe", "data.vocabulary_size=60", "data.lowercase=false")
     (folder / "config.yaml").write_text(recipes.text_config(tmp_path, *options).to_yaml(), "utf-8")
-    (folder / "info.json").write_text('{"format": 2}')
+    (folder / "info.json").write_text('{"format": 3}')
     return folder
 
 

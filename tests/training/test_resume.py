@@ -46,7 +46,12 @@ def check_crashes(make, folder, monkeypatch, overrides):
 def test_a6_crashes_end_bit_identical_whatever_is_combined(
     tmp_path, monkeypatch, optimizer, precision, ema, accumulate
 ):
-    options = {"optimizer": optimizer, "precision": precision, "ema": ema, "accumulate": accumulate}
+    options = {
+        "optimizer": optimizer,
+        "precision": precision,
+        "ema_decay": ema,
+        "gradient_accumulation_steps": accumulate,
+    }
     overrides = [f"train.{key}={value}" for key, value in options.items()]
     check_crashes(recipes.text_config, tmp_path, monkeypatch, [*overrides, "train.xla=false"])
 
@@ -55,8 +60,8 @@ def test_a6_crashes_end_bit_identical_whatever_is_combined(
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["train.ema=0.9", "train.schedule=plateau", "train.schedule_patience=1"],
-        ["train.accumulate=3", "eval.every=4", "train.optimizer=lamb"],
+        ["train.ema_decay=0.9", "train.schedule=plateau", "train.schedule_patience=1"],
+        ["train.gradient_accumulation_steps=3", "eval.every=4", "train.optimizer=lamb"],
         ["train.precision=mixed_float16", "eval.weights=average", "eval.every=3"],
         ["train.replicas=2", "train.optimizer=lion"],
     ],
@@ -90,7 +95,7 @@ SCRIPT = [0.5, 0.6, 0.55, 0.58, 0.7, 0.7, 0.6, 0.65, 0.1, 0.9, 0.9, 0.9]
 @pytest.mark.parametrize("crashes", [2, 10])
 def test_a7_best_early_stopping_and_plateau_survive_crashes(tmp_path, monkeypatch, crashes):
     plateau = ["train.schedule=plateau", "train.schedule_patience=2", "train.schedule_factor=0.5"]
-    resolved = without_xla(tmp_path, "train.epochs=12", "train.early_stopping=4", *plateau)
+    resolved = without_xla(tmp_path, "train.epochs=12", "train.early_stopping_patience=4", *plateau)
     note = Trainer._note_result
 
     def scripted(self, rank):
@@ -142,7 +147,12 @@ def ledger():
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     # The hardest cell of the matrix above stands for it in the default suite.
-    options = ("train.batch_size=7", "train.accumulate=2", "train.precision=mixed_float16", "train.ema=0.9")
+    options = (
+        "train.batch_size=7",
+        "train.gradient_accumulation_steps=2",
+        "train.precision=mixed_float16",
+        "train.ema_decay=0.9",
+    )
     resolved = without_xla(folder, *options)
     with ledger() as seen:
         train(resolved, folder / "whole")

@@ -32,7 +32,7 @@ CHANGES = {
     "model.units": 32,
     "model.dropout": 0.2,
     "train.batch_size": 8,
-    "train.ema": 0.9,
+    "train.ema_decay": 0.9,
     "train.learning_rate": 2e-2,
     "train.optimizer": "sgd",
     "train.precision": "mixed_bfloat16",
@@ -81,7 +81,9 @@ def test_an_unfinished_run_says_so_and_which_weights_it_has(tmp_path, monkeypatc
 
 
 def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys):
-    resolved = without_xla(tmp_path, "train.epochs=30", "train.early_stopping=2", "train.learning_rate=1e-9")
+    resolved = without_xla(
+        tmp_path, "train.epochs=30", "train.early_stopping_patience=2", "train.learning_rate=1e-9"
+    )
     train(resolved, tmp_path / "run")
     assert "stopped early" in capsys.readouterr().out
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

@@ -38,7 +38,7 @@ def noted(one, results):
 
 
 def test_of_equal_values_the_lower_loss_is_the_best_and_no_reason_to_stop(tmp_path):
-    one = trainer(tmp_path, "train.early_stopping=2")
+    one = trainer(tmp_path, "train.early_stopping_patience=2")
     results = {(0.9, 0.5): True, (0.9, 0.4): True, (0.9, 0.41): False, (0.9, 0.3): True, (0.9, 0.35): False}
     assert noted(one, results) == [*results.values()]
     assert (one.progress.best_step, one.progress.stopped_early) == (4, False)
@@ -47,11 +47,11 @@ def test_of_equal_values_the_lower_loss_is_the_best_and_no_reason_to_stop(tmp_pa
 
 
 def test_a_gain_below_min_delta_is_the_best_but_does_not_count(tmp_path):
-    one = trainer(tmp_path, "train.early_stopping=3", "train.min_delta=0.05")
+    one = trainer(tmp_path, "train.early_stopping_patience=3", "train.min_delta=0.05")
     assert all(noted(one, [(0.5, 1.0), (0.52, 1.0), (0.54, 1.0)]))
-    assert one.progress.worse == 2
+    assert one.progress.evaluations_since_best == 2
     noted(one, [(0.56, 1.0)])  # more than 0.05 above the last that counted
-    assert (one.progress.worse, one.progress.best_step) == (0, 4)
+    assert (one.progress.evaluations_since_best, one.progress.best_step) == (0, 4)
 
 
 def test_the_rate_falls_to_the_least_one_and_no_further(tmp_path):
@@ -118,15 +118,15 @@ def test_average_best_ranks_as_best_does(tmp_path):
 def test_a_run_that_stopped_early_goes_on_with_more_patience(tmp_path, capsys):
     slow = ("train.epochs=30", "train.learning_rate=1e-9")
     run = tmp_path / "run"
-    train(without_xla(tmp_path, *slow, "train.early_stopping=1"), run)
+    train(without_xla(tmp_path, *slow, "train.early_stopping_patience=1"), run)
     steps = json.loads((run / "result.json").read_text())["steps"]
     assert "stopped early" in capsys.readouterr().out
     train(
-        without_xla(tmp_path, *slow, "train.early_stopping=1", "train.log_every=3"),
+        without_xla(tmp_path, *slow, "train.early_stopping_patience=1", "train.log_every=3"),
         run,
         allowed=["train.log_every"],
     )
     assert f"stopped early after step {steps}: 1 evaluations" in capsys.readouterr().out
-    more = without_xla(tmp_path, *slow, "train.early_stopping=3", "train.log_every=3")
-    train(more, run, allowed=["train.early_stopping"])
+    more = without_xla(tmp_path, *slow, "train.early_stopping_patience=3", "train.log_every=3")
+    train(more, run, allowed=["train.early_stopping_patience"])
     assert json.loads((run / "result.json").read_text())["steps"] > steps

@@ -23,7 +23,7 @@ def make_model(strategy, dropout=0.0):
         return keras.Model({"text": inputs}, logits)
 
 
-def make_stepper(xla=True, average=False, strategy=None, rates=NO_RATES, dropout=0.0, **options):
+def make_train_step(xla=True, average=False, strategy=None, rates=NO_RATES, dropout=0.0, **options):
     train = TASK.TrainOptions(**{"learning_rate": 0.1, "optimizer": "sgd", "beta_1": 0.0, **options})
     strategy = strategy or tf.distribute.get_strategy()
     kept = make_model(strategy) if average else None
@@ -58,7 +58,7 @@ def assert_same(first, second, tolerance=1e-6):
 
 
 def test_rows_that_fill_up_a_batch_change_nothing():
-    plain, filled = make_stepper(), make_stepper()
+    plain, filled = make_train_step(), make_train_step()
     sums = plain.step([make_batch([0, 1, 2])], 0.1)
     padded_sums = filled.step([make_batch([0, 1, 2, 4, 4, 4, 4], count=3)], 0.1)
     np.testing.assert_allclose(sums["loss"], padded_sums["loss"], rtol=1e-6)
@@ -66,7 +66,7 @@ def test_rows_that_fill_up_a_batch_change_nothing():
 
 
 def test_an_example_that_weighs_two_counts_as_two_in_the_loss_and_as_one_in_the_accuracy():
-    twice, weighed = make_stepper(), make_stepper()
+    twice, weighed = make_train_step(), make_train_step()
     expected = twice.step([make_batch([0, 1, 1, 2])], 0.1)
     inputs, targets = make_batch([0, 1, 2])
     sums = weighed.step([(inputs, {**targets, "loss_weights": tf.constant([1.0, 2.0, 1.0])})], 0.1)
@@ -78,10 +78,10 @@ def test_an_example_that_weighs_two_counts_as_two_in_the_loss_and_as_one_in_the_
 @pytest.mark.parametrize("optimizer", thinned(["adamw", "sgd", "lamb", "lion", "adafactor"], 5))
 def test_a_factor_of_the_rate_of_some_weights_is_one_of_their_changes(optimizer):
     options = {"optimizer": optimizer, "weight_decay": 0.1, "beta_1": 0.9}
-    whole, slowed = make_stepper(**options), make_stepper(**options, rates={"hidden/kernel": 0.25})
+    whole, slowed = make_train_step(**options), make_train_step(**options, rates={"hidden/kernel": 0.25})
     before = weights_of(whole.model)
-    for stepper in (whole, slowed):
-        stepper.step([make_batch(range(7))], 0.1)
+    for train_step in (whole, slowed):
+        train_step.step([make_batch(range(7))], 0.1)
     for start, one, other, variable in zip(
         before, weights_of(whole.model), weights_of(slowed.model), whole.model.weights, strict=True
     ):
@@ -91,7 +91,7 @@ def test_a_factor_of_the_rate_of_some_weights_is_one_of_their_changes(optimizer)
 
 
 def test_r_drop_without_dropout_changes_nothing():
-    plain, twice = make_stepper(), make_stepper(r_drop=5.0)
+    plain, twice = make_train_step(), make_train_step(r_drop=5.0)
     expected = plain.step([make_batch(range(7), count=5)], 0.1)
     sums = twice.step([make_batch(range(7), count=5)], 0.1)
     np.testing.assert_allclose(sums["divergence"], [0.0, 5.0], atol=1e-6)
@@ -101,16 +101,16 @@ def test_r_drop_without_dropout_changes_nothing():
 
 def test_r_drop_draws_passes_with_different_dropout_together():
     def divergence_after_training(r_drop):
-        stepper = make_stepper(r_drop=r_drop, dropout=0.5)
+        train_step = make_train_step(r_drop=r_drop, dropout=0.5)
         for _ in range(60):
-            sums = stepper.step([make_batch(range(32))], 0.1)
+            sums = train_step.step([make_batch(range(32))], 0.1)
         return float(sums["divergence"][0] / sums["divergence"][1])
 
     assert 0.0 < divergence_after_training(20.0) < 0.5 * divergence_after_training(1e-6)
 
 
 def test_accumulated_uneven_batches_equal_one_batch_of_everything():
-    whole, parts = make_stepper(), make_stepper()
+    whole, parts = make_train_step(), make_train_step()
     whole.step([make_batch(range(11))], 0.1)
     parts.step([make_batch(range(7)), make_batch(range(7, 11))], 0.1)
     assert_same(whole.model, parts.model)
@@ -119,24 +119,24 @@ def test_accumulated_uneven_batches_equal_one_batch_of_everything():
 @pytest.mark.parametrize("optimizer", thinned(["adafactor", "adamw", "sgd", "lamb", "lion"], 3))
 def test_compiled_and_plain_steps_agree_for_every_optimizer(optimizer):
     compiled, plain = (
-        make_stepper(xla, optimizer=optimizer, beta_1=0.9, weight_decay=0.01) for xla in (True, False)
+        make_train_step(xla, optimizer=optimizer, beta_1=0.9, weight_decay=0.01) for xla in (True, False)
     )
-    for stepper in (compiled, plain):
+    for train_step in (compiled, plain):
         for _ in range(3):
-            stepper.step([make_batch(range(7))], 0.01)
+            train_step.step([make_batch(range(7))], 0.01)
     assert_same(compiled.model, plain.model, 1e-4)  # steps are 1e-2; Adam divides by small second moments
 
 
 def test_the_learning_rate_is_the_one_that_was_passed():
-    stepper = make_stepper()
-    before = weights_of(stepper.model)
-    stepper.step([make_batch(range(7))], 0.0)
-    for one, two in zip(before, weights_of(stepper.model), strict=True):
+    train_step = make_train_step()
+    before = weights_of(train_step.model)
+    train_step.step([make_batch(range(7))], 0.0)
+    for one, two in zip(before, weights_of(train_step.model), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 def test_gradients_are_scaled_down_to_the_clip_norm():
-    free, clipped = make_stepper(), make_stepper(clip_norm=1e-3)
+    free, clipped = make_train_step(), make_train_step(clip_norm=1e-3)
     start = weights_of(free.model)
     norm = float(free.step([make_batch(range(7))], 0.1)["gradient_norm"])
     clipped_norm = float(clipped.step([make_batch(range(7))], 0.1)["gradient_norm"])
@@ -146,39 +146,39 @@ def test_gradients_are_scaled_down_to_the_clip_norm():
 
 
 def test_weight_decay_leaves_biases_alone():
-    stepper = make_stepper(optimizer="adamw", weight_decay=0.5)
-    for variable in stepper.model.variables:
+    train_step = make_train_step(optimizer="adamw", weight_decay=0.5)
+    for variable in train_step.model.variables:
         variable.assign(tf.ones_like(variable.value))
     inputs, targets = make_batch([0])
     targets["weights"] = tf.zeros([1])
-    stepper.step([(inputs, targets)], 0.1)
-    values = {variable.path: variable.numpy() for variable in stepper.model.variables}
+    train_step.step([(inputs, targets)], 0.1)
+    values = {variable.path: variable.numpy() for variable in train_step.model.variables}
     np.testing.assert_allclose(values["hidden/kernel"], 0.95, rtol=1e-6)
     np.testing.assert_allclose(values["hidden/bias"], 1.0)
 
 
 def test_a_step_that_is_not_finite_changes_no_weight_and_says_so():
-    stepper = make_stepper(optimizer="adamw")
-    before = weights_of(stepper.model)
+    train_step = make_train_step(optimizer="adamw")
+    before = weights_of(train_step.model)
     inputs, targets = make_batch(range(3))
     inputs["text"] = tf.fill([3, FEATURES], float("nan"))
-    sums = stepper.step([(inputs, targets)], 0.1)
+    sums = train_step.step([(inputs, targets)], 0.1)
     assert not bool(sums["finite"])
-    for one, two in zip(before, weights_of(stepper.model), strict=True):
+    for one, two in zip(before, weights_of(train_step.model), strict=True):
         np.testing.assert_array_equal(one, two)
-    assert int(stepper.optimizer.iterations.numpy()) == 0
+    assert int(train_step.optimizer.iterations.numpy()) == 0
 
 
 def test_float16_halves_its_loss_scale_where_a_step_is_not_finite():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        stepper = make_stepper(precision="mixed_float16")
+        train_step = make_train_step(precision="mixed_float16")
         inputs, targets = make_batch(range(3))
-        stepper.step([(inputs, targets)], 0.1)
-        assert float(stepper.scale_state[0].numpy()) == FIRST_LOSS_SCALE
+        train_step.step([(inputs, targets)], 0.1)
+        assert float(train_step.scale_state[0].numpy()) == FIRST_LOSS_SCALE
         inputs["text"] = tf.fill([3, FEATURES], float("inf"))
-        assert not bool(stepper.step([(inputs, targets)], 0.1)["finite"])
-        assert float(stepper.scale_state[0].numpy()) == FIRST_LOSS_SCALE / 2
+        assert not bool(train_step.step([(inputs, targets)], 0.1)["finite"])
+        assert float(train_step.scale_state[0].numpy()) == FIRST_LOSS_SCALE / 2
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -186,20 +186,20 @@ def test_float16_halves_its_loss_scale_where_a_step_is_not_finite():
 def test_loss_scale_does_not_change_the_update():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        half = make_stepper(precision="mixed_float16")
+        half = make_train_step(precision="mixed_float16")
     finally:
         keras.config.set_dtype_policy("float32")
-    full = make_stepper()
-    for stepper in (half, full):
-        stepper.step([make_batch(range(7))], 0.1)
+    full = make_train_step()
+    for train_step in (half, full):
+        train_step.step([make_batch(range(7))], 0.1)
     assert_same(half.model, full.model, 2e-3)
 
 
 def test_moving_average_follows_the_weights_and_training_never_uses_it():
-    plain, averaged = make_stepper(), make_stepper(average=True, ema=0.9)
+    plain, averaged = make_train_step(), make_train_step(average=True, ema_decay=0.9)
     start = weights_of(averaged.average)
-    for stepper in (plain, averaged):
-        stepper.step([make_batch(range(7))], 0.1)
+    for train_step in (plain, averaged):
+        train_step.step([make_batch(range(7))], 0.1)
     assert_same(plain.model, averaged.model, 0.0)
     decay = 2 / 11  # min(0.9, (1 + 1) / (10 + 1)) after the first step
     for begin, now, mean in zip(start, weights_of(averaged.model), weights_of(averaged.average), strict=True):
@@ -208,8 +208,8 @@ def test_moving_average_follows_the_weights_and_training_never_uses_it():
 
 def test_two_replicas_give_the_step_of_one():
     strategy = distribution.make_strategy(2)
-    one, two = make_stepper(), make_stepper(xla=False, strategy=strategy)
-    for stepper in (one, two):
-        sums = stepper.step([make_batch(range(6), count=5), make_batch(range(6, 10), count=3)], 0.1)
+    one, two = make_train_step(), make_train_step(xla=False, strategy=strategy)
+    for train_step in (one, two):
+        sums = train_step.step([make_batch(range(6), count=5), make_batch(range(6, 10), count=3)], 0.1)
     np.testing.assert_allclose(sums["loss"][1], 8.0)
     assert_same(one.model, two.model)

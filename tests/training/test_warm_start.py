@@ -55,7 +55,7 @@ def test_a_run_starts_with_weights_and_vocabulary_of_another_also_after_a_crash(
 
 @pytest.mark.slow
 def test_ratios_of_ngrams_are_counted_once_and_kept(tmp_path, monkeypatch):
-    options = ("model.naive_bayes=2", "model.naive_bayes_buckets=1009", "train.ema=0.9")
+    options = ("model.naive_bayes=2", "model.naive_bayes_buckets=1009", "train.ema_decay=0.9")
     resolved = without_xla(tmp_path, *options)
     train(resolved, tmp_path / "whole")
     crash(resolved, tmp_path / "run", monkeypatch, 0)

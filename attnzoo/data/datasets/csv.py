@@ -22,9 +22,11 @@ class Config(TextOptions, LabelsOptions, TableOptions):
     """Files by suffix: `.csv`, `.tsv` (quoted like CSV) or `.jsonl`, each also with `.gz`; UTF-8."""
 
     name: Literal["csv"] = Field(description="Texts with labels or numbers from csv, tsv or jsonl files.")
-    train: str = Field(description="File to learn from.")
-    validation: str | None = Field(None, description="File to select on. Default: carved from train.")
-    test: str | None = Field(None, description="File to report on.")
+    train: str = Field(description="File with the training examples.")
+    validation: str | None = Field(
+        None, description="File with the validation examples. Default: split off from train."
+    )
+    test: str | None = Field(None, description="File with the test examples.")
     text: str = Field("text", description="Column (jsonl: key) with the text.")
     label: str = Field("label", description="Column (jsonl: key) with the label, or with the number.")
 

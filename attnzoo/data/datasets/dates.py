@@ -59,17 +59,19 @@ class Config(TextPairOptions):
 
     name: Literal["dates"] = Field(description="Dates of many languages and styles to ISO 8601; no download.")
     tokenizer: Tokenization | Literal["auto"] = Field("characters", description="What a token is.")
-    lowercase: bool = Field(False, description="Lowercase texts before they are split into tokens.")
-    max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(64, description="Longest text, in tokens.")
+    lowercase: bool = Field(False, description="Lowercase texts before tokenization.")
+    max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
+        64, description="Maximum length of a text in tokens."
+    )
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
-        1, description="Number of fixed lengths that batches are padded to: each costs one compilation."
+        1,
+        description="Number of fixed lengths (buckets) that batches are padded to; each costs one "
+        "compilation.",
     )
     train_examples: Annotated[int, Field(ge=1, le=500_000)] = Field(
-        20_000, description="Number of pairs to learn from."
+        20_000, description="Number of training pairs."
     )
-    test_examples: Annotated[int, Field(ge=1, le=50_000)] = Field(
-        1_000, description="Number of pairs to report on."
-    )
+    test_examples: Annotated[int, Field(ge=1, le=50_000)] = Field(1_000, description="Number of test pairs.")
 
 
 class Style(NamedTuple):

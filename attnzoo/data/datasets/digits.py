@@ -21,10 +21,10 @@ VALIDATION_SHARE = 0.1
 
 
 class Config(ImageOptions):
-    """1,797 grey images of 8 x 8 pixels, 10 classes."""
+    """1,797 gray images of 8 x 8 pixels, 10 classes."""
 
     name: Literal["digits"] = Field(
-        description="UCI handwritten digits, 8 x 8 grey, 10 classes; no download."
+        description="UCI handwritten digits, 8 x 8 gray, 10 classes; no download."
     )
 
 

@@ -23,7 +23,7 @@ from attnzoo.records.text_files import listed, object_array
 
 COLUMNS = {"image": ("image",), "label": ("label",)}
 
-Labelled = tuple[str, int]
+Labeled = tuple[str, int]
 """Path of an image and number of its class."""
 
 
@@ -31,9 +31,11 @@ class Config(ImageOptions, FileOptions):
     """Folders with one sub-folder a class; JPEG, PNG, WebP, GIF (first frame), BMP, whatever their suffix."""
 
     name: Literal["image_folder"] = Field(description="Image files in folders, one sub-folder a class.")
-    train: str = Field(description="Folder to learn from.")
-    validation: str | None = Field(None, description="Folder to select on. Default: carved from train.")
-    test: str | None = Field(None, description="Folder to report on.")
+    train: str = Field(description="Folder with the training images.")
+    validation: str | None = Field(
+        None, description="Folder with the validation images. Default: split off from train."
+    )
+    test: str | None = Field(None, description="Folder with the test images.")
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
@@ -71,7 +73,7 @@ def _require_images(classes: ClassFolders, train: Split, labels: tuple[str, ...]
 
 def _split(classes: ClassFolders, labels: tuple[str, ...], config: Config) -> Split:
     """Reads a split; `labels` are the classes of train."""
-    records: Iterable[Labelled | BadRecord] = _records(classes, labels)
+    records: Iterable[Labeled | BadRecord] = _records(classes, labels)
     if config.on_bad_record == "skip":
         records = _decodable(list(records))
     kept = filter_records(records, classes.root, config)
@@ -80,7 +82,7 @@ def _split(classes: ClassFolders, labels: tuple[str, ...], config: Config) -> Sp
     return Split({"image": paths, "label": np.array([label for _, label in kept], np.int32)}, classes.root)
 
 
-def _records(classes: ClassFolders, labels: tuple[str, ...]) -> Iterator[Labelled | BadRecord]:
+def _records(classes: ClassFolders, labels: tuple[str, ...]) -> Iterator[Labeled | BadRecord]:
     for name in classes.names:
         files = classes.files(name)
         if files and name not in labels:
@@ -104,7 +106,7 @@ def _refuse_class(folder: Path, name: str, labels: tuple[str, ...]) -> NoReturn:
     )
 
 
-def _decodable(records: Sequence[Labelled | BadRecord]) -> Iterator[Labelled | BadRecord]:
+def _decodable(records: Sequence[Labeled | BadRecord]) -> Iterator[Labeled | BadRecord]:
     """Yields the records, with a bad one in the place of each image that TensorFlow cannot decode."""
     paths = [record[0] for record in records if not isinstance(record, BadRecord)]
     broken = {paths[index]: bad for index, bad in Image().unreadable(paths).items()}

@@ -23,9 +23,11 @@ class Config(ImageOptions, TableOptions):
     name: Literal["image_table"] = Field(
         description="Images named in csv, tsv or jsonl files, with labels or numbers."
     )
-    train: str = Field(description="File to learn from.")
-    validation: str | None = Field(None, description="File to select on. Default: carved from train.")
-    test: str | None = Field(None, description="File to report on.")
+    train: str = Field(description="File with the training examples.")
+    validation: str | None = Field(
+        None, description="File with the validation examples. Default: split off from train."
+    )
+    test: str | None = Field(None, description="File with the test examples.")
     image: str = Field("image", description="Column (jsonl: key) with the name of the image file.")
     label: str = Field("label", description="Column (jsonl: key) with the label, or with the number.")
 

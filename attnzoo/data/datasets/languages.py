@@ -35,10 +35,12 @@ class Config(TextOptions):
     )
     tokenizer: Tokenization | Literal["auto"] = Field("characters", description="What a token is.")
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
-        128, description="Longest text, in tokens; the rest of a longer one is cut and its share reported."
+        128, description="Longest text, in tokens; longer ones are truncated."
     )
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
-        2, description="Number of fixed lengths that batches are padded to: each costs one compilation."
+        2,
+        description="Number of fixed lengths (buckets) that batches are padded to; each costs one "
+        "compilation.",
     )
 
 

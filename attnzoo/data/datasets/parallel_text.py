@@ -44,15 +44,16 @@ class Config(TextPairOptions, FileOptions):
     """UTF-8 files, plain or `.gz`: line n of the second and any further translates line n of the first."""
 
     name: Literal["parallel_text"] = Field(description="Translation pairs from line-aligned text files.")
-    train: Pair = Field(description="[source file, target file] to learn from.")
+    train: Pair = Field(description="[source file, target file] to train on.")
     validation: References | None = Field(
         None,
-        description="[source file, target file, further references ...]. Default: carved from train.",
+        description="[source file, target file, further references ...] for validation. Default: split "
+        "off from train.",
     )
     test: References | None = Field(
         None,
-        description="[source file, target file, further references ...] to report on: losses are of the "
-        "target, BLEU, chrF and exact match of all references.",
+        description="[source file, target file, further references ...] for the test: losses are "
+        "computed with the target, BLEU, chrF and exact match with all references.",
     )
     train_alignments: str | None = Field(
         None,

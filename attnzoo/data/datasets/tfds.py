@@ -51,9 +51,9 @@ class Config(TextPairOptions, ImageOptions):
         None,
         description="Folder with the files of the data set, checked by checksum; nothing is downloaded then.",
     )
-    train: str = Field("train", description="Split to learn from, as in `train[:90%]`.")
-    validation: str | None = Field(None, description="Split to select on. Default: carved from train.")
-    test: str | None = Field(None, description="Split to report on.")
+    train: str = Field("train", description="Split to train on, such as `train` or `train[:90%]`.")
+    validation: str | None = Field(None, description="Split for validation. Default: split off from train.")
+    test: str | None = Field(None, description="Split for the test.")
     text: str | None = Field(None, description="Feature with the text. Default: found by type.")
     image: str | None = Field(None, description="Feature with the image. Default: found by type.")
     label: str | None = Field(None, description="Feature with the label or number. Default: found by type.")

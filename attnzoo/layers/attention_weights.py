@@ -20,7 +20,7 @@ def weighs_positions(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, ScoredLayer) and layer.weighs_positions
 
 
-def with_scores(model: keras.Model, name: str) -> keras.Model:
+def with_attention_weights(model: keras.Model, name: str) -> keras.Model:
     """Returns a model of the same layers, and so of the same weights, that also gives one layer's scores.
 
     Args:
@@ -34,11 +34,11 @@ def with_scores(model: keras.Model, name: str) -> keras.Model:
     found = []
 
     def replace(layer):
-        return _WithScores(layer) if layer.name == name else layer
+        return _WithAttentionWeights(layer) if layer.name == name else layer
 
     def call(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
-        if not isinstance(layer, _WithScores):
+        if not isinstance(layer, _WithAttentionWeights):
             return outputs
         outputs, scores = outputs
         found.append(scores)
@@ -48,7 +48,7 @@ def with_scores(model: keras.Model, name: str) -> keras.Model:
     return keras.Model(copy.input, [copy.output, *found], name=model.name)
 
 
-class _WithScores(keras.layers.Layer):
+class _WithAttentionWeights(keras.layers.Layer):
     """A layer that always gives its scores too: Keras remembers how many outputs a layer had at first."""
 
     def __init__(self, layer: keras.layers.Layer) -> None:

@@ -17,9 +17,9 @@ def assign(resolved: ResolvedConfig, model: keras.Model) -> dict[str, float]:
     """Freezes the weights whose rate is 0 and returns the factors of the others.
 
     Args:
-        resolved: gives `train.layer_rates`, a factor of the learning rate by pattern. A pattern fits a weight
-            if it fits its path (`block_0/attention/query/kernel`) or the beginning of it up to a `/`
-            (`block_*`); of several that fit the first counts.
+        resolved: gives `train.learning_rate_multipliers`, a factor of the learning rate by
+            pattern. A pattern fits a weight if it fits its path (`block_0/attention/query/kernel`)
+            or the beginning of it up to a `/` (`block_*`); of several that fit the first counts.
         model: built.
 
     Returns:
@@ -28,19 +28,21 @@ def assign(resolved: ResolvedConfig, model: keras.Model) -> dict[str, float]:
     Raises:
         UserError: a pattern fits no weight, or none is left to train (exit code 2).
     """
-    rates = resolved.config.train.layer_rates
+    rates = resolved.config.train.learning_rate_multipliers
     by_path = {variable.path: variable for variable in model.trainable_variables}
     for pattern in rates:
         if not any(_fits(pattern, path) for path in by_path):
             layers = dict.fromkeys(path.split("/")[0] for path in by_path)
-            origin = resolved.origins[("train", "layer_rates", pattern)].label
+            origin = resolved.origins[("train", "learning_rate_multipliers", pattern)].label
             raise UserError(
-                f"{origin}: train.layer_rates: no weight fits '{shown(pattern)}'"
+                f"{origin}: train.learning_rate_multipliers: no weight fits '{shown(pattern)}'"
                 f"{did_you_mean(pattern, layers)}; the layers are {listed(layers)}."
             )
     factors = {path: _factor(rates, path) for path in by_path}
     if not any(factors.values()):
-        raise UserError("train.layer_rates: every weight is frozen (rate 0); leave one to train.")
+        raise UserError(
+            "train.learning_rate_multipliers: every weight is frozen (rate 0); leave one to train."
+        )
     for path, variable in by_path.items():
         if factors[path] == 0.0:
             variable.trainable = False

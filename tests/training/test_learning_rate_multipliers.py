@@ -10,7 +10,7 @@ from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
 from attnzoo.runs.building import build_model
 from attnzoo.runs.trained import load_trained
-from attnzoo.training import layer_rates
+from attnzoo.training import learning_rate_multipliers
 from attnzoo.training.run import train
 from tests import recipes
 
@@ -21,9 +21,9 @@ def parent(runs):
 
 
 def assigned(folder, info, rates):
-    resolved = recipes.text_config(folder, "train.xla=false", f"train.layer_rates={rates}")
+    resolved = recipes.text_config(folder, "train.xla=false", f"train.learning_rate_multipliers={rates}")
     model = build_model(resolved.config, info)
-    return layer_rates.assign(resolved, model), model
+    return learning_rate_multipliers.assign(resolved, model), model
 
 
 def test_of_several_patterns_that_fit_the_first_counts(parent, tmp_path):
@@ -50,24 +50,24 @@ def test_of_several_patterns_that_fit_the_first_counts(parent, tmp_path):
     ],
 )
 def test_rates_that_cannot_be_meant_are_refused(parent, tmp_path, rates, message):
-    with pytest.raises(UserError, match=rf"train\.layer_rates: {message}"):
+    with pytest.raises(UserError, match=rf"train\.learning_rate_multipliers: {message}"):
         assigned(tmp_path, load_trained(parent).info, rates)
 
 
 def test_a_run_that_starts_from_another_keeps_what_is_frozen(parent, tmp_path, capsys):
     options = ("train.xla=false", "train.steps=2", f"train.init_from={parent}")
-    rates = "train.layer_rates={'[!l]*': 0}"
+    rates = "train.learning_rate_multipliers={'[!l]*': 0}"
     train(recipes.text_config(tmp_path, *options, rates), tmp_path / "run")
     old, new = (load_trained(run).model for run in (parent, tmp_path / "run"))
     for one, other in zip(old.weights, new.weights, strict=True):
         if one.dtype == "float32":
             assert np.array_equal(one.numpy(), other.numpy()) is not one.path.startswith("logits")
     trained = sum(weight.numpy().size for weight in new.get_layer("logits").weights)
-    assert f" weights, {trained:,} of them trained\n" in capsys.readouterr().out
+    assert f" parameters, {trained:,} of them trained\n" in capsys.readouterr().out
 
 
 def test_a_frozen_normalization_uses_its_stored_statistics(tmp_path):
-    overrides = ("model.stages=[{width: 4, depth: 1}]", "train.layer_rates={'stage_*': 0}")
+    overrides = ("model.stages=[{width: 4, depth: 1}]", "train.learning_rate_multipliers={'stage_*': 0}")
     resolved = recipes.image_config(tmp_path, *overrides)
     info = DataInfo(
         "image_classification",
@@ -79,7 +79,7 @@ def test_a_frozen_normalization_uses_its_stored_statistics(tmp_path):
     model = build_model(resolved.config, info)
     stored = [variable for variable in model.weights if "stage_0_block_0/norm_1/moving_" in variable.path]
     assert len(stored) == 2
-    layer_rates.assign(resolved, model)
+    learning_rate_multipliers.assign(resolved, model)
     before = [variable.numpy() for variable in stored]
     images = tf.random.stateless_normal([5, 9, 11, 3], [1, 2])
     model({"image": images}, training=True)
