@@ -17,6 +17,16 @@ from pathlib import Path
 
 from attnzoo.errors import UserError
 
+MISSING = (
+    f"TensorFlow Addons is not installed (Python {platform.python_version()}); it exists for Python 3.10 and "
+    "3.11. Use one of these, or leave the option out."
+)
+
+
+def is_installed() -> bool:
+    """Whether TensorFlow Addons is installed; imports nothing of it."""
+    return _folder() is not None
+
 
 def load(name: str) -> types.ModuleType:
     """Returns a module of TensorFlow Addons.
@@ -29,10 +39,7 @@ def load(name: str) -> types.ModuleType:
     """
     folder = _folder()
     if folder is None:
-        raise UserError(
-            f"tensorflow_addons.{name} is missing (Python {platform.python_version()}); "
-            "TensorFlow Addons exists for Python 3.10 and 3.11. Use one of these, or leave the option out."
-        )
+        raise UserError(f"tensorflow_addons.{name}: {MISSING}")
     _stub("tensorflow_addons", folder)
     package, _, _ = name.rpartition(".")
     if package:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import addons
+from attnzoo.config import resolve
 from attnzoo.config.augmentation import parse
 from attnzoo.errors import UserError
 from attnzoo.images.augmentation import augment
@@ -13,11 +14,25 @@ from attnzoo.images.augmentation import augment
 INSTALLED = sys.version_info < (3, 12)
 
 
-def test_without_addons_the_error_names_what_is_missing_and_the_python_versions_that_have_it(monkeypatch):
+@pytest.fixture
+def without_addons(monkeypatch):
     monkeypatch.delitem(sys.modules, "tensorflow_addons", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"tensorflow_addons\.image\.filters is missing .*3\.10 and 3\.11"):
+
+
+def test_without_addons_the_error_names_what_is_missing_and_the_python_versions_that_have_it(without_addons):
+    message = r"image\.filters: TensorFlow Addons is not installed .*3\.10 and 3\.11"
+    with pytest.raises(UserError, match=message):
         addons.load("image.filters")
+
+
+def test_without_addons_a_config_that_needs_it_is_refused_with_file_and_line(without_addons, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "data:\n  name: digits\n  augment:\n    - flip\n    - median_blur\nmodel:\n  name: image_classifier\n"
+    )
+    with pytest.raises(UserError, match=r"run\.yaml:5: data\.augment.*TensorFlow Addons is not installed"):
+        resolve(path)
 
 
 def filtered():
@@ -27,11 +42,8 @@ def filtered():
     return images, tf.function(lambda: augment({"image": images}, changes, seeds, tf.zeros([1]))["image"])()
 
 
-def test_the_median_filter_works_in_a_graph_or_names_what_is_missing():
-    if not INSTALLED:
-        with pytest.raises(UserError, match=r"tensorflow_addons\.image\.filters is missing"):
-            filtered()
-        return
+@pytest.mark.skipif(not INSTALLED, reason="TensorFlow Addons ends with Python 3.11")
+def test_the_median_filter_works_in_a_graph():
     images, smooth = filtered()
     neighborhoods = tf.image.extract_patches(images, [1, 3, 3, 1], [1, 1, 1, 1], [1, 1, 1, 1], "VALID")
     np.testing.assert_array_equal(smooth[:, 1:-1, 1:-1, 0], np.median(neighborhoods, axis=-1))

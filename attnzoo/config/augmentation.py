@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
+from attnzoo import addons
 from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named, renamed_from
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -185,6 +186,12 @@ class MedianBlur(Section):
     )
     probability: Fraction = Field(0.1, description="Fraction of the images that are changed.")
     size: Literal[3, 5, 7] = Field(3, description="Side of the neighborhood in pixels.")
+
+    @model_validator(mode="after")
+    def _check_addons(self) -> MedianBlur:
+        if not addons.is_installed():
+            raise ValueError(addons.MISSING)
+        return self
 
 
 class RandAugment(Section):
