@@ -17,16 +17,6 @@ from pathlib import Path
 
 from attnzoo.errors import UserError
 
-MISSING = (
-    f"TensorFlow Addons is not installed (Python {platform.python_version()}); it exists for Python 3.10 and "
-    "3.11. Use one of these, or leave the option out."
-)
-
-
-def is_installed() -> bool:
-    """Whether TensorFlow Addons is installed; imports nothing of it."""
-    return _folder() is not None
-
 
 def load(name: str) -> types.ModuleType:
     """Returns a module of TensorFlow Addons.
@@ -39,7 +29,7 @@ def load(name: str) -> types.ModuleType:
     """
     folder = _folder()
     if folder is None:
-        raise UserError(f"tensorflow_addons.{name}: {MISSING}")
+        raise UserError(f"tensorflow_addons.{name} is {missing()}.")
     _stub("tensorflow_addons", folder)
     package, _, _ = name.rpartition(".")
     if package:
@@ -49,6 +39,19 @@ def load(name: str) -> types.ModuleType:
     tensors = _stub("keras.src.engine.keras_tensor")
     tensors.KerasTensor = importlib.import_module("keras").KerasTensor  # type: ignore[attr-defined]
     return importlib.import_module(f"tensorflow_addons.{name}")
+
+
+def is_installed() -> bool:
+    """Whether it can be loaded here; imports nothing."""
+    return _folder() is not None
+
+
+def missing() -> str:
+    """Returns what to do where it cannot."""
+    return (
+        f"missing (Python {platform.python_version()}); TensorFlow Addons exists for Python 3.10 and 3.11. "
+        "Use one of these, or leave the option out"
+    )
 
 
 def _folder() -> Path | None:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter
 
-from attnzoo import addons
 from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named, renamed_from
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
-class Flip(Section):
+class ImageChange(Section):
+    """Base of the options of every change.
+
+    Attributes:
+        needs_addons: whether TensorFlow Addons makes it.
+    """
+
+    needs_addons: ClassVar[bool] = False
+
+
+class Flip(ImageChange):
     """Mirror."""
 
     name: Literal["flip"] = Field("flip", description="Mirrors half of the images left to right.")
 
 
-class FlipVertical(Section):
+class FlipVertical(ImageChange):
     """Mirror upside down."""
 
     name: Literal["flip_vertical"] = Field(
@@ -27,7 +36,7 @@ class FlipVertical(Section):
     )
 
 
-class Shift(Section):
+class Shift(ImageChange):
     """Shift by whole pixels."""
 
     name: Literal["shift"] = Field("shift", description="Moves by whole pixels; the mean color moves in.")
@@ -38,7 +47,7 @@ class Shift(Section):
     )
 
 
-class Crop(Section):
+class Crop(ImageChange):
     """Random resized crop."""
 
     name: Literal["crop"] = Field("crop", description="Takes a part of the image, resized to the whole.")
@@ -48,7 +57,7 @@ class Crop(Section):
     )
 
 
-class Color(Section):
+class Color(ImageChange):
     """Brightness, contrast, saturation and hue."""
 
     name: Literal["color"] = Field(
@@ -68,7 +77,7 @@ class Color(Section):
     )
 
 
-class Cutout(Section):
+class Cutout(ImageChange):
     """A square becomes the mean color."""
 
     name: Literal["cutout"] = Field("cutout", description="Fills a square anywhere with the mean color.")
@@ -79,7 +88,7 @@ class Cutout(Section):
     )
 
 
-class Erase(Section):
+class Erase(ImageChange):
     """Random erasing."""
 
     name: Literal["erase"] = Field("erase", description="Fills a rectangle with noise.")
@@ -89,7 +98,7 @@ class Erase(Section):
     )
 
 
-class Rotate(Section):
+class Rotate(ImageChange):
     """Rotation."""
 
     name: Literal["rotate"] = Field(
@@ -100,7 +109,7 @@ class Rotate(Section):
     )
 
 
-class Shear(Section):
+class Shear(ImageChange):
     """Shear along both axes."""
 
     name: Literal["shear"] = Field(
@@ -111,7 +120,7 @@ class Shear(Section):
     )
 
 
-class Translate(Section):
+class Translate(ImageChange):
     """Shift by fractions of pixels."""
 
     name: Literal["translate"] = Field(
@@ -124,7 +133,7 @@ class Translate(Section):
     )
 
 
-class Zoom(Section):
+class Zoom(ImageChange):
     """Zoom in or out."""
 
     name: Literal["zoom"] = Field(
@@ -135,7 +144,7 @@ class Zoom(Section):
     )
 
 
-class Perspective(Section):
+class Perspective(ImageChange):
     """Change of perspective."""
 
     name: Literal["perspective"] = Field(
@@ -146,7 +155,7 @@ class Perspective(Section):
     )
 
 
-class Elastic(Section):
+class Elastic(ImageChange):
     """Elastic warp."""
 
     name: Literal["elastic"] = Field("elastic", description="Warps by a smooth random field of 4 x 4 knots.")
@@ -157,7 +166,7 @@ class Elastic(Section):
     )
 
 
-class Equalize(Section):
+class Equalize(ImageChange):
     """Histogram equalization."""
 
     name: Literal["equalize"] = Field(
@@ -166,7 +175,7 @@ class Equalize(Section):
     probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
 
 
-class GaussianBlur(Section):
+class GaussianBlur(ImageChange):
     """Gaussian blur."""
 
     name: Literal["gaussian_blur"] = Field("gaussian_blur", description="Blurs by a Gaussian kernel.")
@@ -176,8 +185,10 @@ class GaussianBlur(Section):
     )
 
 
-class MedianBlur(Section):
+class MedianBlur(ImageChange):
     """Median filter."""
+
+    needs_addons: ClassVar[bool] = True
 
     name: Literal["median_blur"] = Field(
         "median_blur",
@@ -187,14 +198,8 @@ class MedianBlur(Section):
     probability: Fraction = Field(0.1, description="Fraction of the images that are changed.")
     size: Literal[3, 5, 7] = Field(3, description="Side of the neighborhood in pixels.")
 
-    @model_validator(mode="after")
-    def _check_addons(self) -> MedianBlur:
-        if not addons.is_installed():
-            raise ValueError(addons.MISSING)
-        return self
 
-
-class RandAugment(Section):
+class RandAugment(ImageChange):
     """RandAugment."""
 
     name: Literal["rand_augment"] = Field(
@@ -206,7 +211,7 @@ class RandAugment(Section):
     )
 
 
-class MixUp(Section):
+class MixUp(ImageChange):
     """MixUp."""
 
     name: Literal["mixup"] = Field(
@@ -215,7 +220,7 @@ class MixUp(Section):
     alpha: PositiveFloat = Field(0.2, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
 
-class CutMix(Section):
+class CutMix(ImageChange):
     """CutMix."""
 
     name: Literal["cutmix"] = Field(

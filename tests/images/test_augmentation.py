@@ -1,7 +1,6 @@
 """Random changes of images: what each does, and that all are pure functions of their seeds."""
 
 import math
-import sys
 from typing import get_args
 
 import numpy as np
@@ -10,15 +9,15 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from pydantic import ValidationError
 
+from attnzoo import addons
 from attnzoo.config import augmentation as options_of
+from attnzoo.errors import UserError
 from attnzoo.images import augmentation, image_changes, image_filters, image_warps, rand_augment
 
 NAMES = sorted(options.model_fields["name"].default for options in augmentation.CHANGES)
 MIXTURES = ("mixup", "cutmix")
-BY_ADDONS = ("median_blur",)
-INSTALLED = sys.version_info < (3, 12)
 FILL = tf.constant([0.5, 0.25, 0.75])
-needs_addons = pytest.mark.skipif(not INSTALLED, reason="TensorFlow Addons ends with Python 3.11")
+needs_addons = pytest.mark.skipif(not addons.is_installed(), reason="TensorFlow Addons ends with Python 3.11")
 
 
 def augment(images, changes, seeds, fill):
@@ -44,16 +43,16 @@ def constant(*draws, count=5):
 def test_a_change_depends_on_the_seed_and_the_image_alone(name, channels):
     images, fill = random_images(19, channels=channels), FILL[:channels]
     indices = 5 * tf.range(19) % 19
-    if name in BY_ADDONS and not INSTALLED:
-        with pytest.raises(ValidationError, match="TensorFlow Addons is not installed"):
-            options_of.parse([name])
-        return
     changes = options_of.parse([name])
 
     def change(images, indices, epoch=1):
         seeds = augmentation.seeds(1, epoch, indices)
         return augmentation.augment({"image": images}, changes, seeds, fill)["image"]
 
+    if changes[0].needs_addons and not addons.is_installed():
+        with pytest.raises(UserError, match=r"tensorflow_addons\.image\..* is missing"):
+            change(images, indices)
+        return
     signature = [
         tf.TensorSpec([None, *images.shape[1:]]),
         tf.TensorSpec([None], tf.int32),
@@ -391,5 +390,4 @@ def test_fractions_of_mixup_follow_the_beta_distribution():
 def test_every_kind_has_a_change():
     names = get_args(options_of._Name)
     assert len(names) == len(set(names))
-    kinds = {type(one) for one in options_of.parse([name for name in names if name not in BY_ADDONS])}
-    assert kinds | {options_of.MedianBlur} == {*augmentation.CHANGES, *augmentation.MIXTURES}
+    assert {type(one) for one in options_of.parse(names)} == {*augmentation.CHANGES, *augmentation.MIXTURES}
