@@ -1,7 +1,7 @@
-"""What there is to choose from: models, data sets, tasks, features, attention mechanisms and configs.
+"""The catalog of models, data sets, tasks, features, attention mechanisms and configs.
 
-A name in a config is the name of a file: `text_classifier` is `attnzoo/models/text_classifier.py`. Lists read
-the files without importing them; a module is imported when its name is asked for.
+A name in a config is the name of a file: `text_classifier` is `attnzoo/models/text_classifier.py`. Listing
+names parses the files without importing them; a module is imported when it is loaded by name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KINDS = {
     "features": "feature",
     "configs": "config",
 }
-"""What can be listed -> what one of them is called."""
+"""Kind of component -> its name in the singular."""
 
 _PACKAGE = Path(__file__).parent
 _PACKAGES = {
@@ -35,7 +35,7 @@ _PACKAGES = {
     "features": "attnzoo.features",
 }
 _BY_CLASS = ("tasks", "features")
-"""Kinds of which a file holds the class of its name: `TextRegression` of `text_regression`."""
+"""Kinds whose files define a class named after the file: `TextRegression` in `text_regression`."""
 
 
 def names(kind: str) -> list[str]:
@@ -46,12 +46,16 @@ def names(kind: str) -> list[str]:
 
     Raises:
         ValueError: there is no such kind.
+
+    Examples:
+        >>> "text_classifier" in names("models")
+        True
     """
     return sorted(_files(kind))
 
 
 def describe(kind: str) -> list[tuple[str, str]]:
-    """Returns (name, first line of what its file says about itself), sorted, without importing anything.
+    """Returns (name, first line of the file's docstring or comment), sorted, without importing anything.
 
     Raises:
         ValueError: there is no such kind.
@@ -64,11 +68,11 @@ def load(kind: str, name: str) -> ModuleType:
     """Imports and returns the module behind a name.
 
     Args:
-        kind: one of `KINDS`, but for "configs".
+        kind: one of `KINDS` except "configs".
         name: one of `names(kind)`.
 
     Raises:
-        UserError: there is no such name; says which one is near.
+        UserError: there is no such name; suggests a similar one.
     """
     known = names(kind)
     if name not in known:
@@ -77,27 +81,27 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def config_path(name: str) -> Path:
-    """Returns the path of a recipe by its name: the one in `configs/` of the current folder comes first.
+    """Returns the path of a recipe by its name; `configs/` in the current folder has precedence.
 
     Raises:
-        UserError: there is no such recipe; says which one is near.
+        UserError: there is no such recipe; suggests a similar one.
     """
     return _one_config(name, _files("configs"))
 
 
 def shipped_config(name: str) -> Path:
-    """Returns the path of a recipe that comes with the package, by its name.
+    """Returns the path of a recipe in the package by its name.
 
     Raises:
-        UserError: there is no such recipe; says which one is near.
+        UserError: there is no such recipe; suggests a similar name.
     """
     return _one_config(name, _configs_in(_shipped_folder()))
 
 
 def describe_configs() -> list[tuple[str, str, str]]:
-    """Returns (name, first line, folder) of the recipes of the current folder and of those that come along.
+    """Returns (name, first line, folder) of the recipes in the current folder and in the package.
 
-    Of two of the same name the one of the current folder, which `config_path` returns, is the first.
+    Of two recipes with the same name, the one in the current folder, which `config_path` returns, is first.
     """
     files = [file for folder in _config_folders() for file in _configs_in(folder).values()]
     files.sort(key=lambda file: file.stem)
@@ -105,13 +109,13 @@ def describe_configs() -> list[tuple[str, str, str]]:
 
 
 def find_config(given: str | Path) -> Path:
-    """Returns the config file that is meant by a path, or by a name without folder and suffix.
+    """Returns the config file of a path, or of a name without folder and extension.
 
-    A file of exactly that path wins. A name is looked for as `NAME.yaml` in the current folder, then among
-    the recipes: in `configs/` of the current folder, then those that come with the package.
+    An existing file of that path has precedence. A name is searched for as `NAME.yaml` in the current folder,
+    then among the recipes: in `configs/` of the current folder, then in the package.
 
     Raises:
-        UserError: there is none; says which recipe is near.
+        UserError: there is none; suggests a similar recipe.
     """
     path = Path(given)
     if path.is_file():
@@ -120,12 +124,12 @@ def find_config(given: str | Path) -> Path:
     is_name = path.name == str(path) and not path.suffix
     if is_name:
         here = Path(f"{path}.yaml")
-        found = here if here.is_file() else recipes.get(path.name)
-        if found is not None:
-            return found
+        file = here if here.is_file() else recipes.get(path.name)
+        if file is not None:
+            return file
     near = nearest(path.stem, recipes)
     advice = f"did you mean '{near}'?" if near else "see `attnzoo list configs`"
-    what = "a folder, expected a config file" if path.is_dir() else "there is no such config file"
+    what = "a folder, expected a config file" if path.is_dir() else "no such config file"
     raise UserError(f"{path}: {what}{' or recipe' if is_name else ''}, {advice}")
 
 
@@ -133,13 +137,18 @@ def load_class(kind: str, name: str) -> Any:
     """Returns the class of a task or a feature by its name.
 
     Raises:
-        UserError: there is no such name; says which one is near.
+        UserError: there is no such name; suggests a similar one.
     """
     return getattr(load(kind, name), class_name(name))
 
 
 def class_name(name: str) -> str:
-    """Returns `TextRegression` of `text_regression`."""
+    """Converts a name to a class name.
+
+    Examples:
+        >>> class_name("text_regression")
+        'TextRegression'
+    """
     return "".join(word.capitalize() for word in name.split("_"))
 
 
@@ -155,7 +164,7 @@ def _files(kind: str) -> dict[str, Path]:
 
 
 def _config_folders() -> list[Path]:
-    """Returns the folders of recipes, the first the one that goes before."""
+    """Returns the folders of recipes, in order of precedence."""
     here, shipped = Path("configs"), _shipped_folder()
     if not here.is_dir():
         return [shipped]
@@ -163,7 +172,7 @@ def _config_folders() -> list[Path]:
 
 
 def _shipped_folder() -> Path:
-    """Returns `configs` inside an installed package; in a source tree it is beside the package."""
+    """Returns `configs` in an installed package; in a source tree it is next to the package."""
     inside = _PACKAGE / "configs"
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
@@ -179,7 +188,7 @@ def _one_config(name: str, files: dict[str, Path]) -> Path:
 
 
 def _folders(kind: str) -> list[Path]:
-    """Returns the folders of a package, those that its `__path__` has been extended by included."""
+    """Returns the folders of a package, including those that its `__path__` was extended by."""
     return [Path(folder) for folder in importlib.import_module(_PACKAGES[kind]).__path__]
 
 

@@ -1,4 +1,4 @@
-"""`attnzoo compare`: whether runs differ more than chance explains."""
+"""`attnzoo compare`: whether the metrics of runs differ significantly."""
 
 from __future__ import annotations
 
@@ -12,46 +12,51 @@ from attnzoo.data import examples as data_examples
 from attnzoo.data.splits import Split
 from attnzoo.errors import UserError
 from attnzoo.runs.building import evaluation_sizes
-from attnzoo.runs.data import load_splits, split_of
+from attnzoo.runs.data import load_splits, select_split
 from attnzoo.runs.trained import MIN_EXAMPLES_FOR_XLA, load_trained
-from attnzoo.tasks.task import Comparison
+from attnzoo.tasks.types import Comparison
 
 
 def compare(folders: Sequence[Path], split: str = "test") -> tuple[list[Comparison], str]:
-    """Compares runs with the first by their task's metric.
+    """Compares runs with the first one by their task's metric.
 
-    Every run predicts as its own `eval` section says; how predictions are scored is said by the first.
+    Each run predicts with its own `eval` section; predictions are scored with that of the first run.
 
     Args:
         folders: two or more runs of one task with the same split.
         split: "train", "validation" or "test".
 
     Returns:
-        One comparison a run, and how they were made.
+        One comparison per run, and a description of the test.
 
     Raises:
-        UserError: no such run or split, a task that is not compared, splits that differ, fewer than two runs
+        UserError: no such run or split, a task without comparison, different splits, fewer than two runs
             (2), damaged weights (4).
     """
     if len(folders) < 2:
-        raise UserError(f"{folders[0]}: one run has nothing to be compared with; name two or more.")
+        raise UserError(f"{folders[0]}: a comparison needs two or more runs; name another one.")
     systems: list[tuple[str, Any]] = []
     first: data_examples.Examples | None = None
     for folder in folders:
         trained = load_trained(folder)
         task, info = trained.task, trained.info
-        if task.compared_by is None:
+        if task.comparison_metric is None:
             raise UserError(
-                f"{folder}: a run of {task.name}, whose runs are not compared; see `attnzoo eval` for the "
-                "intervals of its metrics."
+                f"{folder}: runs of {task.name} cannot be compared; `attnzoo eval` shows their metrics."
             )
-        examples = data_examples.encode_split(split_of(load_splits(trained.config), split, folder), info)
+        examples = data_examples.encode_split(select_split(load_splits(trained.config), split, folder), info)
         if first is None:
             first, first_trained = examples, trained
         if task.name != first_trained.task.name:
-            raise UserError(f"{folder}: a run of {task.name}, and {folders[0]} of {first_trained.task.name}.")
+            raise UserError(
+                f"{folder}: a run of {task.name}, but {folders[0]} is one of {first_trained.task.name}; "
+                "compare runs of the same task."
+            )
         if not _same(examples.raw, first.raw):
-            raise UserError(f"{folder}: its {split} split is another one than that of {folders[0]}.")
+            raise UserError(
+                f"{folder}: its {split} split differs from that of {folders[0]}; compare runs on the same "
+                "data."
+            )
         predict = task.predict_fn(
             [trained.model], info, trained.config.eval, len(examples) >= MIN_EXAMPLES_FOR_XLA
         )

@@ -10,12 +10,12 @@ EXIT_STOPPED = 75
 
 
 class UserError(Exception):
-    """Something the user can put right: the command prints `attnzoo: error: MESSAGE` and no traceback.
+    """An error that the user can fix: the command prints `attnzoo: error: MESSAGE` and no traceback.
 
     Args:
         message: one line: where (file, line or record), what is wrong, what was expected, what to do.
-        exit_code: 1 a crash, 2 the user's input or too little memory, 3 training diverged, 4 a damaged
-            checkpoint or export, 75 stopped on request and resumable.
+        exit_code: 1 crash, 2 invalid input or out of memory, 3 training diverged, 4 damaged checkpoint or
+            export, 75 stopped on request and resumable.
     """
 
     def __init__(self, message: str, exit_code: int = EXIT_USER) -> None:
@@ -24,11 +24,11 @@ class UserError(Exception):
 
 
 class DataWarning(UserWarning):
-    """Something about the data that a person should know although the command goes on: one line."""
+    """A one-line warning about the data; the command continues."""
 
 
 class DataNote(DataWarning):
-    """Something about the data that is worth a line and may well be meant: `--strict` does not refuse it."""
+    """A one-line note about the data that may be intended: `--strict` does not make it an error."""
 
 
 DIVERGED_ADVICE = "lower train.learning_rate or set train.clip_norm or train.max_recoveries"
@@ -42,7 +42,7 @@ class Diverged(UserError):
 
 
 class ConfigErrors(UserError):
-    """All that is wrong in a config, one line each."""
+    """All errors in a config, one line each."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))

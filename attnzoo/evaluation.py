@@ -14,29 +14,29 @@ from attnzoo.data import examples as data_examples
 from attnzoo.data.buckets import beyond_training, truncated_fraction
 from attnzoo.errors import DataNote
 from attnzoo.runs.building import evaluation_sizes
-from attnzoo.runs.trained import MIN_EXAMPLES_FOR_XLA, chosen_split, load_trained
+from attnzoo.runs.trained import MIN_EXAMPLES_FOR_XLA, load_split, load_trained
 from attnzoo.tasks.evaluating import Evaluator
 
 
 def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[str]]:
-    """Evaluates a run on a split of the data that its config names.
+    """Evaluates a run on a split of its data.
 
     Args:
         folder: a run folder.
         split: "train", "validation" or "test".
 
     Returns:
-        What JSON holds: `run`, `split`, `weights` (of which steps), `examples`, `metrics` by name (numbers;
-        signatures as text), `truncated_fraction` (fraction of tokens that are truncated; only for texts),
-        `seconds`, and what the task adds: of a classifier `labels` and `confusion_matrix`, how many examples
-        of each true label (row) were predicted as each label (column). Then what it adds as lines,
-        human-readable.
+        The JSON-serializable result and human-readable lines of its details. The result has `run`, `split`,
+        `weights` (their steps), `examples`, `metrics` by name (numbers; signatures are strings),
+        `truncated_fraction` (fraction of truncated tokens; only for texts), `seconds`, and details of the
+        task: for a classifier `labels` and `confusion_matrix` (counts by true label, row, and predicted
+        label, column).
 
     Raises:
         UserError: no such run or split, data with other classes than in training (2), damaged weights (4).
     """
     trained = load_trained(folder)
-    _, chosen = chosen_split(trained, split)
+    _, chosen = load_split(trained, split)
     info, task = trained.info, trained.task
     examples = data_examples.encode_split(chosen, info)
     lengths = examples.lengths(info)
@@ -53,7 +53,7 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
         tf.distribute.get_strategy(),
         xla=len(examples) >= MIN_EXAMPLES_FOR_XLA,
     )
-    report = evaluator.report(examples, trained.fitted)
+    report = evaluator.report(examples, trained.calibration)
     result = {
         "run": str(folder),
         "split": split,
@@ -71,7 +71,7 @@ def _note_lengths(beyond: np.ndarray, split: str) -> None:
     if beyond.any():
         count = f"{np.count_nonzero(beyond):,} of {len(beyond):,} examples"
         warnings.warn(
-            f"{split}: {count} are longer than any in training, where a model is less sure.",
+            f"{split}: {count} are longer than any training example; predictions are less reliable there.",
             DataNote,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""`attnzoo attend`: where a trained run attends, for raw inputs or examples of its data."""
+"""`attnzoo attend`: the attention of a trained model, for raw inputs or examples of its data."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import numpy as np
 from attnzoo.errors import UserError
 from attnzoo.explain.faithfulness import Faithfulness
 from attnzoo.explain.view import AttentionMap, AttentionView
-from attnzoo.runs.trained import TrainedRun, chosen_split, load_trained
+from attnzoo.runs.trained import TrainedRun, load_split, load_trained
 
 
 class Explanation:
-    """The attention of a trained run.
+    """The attention of a trained model.
 
     Args:
         folder: a run folder.
-        layer: name of the attention; None for the one nearest to the output.
-        beams: of the search, in place of those of the run; None for these.
+        layer: name of the attention layer; None for the one nearest to the output.
+        beams: overrides the beam size of the run if not None.
 
     Attributes:
-        view: shows it.
+        view: the view of the attention.
 
     Raises:
-        UserError: no such run or layer, a run without attention to show, or without a search (2), damaged
-            weights (4).
+        UserError: no such run or layer, a run without attention to show, beams for a run that is not a
+            translation (2), damaged weights (4).
     """
 
     def __init__(self, folder: Path, layer: str | None = None, beams: int | None = None) -> None:
@@ -35,47 +35,47 @@ class Explanation:
         self.trained: TrainedRun = load_trained(folder)
         options = self.trained.config.eval
         if beams is not None:
-            if not self.trained.task.searches:
+            if not self.trained.task.is_generative:
                 raise UserError(
-                    f"{folder}: a run of {self.trained.task.name}; --beams is about translations."
+                    f"{folder}: a run of {self.trained.task.name}; --beams is only for translation."
                 )
             options = options.model_copy(update={"beams": beams})
         task, info = self.trained.task, self.trained.info
-        view = task.attention_view(self.trained.answering, info, options, layer)
+        view = task.attention_view(self.trained.prediction_model, info, options, layer)
         if view is None:
-            raise UserError(f"{folder}: a run of {task.name} without a layer that attends to positions.")
+            raise UserError(f"{folder}: a run of {task.name} without a layer with attention over positions.")
         self.view: AttentionView[Any] = view
 
-    def of_inputs(self, inputs: Sequence[str]) -> Sequence[AttentionMap]:
-        """Returns where the model attends for raw inputs: texts, or paths of images."""
-        return self.view.of_inputs(inputs)
+    def explain_inputs(self, inputs: Sequence[str]) -> Sequence[AttentionMap]:
+        """Returns the attention for raw inputs: texts, or paths of images."""
+        return self.view.explain_inputs(inputs)
 
-    def of_examples(self, split: str | None, count: int) -> Sequence[AttentionMap]:
-        """Returns where the model attends in examples that stand for a split.
+    def explain_examples(self, split: str | None, count: int) -> Sequence[AttentionMap]:
+        """Returns the attention for examples that represent a split.
 
         Args:
-            split: None for test, or validation where there is no test.
-            count: most examples.
+            split: name of the split; None for test, or validation if there is no test.
+            count: maximum number of examples.
         """
-        _, chosen = chosen_split(self.trained, split)
-        return self.view.of_split(chosen, self.trained.task.sample_indices(chosen, count))
+        _, chosen = load_split(self.trained, split)
+        return self.view.explain_split(chosen, self.trained.task.sample_indices(chosen, count))
 
     def faithfulness(self, split: str | None, count: int) -> Faithfulness:
-        """Removes what is attended to, and measures what the model says then.
+        """Measures how predictions change when the most attended tokens are removed.
 
         Args:
-            split: None for test, or validation where there is no test.
-            count: examples, drawn from the split at random, the same at every call.
+            split: name of the split; None for test, or validation if there is no test.
+            count: number of examples, sampled from the split with a fixed seed.
 
         Raises:
-            UserError: a task for which that is not known, or fewer than 2 examples.
+            UserError: the task does not support it, or there are fewer than 2 examples.
         """
-        name, chosen = chosen_split(self.trained, split)
+        name, chosen = load_split(self.trained, split)
         drawn = np.sort(np.random.default_rng(0).permutation(len(chosen))[:count])
         result = self.view.faithfulness(chosen.take(drawn, name))
         if result is None:
             raise UserError(
-                f"{self.folder}: a run of {self.trained.task.name}; --faithfulness is about text classifiers "
-                "with one label a text."
+                f"{self.folder}: a run of {self.trained.task.name}; --faithfulness is only for single-label "
+                "text classification."
             )
         return result

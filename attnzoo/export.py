@@ -1,4 +1,4 @@
-"""`attnzoo export`: a SavedModel that takes raw text or image bytes, checked in a process of its own."""
+"""`attnzoo export`: a SavedModel that takes raw text or image bytes, verified in a fresh process."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from attnzoo.runs.folder import write_errors
 from attnzoo.runs.trained import TrainedRun, load_trained
 from attnzoo.tasks.serving import ServingModule
 
-CHECKED_EXAMPLES = 8
+VERIFIED_EXAMPLES = 8
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 5e-2, "mixed_float16": 5e-2}
-"""Most difference of an answer in a fresh process, in units of `Task.answer_scale`."""
-ROUNDING = 1e-6
-"""The same as a fraction of the answer: float32 holds numbers to 6e-8 of them, and several are added."""
+"""Maximum difference of outputs in a fresh process, in units of `Task.answer_scale`."""
+RELATIVE_TOLERANCE = 1e-6
+"""Maximum relative difference: float32 has a precision of 6e-8, and several roundings add up."""
 
 _ALLOWED_OPERATIONS = """
     Abs Acos AddN AddV2 All Any ArgMax AsString Asin Assert AssignVariableOp Atan Atan2 AvgPool
@@ -58,14 +58,14 @@ _ALLOWED_OPERATIONS = """
     XlaDynamicUpdateSlice Xlog1py Xlogy ZerosLike
 """
 ALLOWED_OPERATIONS = frozenset(_ALLOWED_OPERATIONS.split())
-"""What the graph of an export may hold: arithmetic, tables, texts and images in memory, and what every
-SavedModel loads its weights with. Nothing else that touches files, runs Python or reaches the network."""
+"""Operations that the graph of an export may contain: arithmetic, tables, texts and images in memory, and
+those that load the weights of a SavedModel. No others access files or the network, or run Python."""
 
-# An export answers; nobody trains it further. Tracing gradients would take longer than all the rest.
+# Exports are not trained further, and tracing gradients would take longer than everything else.
 SAVE_OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
 
-# Runs in a fresh process that imports nothing of attnzoo: what a server would do.
-CHECK = """
+# Runs in a fresh process that does not import attnzoo, as on a server.
+VERIFICATION = """
 import sys
 import tensorflow as tf
 if sys.argv[3] == "tensorflow_text":
@@ -80,54 +80,54 @@ for key, value in signature(**{name: inputs}).items():
 
 
 def export(folder: Path, out: Path | None = None) -> Path:
-    """Exports a run: the folder appears under its name only after a fresh process got the same answers.
+    """Exports a run; the folder gets its final name only after a fresh process gave the same outputs.
 
     Args:
         folder: a run folder.
-        out: where the SavedModel goes; default `RUN/export`.
+        out: folder for the SavedModel; default `RUN/export`.
 
     Returns:
         The folder of the SavedModel.
 
     Raises:
-        UserError: no such run (2), the target exists and is no export (2); answers differ, the disk is full
-            or read-only, or the graph holds an operation that no export may hold (4).
+        UserError: no such run (2); the target exists and is not an export (2); outputs differ, the disk is
+            full or read-only, or the graph contains an operation that is not allowed (4).
     """
     trained = load_trained(folder)
-    module = trained.task.serving_module(trained.answering, trained.info, trained.config.eval)
+    module = trained.task.serving_module(trained.prediction_model, trained.info, trained.config.eval)
     if module is None:
         raise UserError(
-            f"{folder}: a run of {trained.info.task}, which answers nothing by itself; start another model "
-            f"from it: train.init_from: {folder}."
+            f"{folder}: a run of {trained.info.task}, which makes no predictions of its own; start another "
+            f"model from it with train.init_from: {folder}."
         )
     target = out or trained.run.export
     _require_replaceable(target)
-    inputs = tf.constant(raw_inputs(trained, CHECKED_EXAMPLES))
+    inputs = tf.constant(raw_inputs(trained, VERIFIED_EXAMPLES))
     expected = module.signatures()["serving_default"](inputs)
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
 
-    def refusal(holder: str) -> str:
-        return f"{target}: another `attnzoo export` (process {holder}) writes to it; wait for it."
+    def message(holder: str) -> str:
+        return f"{target}: another `attnzoo export` (process {holder}) is writing to it; wait for it."
 
     lock = target.with_name(f".{target.name}.lock")
     with (
-        exclusive_lock(lock, refusal, stays=False),
+        exclusive_lock(lock, message, keep_file=False),
         write_errors(target),
         replaced_folder(target) as temporary,
     ):
         tf.saved_model.save(module, str(temporary), module.signatures(), SAVE_OPTIONS)
         _describe(temporary, trained, module)
         require_allowed_operations(temporary)
-        _check(temporary, trained, inputs, expected)
+        _verify(temporary, trained, inputs, expected)
     return target
 
 
 def _require_replaceable(target: Path) -> None:
     if target.name in ("", ".."):
         raise UserError(
-            f"{target}: has no name of its own, so nothing can be written beside it; name a folder with "
-            "--out."
+            f"{target}: not the name of a folder, so nothing can be written next to it; choose another one "
+            "with --out."
         )
     if target.is_symlink():
         raise UserError(f"{target}: is a link; remove it or choose another folder with --out.")
@@ -138,16 +138,16 @@ def _require_replaceable(target: Path) -> None:
 
 
 def require_allowed_operations(folder: Path) -> None:
-    """Looks at every operation of a SavedModel, without loading it.
+    """Checks all operations of a SavedModel, without loading it.
 
     Raises:
-        UserError: one of them is not among `ALLOWED_OPERATIONS` (exit code 4).
+        UserError: one of them is not in `ALLOWED_OPERATIONS` (exit code 4).
     """
-    found = set(_operations(SavedModel.FromString((folder / "saved_model.pb").read_bytes())))
-    refused = sorted(found - ALLOWED_OPERATIONS)
+    operations = set(_operations(SavedModel.FromString((folder / "saved_model.pb").read_bytes())))
+    refused = sorted(operations - ALLOWED_OPERATIONS)
     if refused:
         raise UserError(
-            f"{folder}: operations that no export may hold: {', '.join(refused[:5])}.", EXIT_DAMAGED
+            f"{folder}: operations that are not allowed in an export: {', '.join(refused[:5])}.", EXIT_DAMAGED
         )
 
 
@@ -159,7 +159,7 @@ def _operations(saved: SavedModel) -> Iterator[str]:
 
 
 def raw_inputs(trained: TrainedRun, count: int) -> list[bytes]:
-    """Returns the first raw inputs of the test (else validation) split, as an export takes them."""
+    """Returns the first raw inputs of the test split (or else validation), as an export takes them."""
     named = load_splits(trained.config).named()
     split = (named.get("test") or named["validation"]).first(count)
     name = trained.task.input_name
@@ -192,18 +192,18 @@ def _needs_tensorflow_text(trained: TrainedRun) -> bool:
     return any(feature.needs_tensorflow_text for feature in trained.info.features.values())
 
 
-def _check(folder: Path, trained: TrainedRun, inputs: tf.Tensor, expected: Mapping[str, tf.Tensor]) -> None:
-    """Holds what a fresh process answers against what this one does."""
+def _verify(folder: Path, trained: TrainedRun, inputs: tf.Tensor, expected: Mapping[str, tf.Tensor]) -> None:
+    """Compares the outputs of the export in a fresh process with the expected ones."""
     work = folder / ".check"
     work.mkdir()
     tf.io.write_file(str(work / "inputs"), tf.io.serialize_tensor(inputs))
     needed = "tensorflow_text" if _needs_tensorflow_text(trained) else "nothing else"
     finished = subprocess.run(
-        [sys.executable, "-c", CHECK, str(folder.absolute()), str(work.absolute()), needed],
+        [sys.executable, "-c", VERIFICATION, str(folder.absolute()), str(work.absolute()), needed],
         capture_output=True,
         text=True,
         check=False,
-        # Python imports from its working directory first: one where nobody has put a module.
+        # Python imports from its working directory first, so it must have no modules.
         cwd=work,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
@@ -212,16 +212,14 @@ def _check(folder: Path, trained: TrainedRun, inputs: tf.Tensor, expected: Mappi
         raise UserError(f"{folder}: a fresh process cannot use the export: {last[0]}", EXIT_DAMAGED)
     tolerance = TOLERANCE[trained.config.train.precision] * trained.task.answer_scale(trained.info)
     for key, value in expected.items():
-        answer = tf.io.parse_tensor(tf.io.read_file(str(work / key)), value.dtype)
-        if not _same(value.numpy(), answer.numpy(), tolerance):
-            raise UserError(
-                f"{folder}: a fresh process gives another '{key}' for the same input.", EXIT_DAMAGED
-            )
+        output = tf.io.parse_tensor(tf.io.read_file(str(work / key)), value.dtype)
+        if not _close(value.numpy(), output.numpy(), tolerance):
+            raise UserError(f"{folder}: '{key}' differs in a fresh process for the same input.", EXIT_DAMAGED)
     shutil.rmtree(work)
 
 
-def _same(expected: np.ndarray, answer: np.ndarray, tolerance: float) -> bool:
+def _close(expected: np.ndarray, output: np.ndarray, tolerance: float) -> bool:
     if expected.dtype == object or expected.dtype.kind in "SUb":
-        return bool((expected == answer).all())
-    close = np.allclose(expected, answer, rtol=ROUNDING, atol=tolerance)
-    return expected.shape == answer.shape and bool(close)
+        return bool((expected == output).all())
+    close = np.allclose(expected, output, rtol=RELATIVE_TOLERANCE, atol=tolerance)
+    return expected.shape == output.shape and bool(close)

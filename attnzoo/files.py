@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and reading that trusts no size."""
+"""Atomic writes of files and folders, lock files, and reading with a limit on the size."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from attnzoo.errors import EXIT_DAMAGED, UserError
 
 MAX_JSON_BYTES = 64 << 20
 _TEMPORARY = (".tmp", ".old")
-_DYING_SECONDS = 1.0
+_LOCK_RETRY_SECONDS = 1.0
 
 
 @contextlib.contextmanager
 def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turns what the disk refuses into one line.
+    """Converts an `OSError` while writing to a one-line error.
 
     Args:
-        path: what is written.
-        size: its bytes, where they are known.
+        path: the file or folder that is written.
+        size: its size in bytes, if known.
 
     Raises:
         UserError: the disk is full, read-only, broken or gone (exit code 4).
@@ -38,45 +38,50 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
         needed = f" ({mebibytes(size)} needed)" if size is not None else ""
         raise UserError(
             f"{path}: cannot be written{needed}: {error.strerror or error}; "
-            "mend that, then run the same command again.",
+            "fix this, then run the same command again.",
             EXIT_DAMAGED,
         ) from error
 
 
 def mebibytes(size: float) -> str:
-    """Returns bytes as "1.5 MiB"."""
+    """Formats a number of bytes.
+
+    Examples:
+        >>> mebibytes(3 << 19)
+        '1.5 MiB'
+    """
     return f"{size / 2**20:,.1f} MiB"
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path, refusal: Callable[[str], str], stays: bool = True) -> Iterator[None]:
-    """Holds a lock file for one process; the lock of a process that died is free.
+def exclusive_lock(path: Path, message: Callable[[str], str], keep_file: bool = True) -> Iterator[None]:
+    """Holds a lock file for one process; the lock of a process that died is released.
 
     Args:
         path: the lock file.
-        refusal: says what is wrong where another process holds it; gets who that is.
-        stays: whether the file stays at the end.
+        message: from the process that holds the lock to an error message.
+        keep_file: whether the file remains afterwards.
 
     Raises:
-        UserError: another process holds it (2), or the file cannot be written (4).
+        UserError: another process holds the lock (2), or the file cannot be written (4).
     """
-    with _locked(path, refusal) as file:
+    with _acquire(path, message) as file:
         file.truncate(0)
         file.write(f"{os.getpid()} on {platform.node()}")
         file.flush()
         try:
             yield
         finally:
-            if not stays:
+            if not keep_file:
                 path.unlink(missing_ok=True)
 
 
-def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
-    """Returns the open lock file, held; one that its holder has removed meanwhile is none.
+def _acquire(path: Path, message: Callable[[str], str]) -> TextIO:
+    """Returns the locked file; tries again if its holder has removed it meanwhile.
 
-    A holder that was killed has its lock until the system has taken back its memory: a moment is waited.
+    A killed process holds its lock until the system has freed its memory, so this waits for a moment.
     """
-    end = time.monotonic() + _DYING_SECONDS
+    end = time.monotonic() + _LOCK_RETRY_SECONDS
     while True:
         with disk_errors(path):
             file = path.open("a+")
@@ -88,7 +93,7 @@ def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
                     time.sleep(0.05)
                     continue
                 file.seek(0)
-                raise UserError(refusal(file.read().strip() or "?")) from None
+                raise UserError(message(file.read().strip() or "?")) from None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
@@ -96,10 +101,10 @@ def _locked(path: Path, refusal: Callable[[str], str]) -> TextIO:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a small file so that after a crash it has its old text or its new one.
+    """Writes a small file atomically: after a crash it has either its old or its new text.
 
     Raises:
-        UserError: it cannot be written (exit code 4); what was there before is untouched.
+        UserError: it cannot be written (exit code 4); the old file is untouched.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     data = text.encode("utf-8")
@@ -111,31 +116,31 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder to fill; it takes the name `folder` once the block has ended without an error.
+    """Yields an empty folder to fill, which is renamed to `folder` if the block ends without an error.
 
-    A folder that had the name before stays until then, and has it back where the new one cannot take it. What
-    a process that was killed has left is removed.
+    An existing folder of that name is kept until then, and is restored if the renaming fails. Leftovers of
+    killed processes are removed.
 
     Args:
-        folder: the final name, in a folder that exists.
+        folder: the final name, in an existing folder.
 
     Raises:
-        OSError: the disk does not take it; what was there before is untouched.
+        OSError: it cannot be written; an existing folder is untouched.
     """
     temporary, old = (folder.with_name(f".{folder.name}{suffix}") for suffix in _TEMPORARY)
     try:
-        for left in (temporary, old):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir()
         yield temporary
         sync_folder(temporary)
-        _put_in_place(temporary, folder, old)
+        _swap_in(temporary, folder, old)
         sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put_in_place(new: Path, folder: Path, old: Path) -> None:
+def _swap_in(new: Path, folder: Path, old: Path) -> None:
     replaces = folder.exists()
     if replaces:
         folder.replace(old)
@@ -149,12 +154,12 @@ def _put_in_place(new: Path, folder: Path, old: Path) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether it is named like what a crash leaves of a file or folder that was being written."""
+    """Whether a path has the name of a temporary file or folder that a crash has left."""
     return path.name.startswith(".") and path.suffix in _TEMPORARY
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a crash left of files and folders that were being written in `folder`."""
+    """Removes the temporary files and folders that a crash has left in `folder`."""
     for path in folder.glob(".*"):
         if is_leftover(path):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -164,7 +169,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object of at most 64 MiB.
 
     Raises:
-        UserError: the file is missing or holds something else (exit code 4).
+        UserError: the file is missing or has other content (exit code 4).
     """
     try:
         return parse_object(read_regular(path, MAX_JSON_BYTES))
@@ -176,7 +181,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     """Returns the JSON object in `data`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a JSON object.
     """
     values = json.loads(data)
     if not isinstance(values, dict):
@@ -185,11 +190,11 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """Reads a file of at most `limit` bytes; nothing is read of what is larger or no file.
+    """Reads a regular file of at most `limit` bytes, after checking its type and size.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is larger, or a folder, a pipe or a device.
+        ValueError: it is larger, or it is a folder, a pipe or a device.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -200,7 +205,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Writes a file and waits until the disk has it."""
+    """Writes a file and flushes it to the disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -208,7 +213,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the disk has the names in a folder."""
+    """Flushes the entries of a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

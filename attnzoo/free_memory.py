@@ -1,4 +1,4 @@
-"""How much memory this process may still take, and who says so."""
+"""The memory that is available to this process, and what limits it."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ _ROOT = Path("/")
 
 
 def free_memory(root: Path = _ROOT) -> tuple[int, str]:
-    """Returns the bytes that this process can still take, and what sets the bound.
+    """Returns the bytes that this process can still allocate, and what limits them.
 
-    The least of what the machine has free (swap included), what the control group of a container or a job
-    leaves, and what a limit of the address space leaves. Where the system tells nothing of it (macOS), all
-    memory of the machine.
+    It is the minimum of the free memory of the machine (including swap), of the control groups of a container
+    or job, and of the address space limit. Without such information (macOS) it is the total memory of the
+    machine.
 
     Args:
         root: folder with `proc` and `sys`.
     """
-    found = [*_of_machine(root), *_of_control_groups(root), *_of_address_space(root)]
-    return min(found, default=(memory_bytes(), "this machine"))
+    limits = [*_free_in_machine(root), *_free_in_control_groups(root), *_free_address_space(root)]
+    return min(limits, default=(memory_bytes(), "this machine"))
 
 
 def allocator_limit() -> int | None:
-    """Returns the bytes that somebody allows TensorFlow; None for all there is, as `startup` sets it."""
+    """Returns the user's limit on TensorFlow's memory in bytes; None for the one that `startup` sets."""
     limit = os.environ.get(ALLOCATOR_LIMIT, "")
     return int(limit) << 20 if limit.isdigit() and int(limit) < memory_bytes() >> 20 else None
 
 
-def _of_machine(root: Path) -> Iterator[tuple[int, str]]:
+def _free_in_machine(root: Path) -> Iterator[tuple[int, str]]:
     lines = (line.split() for line in _read(root / "proc/meminfo").splitlines())
-    kibibytes = {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1}
+    kibibytes = {fields[0].rstrip(":"): int(fields[1]) for fields in lines if len(fields) > 1}
     if "MemAvailable" in kibibytes:
         yield (kibibytes["MemAvailable"] + kibibytes.get("SwapFree", 0)) * 1024, "this machine"
 
 
-def _of_control_groups(root: Path) -> Iterator[tuple[int, str]]:
-    """Yields what each group leaves that this process is in; those above it bound it too.
+def _free_in_control_groups(root: Path) -> Iterator[tuple[int, str]]:
+    """Yields the free memory of each control group of this process, and of the groups that contain it.
 
-    Within a container the path of a group can be that of the host: what is not there is passed over, and the
-    top is the container's.
+    In a container the path of a group can be that on the host; folders that do not exist are skipped, and the
+    topmost one is that of the container.
     """
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -58,14 +58,14 @@ def _of_control_groups(root: Path) -> Iterator[tuple[int, str]]:
         for folder in (group, *group.parents):
             limit, used = _number(folder / names[0]), _number(folder / names[1])
             if limit is not None and used is not None:
-                words = (entry.split() for entry in _read(folder / "memory.stat").splitlines())
-                cached = sum(int(value) for name, value in words if name == names[2])
+                statistics = (entry.split() for entry in _read(folder / "memory.stat").splitlines())
+                cached = sum(int(value) for name, value in statistics if name == names[2])
                 yield max(0, limit - used + cached), "the control group (container or job)"
             if folder == top:
                 break
 
 
-def _of_address_space(root: Path) -> Iterator[tuple[int, str]]:
+def _free_address_space(root: Path) -> Iterator[tuple[int, str]]:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     pages = _read(root / "proc/self/statm").split()
     if limit != resource.RLIM_INFINITY and pages:
@@ -73,7 +73,7 @@ def _of_address_space(root: Path) -> Iterator[tuple[int, str]]:
 
 
 def _number(path: Path) -> int | None:
-    """Returns the number that a file holds; None without one, as where there is no limit ("max")."""
+    """Returns the number in a file; None if it has none, such as "max" for no limit."""
     text = _read(path).strip()
     return int(text) if text.isdigit() else None
 

@@ -1,4 +1,4 @@
-"""`attnzoo data inspect`: what a config's data holds, and what its random changes make of images."""
+"""`attnzoo data inspect`: statistics of a config's data, and pictures of its image augmentation."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from attnzoo.features.info import DataInfo
 from attnzoo.files import disk_errors
 from attnzoo.images import augmentation
 from attnzoo.images.image_changes import to_float
-from attnzoo.pictures import plain_texts
-from attnzoo.runs.data import load_splits, task_of
+from attnzoo.pictures import literal_text
+from attnzoo.runs.data import load_splits, load_task
 
 ROWS, COLUMNS = 6, 8
-"""Of a grid of pictures: images, and the image itself with changes of it."""
+"""Size of a grid: one row per image, with the original and augmented versions of it."""
 
 
 def inspect(resolved: ResolvedConfig) -> tuple[dict[str, Any], DataInfo, dict[str, Examples]]:
-    """Loads the data of a config, learns what a training would learn, and counts; warns as training does.
+    """Loads the data of a config as training does, with the same warnings, and computes statistics of it.
 
     Returns:
-        A report that JSON can hold, what was learned, and the encoded splits. The report has, for each split,
-        `origin`, `examples`, `in_train` (examples that train has too; of train itself those that it has
-        twice), `truncated_fraction` of texts, and what each feature says: `labels` (label -> examples), of
-        images `sizes` ("height x width" -> images), `formats` and `channels`, of texts `tokens` (feature ->
-        lengths), of numbers `numbers` (feature -> quantiles, mean, std).
+        A JSON-serializable report, what was learned about the data, and the encoded splits. The report has,
+        for each split, `origin`, `examples`, `in_train` (examples that are also in train; for train itself
+        the number of duplicates), `truncated_fraction` for texts, and descriptions by the features: `labels`
+        (label -> examples), for images `sizes` ("height x width" -> images), `formats` and `channels`, for
+        texts `tokens` (feature -> lengths), for numbers `numbers` (feature -> quantiles, mean, std).
 
     Raises:
-        UserError: the data cannot be read, or the config does not go with it.
+        UserError: the data cannot be read, or does not match the config.
     """
     config = resolved.config
-    task = task_of(config)
+    task = load_task(config)
     splits = load_splits(config)
     with warnings.catch_warnings():
-        # What the report says; other things are told as they are in training.
+        # The report has this number; all other warnings are shown as in training.
         warnings.filterwarnings("ignore", overlap.SHARED, DataWarning)
         info, examples = data_examples.learn(splits, config.data, task.name, task.features)
     task.check_data(resolved, info, examples)
@@ -55,7 +55,7 @@ def inspect(resolved: ResolvedConfig) -> tuple[dict[str, Any], DataInfo, dict[st
             "origin": split.origin,
             "examples": len(split),
             "in_train": _in_train(split, splits.train, info),
-            **_described(examples[name], info),
+            **_feature_descriptions(examples[name], info),
             **(
                 {"truncated_fraction": info.truncated_fraction[name]}
                 if name in info.truncated_fraction
@@ -69,12 +69,12 @@ def inspect(resolved: ResolvedConfig) -> tuple[dict[str, Any], DataInfo, dict[st
 
 def _in_train(split: Split, train: Split, info: DataInfo) -> int:
     if split is train:
-        return overlap.num_repeated(train, info.features)
+        return overlap.num_duplicates(train, info.features)
     return int(overlap.shared_indices(train, split, info.features).size)
 
 
-def _described(examples: Examples, info: DataInfo) -> dict[str, Any]:
-    """Returns what the features say, topic by topic; of a topic of several features what each says."""
+def _feature_descriptions(examples: Examples, info: DataInfo) -> dict[str, Any]:
+    """Returns the descriptions of all features by topic, merging topics that several features have."""
     topics: dict[str, Any] = {}
     for name, encoded in examples.encoded.items():
         for topic, content in info.features[name].describe(name, examples.raw.column(name), encoded).items():
@@ -82,22 +82,22 @@ def _described(examples: Examples, info: DataInfo) -> dict[str, Any]:
     return topics
 
 
-def draw_changes(config: RunConfig, info: DataInfo, examples: Examples, folder: Path) -> list[Path]:
-    """Draws a grid for each random change of the config, and one for all of them together.
+def draw_augmentations(config: RunConfig, info: DataInfo, examples: Examples, folder: Path) -> list[Path]:
+    """Draws a grid for each augmentation of the config, and one for all of them combined.
 
-    A row is one image of train: first as it is, then changed with seeds of the first epochs.
+    A row is one training image: first the original, then versions with the seeds of the first epochs.
 
     Returns:
         The files, `FOLDER/NAME.png`.
 
     Raises:
-        UserError: a change of TensorFlow Addons without it; a file cannot be written (4).
+        UserError: an augmentation needs TensorFlow Addons, which is missing; a file cannot be written (4).
     """
     changes = config.data.augment if isinstance(config.data, ImageOptions) else []
     feature = info.features.get("image")
     if not isinstance(feature, Image) or not changes:
         return []
-    indices = task_of(config).sample_indices(examples.raw, ROWS)
+    indices = load_task(config).sample_indices(examples.raw, ROWS)
     images = to_float(tf.constant(feature.first(examples.encoded["image"][indices])))
     grids: dict[str, list[Section]] = {change.name: [change] for change in changes}
     if len(changes) > 1:
@@ -125,11 +125,11 @@ def _draw(grid: np.ndarray, path: Path, title: str) -> Path:
 
     rows, columns = grid.shape[:2]
     figure = Figure(figsize=(1.2 * columns, 1.2 * rows + 0.6), layout="constrained")
-    with plain_texts():
-        figure.suptitle(f"{title}; as they are on the left", fontsize=9)
+    with literal_text():
+        figure.suptitle(f"{title}; originals on the left", fontsize=9)
         axes = figure.subplots(rows, columns, squeeze=False)
-        for axis, picture in zip(axes.flat, grid.reshape(-1, *grid.shape[2:]), strict=True):
-            axis.imshow(picture if picture.shape[-1] == 3 else picture[..., 0], cmap="gray", vmin=0, vmax=1)
+        for axis, image in zip(axes.flat, grid.reshape(-1, *grid.shape[2:]), strict=True):
+            axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,8 +137,13 @@ def _draw(grid: np.ndarray, path: Path, title: str) -> Path:
     return path
 
 
-def shown_sizes(sizes: Mapping[str, int]) -> str:
-    """Returns the sizes of a split's images for people: the only one, or the extremes."""
+def size_range(sizes: Mapping[str, int]) -> str:
+    """Returns the range of image sizes, human-readable.
+
+    Examples:
+        >>> size_range({"8 x 6": 3, "4 x 9": 1})
+        '4 to 8 x 6 to 9'
+    """
     if len(sizes) == 1:
         return next(iter(sizes))
     sides = [tuple(map(int, size.split(" x "))) for size in sizes]

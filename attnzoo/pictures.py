@@ -1,4 +1,4 @@
-"""What all pictures share."""
+"""Settings and helpers for drawing pictures with Matplotlib."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DOTS_AN_INCH = 100
-BOARD_INCHES = 3.5
-"""Width of a picture for TensorBoard, which shows it 350 pixels wide and garbles the texts of wider ones."""
+DOTS_PER_INCH = 100
+TENSORBOARD_INCHES = 3.5
+"""Width of pictures for TensorBoard, which scales them to 350 pixels, so that text in wider ones blurs."""
 
 
 @contextlib.contextmanager
-def plain_texts() -> Iterator[None]:
-    """Texts are drawn as they are: `$` begins no formula, and a letter that the font lacks is a box."""
+def literal_text() -> Iterator[None]:
+    """Draws texts literally: `$` does not start a formula, and a character missing in the font is a box."""
     import matplotlib
 
     with warnings.catch_warnings(), matplotlib.rc_context({"text.parse_math": False}):
@@ -27,8 +27,8 @@ def plain_texts() -> Iterator[None]:
         yield
 
 
-def pixels_of(figure: Figure) -> np.ndarray:
-    """Returns a figure as pixels <uint8>[height, width, 3]."""
+def render(figure: Figure) -> np.ndarray:
+    """Renders a figure to pixels <uint8>[height, width, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

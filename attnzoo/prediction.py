@@ -1,4 +1,4 @@
-"""`attnzoo predict` and `attnzoo score`: answers to raw inputs, and how likely given ones are."""
+"""`attnzoo predict` and `attnzoo score`: predictions for raw inputs, and scores of given translations."""
 
 from __future__ import annotations
 
@@ -16,54 +16,57 @@ from attnzoo.features.info import DataInfo
 from attnzoo.records.text_records import TextRecord
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.trained import TrainedRun, load_trained
-from attnzoo.tasks.task import Predictor, Request, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Predictor, Request
 
-TEXTS_AT_ONCE = 1024
-"""Inputs that are read before the first is answered: texts of like lengths share a batch."""
+CHUNK_SIZE = 1024
+"""Inputs that are predicted together, so that texts of similar lengths can share a batch."""
 MIN_TEXTS_FOR_XLA = 64
-"""Fewer than these are answered before XLA had compiled anything."""
+"""Predicting fewer inputs takes less time than compiling with XLA."""
 
 
-class Answers:
-    """Runs that answer raw inputs together, by the mean of their probabilities or numbers.
+class EnsemblePredictor:
+    """Predicts for raw inputs with one run or an ensemble, which averages probabilities or numbers.
 
     Args:
         folders: run folders.
-        request: how to answer.
+        request: options of the prediction.
 
     Raises:
-        UserError: no such run, a run whose task answers nothing or has no search to request something of,
-            runs that do not go together (2), damaged weights (4).
+        UserError: no such run, a task without predictions, decoding options for a task that is not
+            translation, incompatible runs (2), damaged weights (4).
     """
 
     def __init__(self, folders: Sequence[Path], request: Request) -> None:
         self.folders, self.request = folders, request
         self.runs = _load(folders)
-        if not self.task.searches and (request.beams is not None or request.count > 1 or request.sample):
+        if not self.task.is_generative and (request.beams is not None or request.count > 1 or request.sample):
             raise UserError(
-                f"{folders[0]}: a run of {self.task.name}; --beams, --count and --sample are about "
-                "translations."
+                f"{folders[0]}: a run of {self.task.name}; --beams, --count and --sample are only for "
+                "translation."
             )
 
     @property
     def task(self) -> Task:
-        """What the runs are for."""
+        """The task of the runs."""
         return self.runs[0].task
 
-    def to(self, records: Iterable[TextRecord], at_once: int = TEXTS_AT_ONCE) -> Iterator[dict[str, Any]]:
+    def predict(
+        self, records: Iterable[TextRecord], chunk_size: int = CHUNK_SIZE
+    ) -> Iterator[dict[str, Any]]:
         """Yields an answer for each record, in order, with its `id` if it has one.
 
-        Memory does not grow with their number. What comes before a bad record is answered.
+        Memory does not grow with the number of records. Records before a bad one are answered.
 
         Args:
             records: the inputs.
-            at_once: inputs read before the first answer.
+            chunk_size: inputs that are read before the first answer.
 
         Raises:
-            UserError: a request that the task cannot fulfill, or a bad record (2).
+            UserError: the task cannot fulfill the request, or a record is invalid (2).
         """
         predictor: Predictor | None = None
-        for chunk in _chunks(self._checked(records), at_once):
+        for chunk in _chunks(self._checked(records), chunk_size):
             if predictor is None:
                 predictor = self._predictor(len(chunk))
             answers = predictor([record.text for record in chunk])
@@ -71,28 +74,28 @@ class Answers:
                 yield answer if record.id is None else {"id": record.id, **answer}
 
     def _checked(self, records: Iterable[TextRecord]) -> Iterator[TextRecord]:
-        """Yields the records as long as they are what the task's feature takes."""
+        """Yields the records, checking that the task's input feature accepts them."""
         feature = self.task.features[self.task.input_name]
         for record in records:
-            feature.check_raw(record.place, record.text, self.request.folder)
+            feature.check_raw(record.location, record.text, self.request.folder)
             yield record
 
     def _predictor(self, first: int) -> Predictor:
         request, trained = self.request, self.runs[0]
         if request.xla is None:
             request = dataclasses.replace(request, xla=first >= MIN_TEXTS_FOR_XLA)
-        models = [run.answering for run in self.runs]
+        models = [run.prediction_model for run in self.runs]
         predictor = self.task.predictor(models, trained.info, trained.config.eval, request)
         if predictor is None:
             raise UserError(
-                f"{self.folders[0]}: a run of {self.task.name}, which answers nothing by itself; start "
-                f"another model from it: train.init_from: {self.folders[0]}."
+                f"{self.folders[0]}: a run of {self.task.name}, which makes no predictions of its own; start "
+                f"another model from it with train.init_from: {self.folders[0]}."
             )
         return predictor
 
 
 def _chunks(records: Iterable[TextRecord], size: int) -> Iterator[list[TextRecord]]:
-    """Yields `size` records at once; what comes before a bad one is given first."""
+    """Yields lists of `size` records; records before a bad one are yielded before its error is raised."""
     chunk: list[TextRecord] = []
     try:
         for record in records:
@@ -109,15 +112,15 @@ def _chunks(records: Iterable[TextRecord], size: int) -> Iterator[list[TextRecor
 
 
 def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
-    """Yields `log_probability` (nats) and `tokens` (with END) of each target, given its source.
+    """Yields `log_probability` (nats) and `tokens` (number, with END) of each target given its source.
 
-    `truncated` says whether the source or the target has more tokens than are read; only its beginning counts
-    then. `beyond_training` says whether either is longer than any in training.
+    `truncated` is true if the source or the target has more tokens than the model reads; only the first ones
+    are scored then. `beyond_training` is true if either is longer than any in training.
 
     Args:
         folder: a run of a translation model.
-        source: texts, one a line.
-        target: a translation of each.
+        source: file of source texts, one per line.
+        target: file of their translations, one per line.
 
     Raises:
         UserError: no such run, another task, files that are not aligned (2), damaged weights (4).
@@ -125,25 +128,25 @@ def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
     trained = load_trained(folder)
     info = trained.info
     pairs = catalog.load("datasets", "parallel_text")
-    refusal = UserError(f"{folder}: a run of {info.task}; only translations can be scored.")
+    unsupported = UserError(f"{folder}: a run of {info.task}; only translations can be scored.")
     if not trained.task.features.keys() <= pairs.COLUMNS.keys():
-        raise refusal
+        raise unsupported
     config = pairs.Config(name="parallel_text", train=[str(source), str(target)])
     split = pairs.load(config, trained.task.features, 0).train
     examples = data_examples.encode_split(split, info)
     scores = trained.task.score(trained.model, examples, info, evaluation_sizes(trained.config))
     if scores is None:
-        raise refusal
+        raise unsupported
     lengths = examples.lengths(info)
     truncated, beyond = truncated_examples(lengths, info.lengths[-1]), beyond_training(lengths, info)
     by_index = {
         index: {
-            "log_probability": total,
+            "log_probability": log_probability,
             "tokens": count,
             "truncated": bool(truncated[index]),
             "beyond_training": bool(beyond[index]),
         }
-        for index, total, count in scores
+        for index, log_probability, count in scores
     }
     yield from (by_index[index] for index in range(len(examples)))
 
@@ -152,19 +155,19 @@ def _load(folders: Sequence[Path]) -> list[TrainedRun]:
     trained = [load_trained(folder) for folder in folders]
     first = trained[0].info
     for other in trained[1:]:
-        same = (
+        compatible = (
             other.info.task == first.task
-            and _of_batches(other.info) == _of_batches(first)
+            and _model_features(other.info) == _model_features(first)
             and other.info.lengths == first.lengths
         )
-        if not same:
+        if not compatible:
             raise UserError(
-                f"{other.run.path}: answers together with {folders[0]} only if both were trained on the same "
-                "data with the same vocabulary; train it with the same data section."
+                f"{other.run.path}: cannot be combined with {folders[0]}: an ensemble needs the same task, "
+                "data and vocabulary; train it with the same data section."
             )
     return trained
 
 
-def _of_batches(info: DataInfo) -> dict[str, Feature]:
-    """Returns the features that models are given."""
+def _model_features(info: DataInfo) -> dict[str, Feature]:
+    """Returns the features that are inputs or targets of models."""
     return {name: feature for name, feature in info.features.items() if feature.in_batches}

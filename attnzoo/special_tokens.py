@@ -1,4 +1,4 @@
-"""Token ids that every vocabulary has, and those of the 256 bytes, which all but one of words have."""
+"""Special token ids of every vocabulary, and the number of byte ids, which word vocabularies lack."""
 
 PADDING, UNKNOWN, START, END = range(4)
 NUM_SPECIAL = 4

@@ -1,4 +1,4 @@
-"""Importing TensorFlow without what its compiled parts write where nothing is wrong."""
+"""Imports TensorFlow with the settings that runs need, and without irrelevant log lines."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ _KERAS_SETTINGS = {
     "epsilon": 1e-7,
     "image_data_format": "channels_last",
 }
-"""What runs need of Keras, which else takes it from ~/.keras/keras.json and KERAS_BACKEND."""
+"""Keras settings that runs need, regardless of ~/.keras/keras.json and KERAS_BACKEND."""
 
 
-def processors() -> int:
-    """The number of processors that this process may use."""
+def num_cpus() -> int:
+    """Returns the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 ALLOCATOR_LIMIT = "TF_CPU_BFC_MEM_LIMIT_IN_MB"
-"""Environment variable: most memory that TensorFlow takes on the host, in MiB."""
+"""Environment variable with the limit of TensorFlow's host memory in MiB."""
 
 
 def memory_bytes() -> int:
-    """The memory of this machine."""
+    """Returns the memory of this machine in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def peak_memory_bytes() -> int:
-    """The most resident memory that this process has had."""
+    """Returns the peak resident memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and finds its devices.
+    """Imports TensorFlow and lists its devices.
 
-    What is written to the error stream meanwhile is passed on afterwards, but for the lines that say which
-    library computes on the CPU, and that there is no GPU, where there is none. Environment variables that are
-    set already stay as they are, but for KERAS_BACKEND.
+    Output to the error stream meanwhile is printed afterwards, without lines about oneDNN and, on machines
+    without a GPU, about missing GPU libraries. Environment variables that are already set are kept, except
+    for KERAS_BACKEND.
     """
     changed = _set_keras_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Memory on the host is kept for the next step. Given back to the system after each, as is TensorFlow's
-    # default where oneDNN is off, every page is zeroed anew: with large tables that took as long as the
-    # training itself.
+    # Keeps host memory for the next step. If it is returned to the system after each step, which is
+    # TensorFlow's default without oneDNN, every page is zeroed again: with large embedding tables that took
+    # as long as the training itself.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
     os.environ.setdefault(ALLOCATOR_LIMIT, str(memory_bytes() >> 20))
     sys.stderr.flush()
@@ -65,7 +65,7 @@ def import_tensorflow() -> None:
 
             _set_keras_numbers()
             tf.config.list_physical_devices()
-            # One trace for each fixed batch shape is the plan; TensorFlow would warn from the fifth on.
+            # One trace per batch shape is intended; TensorFlow would warn from the fifth on.
             tf.get_logger().setLevel("ERROR")
         finally:
             os.dup2(terminal, 2)
@@ -77,13 +77,13 @@ def import_tensorflow() -> None:
             sys.stderr.write(b"".join(lines).decode("utf-8", "replace"))
     if changed:
         sys.stderr.write(
-            f"attnzoo: warning: {' and '.join(changed)}: not used, as attnzoo runs on TensorFlow, in "
-            "float32, with channels last.\n"
+            f"attnzoo: warning: {' and '.join(changed)}: ignored, because attnzoo runs on TensorFlow in "
+            "float32 with channels last.\n"
         )
 
 
 def _set_keras_backend() -> list[str]:
-    """Makes Keras run on TensorFlow, and returns what somebody has set in another way."""
+    """Makes Keras run on TensorFlow, and returns the user's settings that this overrides."""
     changed = []
     backend = os.environ.get("KERAS_BACKEND")
     settings = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
@@ -94,9 +94,9 @@ def _set_keras_backend() -> list[str]:
     if backend not in (None, "", _KERAS_SETTINGS["backend"]):
         changed.append(f"KERAS_BACKEND={backend}")
     for name, wanted in _KERAS_SETTINGS.items():
-        found = written.get(name, wanted) if isinstance(written, dict) else wanted
-        if found != wanted and not (name == "backend" and backend):
-            changed.append(f"{name} {found} of {settings}")
+        configured = written.get(name, wanted) if isinstance(written, dict) else wanted
+        if configured != wanted and not (name == "backend" and backend):
+            changed.append(f"{name} {configured} in {settings}")
     os.environ["KERAS_BACKEND"] = str(_KERAS_SETTINGS["backend"])
     return changed
 

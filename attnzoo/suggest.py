@@ -1,4 +1,4 @@
-"""What a person may have meant: the known word most like one that is not known."""
+"""Suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ import itertools
 from collections.abc import Iterable
 
 MAX_COMPARED = 1000
-"""Known words that are compared: a file may have a million columns."""
-CUTOFF = 0.6
-"""Least likeness, 0 to 1, of a word that is offered."""
+"""Only so many known words are compared: a file may have a million columns."""
+MIN_SIMILARITY = 0.6
+"""Minimum similarity, 0 to 1, of a word that is suggested."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Returns the known word most like `word`; None where none is near."""
-    matches = difflib.get_close_matches(word, list(itertools.islice(known, MAX_COMPARED)), n=1, cutoff=CUTOFF)
+    """Returns the known word most similar to `word`; None if there is none.
+
+    Examples:
+        >>> nearest("epoch", ["epochs", "steps"])
+        'epochs'
+    """
+    matches = difflib.get_close_matches(
+        word, list(itertools.islice(known, MAX_COMPARED)), n=1, cutoff=MIN_SIMILARITY
+    )
     return matches[0] if matches else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Returns ` (did you mean 'x'?)`, or an empty string where no known word is near."""
+    """Returns " (did you mean 'x'?)", or an empty string if no known word is similar."""
     near = nearest(word, known)
     return f" (did you mean {near!r}?)" if near is not None else ""
 
 
 def hint(word: str, known: Iterable[str]) -> str:
-    """Returns "did you mean 'x'?" where a known word is near, else a list of what is known."""
+    """Returns "did you mean 'x'?" if a known word is similar, else a list of the known words."""
     known = sorted(known)
     near = nearest(word, known)
     if near is not None:

@@ -1,6 +1,6 @@
-"""`attnzoo sweep CONFIG --vary`: a training for each value of an option and each seed, side by side.
+"""`attnzoo sweep CONFIG --vary`: trains a config with several values of its options and several seeds.
 
-Imports no TensorFlow: each training is a process of its own, so that its peak of memory is its own too.
+Imports no TensorFlow: each training is a separate process, so that its peak memory can be measured.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from attnzoo.config import resolve
 from attnzoo.config.source import Origin, parse_value
 from attnzoo.errors import EXIT_STOPPED, UserError
 from attnzoo.files import disk_errors, read_json
-from attnzoo.runs.data import task_of
+from attnzoo.runs.data import load_task
 
 SPEED = "speed/targets_per_second"
 
@@ -32,8 +32,8 @@ class Variant:
     """One combination of values.
 
     Attributes:
-        name: the values, for people.
-        overrides: as after `--set`.
+        name: the values, human-readable.
+        overrides: arguments of `--set`.
     """
 
     name: str
@@ -42,19 +42,19 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a variant, over its seeds.
+    """The results of a variant over its seeds. Lists have one entry per seed.
 
     Attributes:
-        name: of the variant.
-        runs: folders of its runs, one a seed.
-        monitor: metric by which weights are chosen.
-        validation: its best value on validation, one a seed.
-        split: "test", or "validation" where the data has no test.
-        metrics: metric on that split that every seed has -> values, one a seed.
-        headline: metrics of it that a table shows besides the monitored one.
-        num_parameters: of the model.
-        targets_per_second: median over the steps of each run, one a seed.
-        peak_memory_bytes: most resident memory of a training process, one a seed.
+        name: name of the variant.
+        runs: run folders.
+        monitor: metric that selects the weights.
+        validation: best value of that metric on validation.
+        split: "test", or "validation" if the data has no test split.
+        metrics: metric on that split -> values, for metrics that all seeds have.
+        headline: metrics that a table shows in addition to the monitored one.
+        num_parameters: number of parameters of the model.
+        targets_per_second: median speed over the steps of each run.
+        peak_memory_bytes: peak resident memory of each training process.
     """
 
     name: str
@@ -70,10 +70,14 @@ class Outcome:
 
 
 def variants(vary: Sequence[str]) -> list[Variant]:
-    """Returns every combination of the values of `KEY=VALUE,VALUE,...`, the last key changing fastest.
+    """Returns all combinations of the values of `KEY=VALUE,VALUE,...`; the last key changes fastest.
 
     Raises:
-        UserError: no key, no value, or a value twice.
+        UserError: a missing key or value, or a duplicate value.
+
+    Examples:
+        >>> [variant.overrides for variant in variants(["train.batch_size=8,16"])]
+        [('train.batch_size=8',), ('train.batch_size=16',)]
     """
     axes = [_values(text) for text in vary]
     return [
@@ -83,17 +87,17 @@ def variants(vary: Sequence[str]) -> list[Variant]:
 
 
 def _values(text: str) -> list[tuple[str, str]]:
-    """Returns (override, value for people) of each value."""
+    """Returns (override, human-readable value) for each value."""
     origin = Origin(f"--vary {' '.join(text.split())}", (1, 0))
     key, equals, listed = text.partition("=")
     expected = "expected KEY=VALUE,VALUE,... such as model.attention.name=additive,linear"
     if not (key.strip() and equals and listed.strip()):
         raise UserError(f"{origin.label}: {expected}.")
     values = parse_value(f"[{listed}]", origin).values
-    written = [value if isinstance(value, str) else json.dumps(value) for value in values]
-    if len(set(written)) != len(written):
-        raise UserError(f"{origin.label}: a value is there twice.")
-    return [(f"{key.strip()}={json.dumps(value)}", text) for value, text in zip(values, written, strict=True)]
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    if len(set(texts)) != len(texts):
+        raise UserError(f"{origin.label}: a value appears twice; remove one.")
+    return [(f"{key.strip()}={json.dumps(value)}", text) for value, text in zip(values, texts, strict=True)]
 
 
 def sweep(
@@ -102,31 +106,31 @@ def sweep(
     overrides: Sequence[str] = (),
     seeds: int = 3,
     out: Path | None = None,
-    say: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> list[Outcome]:
-    """Trains every variant with every seed, one after another, and collects the results.
+    """Trains all variants with all seeds, one after another, and collects the results.
 
-    What a sweep before this one has finished is not trained again, and what it began continues.
+    Runs that an earlier call has finished are not trained again; unfinished ones continue.
 
     Args:
         config: the config file.
         vary: see `variants`.
         overrides: `--set` for all variants.
-        seeds: trainings of a variant: the seed of the config, and those after it.
-        out: folder for the runs; None for `runs/sweeps/` and the config's name.
-        say: is told of the progress.
+        seeds: number of seeds per variant, starting at the seed of the config.
+        out: folder for the runs; None for `runs/sweeps/NAME`, with the config's name.
+        report: called with lines about the progress.
 
     Raises:
-        UserError: an option that does not exist or has a value out of range, before the first training; a
-            training that failed, with its exit code; a request to stop (75).
+        UserError: an unknown option or a value out of range, before the first training; a training that
+            failed, with its exit code; a request to stop (75).
     """
     chosen = variants(vary)
     resolved = [resolve(config, [*overrides, *one.overrides]) for one in chosen]
-    tasks = [task_of(one.config) for one in resolved]
+    tasks = [load_task(one.config) for one in resolved]
     if len({task.name for task in tasks}) > 1:
         names = ", ".join(sorted({task.name for task in tasks}))
         raise UserError(
-            f"--vary: runs of different tasks ({names}) have no scores in common; sweep each alone."
+            f"--vary: runs of different tasks ({names}) have no metrics in common; sweep each separately."
         )
     folder = out or Path("runs") / "sweeps" / resolved[0].config.name
     plan = [
@@ -135,18 +139,18 @@ def sweep(
         for seed in range(options.config.seed, options.config.seed + seeds)
     ]
     if len({path for *_, path in plan}) < len(plan):
-        raise UserError("--vary: values that make the same folder name; vary them in separate calls.")
-    found: dict[int, list[Path]] = {}
+        raise UserError("--vary: two values give the same folder name; vary them in separate calls.")
+    runs: dict[int, list[Path]] = {}
     for count, (number, seed, run) in enumerate(plan, 1):
         one = chosen[number]
-        say(f"[{count}/{len(plan)}] {one.name}, seed {seed}: {run}")
+        report(f"[{count}/{len(plan)}] {one.name}, seed {seed}: {run}")
         options = [*overrides, *one.overrides, f"seed={seed}"]
         command = ["train", str(config), "--run", str(run)]
         _train([*command, *(part for option in options for part in ("--set", option))], run)
-        found.setdefault(number, []).append(run)
+        runs.setdefault(number, []).append(run)
     monitor, _ = tasks[0].monitored(resolved[0].config.eval)
     headline = [monitor, *tasks[0].headline]
-    return [_outcome(one, found[number], headline, say) for number, one in enumerate(chosen)]
+    return [_outcome(one, runs[number], headline, report) for number, one in enumerate(chosen)]
 
 
 def _slug(name: str) -> str:
@@ -154,13 +158,13 @@ def _slug(name: str) -> str:
 
 
 def _train(arguments: list[str], run: Path) -> None:
-    """Runs `attnzoo ARGUMENTS`; what it prints is kept beside the run."""
+    """Runs `attnzoo ARGUMENTS`; its output is saved in a log file next to the run."""
     log = run.with_name(f"{run.name}.log")
     with disk_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         file = log.open("a", encoding="utf-8")
     with file:
-        # In a session of its own: a signal comes to it once, from here.
+        # In a new session, so that the process gets a signal only once, from here.
         process = subprocess.Popen(
             [sys.executable, "-m", "attnzoo", *arguments],
             stdout=file,
@@ -178,38 +182,41 @@ def _train(arguments: list[str], run: Path) -> None:
             for number, handler in before.items():
                 signal.signal(number, handler)
     if code == EXIT_STOPPED:
-        raise UserError("stopped; the same command continues.", EXIT_STOPPED)
+        raise UserError("stopped; run the same command to continue.", EXIT_STOPPED)
     if code != 0:
-        said = [
+        errors = [
             line
             for line in log.read_text("utf-8", "replace").splitlines()
             if line.startswith("attnzoo: error")
         ]
-        why = said[-1].removeprefix("attnzoo: error: ") if said else f"ended with exit code {code}"
-        raise UserError(f"{run}: {why} (its output: {log})", code if code > 0 else 1)
+        reason = errors[-1].removeprefix("attnzoo: error: ") if errors else f"ended with exit code {code}"
+        raise UserError(f"{run}: {reason} (output: {log})", code if code > 0 else 1)
 
 
 def _outcome(
-    variant: Variant, runs: Sequence[Path], headline: Sequence[str], say: Callable[[str], None]
+    variant: Variant, runs: Sequence[Path], headline: Sequence[str], report: Callable[[str], None]
 ) -> Outcome:
     results = [read_json(run / "result.json") for run in runs]
     (monitor,) = results[0]["validation"]
-    scores = [
+    by_seed = [
         {name: value for name, value in result["metrics"].items() if not isinstance(value, str)}
         for result in results
     ]
-    # A metric that one seed lacks, such as a rank of predictions that are all the same, has no mean.
-    names = [name for name in scores[0] if all(name in one for one in scores)]
-    lacking = sorted(set().union(*scores) - set(names))
-    if lacking:
-        say(f"{variant.name}: {', '.join(lacking)}: not known of every seed, so left out; see result.json.")
+    # A metric can be undefined for some seeds, such as the rank correlation of equal predictions.
+    names = [name for name in by_seed[0] if all(name in metrics for metrics in by_seed)]
+    missing = sorted(set().union(*by_seed) - set(names))
+    if missing:
+        report(
+            f"{variant.name}: {', '.join(missing)}: left out, because undefined for some seeds; see "
+            "result.json."
+        )
     return Outcome(
         name=variant.name,
         runs=[str(run) for run in runs],
         monitor=monitor,
         validation=[result["validation"][monitor] for result in results],
         split=results[0]["split"],
-        metrics={name: [one[name] for one in scores] for name in names},
+        metrics={name: [metrics[name] for metrics in by_seed] for name in names},
         headline=[name for name in headline if name in names],
         num_parameters=results[0]["num_parameters"],
         targets_per_second=[_median_speed(run) for run in runs],

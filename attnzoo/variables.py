@@ -1,4 +1,4 @@
-"""Tensors by the names of the variables they are for, in a folder whose every byte is checked."""
+"""Saving and loading tensors by variable name, in folders whose contents are verified by checksum."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ MANIFEST = "manifest.json"
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-    """Writes tensors and a JSON state as a folder that appears under its name only when it is complete.
+    """Writes tensors and a JSON state atomically as a folder.
 
     Args:
-        folder: the final name, in a folder that exists; an older folder of that name is replaced.
+        folder: the final name, in an existing folder; an older folder of that name is replaced.
         tensors: name -> array.
         state: JSON values.
 
     Raises:
-        UserError: the disk is full or cannot be written to (exit code 4); what was there before is untouched.
+        UserError: the disk is full or cannot be written (exit code 4); an older folder is untouched.
     """
     contents = {
         TENSORS: safetensors.numpy.save(
@@ -53,15 +53,14 @@ def write_tensors(folder: Path, tensors: Mapping[str, np.ndarray], state: Mappin
 
 
 def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads what `write_tensors` wrote, after checking every byte.
+    """Reads a folder of `write_tensors`, after verifying the checksums.
 
     Args:
-        folder: a folder that `write_tensors` wrote.
-        limit: most bytes of the tensors' file; a larger one is refused before it is read.
+        folder: a folder written by `write_tensors`.
+        limit: maximum size of the tensor file in bytes; a larger one is refused before it is read.
 
     Raises:
-        UserError: a file is missing or too large, its checksum differs, or it is not what its name says
-            (exit code 4).
+        UserError: a file is missing, too large or invalid, or its checksum differs (exit code 4).
     """
     manifest = read_json(folder / MANIFEST)
     try:
@@ -80,12 +79,12 @@ def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[
 
 
 def size_limit(variables: Iterable) -> int:
-    """Returns the most bytes that a file of these variables can have, their names included."""
-    return sum(bytes_of(variable) + 1024 for variable in variables) + 2**20
+    """Returns the maximum size in bytes of a file of these variables, including their names."""
+    return sum(num_bytes(variable) + 1024 for variable in variables) + 2**20
 
 
-def bytes_of(variable) -> int:
-    """Returns the bytes of a variable's value."""
+def num_bytes(variable) -> int:
+    """Returns the size of a variable's value in bytes."""
     return int(np.prod(variable.shape, dtype=np.int64)) * np.dtype(variable.dtype).itemsize
 
 
@@ -99,21 +98,21 @@ def by_name(variables: Iterable, prefix: str) -> dict[str, Any]:
     for variable in variables:
         name = f"{prefix}/{variable.path}"
         if name in named:
-            raise ValueError(f"Two variables are called '{name}'; layers need names of their own.")
+            raise ValueError(f"Two variables are named '{name}'; give their layers different names.")
         named[name] = variable
     return named
 
 
-def values_of(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def read_values(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Returns the values of variables by their names."""
     return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
 
 
 def assign(variables: Mapping[str, Any], values: Mapping[str, np.ndarray], origin: Path) -> None:
-    """Gives variables the values of their names: all of them or none.
+    """Assigns values to variables by name: all of them or none.
 
     Raises:
-        UserError: a value is missing, left over or of another shape; it is named (exit code 4).
+        UserError: a value is missing or unexpected, or has another shape or dtype (exit code 4).
     """
     problems = [f"missing '{name}'" for name in sorted(variables.keys() - values.keys())]
     problems += [f"unexpected '{name}'" for name in sorted(values.keys() - variables.keys())]
@@ -123,7 +122,7 @@ def assign(variables: Mapping[str, Any], values: Mapping[str, np.ndarray], origi
         if tuple(values[name].shape) != tuple(variables[name].shape)
     ]
     problems += [
-        f"'{name}' is of {values[name].dtype}, expected {variables[name].dtype}"
+        f"'{name}' has dtype {values[name].dtype}, expected {variables[name].dtype}"
         for name in sorted(variables.keys() & values.keys())
         if values[name].dtype.name != variables[name].dtype
     ]

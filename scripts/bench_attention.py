@@ -1,13 +1,13 @@
-"""Measures attention side by side on CPUs: this package, Keras and, where installed, PyTorch and JAX.
+"""Benchmarks attention on CPUs: this package, Keras and, if installed, PyTorch and JAX, side by side.
 
 python scripts/bench_attention.py --quick
 python scripts/bench_attention.py --torch-python ../torch/bin/python --json attention.json
 python scripts/bench_attention.py --table attention.json --write attnzoo/attention/README.md
 python scripts/bench_attention.py --long
 
-Every library lives in a process of its own (bench_attention_peers.py) and has all cores while the others
-sleep. A round calls each once, in turn, so that whatever disturbs the machine disturbs all; the table holds
-medians over the rounds. Results are compared before they are timed: float32 must agree.
+Each library runs in its own process (bench_attention_peers.py) and has all cores while the others sleep. A
+round calls each one once, in turn, so that disturbances of the machine affect all; the table has medians over
+the rounds. Results are compared before they are timed: float32 results must agree.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from bench_attention_peers import DTYPES, LEVELS, MASKS, Case
-from bench_attention_rounds import MIN_ROUNDS, OURS, SECONDS, Bench, PeerError, in_fresh_process, say
+from bench_attention_rounds import (
+    MIN_ROUNDS,
+    OURS,
+    SECONDS,
+    Bench,
+    PeerError,
+    in_fresh_process,
+    print_progress,
+)
 from bench_attention_table import BEGIN, END, has_markers, number, put_between_markers, render
 
 PASSES = ("forward", "both")
@@ -43,7 +51,7 @@ CHOICES = (
     "rounds",
     "memory_limit",
 )
-"""Options that the table names, where they are not the default."""
+"""Options that the table names if they are not the default."""
 QUICK = {
     "lengths": [512, 2048],
     "dtypes": ["float32"],
@@ -53,14 +61,14 @@ QUICK = {
 }
 LONG = {"dtypes": ["float32"], "masks": ["full"]}
 TOKENS = 2048
-"""Batch times length, for lengths up to this."""
+"""Batch size times length, for lengths up to this."""
 
 
 def plan(arguments: argparse.Namespace) -> list[Case]:
-    """Returns the cases in the order of their lengths.
+    """Returns the cases, ordered by length.
 
-    A window that holds the whole sequence is the causal mask, and is left out. Layers are measured as they
-    are trained, forward and backward, and without a window.
+    A window that covers the whole sequence is the same as the causal mask, and is skipped. Layers are
+    measured forward and backward, as in training, and without a window.
     """
     cases = []
     for length, dtype, mask, work, level in itertools.product(
@@ -77,13 +85,13 @@ def plan(arguments: argparse.Namespace) -> list[Case]:
 
 
 def weight(case: Case, rounds: int) -> float:
-    """Estimates how long a case takes, for the time left."""
+    """Estimates the duration of a case, for the remaining time."""
     round_seconds = 5 * case.flops / 1e11
     return 15 + MIN_ROUNDS * round_seconds + min(SECONDS, rounds * round_seconds)
 
 
 def measure_all(bench: Bench, cases: list[Case], report: dict[str, Any], json_file: Path | None) -> None:
-    """Measures the cases into the report, which is written after each."""
+    """Measures the cases and adds them to the report, which is saved after each."""
     begin, done, total = time.monotonic(), 0.0, sum(weight(case, bench.rounds) for case in cases)
     for count, case in enumerate(cases, 1):
         row = bench.measure(case)
@@ -92,17 +100,17 @@ def measure_all(bench: Bench, cases: list[Case], report: dict[str, Any], json_fi
             json_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         done += weight(case, bench.rounds)
         left = (time.monotonic() - begin) * (total / done - 1)
-        say(f"{count}/{len(cases)} {in_words(case)}: {summary(row)}; {duration(left)} left")
+        print_progress(f"{count}/{len(cases)} {in_words(case)}: {summary(row)}; {duration(left)} left")
 
 
 def in_words(case: Case) -> str:
-    """Names a case."""
+    """Returns a human-readable name of a case."""
     shape = [case.batch, case.heads, case.length, case.dim]
     return f"{case.level} {shape} {case.dtype} {case.mask} {'both' if case.backward else 'forward'}"
 
 
 def summary(row: dict[str, Any]) -> str:
-    """Writes times, ratios and differences in a line."""
+    """Formats times and differences on one line."""
     parts = []
     for name, result in row["results"].items():
         text = result["note"] if "note" in result else f"{number(result['milliseconds'])} ms"
@@ -113,7 +121,7 @@ def summary(row: dict[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Writes minutes and seconds."""
+    """Formats a duration as minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
@@ -178,16 +186,16 @@ def make_parser() -> argparse.ArgumentParser:
         "--json",
         type=Path,
         metavar="FILE",
-        help="write the results, after each case; results that it holds are kept, not measured again",
+        help="save the results after each case; results in the file are kept and not measured again",
     )
     parser.add_argument(
-        "--table", type=Path, metavar="FILE", help="print the table of such a file, measure nothing"
+        "--table", type=Path, metavar="FILE", help="print the table of such a file; measure nothing"
     )
     return parser
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Returns the options; `command` is how to measure the same again."""
+    """Returns the options; `command` is the command line that repeats the measurement."""
     parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.quick or arguments.long:
@@ -211,22 +219,22 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run_long(arguments: argparse.Namespace, folder: Path) -> None:
-    """Measures one call of this package at a great length, compilation included."""
+    """Measures one call of this package with a long sequence, including compilation."""
     for dtype, mask in itertools.product(arguments.dtypes, arguments.masks):
         shape = (1, arguments.heads, arguments.long, arguments.dim)
         case = Case("function", *shape, dtype, mask, arguments.window, True)
-        taken = in_fresh_process(case, OURS, {"attnzoo": sys.executable}, folder, calls=1)
+        result = in_fresh_process(case, OURS, {"attnzoo": sys.executable}, folder, calls=1)
         print(
-            f"{machine()}: {in_words(case)}: {taken['milliseconds'] / 1e3:,.1f} s with compilation, "
-            f"{taken['bytes'] / 2**20:,.0f} MiB beside the inputs"
+            f"{machine()}: {in_words(case)}: {result['milliseconds'] / 1e3:,.1f} s with compilation, "
+            f"{result['bytes'] / 2**20:,.0f} MiB in addition to the inputs"
         )
 
 
 def continue_from(json_file: Path | None, report: dict[str, Any]) -> None:
-    """Takes over the rows of an earlier run on the same machine with the same versions.
+    """Loads the rows of an earlier run on the same machine with the same versions.
 
     Raises:
-        PeerError: the file holds what was measured elsewhere.
+        PeerError: the results are from another machine or other versions.
     """
     if json_file is None or not json_file.exists():
         return
@@ -234,14 +242,14 @@ def continue_from(json_file: Path | None, report: dict[str, Any]) -> None:
     for key in ("machine", "versions"):
         if earlier[key] != report[key]:
             raise PeerError(
-                f"{json_file} holds results of {earlier[key]}, not of {report[key]}: name another file"
+                f"{json_file} has results of {earlier[key]}, not of {report[key]}; choose another file"
             )
     report["rows"] = earlier["rows"]
     report["command"] = f"{earlier['command']}` and `{report['command']}"
 
 
-def measured(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
-    """Returns the report, and whether Ctrl-C ended it early."""
+def run_benchmark(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
+    """Returns the report, and whether it was interrupted by Ctrl-C."""
     pythons = {"attnzoo": sys.executable, "keras": sys.executable}
     pythons |= {"torch": arguments.torch_python} if arguments.torch_python else {}
     pythons |= {"jax": arguments.jax_python} if arguments.jax_python else {}
@@ -258,11 +266,11 @@ def measured(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any
     try:
         report["versions"] = bench.versions()
         continue_from(arguments.json, report)
-        had = [row["case"] for row in report["rows"]]
-        cases = [case for case in plan(arguments) if case._asdict() not in had]
+        done = [row["case"] for row in report["rows"]]
+        cases = [case for case in plan(arguments) if case._asdict() not in done]
         measure_all(bench, cases, report, arguments.json)
     except KeyboardInterrupt:
-        say("stopped: the table holds what was measured so far")
+        print_progress("interrupted: the table has the results so far")
         return report, True
     finally:
         bench.close()
@@ -270,7 +278,7 @@ def measured(arguments: argparse.Namespace, folder: Path) -> tuple[dict[str, Any
 
 
 def main() -> int:
-    """Measures, or reads what was measured, and prints the table."""
+    """Measures, or loads earlier results, and prints the table."""
     arguments = parse(sys.argv[1:])
     stopped = False
     if arguments.table:
@@ -281,7 +289,7 @@ def main() -> int:
                 if arguments.long:
                     run_long(arguments, Path(folder))
                     return 0
-                report, stopped = measured(arguments, Path(folder))
+                report, stopped = run_benchmark(arguments, Path(folder))
             except PeerError as error:
                 sys.exit(f"bench_attention: {error}")
     report["rows"].sort(key=lambda row: row["case"]["length"])

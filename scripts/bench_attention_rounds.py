@@ -1,4 +1,4 @@
-"""Runs the competitors of bench_attention.py in turn and measures them."""
+"""Runs the libraries of bench_attention.py in turn and measures them."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ PACKAGES = {
     "jax": "JAX",
 }
 MIN_ROUNDS, SECONDS = 3, 60
-"""After so many rounds, a case that took so long ends."""
+"""A case ends after `SECONDS`, but not before `MIN_ROUNDS`."""
 PAUSE = 0.02
-"""Seconds before each turn: threads of the competitor before may spin for a while."""
+"""Seconds before each turn: threads of the previous library may spin for a while."""
 TOLERANCE = 1e-2
-"""Greatest difference between float32 results."""
+"""Maximum difference between float32 results."""
 
 
-def say(line: str) -> None:
-    """Writes a line of progress."""
+def print_progress(line: str) -> None:
+    """Prints a line of progress to the error stream."""
     print(line, file=sys.stderr, flush=True)
 
 
 class PeerError(Exception):
-    """A competitor could not do what it was asked."""
+    """A library failed to run a command."""
 
 
 class Peer:
-    """A process that runs one library; it starts with the first command."""
+    """A process that runs one library; it is started by the first command."""
 
     def __init__(self, library: str, python: str, folder: Path) -> None:
         self.library = library
@@ -51,7 +51,7 @@ class Peer:
         self.process: subprocess.Popen[str] | None = None
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """Sends a command and waits for its answer.
+        """Sends a command and waits for its response.
 
         Raises:
             PeerError: the command failed or the process ended; the next command starts a new one.
@@ -65,8 +65,8 @@ class Peer:
         if not line:
             code = self.process.wait()
             self.process = None
-            written = self.log.read_text(errors="replace").strip()
-            last = written.splitlines()[-1] if written else "nothing written"
+            log = self.log.read_text(errors="replace").strip()
+            last = log.splitlines()[-1] if log else "no output"
             raise PeerError(f"{self.library} ended with code {code}: {last}")
         answer = json.loads(line)
         if "error" in answer:
@@ -74,10 +74,10 @@ class Peer:
         return answer
 
     def start(self) -> None:
-        """Starts the process if there is none."""
+        """Starts the process if it is not running."""
         if self.process is not None:
             return
-        # A session of its own: Ctrl-C is for this process, which then ends the others.
+        # In a new session: Ctrl-C reaches only this process, which then ends the others.
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [self.python, str(Path(__file__).with_name("bench_attention_peers.py"))],
@@ -99,13 +99,13 @@ class Peer:
 
 @dataclasses.dataclass
 class Bench:
-    """The competitors and how they are measured.
+    """The libraries and how they are measured.
 
     Attributes:
-        pythons: library to the Python that has it.
-        rounds: calls of each competitor in a case.
-        memory_limit: GiB, above which a competitor is left out.
-        folder: for results to compare and what the processes write to stderr.
+        pythons: library -> Python interpreter that has it.
+        rounds: calls of each library per case.
+        memory_limit: GiB; libraries that need more are skipped.
+        folder: folder for results to compare and logs of the processes.
     """
 
     pythons: dict[str, str]
@@ -123,16 +123,16 @@ class Bench:
             peer.close()
 
     def versions(self) -> dict[str, str]:
-        """Returns package to version."""
+        """Returns the version of each package."""
         for peer in self.peers.values():
-            peer.start()  # All import at the same time.
+            peer.start()  # They import in parallel.
         versions: dict[str, str] = {}
         for library, peer in self.peers.items():
             versions |= peer.ask("versions", library=library)
         return {name: versions[package] for package, name in PACKAGES.items() if package in versions}
 
     def measure(self, case: Case) -> dict[str, Any]:
-        """Returns a row of the report: the case, and what is known of each competitor."""
+        """Returns a row of the report: the case, and the results of each library."""
         results: dict[str, dict[str, Any]] = {name: {} for name in competitors(case, self.peers)}
         try:
             ready = [name for name in results if self._prepare(case, name, results[name])]
@@ -150,10 +150,10 @@ class Bench:
         return {"case": case._asdict(), "results": results}
 
     def _prepare(self, case: Case, name: str, result: dict[str, Any]) -> bool:
-        """Says whether a competitor can take part; if so, it is compiled and agrees with this package.
+        """Compiles a library's program and compares its result with attnzoo; returns whether it can run.
 
         Raises:
-            SystemExit: it does not agree.
+            SystemExit: the results differ.
         """
         library = name.split()[0]
         if estimated_bytes(library, case) > self.memory_limit * 2**30:
@@ -164,7 +164,7 @@ class Bench:
         try:
             answer = self.peers[library].ask("prepare", name=name, case=case._asdict(), save_to=save_to)
         except PeerError as error:
-            say(f"  {error}")
+            print_progress(f"  {error}")
             result["note"] = "failed"
             return False
         result["first_call"] = answer["milliseconds"]
@@ -179,38 +179,38 @@ class Bench:
         return True
 
     def _rounds(self, names: list[str], results: dict[str, dict[str, Any]]) -> None:
-        """Calls the competitors in turn."""
-        taken: dict[str, list[float]] = {name: [] for name in names}
+        """Calls the libraries in turn."""
+        milliseconds: dict[str, list[float]] = {name: [] for name in names}
         begin = time.monotonic()
         for count in range(self.rounds):
             if count >= MIN_ROUNDS and time.monotonic() - begin > SECONDS:
                 break
-            for name in list(taken):
+            for name in list(milliseconds):
                 time.sleep(PAUSE)
                 try:
                     answer = self.peers[name.split()[0]].ask("run", name=name)
                 except PeerError as error:
-                    say(f"  {error}")
+                    print_progress(f"  {error}")
                     results[name]["note"] = "failed"
-                    del taken[name]
+                    del milliseconds[name]
                 else:
-                    taken[name].append(answer["milliseconds"])
-        for name, times in taken.items():
+                    milliseconds[name].append(answer["milliseconds"])
+        for name, times in milliseconds.items():
             results[name] |= {"milliseconds": statistics.median(times), "rounds": len(times)}
 
     def memory(self, case: Case, name: str) -> dict[str, Any]:
-        """Returns the bytes that a call takes beside its inputs."""
+        """Returns the bytes that a call needs in addition to its inputs."""
         try:
             return {"bytes": in_fresh_process(case, name, self.pythons, self.folder, calls=2)["bytes"]}
         except PeerError as error:
-            say(f"  memory: {error}")
+            print_progress(f"  memory: {error}")
             return {}
 
 
 def in_fresh_process(
     case: Case, name: str, pythons: dict[str, str], folder: Path, calls: int
 ) -> dict[str, Any]:
-    """Returns milliseconds and bytes of the last of some calls in a process that ends with them."""
+    """Returns milliseconds and bytes of the last of `calls` calls in a fresh process."""
     library = name.split()[0]
     peer = Peer(library, pythons[library], folder)
     try:
@@ -220,7 +220,7 @@ def in_fresh_process(
 
 
 def competitors(case: Case, libraries) -> list[str]:
-    """Returns "library variant" of all that take part in a case, this package first."""
+    """Returns "library variant" of all participants in a case, this package first."""
     names = [OURS, "keras plain", "keras XLA"]
     if case.level == "function":
         names += ["torch eager", "jax XLA", "matmul plain", "matmul XLA"]
@@ -228,9 +228,9 @@ def competitors(case: Case, libraries) -> list[str]:
 
 
 def estimated_bytes(library: str, case: Case) -> float:
-    """Estimates what a competitor allocates beside its inputs.
+    """Estimates the bytes that a library allocates in addition to its inputs.
 
-    Keras and JAX keep all scores as float32: two copies forward, three with backward.
+    Keras and JAX materialize all attention logits as float32: two copies forward, three with backward.
     """
     if library in ("keras", "jax"):
         return (3 if case.backward else 2) * 4.0 * case.batch * case.heads * case.length**2
@@ -240,6 +240,6 @@ def estimated_bytes(library: str, case: Case) -> float:
 
 
 def greatest_difference(left: Path, right: Path) -> float:
-    """Returns the greatest difference of two sets of arrays, which may differ in shape but not in order."""
+    """Returns the maximum difference of two sets of arrays with the same order of elements."""
     with np.load(left) as ours, np.load(right) as theirs:
         return max(float(np.max(np.abs(ours[name].ravel() - theirs[name].ravel()))) for name in ours.files)

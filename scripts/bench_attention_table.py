@@ -1,4 +1,4 @@
-"""Writes what bench_attention.py measured as Markdown."""
+"""Formats the results of bench_attention.py as Markdown."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ METHOD = (
     "of scores it would make."
 )
 Row = dict[str, Any]
-"""A case, and competitor ("library variant") to what is known of it."""
+"""A case, and the results of each library by "library variant"."""
 
 
 def best(results: dict[str, Row], library: str) -> str | None:
-    """Returns the fastest variant of a library that was measured."""
+    """Returns the fastest measured variant of a library."""
     measured = [name for name in results if name.split()[0] == library and "milliseconds" in results[name]]
     return min(measured, key=lambda name: results[name]["milliseconds"], default=None)
 
@@ -34,7 +34,7 @@ def best_milliseconds(row: Row, library: str) -> float | None:
 
 
 def ratio(row: Row, library: str) -> float | None:
-    """Returns a library's time over that of this package."""
+    """Returns the time of a library divided by that of this package."""
     ours, theirs = best_milliseconds(row, "attnzoo"), best_milliseconds(row, library)
     return None if ours is None or theirs is None else theirs / ours
 
@@ -46,13 +46,13 @@ def speed(row: Row) -> float | None:
 
 
 def peak(row: Row) -> float | None:
-    """Returns GFLOP/s of the matmul in the same rounds."""
+    """Returns GFLOP/s of a matrix product in the same rounds."""
     milliseconds = best_milliseconds(row, "matmul")
     return None if milliseconds is None else 2 * MATMUL**3 / 1e6 / milliseconds
 
 
 def compile_seconds(row: Row) -> float | None:
-    """Returns how much longer the first call of this package took than the others."""
+    """Returns how many seconds longer the first call of this package took than the others."""
     ours = best(row["results"], "attnzoo")
     if ours is None:
         return None
@@ -60,13 +60,13 @@ def compile_seconds(row: Row) -> float | None:
 
 
 def mebibytes(row: Row, library: str) -> float | None:
-    """Returns the memory beside the inputs, where it was measured."""
-    of_library = [result for name, result in row["results"].items() if name.split()[0] == library]
-    return next((result["bytes"] / 2**20 for result in of_library if "bytes" in result), None)
+    """Returns the memory in addition to the inputs, if it was measured."""
+    results = [result for name, result in row["results"].items() if name.split()[0] == library]
+    return next((result["bytes"] / 2**20 for result in results if "bytes" in result), None)
 
 
 def number(value: float | None) -> str:
-    """Writes three digits, or more where they stand before the point."""
+    """Formats a number with three significant digits, and no fewer than those before the point."""
     if value is None:
         return "–"
     digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
@@ -74,33 +74,33 @@ def number(value: float | None) -> str:
 
 
 def time_cell(row: Row, library: str) -> str:
-    """Writes the median of a library's best variant in milliseconds, or why there is none."""
+    """Formats the median of a library's fastest variant in milliseconds, or the reason why there is none."""
     name = best(row["results"], library)
     if name is None:
-        of_library = [result for name, result in row["results"].items() if name.split()[0] == library]
-        return next((result["note"] for result in of_library if "note" in result), "–")
+        results = [result for name, result in row["results"].items() if name.split()[0] == library]
+        return next((result["note"] for result in results if "note" in result), "–")
     variant = f" {name.split()[1]}" if library == "keras" else ""
     return number(row["results"][name]["milliseconds"]) + variant
 
 
 def shape_cell(case: Case) -> str:
-    """Writes batch x heads x length x dim."""
+    """Formats batch x heads x length x dim."""
     return f"{case.batch}×{case.heads}×{case.length}×{case.dim}"
 
 
 def mask_cell(case: Case) -> str:
-    """Writes the mask."""
+    """Formats the mask."""
     return f"window {case.window}" if case.mask == "window" else case.mask
 
 
 def markdown(header: list[str], lines: list[list[str]]) -> list[str]:
-    """Returns a table, its first two columns to the left."""
+    """Returns a table whose first two columns are aligned left."""
     rule = ["---", "---", *["---:"] * (len(header) - 2)]
     return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *lines)]
 
 
 def main_table(rows: list[Row], peers: list[str]) -> list[str]:
-    """Returns a line a case with all that is known of it."""
+    """Returns a table with one row per case and all results."""
     header = ["B×H×T×d", "mask", "attnzoo ms", "GFLOP/s", "of peak", "Keras ms", "×"]
     for peer in peers:
         header += [f"{NAMES[peer]} ms", "×"]
@@ -118,7 +118,7 @@ def main_table(rows: list[Row], peers: list[str]) -> list[str]:
 
 
 def short_table(rows: list[Row], peers: list[str]) -> list[str]:
-    """Returns a line a shape and type, with a column a mask: our time and the ratios."""
+    """Returns a table with one row per shape and dtype and one column per mask: our time and the ratios."""
     table: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
         case, cells = Case(**row["case"]), [time_cell(row, "attnzoo")]
@@ -133,7 +133,7 @@ def short_table(rows: list[Row], peers: list[str]) -> list[str]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """Returns the whole report: what it was measured on, then a table for each kind of work."""
+    """Returns the whole report: machine and versions, then a table for each kind of work."""
     rows = report["rows"]
 
     def chosen(**fields: Any) -> list[Row]:
@@ -159,25 +159,25 @@ def render(report: dict[str, Any]) -> str:
             short_table,
         ),
     ]
-    for title, of_part, table in parts:
-        if of_part:
+    for title, part_rows, table in parts:
+        if part_rows:
             between = [] if table is short_table else [""]
             lines += [
                 "",
                 title,
                 *between,
-                *table(of_part, [] if of_part[0]["case"]["level"] == "layer" else peers),
+                *table(part_rows, [] if part_rows[0]["case"]["level"] == "layer" else peers),
             ]
     return "\n".join(lines) + "\n"
 
 
 def has_markers(path: Path) -> bool:
-    """Says whether a file has both markers, in order."""
+    """Returns whether a file has both markers, in order."""
     return END in path.read_text(encoding="utf-8").partition(BEGIN)[2]
 
 
 def put_between_markers(path: Path, text: str) -> None:
-    """Replaces what is between the markers in a file."""
+    """Replaces the text between the markers in a file."""
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     path.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")

@@ -1,10 +1,10 @@
-"""Times training of a Transformer text classifier beside the same model of keras.layers, trained by `fit`.
+"""Benchmarks training of a Transformer text classifier against the same model of keras.layers with `fit`.
 
 python scripts/bench_classifier.py --length 512
 
-Both train on texts of `--length` random words, with batches of one size and the same optimizer, dropout and
-padding mask, in turn, each in a process of its own. Keras runs with XLA and without. Prints a table: examples
-a second, the median over parts of 10 steps, compile time and first steps apart.
+Both train on texts of `--length` random words with the same batch size, optimizer, dropout and padding mask,
+in turn, each in a fresh process. Keras runs with and without XLA. Prints a table: examples per second, the
+median over intervals of 10 steps, without compilation and the first steps.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ CONFIG = {
 
 
 def write_texts(path: Path, length: int, count: int) -> None:
-    """Writes `count` texts of `length` words that only chance has chosen."""
-    chance = np.random.default_rng(1)
+    """Writes `count` texts of `length` random words."""
+    generator = np.random.default_rng(1)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
         for number in range(count):
-            words = chance.integers(VOCABULARY - 10, size=length)
+            words = generator.integers(VOCABULARY - 10, size=length)
             writer.writerow([" ".join(f"w{word}" for word in words), number % CLASSES])
 
 
 def time_ours(folder: Path, length: int, batch: int, steps: int) -> list[float]:
-    """Trains by the command line; returns examples a second of the logged parts, without compilation."""
+    """Trains with the command line; returns the logged examples per second, without compilation."""
     count = 10 * batch
     write_texts(folder / "train.csv", length, count)
     write_texts(folder / "validation.csv", length, CLASSES)
@@ -66,7 +66,7 @@ def time_ours(folder: Path, length: int, batch: int, steps: int) -> list[float]:
 
 
 def keras_model(length: int):
-    """Returns the model of `CONFIG`, made of Keras's own layers."""
+    """Returns the model of `CONFIG`, built from Keras layers."""
     import keras
 
     layers = keras.layers
@@ -86,11 +86,11 @@ def keras_model(length: int):
 
 
 def time_keras(length: int, batch: int, steps: int, xla: bool) -> list[float]:
-    """Trains by `fit` in this process; returns what `time_ours` does."""
+    """Trains with `fit` in this process; returns examples per second like `time_ours`."""
     import tensorflow as tf
 
-    chance = np.random.default_rng(1)
-    tokens = chance.integers(1, VOCABULARY, size=[10 * batch, length], dtype=np.int32)
+    generator = np.random.default_rng(1)
+    tokens = generator.integers(1, VOCABULARY, size=[10 * batch, length], dtype=np.int32)
     labels = np.arange(10 * batch, dtype=np.int32) % CLASSES
     data = tf.data.Dataset.from_tensor_slices((tokens, labels)).shuffle(len(labels)).repeat()
     return train_by_fit(keras_model(length), data, batch, steps, xla)
@@ -101,8 +101,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--length", type=int, default=512, help="words of a text")
-    parser.add_argument("--batch", type=int, default=32, help="texts of a batch")
+    parser.add_argument("--length", type=int, default=512, help="words per text")
+    parser.add_argument("--batch", type=int, default=32, help="texts per batch")
     parser.add_argument("--steps", type=int, default=60, help="steps of a run")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turn")
     parser.add_argument("--keras", choices=["xla", "plain"], help=argparse.SUPPRESS)

@@ -1,11 +1,11 @@
-"""Times translation of a run's test split beside CTranslate2 with the same weights, in turn in one session.
+"""Benchmarks translation of a run's test split against CTranslate2 with the same weights, in turn.
 
 python scripts/bench_decode.py runs/translate_multi30k --ctranslate2-python ../ct2/bin/python
 
-Prints a table: target tokens a second (the end of a sentence counts as one), compile time apart. CTranslate2
-needs a Python of its own (`pip install ctranslate2`); without it attnzoo is timed alone. Both use all cores,
-float32, and batches of sentences of like lengths, of which several are translated side by side; sentences
-alone come one after another.
+Prints a table: target tokens per second (including END), without compile time. CTranslate2 needs a separate
+Python environment (`pip install ctranslate2`); without it only attnzoo is timed. Both use all cores, float32,
+and batches of sentences of similar lengths, several of which are translated in parallel; batches of one
+sentence are translated sequentially.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from attnzoo.tasks import translation_metrics  # noqa: E402
 
 PEER = Path(__file__).with_name("bench_decode_peer.py")
 CASES = ((5, 32), (1, 32), (5, 1), (1, 1))
-"""Beams and sentences of a batch."""
+"""Beam size and batch size."""
 
 
 class Ours:
@@ -45,10 +45,10 @@ class Ours:
 
     def __init__(self, trained: TrainedRun, rows: list[np.ndarray]) -> None:
         self.trained, self.rows = trained, rows
-        self.lengths = token_batches.lengths_of(trained.info, "source")
+        self.lengths = token_batches.padding_lengths(trained.info, "source")
 
     def start(self, beams: int, batch: int) -> float:
-        """Compiles what the case needs; returns the seconds."""
+        """Compiles all shapes of the case; returns the seconds."""
         options = self.trained.config.eval.model_copy(update={"beams": beams, "length_penalty_kind": "power"})
         self.predict = self.trained.task.predict_fn(
             [self.trained.model], self.trained.info, options, xla=True
@@ -60,23 +60,24 @@ class Ours:
 
     def run(self, beams: int, batch: int) -> tuple[float, list[list[int]]]:
         """Translates all sentences; returns the seconds and the tokens of each, with END."""
-        found: list[list[int]] = [[] for _ in self.rows]
+        outputs: list[list[int]] = [[] for _ in self.rows]
 
-        def tokens_of(one: tuple[list[int], tf.Tensor]) -> tuple[list[int], list[list[int]]]:
-            chosen, ids = one
+        def translate(indexed: tuple[list[int], tf.Tensor]) -> tuple[list[int], list[list[int]]]:
+            chosen, ids = indexed
             return chosen, self.predict({"source": ids}).tokens.numpy()[:, 0].tolist()
 
-        # As `attnzoo predict` does; a sentence alone waits for the one before.
-        apply = map if batch == 1 else token_batches.side_by_side
+        # As in `attnzoo predict`; single sentences are translated sequentially.
+        map_fn = map if batch == 1 else token_batches.run_concurrently
         begin = time.perf_counter()
-        for chosen, tokens in apply(tokens_of, token_batches.in_batches(self.rows, self.lengths, batch)):
+        batches = token_batches.batch_by_length(self.rows, self.lengths, batch)
+        for chosen, tokens in map_fn(translate, batches):
             for index, row in zip(chosen, tokens, strict=False):
-                found[index] = row[: row.index(END) + 1]
-        return time.perf_counter() - begin, found
+                outputs[index] = row[: row.index(END) + 1]
+        return time.perf_counter() - begin, outputs
 
 
 class Peer:
-    """CTranslate2 in a process of its own, idle unless it is asked."""
+    """CTranslate2 in a separate process, which is idle between calls."""
 
     name = "CTranslate2"
 
@@ -89,12 +90,12 @@ class Peer:
         )
 
     def start(self, beams: int, batch: int) -> float:
-        """Nothing is compiled; one round warms it up."""
+        """Warms up with one round; nothing is compiled."""
         self.run(beams, batch)
         return 0.0
 
     def run(self, beams: int, batch: int) -> tuple[float, list[list[int]]]:
-        """Does what `Ours.run` does."""
+        """Translates like `Ours.run`."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         case = {"beams": beams, "batch": batch, "penalty": self.penalty}
@@ -108,9 +109,9 @@ def write_model(trained: TrainedRun, folder: Path) -> None:
     """Writes the weights and sizes for the peer."""
     model = trained.model
     if not isinstance(model, EncoderDecoder) or model.options["attention"]["name"] != "multi_head":
-        raise SystemExit("bench_decode: only the Transformer with multi-head attention has a peer")
+        raise SystemExit("bench_decode: expected a Transformer with multi-head attention")
     if model.position is None or model.options["attention"]["position"] != "none":
-        raise SystemExit("bench_decode: only sinusoidal positions have a peer")
+        raise SystemExit("bench_decode: expected a model with sinusoidal positions")
     values = {weight.path.partition("/")[2]: weight.numpy() for weight in model.weights}
     values["positions"] = model.position(tf.zeros([1, 512, model.options["units"]])).numpy()[0]
     np.savez(folder / "weights.npz", **values)
@@ -123,8 +124,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="folder of a translation run")
-    parser.add_argument("--ctranslate2-python", help="a Python that has ctranslate2")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each case; the median counts")
+    parser.add_argument("--ctranslate2-python", help="Python interpreter that has ctranslate2")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per case, of which the median is taken")
     parser.add_argument("--sentences", type=int, default=1000, help="sentences of the test split")
     arguments = parser.parse_args()
     trained = load_trained(arguments.run)
@@ -135,7 +136,7 @@ def main() -> None:
     rows = [row[-longest:] for row in token_batches.encode(source, list(split.column("source")), [END])]
     references = list(split.column("target"))
     print(f"{len(rows)} sentences; median of {arguments.rounds} rounds, in turn")
-    print("| beams | batch | system | tokens/s | ratio | ms a sentence | compile s | BLEU |")
+    print("| beams | batch | system | tokens/s | ratio | ms per sentence | compile s | BLEU |")
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         systems: list[Ours | Peer] = [Ours(trained, rows)]
@@ -144,16 +145,17 @@ def main() -> None:
         for beams, batch in CASES:
             compiled = {system.name: system.start(beams, batch) for system in systems}
             seconds: dict[str, list[float]] = {system.name: [] for system in systems}
-            found: dict[str, list[list[int]]] = {}
+            outputs: dict[str, list[list[int]]] = {}
             for _ in range(arguments.rounds):
                 for system in systems:
-                    taken, found[system.name] = system.run(beams, batch)
-                    seconds[system.name].append(taken)
+                    elapsed, outputs[system.name] = system.run(beams, batch)
+                    seconds[system.name].append(elapsed)
             speeds = {
-                name: sum(map(len, found[name])) / statistics.median(times) for name, times in seconds.items()
+                name: sum(map(len, outputs[name])) / statistics.median(times)
+                for name, times in seconds.items()
             }
             for system in systems:
-                ids = tf.ragged.constant(found[system.name]).to_tensor(0)
+                ids = tf.ragged.constant(outputs[system.name]).to_tensor(0)
                 texts = [text.decode("utf-8") for text in target.decode(ids).numpy()]
                 metric = translation_metrics.bleu(trained.config.eval)
                 print(

@@ -1,6 +1,6 @@
-"""The CTranslate2 side of bench_decode.py, which starts it: reads cases from standard input, one a line.
+"""The CTranslate2 process of bench_decode.py, which starts it; reads cases from stdin, one per line.
 
-It runs in a Python that has ctranslate2 and imports nothing of attnzoo.
+It runs in a Python environment with ctranslate2 and does not import attnzoo.
 """
 
 from __future__ import annotations
@@ -76,16 +76,16 @@ def convert(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Answers a line of JSON for each line of JSON."""
+    """Prints a line of JSON for each line of JSON from stdin."""
     folder = Path(sys.argv[1])
     rows = json.loads((folder / "rows.json").read_text())
     sentences = [["</s>" if token == END else str(token) for token in row] for row in rows]
     model, cores, translator, at_once = str(convert(folder)), len(os.sched_getaffinity(0)), None, 0
     for line in sys.stdin:
         case = json.loads(line)
-        # Batches side by side on a core each are the faster way where there are several.
+        # Several batches in parallel, each on one core, are faster than one batch on all cores.
         if at_once != (at_once := 1 if case["batch"] == 1 else cores):
-            translator = None  # two at once would be in each other's way
+            translator = None  # frees the threads of the old one first
             translator = ctranslate2.Translator(
                 model, compute_type="float32", inter_threads=at_once, intra_threads=cores // at_once
             )

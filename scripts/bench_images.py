@@ -1,11 +1,11 @@
-"""Times training of a residual CNN, and reading of photographs, beside plain Keras and hand-written tf.data.
+"""Benchmarks training of a residual CNN against Keras, and reading of images against a tf.data pipeline.
 
 python scripts/bench_images.py
 
-Training: the same network, batches and augmentation from the same PNG files, by `attnzoo train` and by `fit`
-of a model of keras.layers with XLA and without; images a second, the median over parts of 10 steps, compile
-time and first steps apart. Reading: batches of 224 x 224 from JPEG files, mirrored and cropped at random,
-without a model. All are in turn, each in a process of its own.
+Training: the same network, batches and augmentation from the same PNG files, with `attnzoo train` and with
+`fit` of a model of keras.layers with and without XLA; images per second, the median over intervals of 10
+steps, without compilation and the first steps. Reading: batches of 224 x 224 from JPEG files with random
+flips and crops, without a model. All run in turn, each in a fresh process.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ PHOTOGRAPH, LARGE = 224, 256
 
 
 def write_images(folder: Path, count: int, side: int, kind: str) -> None:
-    """Writes `count` smooth random pictures in folders of their classes, as "png" or "jpeg"."""
-    chance = np.random.default_rng(1)
+    """Writes `count` smooth random images in one folder per class, as "png" or "jpeg"."""
+    generator = np.random.default_rng(1)
     for number in range(count):
-        coarse = Image.fromarray(chance.integers(0, 256, [8, 8, 3], dtype=np.uint8))
+        coarse = Image.fromarray(generator.integers(0, 256, [8, 8, 3], dtype=np.uint8))
         path = folder / f"class_{number % CLASSES}" / f"{number}.{kind}"
         path.parent.mkdir(parents=True, exist_ok=True)
         coarse.resize([side, side], Image.Resampling.BILINEAR).save(path)
 
 
 def time_ours(folder: Path, batch: int, steps: int) -> list[float]:
-    """Trains by the command line; returns images a second of the logged parts, without compilation."""
+    """Trains with the command line; returns the logged images per second, without compilation."""
     write_images(folder / "train", 10 * batch, SIDE, "png")
     write_images(folder / "validation", CLASSES, SIDE, "png")
     data = {name: str(folder / name) for name in ("train", "validation")}
@@ -64,7 +64,7 @@ def time_ours(folder: Path, batch: int, steps: int) -> list[float]:
 
 
 def keras_model():
-    """Returns the network of `CONFIG`, made of Keras's own layers."""
+    """Returns the network of `CONFIG`, built from Keras layers."""
     import keras
 
     layers = keras.layers
@@ -87,8 +87,8 @@ def keras_model():
     return keras.Model(image, layers.Dense(CLASSES)(pooled))
 
 
-def written_by_hand(folder: Path, side: int, change: Callable):
-    """Returns a tf.data set of (image, label) without end: read, decoded, changed; not in batches."""
+def hand_written_dataset(folder: Path, side: int, change: Callable):
+    """Returns an infinite tf.data.Dataset of (image, label): read, decoded and augmented; not batched."""
     import tensorflow as tf
 
     files = sorted(str(path) for path in folder.rglob("*.*"))
@@ -104,7 +104,7 @@ def written_by_hand(folder: Path, side: int, change: Callable):
 
 
 def time_keras(batch: int, steps: int, xla: bool) -> list[float]:
-    """Trains by `fit` in this process; returns what `time_ours` does."""
+    """Trains with `fit` in this process; returns images per second like `time_ours`."""
     import tensorflow as tf
 
     def change(image):
@@ -114,12 +114,12 @@ def time_keras(batch: int, steps: int, xla: bool) -> list[float]:
 
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), 10 * batch, SIDE, "png")
-        data = written_by_hand(Path(folder), SIDE, change)
+        data = hand_written_dataset(Path(folder), SIDE, change)
         return train_by_fit(keras_model(), data, batch, steps, xla)
 
 
 def time_reading(batch: int, steps: int, ours: bool) -> list[float]:
-    """Reads photographs in this process; returns images a second, a figure for each 10 batches."""
+    """Reads images in this process; returns images per second, one measurement per 10 batches."""
     from attnzoo.startup import import_tensorflow
 
     import_tensorflow()
@@ -139,14 +139,14 @@ def _ours(folder: Path, batch: int):
     from attnzoo.data import examples as data_examples
     from attnzoo.data import pipeline
     from attnzoo.data.pipeline import BatchSizes
-    from attnzoo.runs.data import load_splits, task_of
+    from attnzoo.runs.data import load_splits, load_task
 
     data = {"name": "image_folder", "train": str(folder / "train"), "image_size": [PHOTOGRAPH, PHOTOGRAPH]}
     (folder / "config.yaml").write_text(
         json.dumps({"seed": 1, "data": {**data, "augment": ["flip", "crop"]}, "model": CONFIG["model"]})
     )
     config = resolve(folder / "config.yaml").config
-    task = task_of(config)
+    task = load_task(config)
     info, examples = data_examples.learn(load_splits(config), config.data, task.name, task.features)
     train = examples["train"]
     plans = pipeline.training_plans(train, info, BatchSizes(batch), 1, 0, 0)
@@ -166,7 +166,7 @@ def _by_hand(folder: Path, batch: int):
         box = tf.concat([start, start + side], axis=0)
         return tf.image.crop_and_resize(image[None], box[None], [0], [PHOTOGRAPH, PHOTOGRAPH])[0]
 
-    return written_by_hand(folder, PHOTOGRAPH, change).batch(batch).prefetch(tf.data.AUTOTUNE)
+    return hand_written_dataset(folder, PHOTOGRAPH, change).batch(batch).prefetch(tf.data.AUTOTUNE)
 
 
 def main() -> None:

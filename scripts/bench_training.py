@@ -1,9 +1,9 @@
-"""Times training of a translation recipe beside OpenNMT-tf: the same model, data and batch size, in turn.
+"""Benchmarks training of a translation recipe against OpenNMT-tf: same model, data and batch size, in turn.
 
 python scripts/bench_training.py configs/translate_multi30k.yaml --opennmt-python ../opennmt/bin/python
 
-Prints a table: target tokens a second, the median over parts of 20 steps, compile time and first steps apart.
-OpenNMT-tf reads the subwords of attnzoo and needs a Python of its own: Python 3.11,
+Prints a table: target tokens per second, the median over intervals of 20 steps, without compilation and the
+first steps. OpenNMT-tf reads attnzoo's subwords and needs a separate environment with Python 3.11:
 `pip install OpenNMT-tf==2.32.0 tensorflow==2.13.1 "setuptools<70"`.
 """
 
@@ -29,12 +29,12 @@ import_tensorflow()
 
 from attnzoo.config import RunConfig, resolve  # noqa: E402
 from attnzoo.data import examples as data_examples  # noqa: E402
-from attnzoo.runs.data import load_splits, task_of  # noqa: E402
+from attnzoo.runs.data import load_splits, load_task  # noqa: E402
 
 PART = 20
-"""Steps whose speed is one figure."""
-WARM_STEPS = 60
-"""Steps of OpenNMT-tf before the first that counts."""
+"""Number of steps per measurement."""
+WARMUP_STEPS = 60
+"""First steps of OpenNMT-tf, which are not counted."""
 SPEED = re.compile(r"Step = (\d+) .*tokens/s = .*?(\d+) target\)")
 MODEL = """
 import opennmt
@@ -58,8 +58,8 @@ def model():
 
 
 def write_peer(config: RunConfig, folder: Path, steps: int) -> None:
-    """Writes data in subwords, vocabulary, model and settings for OpenNMT-tf."""
-    task = task_of(config)
+    """Writes tokenized data, vocabulary, model and settings for OpenNMT-tf."""
+    task = load_task(config)
     info, examples = data_examples.learn(load_splits(config), config.data, task.name, task.features)
     for name in ("source", "target"):
         rows = examples["train"].encoded[name]
@@ -115,14 +115,14 @@ def write_peer(config: RunConfig, folder: Path, steps: int) -> None:
 
 
 def time_ours(config: Path, sets: list[str], folder: Path, steps: int) -> list[float]:
-    """Trains by the command line; returns target tokens a second of the logged parts, without compilation."""
+    """Trains with the command line; returns the logged target tokens per second, without compilation."""
     options = [f"train.steps={10 * steps}", f"train.log_every={PART}", f"eval.every={10 * steps}", *sets]
     command = [sys.executable, "-m", "attnzoo", "train", str(config), "--run", str(folder)]
     process = subprocess.Popen(
         [*command, *(part for option in options for part in ("--set", option))], stdout=subprocess.DEVNULL
     )
     lines: list[str] = []
-    while len(lines) < steps // PART:  # then it is stopped, before it evaluates
+    while len(lines) < steps // PART:  # then it is stopped, before the evaluation
         if process.poll() is not None:
             raise SystemExit(f"bench_training: attnzoo train ended with {process.returncode}")
         time.sleep(1.0)
@@ -134,7 +134,7 @@ def time_ours(config: Path, sets: list[str], folder: Path, steps: int) -> list[f
 
 
 def time_peer(python: str, options: list[str], folder: Path) -> list[float]:
-    """Trains with OpenNMT-tf; returns what `time_ours` does."""
+    """Trains with OpenNMT-tf; returns target tokens per second like `time_ours`."""
     program = str(Path(python).with_name("onmt-main"))
     files = ["--model", str(folder / "model.py"), "--config", str(folder / "settings.yml")]
     ended = subprocess.run(
@@ -144,10 +144,10 @@ def time_peer(python: str, options: list[str], folder: Path) -> list[float]:
         text=True,
         check=False,
     )
-    found = [(int(step), float(speed)) for step, speed in SPEED.findall(ended.stdout + ended.stderr)]
-    if not found:
+    speeds = [(int(step), float(speed)) for step, speed in SPEED.findall(ended.stdout + ended.stderr)]
+    if not speeds:
         raise SystemExit(f"bench_training: OpenNMT-tf logged no speed:\n{ended.stderr[-3000:]}")
-    return [speed for step, speed in found if step > WARM_STEPS]
+    return [speed for step, speed in speeds if step > WARMUP_STEPS]
 
 
 def main() -> None:
@@ -155,9 +155,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", type=Path, help="a recipe of a translation")
-    parser.add_argument("--opennmt-python", required=True, help="a Python that has OpenNMT-tf")
-    parser.add_argument("--set", action="append", default=[], help="as of `attnzoo train`")
+    parser.add_argument("config", type=Path, help="config file of a translation recipe")
+    parser.add_argument("--opennmt-python", required=True, help="Python interpreter that has OpenNMT-tf")
+    parser.add_argument("--set", action="append", default=[], help="as for `attnzoo train`")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each system, in turn")
     parser.add_argument("--steps", type=int, default=160, help="steps of a run")
     arguments = parser.parse_args()

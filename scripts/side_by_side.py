@@ -1,4 +1,4 @@
-"""What the benchmarks of training share: how each side is timed, and a table of speeds beside attnzoo's."""
+"""Shared by the training benchmarks: timing of both sides, and a table of speeds."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 PART = 10
-"""Steps whose speed is one figure."""
-WARM_STEPS = 10
-"""Steps before the first that counts; attnzoo reports the steps that compile apart."""
+"""Number of steps per measurement."""
+WARMUP_STEPS = 10
+"""First steps, which are not counted; attnzoo reports steps that compile separately."""
 
 
 def train_by_command(config: Mapping[str, Any], folder: Path) -> list[float]:
-    """Trains by `attnzoo train`; returns examples a second of the logged parts, without compilation.
+    """Trains with `attnzoo train`; returns the logged examples per second, without compilation.
 
     Args:
-        config: of the run, logging every `PART` steps.
-        folder: for config and run.
+        config: config of the run, which logs every `PART` steps.
+        folder: folder for the config and the run.
     """
     path = folder / "config.yaml"
     path.write_text(json.dumps(config))  # JSON is YAML
@@ -32,24 +32,24 @@ def train_by_command(config: Mapping[str, Any], folder: Path) -> list[float]:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     lines = map(json.loads, (folder / "run" / "metrics.jsonl").read_text().splitlines())
     speeds = [line["speed/targets_per_second"] for line in lines if line["split"] == "train"]
-    return speeds[WARM_STEPS // PART :]
+    return speeds[WARMUP_STEPS // PART :]
 
 
 def train_by_fit(model, data, batch: int, steps: int, xla: bool) -> list[float]:
-    """Trains a Keras classifier by `fit` in this process; returns what `train_by_command` does.
+    """Trains a Keras classifier with `fit` in this process; returns examples per second.
 
     Args:
-        model: gives logits.
-        data: `tf.data` set of (input, label) without end, not in batches.
-        batch: examples of a batch.
-        steps: to train.
+        model: model that returns logits.
+        data: infinite `tf.data.Dataset` of (input, label), not batched.
+        batch: batch size.
+        steps: number of training steps.
         xla: whether Keras compiles with XLA.
     """
     import keras
     import tensorflow as tf
 
     class Clock(keras.callbacks.Callback):
-        """The moment after each step."""
+        """Records the time after each step."""
 
         def on_train_begin(self, logs=None):
             self.moments = [time.perf_counter()]
@@ -70,26 +70,26 @@ def train_by_fit(model, data, batch: int, steps: int, xla: bool) -> list[float]:
 
 
 def part_speeds(moments: Sequence[float], batch: int) -> list[float]:
-    """Returns examples a second of each part, of the moments in seconds at which batches were done."""
-    ends = np.array(moments)[WARM_STEPS::PART]
+    """Returns examples per second of each interval, given the times in seconds after each batch."""
+    ends = np.array(moments)[WARMUP_STEPS::PART]
     return [float(speed) for speed in PART * batch / np.diff(ends)]
 
 
 def in_a_process(script: str, arguments: Sequence[str]) -> list[float]:
-    """Runs a script for one measurement, which it prints as JSON in its last line."""
+    """Runs a script for one measurement, which it prints as JSON on its last line."""
     ended = subprocess.run([sys.executable, script, *arguments], check=True, capture_output=True, text=True)
     return json.loads(ended.stdout.splitlines()[-1])
 
 
 def print_speeds(speeds: Mapping[str, Sequence[float]], what: str, unit: str) -> None:
-    """Prints a row a system, Markdown: the median of its speeds, and how often attnzoo's is that.
+    """Prints a Markdown table with the median speed of each system, and attnzoo's speed divided by it.
 
     Args:
-        speeds: name of the system -> its speeds; "attnzoo" is among them.
+        speeds: name of the system -> its speeds, including "attnzoo".
         what: heading of the names.
         unit: heading of the speeds.
     """
-    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
     print(f"| {what} | {unit} | ratio |\n|---|---|---|")
     for name, speed in medians.items():
         print(f"| {name} | {speed:,.0f} | {medians['attnzoo'] / speed:.2f} |")

@@ -59,18 +59,18 @@ def part_of(module: str) -> str:
 
 def imported_modules(tree: ast.Module) -> set[str]:
     """Returns the modules of the package that a file imports, inside functions and lazily too."""
-    found = set()
+    result = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            result.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: relative import"
             if node.module == "attnzoo":
                 names = (alias.name for alias in node.names)
-                found.update("attnzoo" if name.startswith("__") else f"attnzoo.{name}" for name in names)
+                result.update("attnzoo" if name.startswith("__") else f"attnzoo.{name}" for name in names)
             else:
-                found.add(str(node.module))
-    return {module for module in found if module.split(".")[0] == "attnzoo"}
+                result.add(str(node.module))
+    return {module for module in result if module.split(".")[0] == "attnzoo"}
 
 
 def wrong_edges(part: str, tree: ast.Module) -> list[str]:

@@ -207,7 +207,7 @@ def test_a_process_that_ends_is_an_error_with_its_last_words(tmp_path):
         (["--write", "no.md"], "in no.md"),
     ],
 )
-def test_wrong_options_are_said_before_anything_is_measured(arguments, message, capsys):
+def test_wrong_options_are_reported_before_anything_is_measured(arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
         bench_attention.parse(arguments)
     assert caught.value.code == 2
@@ -238,7 +238,7 @@ def test_earlier_results_are_kept_unless_they_come_from_elsewhere(tmp_path):
     bench_attention.continue_from(file, report)
     assert report["rows"] == REPORT["rows"]
     assert report["command"] == "python first` and `python second"
-    with pytest.raises(rounds.PeerError, match=r"results of A machine, not of another: name another file"):
+    with pytest.raises(rounds.PeerError, match=r"results of A machine, not of another; choose another file"):
         bench_attention.continue_from(file, {**REPORT, "machine": "another"})
 
 

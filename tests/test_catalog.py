@@ -72,8 +72,8 @@ def test_tasks_and_features_are_files_with_a_class_of_their_name(package):
 
 
 def test_a_class_is_loaded_by_the_name_of_its_file(package):
-    found = catalog.load_class("tasks", "two_words")
-    assert (found.__module__, found.__name__) == ("zoo.tasks.two_words", "TwoWords")
+    result = catalog.load_class("tasks", "two_words")
+    assert (result.__module__, result.__name__) == ("zoo.tasks.two_words", "TwoWords")
     assert "zoo.tasks.word" not in sys.modules
     assert catalog.class_name("two_words") == "TwoWords"
     with pytest.raises(UserError, match=r"^unknown task 'two_word'; did you mean 'two_words'\?$"):
@@ -155,7 +155,7 @@ def test_recipes_of_the_folder_in_which_one_is_are_listed_once(shipped, monkeypa
     assert catalog.describe_configs() == expected
 
 
-def test_a_file_goes_before_a_name_and_a_folder_does_not(shipped):
+def test_a_file_has_precedence_over_a_name_and_a_folder_has_not(shipped):
     Path("one").mkdir()
     assert catalog.find_config("one") == shipped / "one.yaml"
     Path("one.yaml").write_text("# Changed.\n")
@@ -167,10 +167,10 @@ def test_a_file_goes_before_a_name_and_a_folder_does_not(shipped):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("oen", "oen: there is no such config file or recipe, did you mean 'one'?"),
-        ("configs/one.yaml", "configs/one.yaml: there is no such config file, did you mean 'one'?"),
-        ("twoo.yaml", "twoo.yaml: there is no such config file, did you mean 'two'?"),
-        ("xyz", "xyz: there is no such config file or recipe, see `attnzoo list configs`"),
+        ("oen", "oen: no such config file or recipe, did you mean 'one'?"),
+        ("configs/one.yaml", "configs/one.yaml: no such config file, did you mean 'one'?"),
+        ("twoo.yaml", "twoo.yaml: no such config file, did you mean 'two'?"),
+        ("xyz", "xyz: no such config file or recipe, see `attnzoo list configs`"),
         (".", ".: a folder, expected a config file, see `attnzoo list configs`"),
     ],
 )
@@ -180,7 +180,7 @@ def test_a_config_that_is_not_there_is_answered_with_the_nearest_recipe(shipped,
     assert str(caught.value) == message
 
 
-def test_everything_in_the_real_lists_says_what_it_is():
+def test_everything_in_the_real_lists_has_a_description():
     for kind in ("models", "datasets", "attention", "tasks", "features"):
         entries = catalog.describe(kind)
         assert entries

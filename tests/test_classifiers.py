@@ -73,13 +73,13 @@ def copy_with(trained, folder, **state):
 def test_the_metrics_of_eval_are_those_of_scikit_learn(evaluated, test_set):
     _, labels, logits = test_set
     predicted, probabilities = logits.argmax(axis=1), special.softmax(logits, axis=1)
-    found = evaluated["metrics"]
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted), abs=1e-6)
-    assert found["macro_f1"] == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
-    assert found["cohen_kappa"] == pytest.approx(metrics.cohen_kappa_score(labels, predicted))
+    actual = evaluated["metrics"]
+    assert actual["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted), abs=1e-6)
+    assert actual["macro_f1"] == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
+    assert actual["cohen_kappa"] == pytest.approx(metrics.cohen_kappa_score(labels, predicted))
     assert evaluated["labels"] == ["de", "en"]
     assert evaluated["confusion_matrix"] == metrics.confusion_matrix(labels, predicted).tolist()
-    assert found["loss"] == pytest.approx(metrics.log_loss(labels, probabilities), abs=1e-5)  # unweighted
+    assert actual["loss"] == pytest.approx(metrics.log_loss(labels, probabilities), abs=1e-5)  # unweighted
 
 
 def test_train_ends_with_the_metrics_of_eval_and_begins_with_the_counts(trained, evaluated):
@@ -102,7 +102,7 @@ def test_predict_answers_with_calibrated_probabilities_where_that_is_asked_for(
     ended = commands.run("predict", trained[0], "texts", "--json", folder=tmp_path)
     answers = [json.loads(line)["probabilities"] for line in ended.out.splitlines()]
     np.testing.assert_allclose([[one["de"], one["en"]] for one in answers], expected, atol=1e-5)
-    attended = Explanation(trained[0]).of_inputs(texts)
+    attended = Explanation(trained[0]).explain_inputs(texts)
     np.testing.assert_allclose([one.values for one in attended], expected, atol=1e-5)
 
 
@@ -115,8 +115,8 @@ def test_a_run_without_a_temperature_is_evaluated_and_answers_only_as_it_is(trai
     (true, false), _ = evaluated["confusion_matrix"]
     (row,) = [line.split() for line in ended.out.splitlines() if line.startswith("  de ")]
     assert row == ["de", str(true or "."), str(false or ".")]
-    with pytest.raises(UserError, match=r"run: eval\.calibrate: there is no temperature: it is fitted"):
-        _ = load_trained(run).answering
+    with pytest.raises(UserError, match=r"run: eval\.calibrate: this run has no temperature: it is fitted"):
+        _ = load_trained(run).prediction_model
 
 
 def test_a_damaged_temperature_is_refused(trained, tmp_path):

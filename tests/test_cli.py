@@ -84,6 +84,16 @@ def test_light_commands_do_not_import_tensorflow(arguments):
     assert done.stderr == "HEAVY []\n"
 
 
+def test_a_config_is_checked_with_its_data_files_and_without_tensorflow(empty_folder):
+    pairs = "data: {name: parallel_text, train: [a.en, a.de]}\nmodel: {name: translation}\n"
+    (empty_folder / "pairs.yaml").write_text(pairs)
+    (empty_folder / "a.en").write_text("good\n")
+    done = run_probe("config", "check", "pairs.yaml", folder=empty_folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("attnzoo: error: pairs.yaml:1: data.train.1: a.de: not found ")
+    assert done.stderr.endswith("\nHEAVY []\n")
+
+
 def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_folder):
     (empty_folder / "dates.yaml").write_text(DATES.replace("epochs", "epohcs"))
     done = run_probe("train", "dates.yaml", folder=empty_folder)
@@ -98,7 +108,7 @@ def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_fol
     ("name", "content", "options", "message"),
     [
         ("new.csv", "text\none\n", (), "new.csv:1: no column 'body'; the header has: text."),
-        ("new.tsv", 'body\n"', (), 'new.tsv:2: the quote (") opened in this record is never closed.'),
+        ("new.tsv", 'body\n"', (), 'new.tsv:2: the quote (") that starts in this record is never closed.'),
         ("new.jsonl", '{"body": 7}\n', (), "new.jsonl:1: 'body' must be a string; got 7."),
         (
             "new.jsonl",
@@ -106,21 +116,26 @@ def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_fol
             (),
             "new.jsonl:1: 'id' must be a string or a whole number;",
         ),
-        ("new.jsonl", '{"body": "a", "id": "\\ud800"}', (), "new.jsonl:1: half a surrogate pair in the id;"),
+        (
+            "new.jsonl",
+            '{"body": "a", "id": "\\ud800"}',
+            (),
+            "new.jsonl:1: lone surrogate (half a character) in the id;",
+        ),
         (
             "new.jsonl",
             '{"body": "a"}\n',
             ("--column", "bdy"),
             "new.jsonl:1: no key 'bdy' (did you mean 'body'?)",
         ),
-        ("new.txt", "text\n", ("--format", "jsonl"), "new.txt:1: not one JSON object: Expecting value"),
+        ("new.txt", "text\n", ("--format", "jsonl"), "new.txt:1: not a single JSON object: Expecting value"),
         ("new.txt", "a\0\n", (), "new.txt:1: NUL byte at byte 1 of the file"),
         ("new.txt", "a" * (1 << 20) + "b\n", (), "new.txt:1: longer than 1,048,576 characters; split it."),
         (
             "new.txt",
             "text\n",
             ("--column", "a"),
-            "--column a: plain lines have no columns; add --format csv,",
+            "--column a: plain text has no columns; add --format csv,",
         ),
     ],
 )
@@ -132,12 +147,12 @@ def test_a_first_text_that_is_wrong_is_one_line(call, column_run, name, content,
     assert len(err.splitlines()) == 1
 
 
-def test_a_first_text_that_is_wrong_is_told_before_tensorflow_is_there(column_run):
+def test_a_wrong_first_text_is_reported_before_tensorflow_is_imported(column_run):
     (column_run.parent / "new.jsonl").write_text("[]\n")
     done = run_probe("predict", column_run.name, "new.jsonl", folder=column_run.parent)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "attnzoo: error: new.jsonl:1: expected a JSON object like {...}; got [].",
+        "attnzoo: error: new.jsonl:1: expected a JSON object such as {...}; got [].",
         "HEAVY []",
     ]
 
@@ -179,13 +194,13 @@ def test_options_of_classifiers_are_refused_where_there_are_no_classes(call, dat
         ("data.train_alignments=x", "train.guided_alignment"),
     ],
 )
-def test_guided_attention_and_alignments_go_together(call, tmp_path, one, other):
+def test_guided_attention_and_alignments_need_each_other(call, tmp_path, one, other):
     (tmp_path / "pairs.yaml").write_text("data: {name: parallel_text, train: [a, b]}\nmodel: translation\n")
     code, _, err = call("config", "check", tmp_path / "pairs.yaml", "--set", one)
     key = one.split("=")[0]
     assert (code, err) == (
         2,
-        f"attnzoo: error: --set {one}: {key}: goes together with {other}: give both, or leave both out\n",
+        f"attnzoo: error: --set {one}: {key}: needs {other} too: set both, or remove it\n",
     )
     assert call("config", "check", tmp_path / "pairs.yaml", "--set", one, "--set", f"{other}=1")[0] == 0
 
@@ -193,14 +208,14 @@ def test_guided_attention_and_alignments_go_together(call, tmp_path, one, other)
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        (["data.tokenizer=words"], "goes with data.tokenizer subwords or bpe, not words; leave it out"),
+        (["data.tokenizer=words"], "only works with data.tokenizer subwords or bpe, not words; remove it"),
         (
             ["data.tokenizer=bpe", "train.guided_alignment=1", "data.train_alignments=x"],
-            "does not go with train.guided_alignment; leave one of them out",
+            "cannot be combined with train.guided_alignment; remove one of them",
         ),
     ],
 )
-def test_what_subword_sampling_does_not_go_with_is_refused(call, tmp_path, overrides, reason):
+def test_options_that_subword_sampling_cannot_be_combined_with_are_refused(call, tmp_path, overrides, reason):
     (tmp_path / "pairs.yaml").write_text("data: {name: parallel_text, train: [a, b]}\nmodel: translation\n")
     one = "data.subword_sampling=0.1"
     options = [part for override in (one, *overrides) for part in ("--set", override)]
@@ -212,14 +227,14 @@ def test_r_drop_without_dropout_is_refused(call, tmp_path):
     (tmp_path / "texts.yaml").write_text("data: {name: csv, train: a.csv}\nmodel: {name: text_classifier}\n")
     command = ["config", "check", tmp_path / "texts.yaml", "--set", "train.r_drop=1"]
     code, _, err = call(*command, "--set", "model.dropout=0")
-    what = "nothing is dropped in this model, so both passes would be the same; set model.dropout"
+    what = "this model has no dropout, so the two passes would be identical; set model.dropout"
     assert (code, err) == (2, f"attnzoo: error: --set train.r_drop=1: train.r_drop: {what}\n")
     assert call(*command)[0] == 0
     inside = "model.attention={name: multi_head, dropout: 0.1}"
     assert call(*command, "--set", "model.dropout=0", "--set", inside)[0] == 0
 
 
-def test_a_correct_config_is_said_to_be_correct(call, dates):
+def test_a_correct_config_is_reported_as_correct(call, dates):
     assert call("config", "check", dates) == (0, "dates.yaml: correct\n", "")
 
 
@@ -251,8 +266,8 @@ def test_a_recipe_is_copied_here_and_never_over_a_file(call, empty_folder, root)
     assert call("config", "copy", "text_languages") == (
         2,
         "",
-        "attnzoo: error: text_languages.yaml: there is such a file already; "
-        "give another name, or --force to replace it\n",
+        "attnzoo: error: text_languages.yaml: already exists; choose another name, or add --force to "
+        "overwrite it\n",
     )
     assert Path("text_languages.yaml").read_text() == "mine"
     assert call("config", "copy", "text_languages", "--force")[0] == 0
@@ -293,13 +308,13 @@ def test_lists_show_a_line_for_each_name(call, kind):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "nothing.yaml"), "nothing.yaml: there is no such config file, see `attnzoo list configs`"),
-        (("eval", "runs/x"), "runs/x: there is no such run folder, expected one that `attnzoo train` made"),
-        (("export", "runs/x"), "runs/x: there is no such run folder, expected one that `attnzoo train` made"),
+        (("train", "nothing.yaml"), "nothing.yaml: no such config file, see `attnzoo list configs`"),
+        (("eval", "runs/x"), "runs/x: no such run folder; expected one created by `attnzoo train`"),
+        (("export", "runs/x"), "runs/x: no such run folder; expected one created by `attnzoo train`"),
         *(
             (
                 ("train", "dates.yaml", "--profile", text),
-                f"--profile {text}: expected two steps START:STOP with START below STOP, such as 10:20",
+                f"--profile {text}: expected START:STOP, two steps with START below STOP, such as 10:20",
             )
             for text in ("7", "7:", "7:7", "9:7", "a:b", "²:9")
         ),
@@ -331,6 +346,15 @@ def test_train_hands_over_the_config_and_the_folder_named_after_it(call, dates, 
     assert second == [Path("here"), True, (5, 11), ["code"]]
 
 
+def test_an_option_without_effect_is_a_note_of_train_too_that_strict_passes(call, dates, fake):
+    fake("attnzoo.training.run", "train", lambda *arguments: None)
+    idle = ["--set", "train.schedule_patience=3"]
+    what = "train.schedule_patience: has no effect unless schedule is plateau; leave it out"
+    note = f"attnzoo: note: {' '.join(idle)}: {what}\n"
+    assert call("config", "check", dates, *idle) == (0, "dates.yaml: correct\n", note)
+    assert call("train", dates, "--strict", *idle) == (0, "", note)
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
@@ -360,7 +384,7 @@ def test_eval_prints_a_table(call, empty_folder, fake):
     fake("attnzoo.evaluation", "evaluate", result_of)
     code, out, err = call("eval", empty_folder, "--split", "validation")
     assert (code, err) == (0, "noise of a library\n")
-    assert f"{empty_folder}: validation, 11 examples, weights of step 7, 1.5 s" in out
+    assert f"{empty_folder}: validation, 11 examples, weights: step 7, 1.5 s" in out
     assert [line.split() for line in out.splitlines() if line.startswith("  accuracy")] == [
         ["accuracy", "0.9877"]
     ]
@@ -405,7 +429,7 @@ def test_eval_names_the_worst_confusions_of_many_classes(call, empty_folder, fak
     fake("attnzoo.evaluation", "evaluate", with_confusions(matrix, [f"l{number}" for number in range(21)]))
     _, out, _ = call("eval", empty_folder)
     assert out.splitlines()[-4:] == [
-        "  confused most:",
+        "  most confused:",
         "  l5 predicted as l4: 4 of 13",
         "  l20 predicted as l0: 4 of 13",
         "  l4 predicted as l5: 3 of 12",
@@ -431,10 +455,10 @@ def test_every_command_has_an_example(call):
         assert f"Example:  attnzoo {' '.join(command)} " in out
 
 
-@pytest.mark.parametrize(("category", "code", "told"), [(DataWarning, 2, "error"), (DataNote, 0, "note")])
-def test_strict_refuses_warnings_and_passes_notes(call, monkeypatch, category, code, told):
+@pytest.mark.parametrize(("category", "code", "label"), [(DataWarning, 2, "error"), (DataNote, 0, "note")])
+def test_strict_refuses_warnings_and_passes_notes(call, monkeypatch, category, code, label):
     monkeypatch.setattr(run, "train", lambda *_: warnings.warn("odd", category, stacklevel=1))
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     with warnings.catch_warnings():
         ended = call("train", "configs/image_digits.yaml", "--strict")
-    assert (ended[0], ended[2]) == (code, f"attnzoo: {told}: odd\n")
+    assert (ended[0], ended[2]) == (code, f"attnzoo: {label}: odd\n")

@@ -19,7 +19,7 @@ from attnzoo.runs.building import build_model
 from attnzoo.runs.data import load_splits
 from attnzoo.runs.folder import RunDir
 from attnzoo.runs.trained import load_trained
-from attnzoo.tasks.classification_metrics import scaled
+from attnzoo.tasks.classification_metrics import apply_temperature
 from attnzoo.tasks.evaluating import Evaluator, evaluation_batches
 from attnzoo.training import distribution
 from attnzoo.training.run import train
@@ -39,7 +39,7 @@ def lines_of(run):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_training_lowers_the_loss_and_leaves_a_whole_run(runs, name):
+def test_training_lowers_the_loss_and_leaves_a_complete_run(runs, name):
     losses = [line["loss"] for line in lines_of(runs[name]) if line["split"] == "train"]
     assert losses[-1] < losses[0]
     result = json.loads((runs[name] / "result.json").read_text())
@@ -122,7 +122,7 @@ def test_an_export_answers_raw_input_like_the_run(runs, name):
     folder = export(runs[name])
     trained = load_trained(runs[name])
     inputs = tf.constant(raw_inputs(trained, 5))
-    module = trained.task.serving_module(trained.answering, trained.info, trained.config.eval)
+    module = trained.task.serving_module(trained.prediction_model, trained.info, trained.config.eval)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     (argument,) = signature.structured_input_signature[1]
     assert signature.structured_input_signature[1][argument].dtype == tf.string
@@ -138,7 +138,7 @@ def test_an_export_answers_raw_input_like_the_run(runs, name):
     if name == "image":
         raw = trained.task.serving_module(trained.model, trained.info, trained.config.eval)
         probabilities = raw.signatures()["serving_default"](inputs)["probabilities"].numpy()
-        expected = scaled(probabilities, trained.fitted["temperature"])
+        expected = apply_temperature(probabilities, trained.calibration["temperature"])
         np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-4)
 
 
@@ -207,7 +207,7 @@ def test_metrics_lines_hold_what_tensorboard_holds(runs):
 def test_a_finished_run_is_left_as_it_is(runs, capsys):
     before = {path: path.stat().st_mtime_ns for path in runs["text"].rglob("*") if path.is_file()}
     train(recipes.text_config(runs["text"].parent), runs["text"])
-    assert "finished already" in capsys.readouterr().out
+    assert "already finished" in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in runs["text"].rglob("*") if path.is_file()}
     changed = {path.name for path in after if after[path] != before.get(path)}
     assert changed <= {".lock"}
@@ -232,7 +232,7 @@ def test_a_missing_split_is_named(runs, tmp_path):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"not a run folder \(no config\.yaml in it\)"):
+    with pytest.raises(UserError, match=r"not a run folder \(it has no config\.yaml\)"):
         evaluation.evaluate(tmp_path)
 
 
@@ -249,7 +249,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_as_it_is(tmp_pat
     (folder / "logs" / "mine.txt").write_text("keep")
     (folder / "config.yaml").write_text("of: another program")
     before = tree(folder)
-    with pytest.raises(UserError, match=r"mine: a folder that holds something and is not a run of attnzoo"):
+    with pytest.raises(UserError, match=r"mine: not empty, and not a run folder of attnzoo"):
         train(recipes.text_config(tmp_path), folder, restart=restart)
     assert tree(folder) == before
 
@@ -272,7 +272,7 @@ def test_a_profile_is_written_for_tensorboard(tmp_path):
     assert list((tmp_path / "run" / "logs" / "train").rglob("*.xplane.pb"))
 
 
-def test_texts_are_never_taken_for_names_of_files(tmp_path):
+def test_texts_are_never_interpreted_as_names_of_files(tmp_path):
     (tmp_path / "a.txt").write_text("not this")
     texts = [str(tmp_path / "a.txt"), "a long review. " * 500]
     assert Text().raw(np.array(texts, object)) == [text.encode() for text in texts]

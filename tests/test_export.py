@@ -32,7 +32,7 @@ def exported(first_export, tmp_path):
 
 def refuse_operations(folder):
     assert (folder / "saved_model.pb").is_file()
-    raise UserError(f"{folder}: operations that no export may hold: X.", EXIT_DAMAGED)
+    raise UserError(f"{folder}: operations that are not allowed in an export: X.", EXIT_DAMAGED)
 
 
 def fill_the_disk(folder, *_):
@@ -47,7 +47,11 @@ def fail_in_tensorflow(module, folder, *_):
 @pytest.mark.parametrize(
     ("place", "fail", "message"),
     [
-        ((exporting, "require_allowed_operations"), refuse_operations, "operations that no export may hold"),
+        (
+            (exporting, "require_allowed_operations"),
+            refuse_operations,
+            "operations that are not allowed in an export",
+        ),
         ((exporting, "_check"), fill_the_disk, "served: cannot be written: No space left on device"),
         ((tf.saved_model, "save"), fail_in_tensorflow, "served: cannot be written: .*No space left on dev"),
     ],
@@ -81,8 +85,8 @@ def test_an_export_that_another_process_writes_is_refused_in_one_line(runs, tmp_
         ended = commands.run("export", runs["text"], "--out", "served", folder=tmp_path)
         assert (ended.code, ended.out) == (2, "")
         assert ended.err.splitlines() == [
-            "attnzoo: error: served: another `attnzoo export` (process 7 on elsewhere) writes to it; wait "
-            "for it."
+            "attnzoo: error: served: another `attnzoo export` (process 7 on elsewhere) is writing to it; "
+            "wait for it."
         ]
         assert [path.name for path in tmp_path.iterdir()] == [".served.lock"]
     ended = commands.run("export", runs["text"], "--out", "served", folder=tmp_path)

@@ -44,13 +44,13 @@ class Answer(Target):
     def answer(self, values):
         return {"yes": float(values[0])}
 
-    def said(self, values):
+    def prediction_texts(self, values):
         return [("yes" if values[0] >= 0.5 else "no", f"{values[0]:.4f}")]
 
-    def truth(self, value):
-        return {"truth": None if value is None else self.shown(value)}
+    def true_answer(self, value):
+        return {"truth": None if value is None else self.format_value(value)}
 
-    def shown(self, value):
+    def format_value(self, value):
         return "yes" if value else "no"
 ''',
     "losses/logistic.py": '''
@@ -72,7 +72,8 @@ from pydantic import Field
 from attnzoo.config import sections
 from attnzoo.features import feature_class
 from attnzoo.features.text import Text
-from attnzoo.tasks.task import Metric, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Metric
 
 with epy.lazy_imports():
     from attnzoo.explain import text
@@ -112,10 +113,10 @@ class YesOrNo(Task):
         return {"loss": sums.ratio(losses, weights), "accuracy": sums.ratio(correct, targets["weights"])}
 
     def predict_fn(self, models, info, options, xla):
-        return target_predictions.mean_values(models, info.features["label"])
+        return target_predictions.mean_prediction_fn(models, info.features["label"])
 
     def rows(self, predict, examples, info, sizes, indices):
-        found = target_predictions.values_at(self, predict, examples, info, sizes, indices)
+        found = target_predictions.predict_examples(self, predict, examples, info, sizes, indices)
         return [{"yes": f"{values[0]:.3f}"} for values in found]
 
     def attention_view(self, model, info, options, layer=None):

@@ -38,8 +38,8 @@ def test_text_that_cannot_be_written_is_one_error_and_the_old_one_stays(tmp_path
 @pytest.mark.parametrize(
     ("size", "error", "message"),
     [
-        (3 << 19, OSError(28, "full"), "x: cannot be written (1.5 MiB needed): full; mend that"),
-        (None, OSError("gone"), "x: cannot be written: gone; mend that"),
+        (3 << 19, OSError(28, "full"), "x: cannot be written (1.5 MiB needed): full; fix this"),
+        (None, OSError("gone"), "x: cannot be written: gone; fix this"),
     ],
 )
 def test_what_the_disk_refuses_is_one_line_with_the_size_where_it_is_known(size, error, message):
@@ -48,7 +48,7 @@ def test_what_the_disk_refuses_is_one_line_with_the_size_where_it_is_known(size,
     assert caught.value.exit_code == 4
 
 
-def test_bytes_are_told_as_mebibytes():
+def test_bytes_are_formatted_as_mebibytes():
     assert mebibytes(3 << 19) == "1.5 MiB"
     assert mebibytes(1 << 40) == "1,048,576.0 MiB"
 
@@ -60,7 +60,7 @@ def fill(folder, text, error=None):
             raise error
 
 
-def test_a_folder_takes_its_name_when_it_is_whole_and_an_older_one_goes(tmp_path):
+def test_a_folder_gets_its_name_when_it_is_complete_and_replaces_an_older_one(tmp_path):
     for text in ("one", "two"):
         fill(tmp_path / "folder", text)
         assert (tmp_path / "folder" / "x").read_text() == text
@@ -112,7 +112,7 @@ def test_a_json_object_is_read(tmp_path):
     assert read_json(tmp_path / "x.json") == {"a": [1]}
 
 
-def test_nothing_is_read_of_what_is_too_large_or_no_file(tmp_path):
+def test_a_file_that_is_too_large_or_not_regular_is_not_read(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(bytes(7))
     assert read_regular(path, 7) == bytes(7)

@@ -26,10 +26,10 @@ def test_images_are_counted_by_label_size_and_format(tmp_path):
     assert test["labels"] == {"bright": 5, "dark": 5}
     assert set(test["sizes"]) == {"7 x 11", "8 x 11", "9 x 11"}
     assert (test["formats"], test["channels"]) == ({"png": 10}, {3: 10})
-    assert inspection.shown_sizes(test["sizes"]) == "7 to 9 x 11 to 11"
+    assert inspection.size_range(test["sizes"]) == "7 to 9 x 11 to 11"
 
 
-def test_texts_have_lengths_and_what_is_cut(tmp_path):
+def test_texts_have_lengths_and_a_truncated_fraction(tmp_path):
     resolved = recipes.text_config(tmp_path, "data.max_length=2")
     report, _, _ = inspection.inspect(resolved)
     train = report["splits"]["train"]
@@ -43,7 +43,7 @@ def test_grids_show_the_images_and_the_changes_of_training(tmp_path):
     resolved = recipes.image_config(tmp_path, changes)
     config = resolved.config
     _, info, examples = inspection.inspect(resolved)
-    drawn = inspection.draw_changes(config, info, examples["train"], tmp_path / "drawn")
+    drawn = inspection.draw_augmentations(config, info, examples["train"], tmp_path / "drawn")
     assert [path.name for path in drawn] == ["flip.png", "cutout.png", "mixup.png", "all.png"]
     for path in drawn:
         pixels = tf.io.decode_png(path.read_bytes())
@@ -66,7 +66,7 @@ def test_the_command_prints_tables_or_json(tmp_path, make):
     (path,) = tmp_path.glob("*.yaml")
     ended = commands.run("data", "inspect", path, folder=tmp_path)
     assert ended.code == 0, ended.err
-    assert "in train too" in ended.out
+    assert "also in train" in ended.out
     assert ("label" in ended.out) == (make is not recipes.translation_config)
     assert ("95 %" in ended.out) == (make is not recipes.image_config)
     if make is recipes.image_config:

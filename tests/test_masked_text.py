@@ -36,7 +36,7 @@ eval: {{every: 60, samples: 4}}
     return folder / "run", ended.out
 
 
-def test_masked_tokens_are_learned_and_the_end_says_what_to_do_with_them(pretrained):
+def test_masked_tokens_are_learned_and_training_ends_with_a_suggestion(pretrained):
     run, out = pretrained
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line["split"] == "train"]
@@ -57,7 +57,7 @@ def test_a_classifier_starts_with_its_weights(pretrained, tmp_path, capsys):
         "model.position=sinusoidal",
     )
     train(recipes.text_config(tmp_path, *options, f"train.init_from={run}"), tmp_path / "run")
-    assert "anew: logits/kernel" in capsys.readouterr().out
+    assert "randomly initialized: logits/kernel" in capsys.readouterr().out
     old, new = load_trained(run).model, load_trained(tmp_path / "run").model
     before = {variable.path: variable.numpy() for variable in old.weights}
     same = [
@@ -71,14 +71,14 @@ def test_a_classifier_starts_with_its_weights(pretrained, tmp_path, capsys):
 
 def test_what_it_cannot_be_asked_is_one_line(pretrained, tmp_path):
     run, _ = pretrained
-    with pytest.raises(UserError, match="a run of masked_text, which answers nothing by itself"):
+    with pytest.raises(UserError, match="a run of masked_text, which makes no predictions of its own"):
         export(run, tmp_path / "export")
     ended = commands.run("eval", run, "--json", folder=tmp_path)
     assert json.loads(ended.out)["metrics"]["perplexity"] > 1.0
     (tmp_path / "texts").write_text("hello\n")
     for arguments, message in (
-        (["predict", run, "texts"], "a run of masked_text, which answers nothing by itself"),
-        (["attend", run, "hello"], "a run of masked_text without a layer that attends to positions"),
+        (["predict", run, "texts"], "a run of masked_text, which makes no predictions of its own"),
+        (["attend", run, "hello"], "a run of masked_text without a layer with attention over positions"),
     ):
         ended = commands.run(*arguments, folder=tmp_path)
         assert (ended.code, ended.out) == (2, "")

@@ -82,23 +82,23 @@ def test_it_learns_and_answers_with_every_label_that_fits(trained):
     np.testing.assert_array_equal(served["has_label"], np.array(expected) >= 0.5)
 
 
-def test_the_end_of_training_says_what_to_do_next(trained):
+def test_training_ends_with_suggestions_of_what_to_do_next(trained):
     _, _, out = trained
     for verb in ("eval", "attend", "predict", "export"):
         assert f"attnzoo {verb} run" in out
 
 
-def test_attend_shows_every_label_that_it_says_and_the_true_ones(trained):
+def test_attend_shows_every_predicted_label_and_the_true_ones(trained):
     folder, rows, _ = trained
     ended = commands.run("attend", "run", "--split", "test", "--count", "31", "--json", folder=folder)
     assert ended.code == 0, ended.err
-    found = [json.loads(line) for line in ended.out.splitlines()]
-    assert [one["true_labels"] for one in found] == [labels for _, labels in rows]
-    for one, (text, _) in zip(found, rows, strict=True):
+    actual = [json.loads(line) for line in ended.out.splitlines()]
+    assert [one["true_labels"] for one in actual] == [labels for _, labels in rows]
+    for one, (text, _) in zip(actual, rows, strict=True):
         assert one["labels"] == [label for label, value in one["probabilities"].items() if value >= 0.5]
         assert one["tokens"] == text.split()
         assert sum(one["weights"]) == pytest.approx(1.0, abs=1e-4)
-    assert len({len(one["labels"]) for one in found}) == 3
+    assert len({len(one["labels"]) for one in actual}) == 3
 
     ended = commands.run("attend", "run", "a red house", "a house", folder=folder)
     assert [line[:5] for line in ended.out.splitlines()[::3][:2]] == ["red  ", "no la"]
@@ -108,7 +108,7 @@ def test_attend_shows_every_label_that_it_says_and_the_true_ones(trained):
 
     ended = commands.run("attend", "run", "--faithfulness", folder=folder)
     assert ended.code == 2
-    refusal = "--faithfulness is about text classifiers with one label a text."
+    refusal = "--faithfulness is only for single-label text classification."
     assert ended.err.endswith(f"run: a run of multi_label_classification; {refusal}\n")
 
 
@@ -129,7 +129,7 @@ def test_the_loss_is_the_mean_over_labels_and_a_text_is_right_if_all_are():
 def test_r_drop_adds_the_divergence_of_each_label_to_the_loss():
     logits = tf.constant([[2.0, -1.0, 0.5], [-3.0, 1.0, -2.0]])
     targets = {"labels": tf.ones([1, 3]), "weights": tf.ones([1])}
-    plain = TASK.sums(lambda inputs, training: logits, {}, r_drop.twice(targets), TASK.TrainOptions())
+    plain = TASK.sums(lambda inputs, training: logits, {}, r_drop.duplicate(targets), TASK.TrainOptions())
     drawn = TASK.sums(lambda inputs, training: logits, {}, targets, TASK.TrainOptions(r_drop=2.0))
     first, second = 1 / (1 + np.exp(-logits.numpy()))
     both = sum(special.kl_div(p, q) for p, q in [(first, second), (second, first)])
@@ -142,17 +142,17 @@ def test_r_drop_adds_the_divergence_of_each_label_to_the_loss():
 def test_scores_are_those_of_scikit_learn_and_finite_where_nothing_is_found(some):
     generator = np.random.default_rng(5)
     truth = (generator.random((40, 4)) < (0.3 if some else 0.0)).astype(np.float32)
-    found = np.clip(generator.random((40, 4)) * (0.6 if some else 0.4) + 0.3 * truth, 0, 1)
+    actual = np.clip(generator.random((40, 4)) * (0.6 if some else 0.4) + 0.3 * truth, 0, 1)
     examples = type("Examples", (), {"encoded": {"label": truth}})
     info = DataInfo(TASK.name, {"label": Labels(names=tuple("abcd"))})
-    scores = TASK.corpus_metrics(found, examples, info, TASK.EvalOptions(), {})
+    scores = TASK.corpus_metrics(actual, examples, info, TASK.EvalOptions(), {})
     if not some:
         assert scores == {"macro_f1": 0.0, "micro_f1": 0.0, "average_precision": 0.0}
         return
-    assert scores["macro_f1"] == pytest.approx(metrics.f1_score(truth, found >= 0.5, average="macro"))
-    assert scores["micro_f1"] == pytest.approx(metrics.f1_score(truth, found >= 0.5, average="micro"))
+    assert scores["macro_f1"] == pytest.approx(metrics.f1_score(truth, actual >= 0.5, average="macro"))
+    assert scores["micro_f1"] == pytest.approx(metrics.f1_score(truth, actual >= 0.5, average="micro"))
     assert scores["average_precision"] == pytest.approx(
-        metrics.average_precision_score(truth, found, average="micro")
+        metrics.average_precision_score(truth, actual, average="micro")
     )
 
 
@@ -179,7 +179,7 @@ def test_labels_are_parted_and_a_text_may_have_none(tmp_path):
     ("content", "suffix", "message"),
     [
         ('text,label\none,"a,,b"\n', "csv", r"train\.csv:2: the label is empty; fill it in"),
-        ("text,label\none,\n", "csv", r"train\.csv: not one text has a label in column 'label'"),
+        ("text,label\none,\n", "csv", r"train\.csv: no example has a label in column 'label'"),
         (
             '{"text": "x", "label": ["a", null]}\n',
             "jsonl",

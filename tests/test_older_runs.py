@@ -52,8 +52,8 @@ def test_a_run_of_the_version_before_is_refused_in_one_line(older, name):
     ended = commands.run(*COMMANDS[name], folder=older)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
-        "attnzoo: error: run: of another version of attnzoo, which this one cannot read; use that version, "
-        "or train again with `attnzoo train --restart`.\n"
+        "attnzoo: error: run: written by another version of attnzoo that is not compatible with this one; "
+        "use that version, or train again with `attnzoo train --restart`.\n"
     )
     assert tree(older / "run", without=older / "run" / ".lock") == before
 

@@ -23,7 +23,7 @@ from attnzoo.export import export
 from attnzoo.records.text_records import TextRecord
 from attnzoo.runs.data import load_splits
 from attnzoo.runs.trained import load_trained
-from attnzoo.tasks.task import Request
+from attnzoo.tasks.types import Request
 from attnzoo.training.run import train
 from tests import commands, recipes
 from tests.robustness.malformed_images import png
@@ -32,9 +32,11 @@ TEXTS = [TextRecord(text) for text in ("abc", "", "ca", "b" * 50, "no such lette
 QUICK = Request(xla=False)
 
 
-def predict(folders, records, request=QUICK, at_once=prediction.TEXTS_AT_ONCE, **changes):
-    """Answers of runs to records."""
-    return prediction.Answers(folders, dataclasses.replace(request, **changes)).to(records, at_once)
+def predict(folders, records, request=QUICK, chunk_size=prediction.CHUNK_SIZE, **changes):
+    """Returns the answers of runs to records."""
+    return prediction.EnsemblePredictor(folders, dataclasses.replace(request, **changes)).predict(
+        records, chunk_size
+    )
 
 
 @pytest.fixture(scope="session")
@@ -118,12 +120,12 @@ def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
     assert all(targets)
     for name, texts in (("source", [*sources, "b" * 50]), ("target", [*targets, "b"])):
         (tmp_path / name).write_text("\n".join(texts) + "\n")
-    *found, long = prediction.score(run, tmp_path / "source", tmp_path / "target")
-    assert [one["beyond_training"] for one in (*found, long)] == [False, False, False, True]
-    assert [one["log_probability"] for one in found] == pytest.approx(
+    *actual, long = prediction.score(run, tmp_path / "source", tmp_path / "target")
+    assert [one["beyond_training"] for one in (*actual, long)] == [False, False, False, True]
+    assert [one["log_probability"] for one in actual] == pytest.approx(
         [answer["log_probability"] for answer in answers], abs=1e-3
     )
-    assert [one["tokens"] for one in found] == [len(text) + 1 for text in targets]
+    assert [one["tokens"] for one in actual] == [len(text) + 1 for text in targets]
     (tmp_path / "target").write_text("one\n")
     with pytest.raises(UserError, match=r"has 4 lines and .* has 1; line n of one must be the translation"):
         list(prediction.score(run, tmp_path / "source", tmp_path / "target"))
@@ -132,25 +134,25 @@ def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
 def test_a_run_is_not_better_than_itself(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    found, signature = comparison.compare([run, other])
-    assert [one.p_value for one in found] == [None, 1.0]
-    assert [one.metric for one in found] == ["bleu", "bleu"]
-    assert found[1].value == found[0].value
+    actual, signature = comparison.compare([run, other])
+    assert [one.p_value for one in actual] == [None, 1.0]
+    assert [one.metric for one in actual] == ["bleu", "bleu"]
+    assert actual[1].value == actual[0].value
     assert "bs:1000" in signature
-    with pytest.raises(UserError, match="one run has nothing to be compared with"):
+    with pytest.raises(UserError, match="a comparison needs two or more runs"):
         comparison.compare([run])
 
 
 def test_other_tasks_are_refused_in_one_line(classifier):
     with pytest.raises(UserError, match="a run of text_classification; only translations can be scored"):
         list(prediction.score(classifier, classifier, classifier))
-    with pytest.raises(UserError, match="a run of text_classification, whose runs are not compared"):
+    with pytest.raises(UserError, match="runs of text_classification cannot be compared"):
         comparison.compare([classifier, classifier])
     for asked in ({"beams": 2}, {"count": 3}, {"sample": True}):
         with pytest.raises(
             UserError, match="a run of text_classification; --beams, --count and --sample are"
         ):
-            prediction.Answers([classifier], Request(**asked))
+            prediction.EnsemblePredictor([classifier], Request(**asked))
 
 
 def test_a_classifier_answers_with_labels_and_probabilities(classifier):
@@ -189,7 +191,7 @@ def test_images_are_answered_by_their_paths_from_lines_and_tables(runs, tmp_path
     (tmp_path / "new.txt").write_text("\n".join(paths) + "\n")
     (tmp_path / "new.csv").write_text(f"id,image\nx,{paths[0]}\n7,{paths[1]}\n")
     (folder / "beside.jsonl").write_text('{"image": "night.png"}\n{"image": "day.png"}\n')
-    maps = Explanation(runs["image"]).of_inputs([str(folder / "night.png"), str(folder / "day.png")])
+    maps = Explanation(runs["image"]).explain_inputs([str(folder / "night.png"), str(folder / "day.png")])
     expected = [json.loads(one.to_json()) for one in maps]
     for file, ids in (("new.txt", [None, None]), ("new.csv", ["x", "7"]), (folder / "beside.jsonl", None)):
         ended = commands.run("predict", runs["image"], file, "--json", folder=tmp_path)
@@ -268,7 +270,7 @@ def test_texts_are_streamed_from_records_without_end(classifier):
             seen.add(text)
             yield TextRecord(text)
 
-    answers = predict([classifier], endless(), at_once=8)
+    answers = predict([classifier], endless(), chunk_size=8)
     for _ in range(100):
         next(answers)
         assert len(seen) <= 16
@@ -287,7 +289,7 @@ def test_the_commands_print_lines_and_name_what_is_wrong(run, tmp_path):
     assert "--count 3: a search with 1 beam(s)" in ended.err
     ended = commands.run("predict", run, "bad.txt", "--top-k", "3", folder=tmp_path)
     assert ended.code == 2
-    assert ended.err.endswith("are about draws: add --sample\n")
+    assert ended.err.endswith("need --sample: add it\n")
     ended = commands.run("attend", run, "abc", "--out", "pictures", folder=tmp_path)
     assert ended.code == 0
     assert "abc  ->  " in ended.out

@@ -92,7 +92,7 @@ def downloader() -> None:
 
 def addons_beside_keras() -> None:
     if importlib.util.find_spec("tensorflow_addons"):
-        addons.load("image.transform_ops")
+        addons.load("image.filters")
 
 
 TFDS, DOWNLOAD = "tensorflow-datasets", "tensorflow_datasets.core.download"

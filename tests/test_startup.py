@@ -64,7 +64,7 @@ def test_what_somebody_has_set_stays():
 
 
 @pytest.mark.slow
-def test_too_little_memory_is_said_in_one_line(tmp_path):
+def test_too_little_memory_is_reported_in_one_line(tmp_path):
     recipes.text_config(tmp_path)
     command = [sys.executable, "-m", "attnzoo", "train", "greetings.yaml"]
     for value in ("model.ngrams=2", "model.ngram_buckets=65536", "model.units=512"):  # 128 MiB
@@ -72,7 +72,7 @@ def test_too_little_memory_is_said_in_one_line(tmp_path):
     environment = {**os.environ, "TF_CPU_BFC_MEM_LIMIT_IN_MB": "100"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("attnzoo: error: out of memory; smaller batches")
+    assert done.stderr.splitlines()[-1].startswith("attnzoo: error: out of memory; use smaller batches")
     assert "Traceback" not in done.stderr
 
 
@@ -96,5 +96,5 @@ def test_what_somebody_has_set_for_keras_neither_breaks_nor_changes_a_run(tmp_pa
     )
     assert done.stdout.split() == ["tensorflow", "float32", "channels_last", "1e-07"]
     (line,) = done.stderr.splitlines()
-    assert line.startswith("attnzoo: warning: KERAS_BACKEND=jax and floatx float16 of ")
-    assert line.endswith("not used, as attnzoo runs on TensorFlow, in float32, with channels last.")
+    assert line.startswith("attnzoo: warning: KERAS_BACKEND=jax and floatx float16 in ")
+    assert line.endswith("ignored, because attnzoo runs on TensorFlow in float32 with channels last.")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="commands are su
 
 COMMAND = """
 import os, signal, sys, time
-from attnzoo.cli.supervision import go_on_in_child
+from attnzoo.cli.supervision import continue_in_child
 from attnzoo.errors import UserError
 def stop(number, frame):
     os._exit(75)
@@ -20,7 +20,7 @@ signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
 {before}
 try:
-    go_on_in_child()
+    continue_in_child()
 except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -46,7 +46,7 @@ def test_a_crash_is_one_line_with_the_memory_that_was_in_use(name):
     assert process.returncode == 2
     (line,) = written.splitlines()
     assert line.startswith(f"ended by {name} with ")
-    assert "MiB in use, most likely out of memory; smaller batches" in line
+    assert "MiB in use, most likely out of memory; use smaller batches" in line
 
 
 def test_a_crash_where_memory_is_left_is_no_lack_of_it():

@@ -51,16 +51,16 @@ def test_variants_of_two_tasks_are_refused_before_the_first_training(config, mon
 
 
 def test_every_combination_of_values_is_a_variant():
-    found = sweep.variants(
+    actual = sweep.variants(
         ["model.attention.name=additive,multi_head", "train.xla=true, 'x'", "model.dense_units=[8]"]
     )
-    assert [one.name for one in found] == [
+    assert [one.name for one in actual] == [
         "additive, true, [8]",
         "additive, x, [8]",
         "multi_head, true, [8]",
         "multi_head, x, [8]",
     ]
-    assert found[1].overrides == (
+    assert actual[1].overrides == (
         'model.attention.name="additive"',
         'train.xla="x"',
         "model.dense_units=[8]",
@@ -76,7 +76,7 @@ def test_what_is_no_list_of_values_is_refused(text):
 
 
 def test_values_twice_and_values_that_are_wrong_are_refused_before_any_training(config, forked, tmp_path):
-    with pytest.raises(UserError, match=r"--vary model\.units=8,8: a value is there twice"):
+    with pytest.raises(UserError, match=r"--vary model\.units=8,8: a value appears twice"):
         sweep.sweep(config, ["model.units=8,8"])
     with pytest.raises(
         ConfigErrors, match=r"model\.units: expected a whole number of at least 1, received -8"
@@ -87,10 +87,10 @@ def test_values_twice_and_values_that_are_wrong_are_refused_before_any_training(
 
 def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, tmp_path, capsys):
     options, vary = ["train.xla=false", "train.epochs=1"], ["model.pooling=mean"]
-    found = sweep.sweep(config, vary, options, seeds=2)
-    said = capsys.readouterr().out.splitlines()
-    assert said[1] == "[2/2] mean, seed 4: runs/sweeps/greetings/mean-seed4"
-    (mean,) = found
+    actual = sweep.sweep(config, vary, options, seeds=2)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1] == "[2/2] mean, seed 4: runs/sweeps/greetings/mean-seed4"
+    (mean,) = actual
     assert mean.runs == [f"runs/sweeps/greetings/mean-seed{seed}" for seed in (3, 4)]
     trained = load_trained(tmp_path / mean.runs[1])
     assert (trained.config.seed, trained.config.model.pooling) == (4, "mean")
@@ -103,10 +103,10 @@ def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, 
     assert all(value > 1 << 28 for value in mean.peak_memory_bytes)
 
     before = (tmp_path / mean.runs[0] / "metrics.jsonl").read_bytes()
-    assert sweep.sweep(config, vary, options, seeds=2) == found
+    assert sweep.sweep(config, vary, options, seeds=2) == actual
     assert (tmp_path / mean.runs[0] / "metrics.jsonl").read_bytes() == before
 
-    print_outcomes(found, ["model.pooling"])
+    print_outcomes(actual, ["model.pooling"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     (row,) = [row for row in rows if len(row) > 7 and row[0] == "mean"]
     accuracies = mean.metrics["accuracy"]
@@ -117,7 +117,7 @@ def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, 
 def test_a_training_that_fails_is_named_with_its_reason_and_exit_code(config, forked, tmp_path):
     (tmp_path / "train.csv").write_text("text,label\n")
     with pytest.raises(
-        UserError, match=r"runs/sweeps/greetings/8-seed3: .*train\.csv: .* \(its output: .*8-seed3\.log"
+        UserError, match=r"runs/sweeps/greetings/8-seed3: .*train\.csv: .* \(output: .*8-seed3\.log"
     ):
         sweep.sweep(config, ["model.units=8"], seeds=1)
 
@@ -135,7 +135,7 @@ def test_a_stop_reaches_the_training_and_the_same_command_continues(config, tmp_
     process.terminate()
     process.join(60)
     assert process.exitcode == EXIT_STOPPED
-    assert "attnzoo: error: stopped; the same command continues.\n" in (tmp_path / "out").read_text()
+    assert "attnzoo: error: stopped; run the same command to continue.\n" in (tmp_path / "out").read_text()
     assert any((folder / "checkpoints").iterdir())
 
 
@@ -146,7 +146,7 @@ def test_sweep_takes_a_config_and_compare_takes_runs(config, tmp_path):
             f"attnzoo: error: {tmp_path}: a folder, expected a config file",
         ),
         (["sweep", config], "Usage: attnzoo sweep"),
-        (["compare", config, config], f"attnzoo: error: {config}: there is no such run folder, expected one"),
+        (["compare", config, config], f"attnzoo: error: {config}: no such run folder; expected one"),
         (["compare", tmp_path, tmp_path, "--seeds", "2"], "Usage: attnzoo compare"),
     ):
         ended = commands.run(*arguments, folder=tmp_path)
@@ -166,8 +166,8 @@ def test_a_metric_that_a_seed_lacks_is_left_out_and_named(tmp_path):
         result = {"validation": {"mae": 1.0}, "metrics": metrics, "split": "test", "num_parameters": 3}
         (folder / "result.json").write_text(json.dumps({**result, "peak_memory_bytes": 5}))
         (folder / "metrics.jsonl").write_text("")
-    said = []
+    reported = []
     runs = [tmp_path / "0", tmp_path / "1"]
-    outcome = sweep._outcome(sweep.Variant("x", ()), runs, ["mae", "spearman"], said.append)
+    outcome = sweep._outcome(sweep.Variant("x", ()), runs, ["mae", "spearman"], reported.append)
     assert (outcome.metrics, outcome.headline) == ({"mae": [2.0, 4.0]}, ["mae"])
-    assert said == ["x: spearman: not known of every seed, so left out; see result.json."]
+    assert reported == ["x: spearman: left out, because undefined for some seeds; see result.json."]

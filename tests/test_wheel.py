@@ -31,8 +31,8 @@ def wheel(tmp_path_factory):
 def test_a_wheel_holds_the_package_and_the_recipes_and_nothing_else(wheel):
     package = [path.relative_to(ROOT).as_posix() for path in (ROOT / "attnzoo").rglob("*.py")]
     recipes = [f"attnzoo/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")]
-    found = [name for name in wheel.namelist() if ".dist-info/" not in name]
-    assert sorted(found) == sorted([*package, *recipes, "attnzoo/py.typed"])
+    result = [name for name in wheel.namelist() if ".dist-info/" not in name]
+    assert sorted(result) == sorted([*package, *recipes, "attnzoo/py.typed"])
     assert len(recipes) > 10
 
 

@@ -1,7 +1,7 @@
-"""Attention: the compiled kernel, its definition, and layers behind one contract.
+"""Attention: the compiled kernel, its reference implementation, and layers with one common interface.
 
-Importing this package does not import TensorFlow; the first use of a layer or function does. The layers are
-those that the files register with Keras.
+Importing this package does not import TensorFlow; the first use of a layer or function does. Every layer that
+a module of this package registers with Keras is exported here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-# What is exported besides layers -> module. No module may have the name of an export: importing it would
+# Exports other than layers -> module. No module may have the name of an export: importing the module would
 # replace the export.
 _FUNCTIONS_AND_BASES = {
     "AttentionLayer": "base",

@@ -28,15 +28,15 @@ class Config(MechanismOptions):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class AdditiveAttention(SoftmaxAttention):
-    """Scores by a small network that sees the query and the key together.
+    """Additive (Bahdanau) attention: a small feed-forward network scores each query and key.
 
         e_ik = v^T tanh(W_1 key_k + W_2 query_i)
         weights = softmax_k(e)        output_i = sum_k weights_ik value_k
 
-    It keeps <float>[batch, query, key, hidden_units] in memory.
+    Memory: it materializes <float>[batch, query, key, hidden_units].
 
     Args:
-        units: width of query, value and output.
+        units: width of query, value and output, 1 or more.
         hidden_units: width of the tanh layer, 1 or more.
         dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
@@ -44,22 +44,29 @@ class AdditiveAttention(SoftmaxAttention):
     Call arguments, returns: those of `AttentionLayer`; the key may have any width.
 
     Raises:
-        ValueError: a value of another width than `units`, and what `SoftmaxAttention` raises.
+        ValueError: the value is not `units` wide; also raises what `SoftmaxAttention` raises.
 
     Reference: Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473
+
+    Examples:
+        >>> layer = AdditiveAttention(units=8, hidden_units=16)
+        >>> query, memory = tf.random.normal([2, 5, 8]), tf.random.normal([2, 7, 8])
+        >>> outputs, weights = layer(query, value=memory, return_attention_scores=True)
+        >>> outputs.shape, weights.shape
+        (TensorShape([2, 5, 8]), TensorShape([2, 1, 5, 7]))
     """
 
     def __init__(self, units: int, hidden_units: int = 64, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(units, dropout, **kwargs)
         self.hidden_units = check_positive("hidden_units", hidden_units)
         self.query_projection = self._projection(hidden_units, "query")
-        # One bias inside the tanh is enough, and one after v would not change a softmax.
+        # One bias inside the tanh is enough, and a bias after v would not change the softmax.
         self.key_projection = self._projection(hidden_units, "key", use_bias=False)
         self.score_projection = self._projection(1, "score", use_bias=False)
 
     @property
     def memory_dims(self):
-        """Heads, key_dim and value_dim of a memory."""
+        """Number of heads, key_dim and value_dim of a memory."""
         return (1, self.hidden_units, self.units)
 
     def build_projections(self, query_shape, key_shape, value_shape):
@@ -75,7 +82,7 @@ class AdditiveAttention(SoftmaxAttention):
 
     def project_memory(self, key, value, position=0):
         """Returns W_1 key, <float>[batch, 1, key, hidden_units], and value, <float>[batch, 1, key, units]."""
-        return split_heads(self.key_projection(key), 1), self.one_head(value)
+        return split_heads(self.key_projection(key), 1), self.as_single_head(value)
 
     def logits(self, query, key):
         """Returns e, <float32>[batch, 1, query, key]."""
@@ -92,7 +99,7 @@ def additive_logits(query: tf.Tensor, key: tf.Tensor, score_projection: keras.la
     Args:
         query: <float>[batch, 1, query, hidden], projected.
         key: <float>[batch, 1, key, hidden], projected.
-        score_projection: the product with v.
+        score_projection: dense layer that multiplies by v.
     """
     hidden = tf.tanh(query[:, :, :, None] + key[:, :, None])  # [batch, 1, query, key, hidden]
     return at_least_float32(tf.squeeze(score_projection(hidden), axis=-1))

@@ -1,4 +1,4 @@
-"""What a call of scaled dot-product attention consists of, checked once for every implementation."""
+"""The arguments of scaled dot-product attention, checked once for all implementations."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from attnzoo.attention.dropout import check_rate, make_rng_key
 from attnzoo.attention.shapes import length
 
 Window: TypeAlias = int | tuple[int, int]
-"""Keys that a query sees before and after its own position; one number stands for both."""
+"""Number of keys before and after its own position that a query attends to; one number for both sides."""
 Segments: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
-"""Numbers of packed sequences, <int>[batch, time], or one tensor for the queries and one for the keys."""
+"""Ids of packed sequences, <int>[batch, time], or one tensor for the queries and one for the keys."""
 LEARNED = ("bias", "distance_bias", "alibi_slopes", "sink")
-"""The arguments with a gradient, in the order of the fields."""
+"""Arguments that have a gradient, in the order of the fields."""
 
 
 class AttentionArguments(NamedTuple):
-    """What a call is given besides query, key and value; `kernel.attention` says what each of them is."""
+    """Arguments of a call other than query, key and value, documented in `kernel.attention`."""
 
     bias: tf.Tensor | None = None
     distance_bias: tf.Tensor | None = None
@@ -37,14 +37,14 @@ class AttentionArguments(NamedTuple):
 
 
 class AttentionInputs(NamedTuple):
-    """A checked call, as `prepare` makes it. Numbers and booleans are known when a program is traced.
+    """A validated call, made by `prepare`. Numbers and booleans are known when the function is traced.
 
     Attributes:
         query: <float>[batch, heads, query, dim].
         key: <float>[batch, key_heads, key, dim]; key_heads divides heads.
         value: <float>[batch, key_heads, key, value_dim].
-        arguments: with tensors of the shapes that they stand for, numbers of segments as a pair, `align` as
-            `start` and the seed as `rng_key`.
+        arguments: tensors in their full shapes, segment ids as a pair, `align` as the position `start`, and
+            the seed as `rng_key`.
     """
 
     query: tf.Tensor
@@ -54,19 +54,19 @@ class AttentionInputs(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """Factor of the products."""
+        """Factor that multiplies query key^T."""
         scale = self.arguments.scale
         return float(self.query.shape[-1]) ** -0.5 if scale is None else scale
 
     @property
     def window(self) -> tuple[int, int] | None:
-        """Number of keys that a query sees before and after its own position; None for no limit."""
+        """Number of keys before and after its own position that a query attends to; None for no limit."""
         return window_sides(self.arguments.window)
 
     @property
     def segments(self) -> tuple[tf.Tensor, tf.Tensor] | None:
-        """Numbers of the queries <int32>[batch, query] and of the keys <int32>[batch, key]."""
-        return pair_of_segments(self.arguments.segment_ids)
+        """Segment ids of the queries <int32>[batch, query] and of the keys <int32>[batch, key]."""
+        return segment_pair(self.arguments.segment_ids)
 
     @property
     def start(self) -> tf.Tensor:
@@ -75,17 +75,17 @@ class AttentionInputs(NamedTuple):
 
     @property
     def rng_key(self) -> tf.Tensor | None:
-        """Seed of the dropout, <int64>[2]; None where nothing is dropped."""
+        """Seed of dropout, <int64>[2]; None without dropout."""
         return self.arguments.seed
 
     @property
     def sources(self) -> list[tf.Tensor]:
-        """The tensors with a gradient that are there: query, key, value and what is learned."""
+        """Tensors that have a gradient: query, key, value and those of `LEARNED` that are not None."""
         learned = (tensor for tensor in self.arguments[: len(LEARNED)] if tensor is not None)
         return [self.query, self.key, self.value, *learned]
 
     def with_sources(self, sources) -> AttentionInputs:
-        """Returns the same inputs with other tensors in the places of `sources`."""
+        """Returns the same inputs with `sources` replaced."""
         query, key, value, *rest = sources
         present = [name for name in LEARNED if getattr(self.arguments, name) is not None]
         arguments = self.arguments._replace(**dict(zip(present, rest, strict=True)))
@@ -95,10 +95,10 @@ class AttentionInputs(NamedTuple):
 def prepare(
     query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, arguments: AttentionArguments
 ) -> AttentionInputs:
-    """Checks a call of `kernel.attention` and brings it into one form.
+    """Validates and normalizes the arguments of `kernel.attention`.
 
     Raises:
-        ValueError: what `kernel.attention` says.
+        ValueError: see `kernel.attention`.
     """
     query, key, value = (tf.convert_to_tensor(tensor) for tensor in (query, key, value))
     _check_products(query, key, value)
@@ -112,7 +112,7 @@ def prepare(
     queries, keys = query.shape[2], key.shape[2]
     lengths = length(query), length(key)
     entries = None if None in (queries, keys) else queries + keys - 1
-    bias = _broadcastable(
+    bias = _check_broadcastable(
         "bias",
         arguments.bias,
         (*query.shape[:3], keys),
@@ -121,13 +121,15 @@ def prepare(
     )
     checked = arguments._replace(
         bias=bias,
-        distance_bias=_exact(
+        distance_bias=_check_shape(
             "distance_bias", arguments.distance_bias, (heads, entries), "[heads, query + key - 1]"
         ),
-        alibi_slopes=_exact("alibi_slopes", arguments.alibi_slopes, (heads,), "[heads]"),
-        sink=_exact("sink", arguments.sink, (heads,), "[heads]"),
-        padding_mask=_exact("padding_mask", arguments.padding_mask, (batch, keys), "[batch, key]", tf.bool),
-        segment_ids=_segments(arguments.segment_ids, query, key),
+        alibi_slopes=_check_shape("alibi_slopes", arguments.alibi_slopes, (heads,), "[heads]"),
+        sink=_check_shape("sink", arguments.sink, (heads,), "[heads]"),
+        padding_mask=_check_shape(
+            "padding_mask", arguments.padding_mask, (batch, keys), "[batch, key]", tf.bool
+        ),
+        segment_ids=_check_segments(arguments.segment_ids, query, key),
         align=tf.convert_to_tensor(masks.query_start(*lengths, arguments.align), tf.int32),
         seed=None if seed is None or dropout == 0 else make_rng_key(seed),
     )
@@ -142,28 +144,28 @@ def _check_products(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> None:
             )
     if not key.shape[:3].is_compatible_with(value.shape[:3]):
         raise ValueError(
-            "`key` and `value` must agree in batch, heads and length. "
+            "`key` and `value` must have the same batch size, number of heads and length. "
             f"Received: key.shape={key.shape}, value.shape={value.shape}"
         )
     if not (query.shape[:1] + query.shape[3:]).is_compatible_with(key.shape[:1] + key.shape[3:]):
         raise ValueError(
-            "`query` and `key` must agree in batch and dim. "
+            "`query` and `key` must have the same batch size and dim. "
             f"Received: query.shape={query.shape}, key.shape={key.shape}"
         )
     if None in (query.shape[1], key.shape[1], query.shape[3]) or query.shape[1] % key.shape[1]:
         raise ValueError(
-            "The heads of `query` must be a known multiple of those of `key`, and the dim known. "
+            "`query` must have a multiple of the heads of `key`, and heads and dim must be static. "
             f"Received: query.shape={query.shape}, key.shape={key.shape}"
         )
     if not query.dtype == key.dtype == value.dtype or not query.dtype.is_floating:
         raise ValueError(
-            "`query`, `key` and `value` must have one floating type. "
+            "`query`, `key` and `value` must have the same floating-point dtype. "
             f"Received: {query.dtype.name}, {key.dtype.name}, {value.dtype.name}"
         )
 
 
-def _broadcastable(name: str, tensor, shape: tuple, sizes: list, axes: str) -> tf.Tensor | None:
-    """Returns a tensor that broadcasts to the scores."""
+def _check_broadcastable(name: str, tensor, shape: tuple, sizes: list, axes: str) -> tf.Tensor | None:
+    """Returns a tensor that broadcasts to the logits."""
     if tensor is None:
         return None
     tensor = tf.convert_to_tensor(tensor)
@@ -177,7 +179,7 @@ def _broadcastable(name: str, tensor, shape: tuple, sizes: list, axes: str) -> t
         )
     if None not in tensor.shape:
         return tensor
-    # Whether an axis of unknown size is broadcast has to be known when the program is traced.
+    # Whether an axis of unknown size is broadcast must be known when the function is traced.
     own = tf.unstack(tf.shape(tensor))
     return tf.broadcast_to(
         tensor,
@@ -188,8 +190,8 @@ def _broadcastable(name: str, tensor, shape: tuple, sizes: list, axes: str) -> t
     )
 
 
-def _exact(name: str, tensor, shape, axes: str, dtype: tf.DType | None = None) -> tf.Tensor | None:
-    """Returns a tensor of one shape."""
+def _check_shape(name: str, tensor, shape, axes: str, dtype: tf.DType | None = None) -> tf.Tensor | None:
+    """Returns the tensor after checking its shape."""
     if tensor is None:
         return None
     tensor = tf.convert_to_tensor(tensor)
@@ -200,35 +202,33 @@ def _exact(name: str, tensor, shape, axes: str, dtype: tf.DType | None = None) -
     return tensor if dtype is None else tf.cast(tensor, dtype)
 
 
-def pair_of_segments(ids: Segments | None) -> tuple[tf.Tensor, tf.Tensor] | None:
-    """Returns the numbers of the queries and those of the keys."""
+def segment_pair(ids: Segments | None) -> tuple[tf.Tensor, tf.Tensor] | None:
+    """Returns the segment ids of the queries and of the keys."""
     return ids if ids is None or isinstance(ids, tuple) else (ids, ids)
 
 
-def _segments(ids: Segments | None, query: tf.Tensor, key: tf.Tensor):
-    """Returns the numbers of the queries and those of the keys, <int32>."""
-    pair = pair_of_segments(ids)
+def _check_segments(ids: Segments | None, query: tf.Tensor, key: tf.Tensor):
+    """Returns the segment ids of the queries and of the keys, <int32>."""
+    pair = segment_pair(ids)
     if pair is None:
         return None
     shapes = (query.shape[0], query.shape[2]), (key.shape[0], key.shape[2])
     axes = "[batch, query]", "[batch, key]"
     return tuple(
-        _exact("segment_ids", part, shape, name, tf.int32)
+        _check_shape("segment_ids", part, shape, name, tf.int32)
         for part, shape, name in zip(pair, shapes, axes, strict=True)
     )
 
 
 def window_sides(window: Window | None) -> tuple[int, int] | None:
-    """Returns the number of keys before and after.
+    """Returns the number of keys before and after the query's position.
 
     Raises:
-        ValueError: one of them is below 0.
+        ValueError: one of them is negative.
     """
     if window is None:
         return None
     before, after = (window, window) if isinstance(window, int) else window
     if before < 0 or after < 0:
-        raise ValueError(
-            f"A window reaches 0 or more keys to each side. Received: window=({before}, {after})"
-        )
+        raise ValueError(f"Both sides of `window` must be 0 or more. Received: window=({before}, {after})")
     return before, after

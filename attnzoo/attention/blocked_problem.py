@@ -1,4 +1,4 @@
-"""One block of logits, as the kernel's forward and backward pass both need it."""
+"""One block of logits, as used by both the forward and the backward pass of the kernel."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import tensorflow as tf
 
 from attnzoo.attention import blocks, dropout, masks
 from attnzoo.attention.arguments import AttentionInputs
-from attnzoo.attention.blocks import Range, Size, add, slice_block
+from attnzoo.attention.blocks import Range, Size, add_block, slice_block
 from attnzoo.attention.shapes import length
 
 
 class Tile(NamedTuple):
-    """Where a block lies.
+    """Location of a block.
 
     Attributes:
-        example: range of the batch.
+        example: range of the batch axis.
         head: range of the key heads.
         row: range of the queries.
         column: range of the keys.
-        first_row: queries before it belong to the block before.
-        first_column: keys before it belong to the block before.
+        first_row: queries before it belong to the previous block.
+        first_column: keys before it belong to the previous block.
     """
 
     example: Range
@@ -33,11 +33,11 @@ class Tile(NamedTuple):
 
 
 class TileLogits(NamedTuple):
-    """Logits of a block, and what limits them.
+    """Logits of a block and their mask.
 
     Attributes:
-        logits: <float32>[batch, key_head, key, shared, query] of heads that share a key head.
-        allowed: <bool> that broadcasts to it; None for all.
+        logits: <float32>[batch, key_head, key, shared, query]; `shared` are the heads that share a key head.
+        allowed: <bool> that broadcasts to `logits`; None if every pair is allowed.
     """
 
     logits: tf.Tensor
@@ -51,11 +51,11 @@ class TileLogits(NamedTuple):
 
 
 class BlockedProblem:
-    """The inputs of a call with their heads split, and the blocks that they are cut into.
+    """The inputs of a call with their heads split, and how they are split into blocks.
 
     Args:
         inputs: the call.
-        sizes: how large blocks are made.
+        sizes: target sizes of the blocks.
     """
 
     def __init__(self, inputs: AttentionInputs, sizes: blocks.BlockSizes) -> None:
@@ -66,13 +66,13 @@ class BlockedProblem:
         self.dtype = tf.float64 if inputs.query.dtype == tf.float64 else tf.float32
         self.product_dtype = inputs.query.dtype if sizes.half_products else self.dtype
         self.query = blocks.split_axis(length(inputs.query), sizes.query)
-        # Of small blocks more lie wholly outside of a causal mask or a window.
-        hidden = arguments.causal or inputs.window is not None
-        keys = min(sizes.key, sizes.query) if hidden else sizes.key
+        # With smaller blocks, more of them lie entirely outside a causal mask or a window and are skipped.
+        can_skip = arguments.causal or inputs.window is not None
+        keys = min(sizes.key, sizes.query) if can_skip else sizes.key
         self.key = blocks.split_axis(length(inputs.key), keys)
-        together = sizes.logits // (self.shared * self.query.size * self.key.size)
-        self.head = blocks.divide(self.key_heads, together)
-        self.batch = blocks.divide(length(inputs.query, 0), together // self.key_heads)
+        group_size = sizes.logits // (self.shared * self.query.size * self.key.size)
+        self.head = blocks.split_evenly(self.key_heads, group_size)
+        self.batch = blocks.split_evenly(length(inputs.query, 0), group_size // self.key_heads)
         self.groups = self.batch.num * self.head.num
         self.bias = None if arguments.bias is None else self.split(arguments.bias)
         self.distance_bias = (
@@ -81,18 +81,18 @@ class BlockedProblem:
         self.alibi_slopes = None if arguments.alibi_slopes is None else self.split(arguments.alibi_slopes, 0)
 
     def split(self, tensor: tf.Tensor, axis: int = 1) -> tf.Tensor:
-        """Splits the axis of the heads into key heads and the heads that share one."""
+        """Splits the head axis into key heads and the heads that share each of them."""
         shape = [length(tensor, axis) for axis in range(tensor.shape.rank)]
         heads = [1, 1] if tensor.shape[axis] == 1 else [self.key_heads, self.shared]
         return tf.reshape(tensor, [*shape[:axis], *heads, *shape[axis + 1 :]])
 
     def group(self, number: tf.Tensor) -> tuple[Range, Range]:
-        """Returns the examples and key heads of a group that is worked on together."""
+        """Returns the examples and key heads of a group, which are processed together."""
         example = number // self.head.num * self.batch.size
         return (example, self.batch.size), (number % self.head.num * self.head.size, self.head.size)
 
     def tile(self, group: tuple[Range, Range], query_block: tf.Tensor, key_block: tf.Tensor) -> Tile:
-        """Returns where a block lies."""
+        """Returns the location of a block."""
         return Tile(
             *group,
             (self.query.start(query_block), self.query.size),
@@ -101,8 +101,8 @@ class BlockedProblem:
             None if self.key.even else key_block * self.key.size,
         )
 
-    def keys_of(self, query_block: tf.Tensor) -> tuple[Size, Size]:
-        """Returns the key blocks, end excluded, that any query of a block may see."""
+    def key_blocks(self, query_block: tf.Tensor) -> tuple[Size, Size]:
+        """Returns the range of key blocks, end excluded, that queries of a block may attend to."""
         first = self.query.start(query_block) + self.inputs.start
         left, right = self._reach()
         return self.key.blocks(
@@ -110,8 +110,8 @@ class BlockedProblem:
             None if right is None else first + self.query.size - 1 + right,
         )
 
-    def queries_of(self, key_block: tf.Tensor) -> tuple[Size, Size]:
-        """Returns the query blocks, end excluded, that may see any key of a block."""
+    def query_blocks(self, key_block: tf.Tensor) -> tuple[Size, Size]:
+        """Returns the range of query blocks, end excluded, that may attend to keys of a block."""
         first = self.key.start(key_block) - self.inputs.start
         left, right = self._reach()
         return self.query.blocks(
@@ -120,16 +120,16 @@ class BlockedProblem:
         )
 
     def _reach(self) -> tuple[int | None, int | None]:
-        """Returns how far before and after its own position a query may see; None for no end."""
+        """Returns how far before and after its own position a query may attend; None for no limit."""
         left, right = self.inputs.window or (None, None)
         return left, 0 if self.arguments.causal else right
 
     def logits(self, products: tf.Tensor, tile: Tile) -> TileLogits:
-        """Adds the biases to scaled products and says what is allowed.
+        """Adds the biases to the scaled products and returns them with their mask.
 
         Args:
-            products: <float32> of as many elements as [batch, key_head, key, shared, query], in that order.
-            tile: where the block lies.
+            products: <float32> with the elements of [batch, key_head, key, shared, query] in that order.
+            tile: location of the block.
         """
         sizes = (self.batch.size, self.head.size, self.key.size, self.shared, self.query.size)
         logits = tf.reshape(products, sizes)
@@ -141,7 +141,7 @@ class BlockedProblem:
             logits += tf.where(finite, bias, tf.zeros([], self.dtype))
             allowed = masks.combine(allowed, finite)
         if self.distance_bias is not None:
-            logits += spread(self._distance_entries(tile), tile.column[1])
+            logits += expand_by_distance(self._distance_entries(tile), tile.column[1])
         if self.alibi_slopes is not None:
             slopes = tf.cast(slice_block(self.alibi_slopes, tile.head), self.dtype)
             logits -= slopes[:, None, :, None] * tf.cast(tf.abs(self.distance(tile)), self.dtype)
@@ -156,7 +156,7 @@ class BlockedProblem:
         return column[:, None, None] - row
 
     def first_distance(self, tile: Tile) -> tf.Tensor:
-        """Returns the entry of `distance_bias` for the block's last query and first key, <int32>[]."""
+        """Returns the index into `distance_bias` for the block's last query and first key, <int32>[]."""
         return tile.column[0] - (tile.row[0] + tile.row[1] - 1) + self.query.length - 1
 
     def _distance_entries(self, tile: Tile) -> tf.Tensor:
@@ -189,67 +189,73 @@ class BlockedProblem:
             conditions.append(tf.range(tile.row[1]) + tile.row[0] >= tile.first_row)
         return masks.combine(*conditions)
 
-    def no_bias_gradients(self) -> list[tf.Tensor]:
-        """Returns zeros for the gradients of the biases that there are, with their heads split."""
+    def zero_bias_gradients(self) -> list[tf.Tensor]:
+        """Returns zero gradients of the biases that are given, with their heads split."""
         biases = (self.bias, self.distance_bias, self.alibi_slopes)
         return [tf.zeros_like(bias, self.dtype) for bias in biases if bias is not None]
 
     def add_bias_gradients(self, gradients, grad_logits: tf.Tensor, tile: Tile) -> list[tf.Tensor]:
-        """Adds what one block's logits, <float32>[batch, key_head, key, shared, query], give to each."""
-        rest = iter(gradients)
-        added = []
+        """Adds the contribution of one block to each gradient.
+
+        Args:
+            gradients: in the order of `zero_bias_gradients`.
+            grad_logits: <float32>[batch, key_head, key, shared, query].
+            tile: location of the block.
+        """
+        previous = iter(gradients)
+        updated = []
         if self.bias is not None:
             block = tf.transpose(grad_logits, [0, 1, 3, 4, 2])  # [batch, key_head, shared, query, key]
             broadcast = [axis for axis in range(5) if self.bias.shape[axis] == 1]
             block = tf.reduce_sum(block, axis=broadcast, keepdims=True) if broadcast else block
             starts = (tile.example[0], tile.head[0], 0, tile.row[0], tile.column[0])
-            added.append(add(next(rest), block, *starts))
+            updated.append(add_block(next(previous), block, *starts))
         if self.distance_bias is not None:
-            entries = gather_distances(tf.reduce_sum(grad_logits, axis=0))
-            added.append(add(next(rest), entries, tile.head[0], 0, self.first_distance(tile)))
+            entries = sum_by_distance(tf.reduce_sum(grad_logits, axis=0))
+            updated.append(add_block(next(previous), entries, tile.head[0], 0, self.first_distance(tile)))
         if self.alibi_slopes is not None:
             distance = tf.cast(tf.abs(self.distance(tile)), self.dtype)
-            slopes = -tf.reduce_sum(grad_logits * distance, axis=[0, 2, 4])  # [key_head, shared]
-            added.append(add(next(rest), slopes, tile.head[0]))
-        return added
+            grad_slopes = -tf.reduce_sum(grad_logits * distance, axis=[0, 2, 4])  # [key_head, shared]
+            updated.append(add_block(next(previous), grad_slopes, tile.head[0]))
+        return updated
 
     def random_bits(self, group: tuple[Range, Range]) -> tf.Tensor:
-        """Returns the hash of each row of a group, <uint32>[batch, key_head, shared, query]."""
+        """Returns the random bits of each row of a group, <uint32>[batch, key_head, shared, query]."""
         (example, batch), (head, heads) = group
         examples = tf.range(batch) + example
         numbers = (tf.range(heads) + head)[:, None] * self.shared + tf.range(self.shared)
-        bits = dropout.chain(dropout.first_bits(self.inputs.rng_key), examples[:, None, None, None])
-        bits = dropout.chain(bits, numbers[:, :, None])
-        return dropout.chain(bits, tf.range(self.query.length))
+        bits = dropout.fold_in(dropout.hash_key(self.inputs.rng_key), examples[:, None, None, None])
+        bits = dropout.fold_in(bits, numbers[:, :, None])
+        return dropout.fold_in(bits, tf.range(self.query.length))
 
     def dropout_factor(self, random_bits: tf.Tensor, tile: Tile) -> tf.Tensor:
         """Returns 0 or 1 / (1 - rate), <float32>[batch, key_head, key, shared, query]."""
         rows = slice_block(random_bits, None, None, None, tile.row)[:, :, None]
         column = tf.range(tile.column[1]) + tile.column[0]
-        kept = dropout.keep(dropout.chain(rows, column[:, None, None]), self.arguments.dropout)
+        kept = dropout.is_kept(dropout.fold_in(rows, column[:, None, None]), self.arguments.dropout)
         return tf.where(kept, tf.constant(1 / (1 - self.arguments.dropout), self.dtype), 0)
 
 
-def spread(entries: tf.Tensor, keys: Size) -> tf.Tensor:
-    """Gives each pair of a block the entry of its distance.
+def expand_by_distance(entries: tf.Tensor, keys: Size) -> tf.Tensor:
+    """Looks up the entry of each query-key pair of a block by its distance.
 
     Args:
-        entries: <float>[key_head, shared, query + key - 1], the first for the last query and the first key.
+        entries: <float>[key_head, shared, query + key - 1]; entry 0 is for the last query and first key.
         keys: number of keys.
 
     Returns:
         <float>[key_head, key, shared, query].
     """
     heads, shared, count = (length(entries, axis) for axis in range(3))
-    # Rows of the same entries, read with one step more a row, are shifted by one entry a row.
+    # Equal rows, read with a stride of one more element, are shifted by one entry per row.
     rows = tf.reshape(tf.repeat(entries[:, :, None], keys, axis=2), [heads, shared, keys * count])
     rows = tf.reshape(tf.pad(rows, [[0, 0], [0, 0], [0, keys]]), [heads, shared, keys, count + 1])
     rows = tf.reverse(rows[..., : count + 1 - keys], [3])  # [key_head, shared, key, query]
     return tf.transpose(rows, [0, 2, 1, 3])
 
 
-def gather_distances(block: tf.Tensor) -> tf.Tensor:
-    """Sums over the pairs of equal distance; the transpose of `spread`.
+def sum_by_distance(block: tf.Tensor) -> tf.Tensor:
+    """Sums over the query-key pairs of equal distance; the transpose of `expand_by_distance`.
 
     Args:
         block: <float>[key_head, key, shared, query].

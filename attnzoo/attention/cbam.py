@@ -1,4 +1,4 @@
-"""A gate over channels, then one over positions."""
+"""A channel gate followed by a spatial gate."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ class Config(ChannelGateOptions):
 
     name: Literal["cbam"] = Field(
         "cbam",
-        description="Gate: over channels, then over positions by convolution; within one sequence only.",
+        description="Gate: scales channels, then positions by a convolution; self-attention only.",
     )
-    kernel_size: PositiveInt = Field(7, description="Positions that the convolution sees along each axis.")
+    kernel_size: PositiveInt = Field(
+        7, description="Size of the convolution that scales positions, along each axis; 1 or more."
+    )
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class CBAM(ChannelGate):
-    """Convolutional block attention: scales each channel, then each position by what is around it.
+    """Convolutional block attention module: scales each channel, then each position.
 
         s = sigmoid(E(mean over positions of x) + E(maximum over positions of x))        x' = s x
         m = sigmoid(convolution of [mean over channels of x', maximum over channels of x'])        y = m x'
 
-    with E as in `ChannelGate`. The convolution runs along the time of a sequence and over height and
-    width of a feature map; which of the two is settled by the first input.
+    with E as in `ChannelGate`. The convolution is 1-D for a sequence and 2-D for a feature map; the first
+    input decides which.
 
     Args:
         units: width of the input and output, the number of channels.
-        ratio: how many channels share one unit of the hidden layer of E, 1 or more.
-        kernel_size: how many positions the convolution sees along each axis, 1 or more.
+        ratio: reduction ratio of the hidden layer of E, 1 or more; see `ChannelGate`.
+        kernel_size: size of the convolution along each axis, 1 or more.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments: those of `Gate`.
@@ -48,9 +50,15 @@ class CBAM(ChannelGate):
         <float32>[batch, 1, 1, positions], 0 at masked positions.
 
     Raises:
-        ValueError: `kernel_size` below 1, and what `ChannelGate` raises.
+        ValueError: `kernel_size` below 1; also raises what `ChannelGate` raises.
 
     Reference: Woo et al. 2018, https://arxiv.org/abs/1807.06521
+
+    Examples:
+        >>> layer = CBAM(units=16, ratio=4, kernel_size=3)
+        >>> outputs, weights = layer(tf.random.normal([2, 5, 7, 16]), return_attention_scores=True)
+        >>> outputs.shape, weights.shape
+        (TensorShape([2, 5, 7, 16]), TensorShape([2, 1, 1, 35]))
     """
 
     def __init__(self, units: int, ratio: int = 16, kernel_size: int = 7, **kwargs: Any) -> None:
@@ -75,8 +83,8 @@ class CBAM(ChannelGate):
             [tf.reduce_mean(inputs, -1, keepdims=True), tf.reduce_max(inputs, -1, keepdims=True)], axis=-1
         )  # [batch, position..., 2]
         factors = tf.sigmoid(at_least_float32(self.convolution(summary)))  # [batch, position..., 1]
-        scores = flatten_positions(tf.where(valid, factors, 0.0))[:, None, None, :, 0]
-        return inputs * tf.cast(factors, inputs.dtype), scores
+        weights = flatten_positions(tf.where(valid, factors, 0.0))[:, None, None, :, 0]
+        return inputs * tf.cast(factors, inputs.dtype), weights
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -84,12 +92,12 @@ class CBAM(ChannelGate):
 
 
 def max_over_positions(inputs: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Returns the greatest of the valid positions, <float>[batch, 1..., units]; 0 where there is none.
+    """Returns the maximum over the valid positions, <float>[batch, 1..., units]; 0 if there is none.
 
     Args:
         inputs: <float>[batch, position..., units].
         valid: <bool>[batch, position..., 1].
     """
     axes = list(range(1, inputs.shape.rank - 1))
-    greatest = tf.reduce_max(tf.where(valid, inputs, inputs.dtype.min), axes, keepdims=True)
-    return tf.where(tf.reduce_any(valid, axes, keepdims=True), greatest, tf.zeros_like(greatest))
+    maximum = tf.reduce_max(tf.where(valid, inputs, inputs.dtype.min), axes, keepdims=True)
+    return tf.where(tf.reduce_any(valid, axes, keepdims=True), maximum, tf.zeros_like(maximum))

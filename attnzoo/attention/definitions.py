@@ -1,4 +1,4 @@
-"""What the files of this package define, read without running them: they import Keras and TensorFlow."""
+"""What the modules of this package define, found without running them, as they import TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 PACKAGE = __name__.rpartition(".")[0]
 CONFIG = "Config"
-"""Name of the class that makes a file a mechanism: its options."""
+"""Name of the options class; a module that defines it is an attention mechanism."""
 
 
 def module_files() -> dict[str, Path]:
-    """Returns the name of each module of the package and its file, sorted by name.
+    """Returns the file of each module of the package, sorted by module name.
 
-    A folder that is appended to `__path__` of the package adds its files.
+    A folder appended to the package's `__path__` adds its modules.
     """
     folders = importlib.import_module(PACKAGE).__path__
     files = [path for folder in folders for path in Path(folder).glob("*.py") if path.stem[0] != "_"]
@@ -27,7 +27,7 @@ def module_files() -> dict[str, Path]:
 
 
 def mechanism_files() -> dict[str, Path]:
-    """Returns those of `module_files` that define `Config`."""
+    """Returns the files of the modules that define `Config`."""
     return {
         name: path
         for name, path in module_files().items()
@@ -36,16 +36,16 @@ def mechanism_files() -> dict[str, Path]:
 
 
 def layer_names(path: Path) -> list[str]:
-    """Returns the names of the classes in a file that are registered with Keras."""
+    """Returns the names of the classes that a file registers with Keras."""
     classes = (node for node in _parse(path).body if isinstance(node, ast.ClassDef))
     return [node.name for node in classes if any(map(_registers, node.decorator_list))]
 
 
 @functools.cache
 def load_config(path: Path) -> type[Any]:
-    """Returns `Config` of a file, of which only this class, and what it needs, is run.
+    """Returns the `Config` of a file by running only this class and the statements that it depends on.
 
-    Its annotations are evaluated at once, so they cannot name the class itself.
+    Annotations are evaluated immediately, so they cannot refer to the class itself.
     """
     name = f"{PACKAGE}.{path.stem}"
     spec = importlib.util.spec_from_loader(name, _ConfigLoader(name, str(path)))
@@ -57,14 +57,14 @@ def load_config(path: Path) -> type[Any]:
 
 
 class _ConfigLoader(importlib.machinery.SourceFileLoader):
-    """Loads `Config` of a mechanism's file, and what it needs."""
+    """Loads `Config` of a mechanism's file and the statements that it depends on."""
 
     def path_stats(self, path: str) -> Any:
-        """Raises: cached bytecode is that of the whole file."""
+        """Raises OSError, as cached bytecode would be that of the whole file."""
         raise OSError
 
     def source_to_code(self, data: Any, path: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Returns the code of those statements alone."""
+        """Compiles only the statements that are needed."""
         statements = ast.parse(data).body
         defined = {name: number for number, node in enumerate(statements) for name in _names_defined_by(node)}
         needed: set[int] = set()

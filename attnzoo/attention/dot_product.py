@@ -24,14 +24,15 @@ class Config(MechanismOptions):
     )
     score: Score = Field(
         "scaled",
-        description="dot: q . k; scaled: q . k / sqrt(width); general: q . W k; concat: v . tanh(W [q; k]).",
+        description="Score function. dot: q . k; scaled: q . k / sqrt(units); general: q . W k; "
+        "concat: v . tanh(W [q; k]).",
     )
     dropout: Rate = Field(0.0, description=DROPOUT)
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class DotProductAttention(SoftmaxAttention):
-    """Scores by the product of query and key, or by what was proposed beside it.
+    """Dot-product (Luong) attention, with one of four score functions.
 
         dot:     e_ik = query_i . key_k
         scaled:  e_ik = query_i . key_k / sqrt(units)
@@ -40,21 +41,28 @@ class DotProductAttention(SoftmaxAttention):
         weights = softmax_k(e)        output_i = sum_k weights_ik value_k
 
     "concat" is `AdditiveAttention` without a bias: W [query_i; key_k] = W_q query_i + W_k key_k with the two
-    halves of W, so nothing is concatenated. It alone keeps <float>[batch, query, key, units] in memory.
+    halves of W, so nothing is concatenated. Only "concat" materializes <float>[batch, query, key, units].
 
     Args:
-        units: width of query, value and output.
-        score: which of the four.
+        units: width of query, value and output, 1 or more.
+        score: score function: "dot", "scaled", "general" or "concat".
         dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionLayer`; for "general" and "concat" the key may have any width.
 
     Raises:
-        ValueError: unknown `score`, a value (for "dot" and "scaled" also a key) of another width than
-            `units`, and what `SoftmaxAttention` raises.
+        ValueError: unknown `score`, or the value (for "dot" and "scaled" also the key) is not `units` wide;
+            also raises what `SoftmaxAttention` raises.
 
     Reference: Luong et al. 2015, https://arxiv.org/abs/1508.04025
+
+    Examples:
+        >>> layer = DotProductAttention(units=8, score="general")
+        >>> query, memory = keras.random.normal([2, 5, 8]), keras.random.normal([2, 7, 8])
+        >>> outputs, weights = layer(query, value=memory, return_attention_scores=True)
+        >>> outputs.shape, weights.shape
+        (TensorShape([2, 5, 8]), TensorShape([2, 1, 5, 7]))
     """
 
     def __init__(self, units: int, score: Score = "scaled", dropout: float = 0.0, **kwargs: Any) -> None:
@@ -84,14 +92,17 @@ class DotProductAttention(SoftmaxAttention):
                 projection.build(query_shape)
 
     def project_query(self, query, position=0):
-        """Returns query, for "concat" times W_q, <float>[batch, 1, query, units]."""
-        return self.one_head(query if self.query_projection is None else self.query_projection(query))
+        """Returns the query, multiplied by W_q for "concat", <float>[batch, 1, query, units]."""
+        return self.as_single_head(query if self.query_projection is None else self.query_projection(query))
 
     def project_memory(self, key, value, position=0):
-        """Returns key, times W or W_k if there is one, and value, each <float>[batch, 1, key, units]."""
+        """Returns the key, multiplied by W or W_k if there is one, and the value.
+
+        Both are <float>[batch, 1, key, units].
+        """
         if self.key_projection is not None:
             key = self.key_projection(key)
-        return self.one_head(key), self.one_head(value)
+        return self.as_single_head(key), self.as_single_head(value)
 
     def logits(self, query, key):
         """Returns e of "concat", <float32>[batch, 1, query, key]."""

@@ -1,7 +1,7 @@
-"""Dropout from a hash of (seed, position): the same choice eager and compiled, forward and backward.
+"""Dropout by a hash of (seed, position): the same mask in eager and compiled code, forward and backward.
 
-TensorFlow's own stateless generators give other numbers under XLA than without it, so a compiled kernel could
-not be compared with its reference, and a kernel that recomputes its weights needs the choice twice.
+TensorFlow's stateless generators return different numbers with and without XLA, so a compiled kernel could
+not be compared with its reference. A kernel that recomputes its weights also needs the mask twice.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-_GOLDEN = 0x9E3779B9
+_GOLDEN_RATIO = 0x9E3779B9
 
 
 def check_rate(rate: float) -> float:
-    """Returns `rate` if it is a share that leaves something.
+    """Returns `rate` after checking that it is a valid dropout rate.
 
     Raises:
         ValueError: `rate` is not in [0, 1).
     """
     if not 0 <= rate < 1:
-        raise ValueError(f"`dropout` must be at least 0 and below 1. Received: dropout={rate}")
+        raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={rate}")
     return float(rate)
 
 
 def make_rng_key(seed: int | tf.Tensor) -> tf.Tensor:
-    """Returns <int64>[2] from an integer, or from a scalar or a pair of integers."""
+    """Returns an RNG key <int64>[2] made from an integer, <int>[] or <int>[2]."""
     rng_key = tf.cast(tf.convert_to_tensor(seed, dtype=tf.int64 if isinstance(seed, int) else None), tf.int64)
     rng_key = tf.reshape(rng_key, [-1])
     return tf.stack([rng_key[0], rng_key[-1]])
 
 
 def next_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
-    """Draws <int64>[2] from a Keras generator, another one on every replica of a distribution strategy."""
+    """Returns the next RNG key <int64>[2] of a generator, different on each replica of a strategy."""
     rng_key = make_rng_key(generator.next())
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -41,7 +41,7 @@ def next_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
 
 
 def _mix(bits: tf.Tensor) -> tf.Tensor:
-    """The 32-bit finaliser of MurmurHash3 (Austin Appleby, public domain), <uint32> of any shape."""
+    """Applies the 32-bit finalizer of MurmurHash3 (Austin Appleby, public domain) to <uint32>[...]."""
     bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
     bits *= tf.constant(0x85EBCA6B, tf.uint32)
     bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(13, tf.uint32)))
@@ -49,59 +49,59 @@ def _mix(bits: tf.Tensor) -> tf.Tensor:
     return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
 
 
-def chain(bits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+def fold_in(bits: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """Mixes one more index into a hash.
 
     Args:
-        bits: <uint32>, what `first_bits` or an earlier call returned.
-        index: <int32> that broadcasts against it.
+        bits: <uint32>, returned by `hash_key` or an earlier call.
+        index: <int32> that broadcasts with `bits`.
 
     Returns:
         <uint32> of the broadcast shape.
     """
-    return _mix(bits + tf.cast(index + 1, tf.uint32) * tf.constant(_GOLDEN, tf.uint32))
+    return _mix(bits + tf.cast(index + 1, tf.uint32) * tf.constant(_GOLDEN_RATIO, tf.uint32))
 
 
-def first_bits(rng_key: tf.Tensor) -> tf.Tensor:
-    """Returns the hash of a seed, <uint32>[] of <int64>[2]."""
+def hash_key(rng_key: tf.Tensor) -> tf.Tensor:
+    """Returns the hash <uint32>[] of an RNG key <int64>[2]."""
     rng_key = tf.cast(rng_key, tf.uint32)
     return _mix(_mix(rng_key[0]) + rng_key[1])
 
 
-def keep(bits: tf.Tensor, rate: float) -> tf.Tensor:
-    """Returns <bool>, True where an element with that hash stays."""
+def is_kept(bits: tf.Tensor, rate: float) -> tf.Tensor:
+    """Returns <bool>, True where an element with these random bits is kept."""
     return bits >= tf.constant(min(round(rate * 2**32), 2**32 - 1), tf.uint32)
 
 
 def keep_mask(rng_key: tf.Tensor, rate: float, shape: tf.Tensor) -> tf.Tensor:
-    """Chooses what stays. Call it inside a compiled function: XLA has the integer operations on every device.
+    """Returns a dropout mask. Call it in a compiled function: XLA has the integer operations on all devices.
 
-    An element's fate depends on the seed and its own index alone, not on the lengths of the axes, so padding
-    more changes nothing.
+    Whether an element is kept depends only on the seed and the element's index, not on the sizes of the axes,
+    so more padding changes nothing.
 
     Args:
         rng_key: <int64>[2], the seed.
-        rate: share to drop, in [0, 1).
+        rate: fraction to drop, in [0, 1).
         shape: <int32>[rank], rank 1 or more.
 
     Returns:
         <bool> of `shape`, True = keep.
     """
-    bits = first_bits(rng_key)
+    bits = hash_key(rng_key)
     for axis in range(shape.shape[0]):
-        bits = chain(bits[..., None], tf.range(shape[axis]))
-    return keep(bits, rate)
+        bits = fold_in(bits[..., None], tf.range(shape[axis]))
+    return is_kept(bits, rate)
 
 
-def drop_by_key(inputs: tf.Tensor, rng_key: tf.Tensor | None, rate: float) -> tf.Tensor:
-    """Does what `drop` does, as a part of a compiled function; without a key it drops nothing."""
+def drop_with_key(inputs: tf.Tensor, rng_key: tf.Tensor | None, rate: float) -> tf.Tensor:
+    """Like `drop`, for use in a compiled function; without a key nothing is dropped."""
     if rng_key is None:
         return inputs
     kept = keep_mask(rng_key, rate, tf.shape(inputs))
     return tf.where(kept, inputs * tf.cast(1 / (1 - rate), inputs.dtype), tf.zeros_like(inputs))
 
 
-_drop = tf.function(drop_by_key, jit_compile=True, autograph=False)
+_drop = tf.function(drop_with_key, jit_compile=True, autograph=False)
 
 
 def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
@@ -109,11 +109,16 @@ def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
 
     Args:
         inputs: <float> of rank 2 or more.
-        rate: share to drop, in [0, 1).
-        seed: integer, or <int>[] or <int>[2].
+        rate: fraction to drop, in [0, 1).
+        seed: integer, <int>[] or <int>[2].
 
     Returns:
-        <float> of the same shape. Nothing is stored for the gradient: it draws the same choice again.
+        <float> of the same shape. Nothing is stored for the gradient: it recomputes the mask.
+
+    Examples:
+        >>> outputs = drop(tf.ones([50, 20]), rate=0.5, seed=1)
+        >>> sorted(set(outputs.numpy().ravel().tolist()))
+        [0.0, 2.0]
     """
     rng_key = make_rng_key(seed)
 

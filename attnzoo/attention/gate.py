@@ -1,4 +1,4 @@
-"""What the gates share."""
+"""Base classes of the gates."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from attnzoo.attention.precision import at_least_float32
 
 
 class Gate(AttentionLayer):
-    """Base of the gates: layers that scale their input by what they see of the whole of it.
+    """Base class of gates: layers that scale their input by factors computed from all of it.
 
-    A subclass gives `gate`. It sees one sequence or feature map at once, so it cannot look at another one, be
-    causal, or keep packed sequences apart.
+    A subclass implements `gate`. A gate uses all positions of one sequence or feature map at once, so it has
+    no cross-attention, no causal mode and no packed sequences.
 
     Args:
         units: width of the input and output.
@@ -23,21 +23,21 @@ class Gate(AttentionLayer):
 
     Call arguments:
         query: <float>[batch, time, units] or a feature map <float>[batch, height, width, units].
-        padding_mask: <bool>, the shape of the query without its last axis. Masked positions count for nothing
-            and become zeros.
-        return_attention_scores: also return what `gate` calls scores.
-        key, value, causal, segment_ids: left out.
+        padding_mask: <bool>, the shape of the query without its last axis, False at padding. Masked positions
+            are ignored and become zeros.
+        return_attention_scores: also return the scale factors.
+        key, value, causal, segment_ids: not supported.
 
     Returns:
         <float>, the shape of the query; with `return_attention_scores` also <float32>[batch, 1, 1, size].
 
     Raises:
-        ValueError: a query with other than 3 or 4 axes, a key or value, `causal`, `segment_ids`, and what
-            `AttentionLayer` raises.
+        ValueError: the query does not have 3 or 4 axes, or a key, value, `causal` or `segment_ids` is given;
+            also raises what `AttentionLayer` raises.
     """
 
     def build(self, query_shape, key_shape=None, value_shape=None):
-        """Creates the weights."""
+        """Creates the variables."""
         if len(query_shape) not in (3, 4):
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} takes [batch, time, units] or "
@@ -46,10 +46,10 @@ class Gate(AttentionLayer):
         super().build(query_shape)
 
     def gate(self, inputs: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the scaled inputs and the scores, <float32>[batch, 1, 1, size].
+        """Returns the scaled inputs and the attention scores, <float32>[batch, 1, 1, size].
 
         Args:
-            inputs: <float>[batch, position..., units] with one or two axes of positions, zeros where masked.
+            inputs: <float>[batch, position..., units] with one or two position axes, zeros where masked.
             valid: <bool>[batch, position..., 1], False where masked.
         """
         raise NotImplementedError
@@ -71,7 +71,7 @@ class Gate(AttentionLayer):
         value_mask=None,
     ):
         """Scales the query."""
-        self._refuse(key, value, causal, segment_ids)
+        self._check_unsupported(key, value, causal, segment_ids)
         if padding_mask is None:
             padding_mask = query_mask if mask is None else mask
         if padding_mask is None:
@@ -79,43 +79,43 @@ class Gate(AttentionLayer):
         else:
             valid = tf.cast(padding_mask, tf.bool)[..., None]
             query = tf.where(valid, query, tf.zeros_like(query))
-        outputs, scores = self.gate(query, valid)
-        return (outputs, scores) if return_attention_scores else outputs
+        outputs, attention_weights = self.gate(query, valid)
+        return (outputs, attention_weights) if return_attention_scores else outputs
 
-    def _refuse(self, key, value, causal, segment_ids) -> None:
+    def _check_unsupported(self, key, value, causal, segment_ids) -> None:
         layer = f"{type(self).__name__} {self.name!r}"
         if key is not None or value is not None:
             shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (key, value)]
             raise ValueError(
-                f"{layer} looks at its query only: leave key and value out, or use another attention. "
+                f"{layer} only uses its query: omit key and value, or use another attention mechanism. "
                 f"Received: key.shape={shapes[0]}, value.shape={shapes[1]}"
             )
         if causal:
             raise ValueError(
-                f"{layer} looks at all positions at once and cannot be causal: use another attention. "
+                f"{layer} uses all positions at once and cannot be causal: use another attention mechanism. "
                 "Received: causal=True"
             )
         if segment_ids is not None:
             ids = segment_ids[0] if isinstance(segment_ids, tuple) else segment_ids
             raise ValueError(
-                f"{layer} looks at all positions at once and cannot keep packed sequences apart: leave "
-                f"segment_ids out, or use another attention. Received: segment_ids.shape={tuple(ids.shape)}"
+                f"{layer} uses all positions at once and cannot separate packed sequences: omit "
+                "segment_ids, or use another attention mechanism. "
+                f"Received: segment_ids.shape={tuple(ids.shape)}"
             )
 
 
 class ChannelGate(Gate):
-    """Base of the gates that scale each channel by what a small network E says.
+    """Base class of gates that scale each channel by a factor computed by a small network E.
 
         E(z) = W_2 relu(W_1 z + b_1) + b_2
 
     Args:
         units: width of the input and output, the number of channels.
-        ratio: how many channels share one unit of the relu layer, 1 or more; it has units / ratio of them,
-            rounded down, but never none.
+        ratio: reduction ratio, 1 or more: the relu layer has units / ratio units, rounded down, at least 1.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: `ratio` below 1, and what `Gate` raises.
+        ValueError: `ratio` below 1; also raises what `Gate` raises.
     """
 
     def __init__(self, units: int, ratio: int = 16, **kwargs: Any) -> None:
@@ -130,7 +130,7 @@ class ChannelGate(Gate):
         self.excite_projection.build((*query_shape[:-1], self.squeeze_projection.units))
 
     def excite(self, pooled: tf.Tensor) -> tf.Tensor:
-        """Returns E(z), <float32> of the shape of z."""
+        """Returns E(pooled), <float32> of the same shape."""
         return at_least_float32(self.excite_projection(tf.nn.relu(self.squeeze_projection(pooled))))
 
     def get_config(self):
@@ -139,12 +139,12 @@ class ChannelGate(Gate):
 
 
 def flatten_positions(tensor: tf.Tensor) -> tf.Tensor:
-    """Returns [batch, positions, features] of [batch, position..., features]."""
+    """Reshapes [batch, position..., features] to [batch, positions, features]."""
     return keras.ops.reshape(tensor, [keras.ops.shape(tensor)[0], -1, tensor.shape[-1]])
 
 
 def mean_over_positions(inputs: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Returns the mean of the valid positions, <float32>[batch, 1..., units]; 0 where there is none.
+    """Returns the mean over the valid positions, <float32>[batch, 1..., units]; 0 if there is none.
 
     Args:
         inputs: <float>[batch, position..., units], zeros where not valid.

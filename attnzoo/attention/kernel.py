@@ -1,6 +1,6 @@
-"""Scaled dot-product attention: its definition in plain einsum, and the function that everything else calls.
+"""Scaled dot-product attention: the public functions and the reference implementation in plain einsum.
 
-Every implementation must equal the definition. `loops` is the one that never holds all logits.
+Every implementation must equal the reference. The one in `loops` never holds all logits in memory.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from attnzoo.attention.shapes import length, repeat_heads
 Implementation = Literal["auto", "xla", "reference"]
 
 _LOG = logging.getLogger(__name__)
-# Up to so many keys, or pairs of query and key, logits in memory cost less than computing them twice.
-_FEW_KEYS = 256
-_FEW_PAIRS = 256 * 256
+# Up to so many keys, or query-key pairs, keeping all logits in memory is faster than computing them twice.
+_MAX_REFERENCE_KEYS = 256
+_MAX_REFERENCE_PAIRS = 256 * 256
 
 
 def attention(
@@ -46,53 +46,55 @@ def attention(
 ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
     """Scaled dot-product attention, softmax(scale * query key^T + biases) value.
 
-    Forward and backward pass are compiled by XLA and hold a few blocks of logits only: extra memory grows
-    with the length, not with its square. Blocks that a causal mask or a window hides are not computed. Logits
-    and sums are float32 whatever the inputs (float64 of float64); a query with nothing to attend to gives
-    zeros. In float32 on a GPU the products use TensorFloat-32 unless
-    `tf.config.experimental.enable_tensor_float_32_execution(False)`.
-
-    Second derivatives are right, and computed by the reference, with every logit in memory.
+    The forward and backward passes are compiled by XLA and keep only a few blocks of logits: memory grows
+    linearly with the length. Blocks that a causal mask or a window masks completely are skipped. Logits and
+    sums are float32 (float64 for float64 inputs); a query with nothing to attend to returns zeros. On a GPU,
+    float32 products use TensorFloat-32, see `tf.config.experimental.enable_tensor_float_32_execution`.
+    Second derivatives are exact; they use the reference implementation, with all logits in memory.
 
     Args:
         query: <float>[batch, heads, query, dim].
-        key: <float>[batch, key_heads, key, dim]. key_heads divides heads: each key head serves
-            heads / key_heads heads that follow each other (grouped queries), and is not repeated.
-        value: <float>[batch, key_heads, key, value_dim], of the type of query and key.
+        key: <float>[batch, key_heads, key, dim]; key_heads divides heads. Each key head serves a group of
+            heads / key_heads consecutive heads (grouped-query attention) and is not repeated in memory.
+        value: <float>[batch, key_heads, key, value_dim], of the same dtype as query and key.
         padding_mask: <bool>[batch, key], True = may attend.
-        segment_ids: <int>[batch, time], the number of the packed sequence that a position belongs to, or a
-            pair <int>[batch, query], <int>[batch, key]. Only positions of one sequence see each other.
-        causal: a query sees the keys up to its own position.
-        window: number of keys that a query sees before and after its own position, 0 or more; a pair for
-            (before, after).
-        align: where query 0 stands among the keys, for `causal`, `window` and ALiBi: "top_left" at key 0;
-            "bottom_right" so that the last query stands at the last key; or its position, an integer or
-            <int>[].
-        bias: <float> of rank 4 that broadcasts to [batch, heads, query, key]; -inf forbids a pair.
-        distance_bias: <float>[heads, query + key - 1], a bias that depends on the distance only: query i and
-            key j get entry j - i + query - 1.
-        alibi_slopes: <float>[heads]; slope * distance is taken from the logits (ALiBi).
-        scale: factor of the products; None for 1 / sqrt(dim).
-        soft_cap: limit c of the logits, biases included, c * tanh(logits / c); above 0.
-        sink: <float>[heads], the logit of one more key that has no value and takes part of the weight.
-        dropout: fraction of the weights to drop, in [0, 1).
-        seed: integer, <int>[] or <int>[2], needed if `dropout` is above 0; it decides what is dropped.
-        return_lse: also return the log of the sum of the exponentials of each row.
-        implementation: "xla" for the kernel, "reference" for plain TensorFlow with every logit in memory,
-            "auto" for what `choose_implementation` says.
+        segment_ids: <int>[batch, time], ids of packed sequences, or a pair <int>[batch, query],
+            <int>[batch, key]. Only positions with equal ids attend to each other.
+        causal: whether a query attends only to keys up to its own position.
+        window: number of keys before and after its own position that a query attends to, 0 or more; a pair
+            for (before, after).
+        align: position of query 0 among the keys, for `causal`, `window` and ALiBi: "top_left" for key 0;
+            "bottom_right" aligns the last query with the last key; or an integer or <int>[].
+        bias: <float> of rank 4 that broadcasts to [batch, heads, query, key]; -inf masks a pair.
+        distance_bias: <float>[heads, query + key - 1], a relative position bias: entry j - i + query - 1 is
+            added for query i and key j.
+        alibi_slopes: <float>[heads]; slope * distance is subtracted from the logits (ALiBi).
+        scale: factor that multiplies query key^T; None for 1 / sqrt(dim).
+        soft_cap: c in c * tanh(logits / c), which bounds the logits, biases included; above 0.
+        sink: <float>[heads], logit of an extra key without a value, which absorbs part of the weight.
+        dropout: fraction of the attention weights to drop, in [0, 1).
+        seed: integer, <int>[] or <int>[2]; required if `dropout` is above 0, and determines the dropout mask.
+        return_lse: also return the log-sum-exp of each row of logits.
+        implementation: "xla" for the blockwise kernel, "reference" for plain TensorFlow with all logits in
+            memory, "auto" for the choice of `choose_implementation`.
 
     Returns:
         <float>[batch, heads, query, value_dim]; with `return_lse` also <float32>[batch, heads, query],
-        -inf where there is nothing to attend to. Both have gradients, and so have query, key, value, bias,
-        distance_bias, alibi_slopes and sink.
+        -inf where there is nothing to attend to. Both are differentiable with respect to query, key, value,
+        bias, distance_bias, alibi_slopes and sink.
 
     Raises:
-        ValueError: shapes or types that do not belong together, `dropout` outside [0, 1) or without a seed, a
-            window below 0, a cap of 0 or less, an unknown `align` or `implementation`.
+        ValueError: shapes or dtypes do not match, `dropout` is outside [0, 1) or without a seed, a negative
+            `window`, a `soft_cap` of 0 or less, an unknown `align` or `implementation`.
 
     Reference: ALiBi, Press et al. 2022, https://arxiv.org/abs/2108.12409; grouped queries, Ainslie et al.
         2023, https://arxiv.org/abs/2305.13245; sinks, Xiao et al. 2024, https://arxiv.org/abs/2309.17453;
         soft cap, Gemma Team 2024, https://arxiv.org/abs/2408.00118
+
+    Examples:
+        >>> query, key, value = tf.random.normal([3, 2, 4, 7, 8])  # each [batch, heads, time, dim]
+        >>> attention(query, key, value, causal=True, window=3).shape
+        TensorShape([2, 4, 7, 8])
     """
     arguments = AttentionArguments(
         padding_mask=padding_mask,
@@ -120,48 +122,49 @@ def compute_attention(
     arguments: AttentionArguments,
     implementation: Implementation = "auto",
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the output and the lse of `attention`, whose arguments these are.
-
-    Raises:
-        ValueError: what `attention` says.
-    """
+    """Returns output and log-sum-exp; arguments and errors are those of `attention`."""
     if implementation not in get_args(Implementation):
         raise ValueError(
             f"`implementation` must be one of {', '.join(get_args(Implementation))}. "
             f"Received: implementation={implementation!r}"
         )
     inputs = prepare(query, key, value, arguments)
-    # There is no block in a call without examples, queries or keys.
+    # The kernel has no blocks if there are no examples, queries or keys.
     if implementation == "reference" or 0 in (*inputs.query.shape, *inputs.key.shape):
         return _reference(inputs)
     if implementation == "xla":
-        return _in_blocks(inputs)
+        return _blockwise(inputs)
     chosen, reason = choose_implementation(inputs.query, inputs.key)
     _LOG.debug("attention %s x %s: %s (%s)", inputs.query.shape, inputs.key.shape, chosen, reason)
     if chosen == "xla":
-        return _in_blocks(inputs)
-    # Inside a compiled function XLA takes the inputs of a nested one with a gradient for constants, and
-    # compiles anew for every value.
+        return _blockwise(inputs)
+    # Inside a compiled function, XLA treats the inputs of a nested function with a gradient as constants and
+    # recompiles for every value.
     return _compiled_reference(inputs) if tf.executing_eagerly() else _reference(inputs)
 
 
 def attention_weights(
     query: tf.Tensor, key: tf.Tensor, *, rows: tf.Tensor | None = None, **arguments: Any
 ) -> tf.Tensor:
-    """The weights that `attention` gives its values, before dropout.
+    """Returns the attention weights of `attention`, before dropout.
 
     Args:
         query: <float>[batch, heads, query, dim].
         key: <float>[batch, key_heads, key, dim].
-        rows: <int>[row], the queries to look at; None for all. Memory grows with their number.
-        **arguments: those of `attention` that shape the weights.
+        rows: <int>[row], indices of the queries; None for all. Memory grows with their number.
+        **arguments: those of `attention` that affect the weights.
 
     Returns:
-        <float32>[batch, heads, row, key]. Rows sum to 1, to 0 where there is nothing to attend to, and to
-        less than 1 with a sink.
+        <float32>[batch, heads, row, key]. Rows sum to 1, to 0 if there is nothing to attend to, and to less
+        than 1 with a sink.
 
     Raises:
-        ValueError: what `attention` says.
+        ValueError: see `attention`.
+
+    Examples:
+        >>> ones = tf.ones([1, 1, 3, 4])
+        >>> attention_weights(ones, ones, causal=True).numpy().round(2).tolist()
+        [[[[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.33..., 0.33..., 0.33...]]]]
     """
     return compute_attention_weights(query, key, AttentionArguments(**arguments), rows)
 
@@ -169,61 +172,71 @@ def attention_weights(
 def compute_attention_weights(
     query: tf.Tensor, key: tf.Tensor, arguments: AttentionArguments, rows: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Returns what `attention_weights` does, whose arguments these are."""
+    """Returns the attention weights; arguments are those of `attention_weights`."""
     inputs = prepare(query, key, key, arguments)
     rows = None if rows is None else tf.convert_to_tensor(rows, tf.int32)
     return masks.masked_softmax(*_logits(inputs, rows))[..., : length(key)]
 
 
 def choose_implementation(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementation, str]:
-    """Says what `implementation="auto"` takes, and why.
+    """Returns the implementation that `implementation="auto"` selects, and why.
 
     Args:
         query: <float>[batch, heads, query, dim].
         key: <float>[batch, key_heads, key, dim].
 
     Returns:
-        The implementation and the reason in words.
+        The implementation and the reason.
+
+    Examples:
+        >>> query = tf.zeros([1, 8, 2048, 64])
+        >>> choose_implementation(query, query)
+        ('xla', '2048 queries and 2048 keys: blocks of logits are faster and need less memory')
     """
     queries, keys = query.shape[2], key.shape[2]
     pairs = None if None in (queries, keys) else queries * keys
-    if keys is not None and keys <= _FEW_KEYS:
-        return "reference", f"{keys} keys, at most {_FEW_KEYS}: scores in memory are faster"
-    if pairs is not None and pairs <= _FEW_PAIRS:
-        return "reference", f"{pairs} pairs, at most {_FEW_PAIRS}: scores in memory are faster"
-    return "xla", f"{queries} queries and {keys} keys: blocks of scores are faster and smaller"
+    if keys is not None and keys <= _MAX_REFERENCE_KEYS:
+        return "reference", f"{keys} keys, at most {_MAX_REFERENCE_KEYS}: all logits in memory are faster"
+    if pairs is not None and pairs <= _MAX_REFERENCE_PAIRS:
+        return (
+            "reference",
+            f"{pairs} query-key pairs, at most {_MAX_REFERENCE_PAIRS}: all logits in memory are faster",
+        )
+    return "xla", f"{queries} queries and {keys} keys: blocks of logits are faster and need less memory"
 
 
 def _logits(inputs: AttentionInputs, rows: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Returns what the softmax is taken of, and what limits it.
+    """Returns the logits and their mask.
 
     Args:
         inputs: the call.
-        rows: <int32>[row], the queries to look at; None for all.
+        rows: <int32>[row], indices of the queries; None for all.
 
     Returns:
-        The logits <float32>[batch, heads, row, key], <float64> of <float64>, with a sink as one more key; and
-        where they count, <bool> that broadcasts to it, or None for everywhere.
+        Logits <float32>[batch, heads, row, key] (<float64> for <float64>), with a sink as one more key; and
+        the mask, <bool> that broadcasts to the logits, or None if every pair is allowed.
     """
     arguments = inputs.arguments
     dtype = tf.float64 if inputs.query.dtype == tf.float64 else tf.float32
     queries, keys = length(inputs.query), length(inputs.key)
     index = tf.range(queries) if rows is None else rows  # [row]
 
-    def chosen(tensor, axis):
+    def select_rows(tensor, axis):
         return tensor if rows is None or tensor is None else tf.gather(tensor, rows, axis=axis)
 
-    query, key = tf.cast(chosen(inputs.query, 2), dtype), tf.cast(inputs.key, dtype)
+    query, key = tf.cast(select_rows(inputs.query, 2), dtype), tf.cast(inputs.key, dtype)
     key = repeat_heads(key, query.shape[1])
     logits = tf.einsum("bhqd,bhkd->bhqk", query, key) * inputs.scale  # [batch, heads, row, key]
     finite = None
     if arguments.bias is not None:
-        bias = tf.cast(arguments.bias if arguments.bias.shape[2] == 1 else chosen(arguments.bias, 2), dtype)
+        bias = tf.cast(
+            arguments.bias if arguments.bias.shape[2] == 1 else select_rows(arguments.bias, 2), dtype
+        )
         finite = bias > -float("inf")
         logits += tf.where(finite, bias, tf.zeros([], dtype))
     distance = tf.range(keys)[None, :] - (index + inputs.start)[:, None]  # [row, key]
     if arguments.distance_bias is not None:
-        # Entry 0 is for the last query and key 0.
+        # Entry 0 is for the last query and the first key.
         entry = tf.range(keys)[None, :] - index[:, None] + queries - 1
         logits += tf.gather(tf.cast(arguments.distance_bias, dtype), entry, axis=1)  # [heads, row, key]
     if arguments.alibi_slopes is not None:
@@ -234,7 +247,7 @@ def _logits(inputs: AttentionInputs, rows: tf.Tensor | None = None) -> tuple[tf.
     allowed = masks.allowed_pairs(
         distance,
         padding_mask=arguments.padding_mask,
-        segments=None if segments is None else (chosen(segments[0], 1), segments[1]),
+        segments=None if segments is None else (select_rows(segments[0], 1), segments[1]),
         causal=arguments.causal,
         window=inputs.window,
     )
@@ -268,8 +281,8 @@ def _compiled_reference(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
     return _reference(inputs)
 
 
-def _in_blocks(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
-    """Joins `loops.forward` and `loops.backward` into one differentiable function."""
+def _blockwise(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
+    """Combines `loops.forward` and `loops.backward` into one differentiable function."""
     sizes = blocks.block_sizes()
 
     @tf.custom_gradient
@@ -277,7 +290,7 @@ def _in_blocks(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
         *sources, _, _, grad_output, grad_lse = tensors
 
         def gradient_of_gradient(*upstream):
-            # Rare: every logit in memory, through the reference; output and lse follow from the sources.
+            # Rare, so it uses the reference, with all logits in memory; it recomputes output and lse.
             with tf.GradientTape() as outer:
                 outer.watch([*sources, grad_output, grad_lse])
                 with tf.GradientTape() as inner:
@@ -293,10 +306,10 @@ def _in_blocks(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
 
     @tf.custom_gradient
     def compute(*sources):
-        # Under an eager tape TensorFlow would differentiate the program itself as well, and keep every block.
+        # An eager tape would otherwise also differentiate the compiled function, and keep every block.
         stopped = inputs.with_sources([tf.stop_gradient(source) for source in sources])
         output, lse = loops.forward(stopped, sizes)
-        # The backward pass takes a difference of close numbers, so it gets the output before it is rounded.
+        # The backward pass subtracts nearly equal numbers, so it gets the output before rounding.
         rounded = tf.cast(output, inputs.value.dtype)
         return (rounded, lse), lambda *upstream: gradients(*sources, output, lse, *upstream)
 

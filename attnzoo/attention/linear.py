@@ -1,7 +1,8 @@
-"""Attention whose time and memory grow with the length, not with its square."""
+"""Attention whose time and memory grow linearly with the length."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import keras
@@ -9,16 +10,16 @@ import tensorflow as tf
 from pydantic import Field
 
 from attnzoo.attention import masks
-from attnzoo.attention.arguments import pair_of_segments
+from attnzoo.attention.arguments import segment_pair
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import MemoryAttention
-from attnzoo.attention.options import MechanismOptions
+from attnzoo.attention.options import MechanismOptions, head_problems
 from attnzoo.attention.precision import at_least_float32
 from attnzoo.attention.shapes import length, merge_heads, split_heads
-from attnzoo.config.base import PositiveInt
+from attnzoo.config.base import PositiveInt, Problem
 
 CHUNK = 64
-"""Queries whose weights are written out at a time."""
+"""Number of queries whose weights are computed explicitly at a time."""
 
 
 class Config(MechanismOptions):
@@ -33,18 +34,22 @@ class Config(MechanismOptions):
         4, description="Number of attention heads; must divide the width of the model."
     )
 
+    def problems(self, units: int) -> Iterator[Problem]:
+        """Yields heads that do not divide the width."""
+        yield from head_problems(units, self.num_heads)
+
 
 @keras.saving.register_keras_serializable("attnzoo")
 class LinearAttention(MemoryAttention):
-    """Multi-head attention with weights that are products of positive features, without a softmax.
+    """Multi-head linear attention: weights are products of positive features instead of a softmax.
 
         output_i = sum_k (phi(Q_i) . phi(K_k)) V_k / sum_k (phi(Q_i) . phi(K_k))        phi(x) = elu(x) + 1
                  = phi(Q_i) . [sum_k phi(K_k) V_k^T] / phi(Q_i) . [sum_k phi(K_k)]
 
-    in every head, with Q, K, V and the output projected as in `MultiHeadAttention`. The sums in brackets are
-    the same for all queries, so nothing of the size query x key is made; a causal call has running sums, one
-    for each chunk of positions (`causal_sums`). The weights are written out, at the price of query x key, for
-    few queries, for causal queries that do not start at 0 (`position`), for `segment_ids` and for scores.
+    in each head, with projections as in `MultiHeadAttention`. The sums in brackets are the same for all
+    queries, so nothing of size query x key is materialized; a causal call uses running sums over chunks of
+    positions (`causal_sums`). The weights are computed explicitly, at a cost of query x key, for few queries,
+    for causal queries that do not start at 0 (`position`), for `segment_ids`, and to return them.
 
     Args:
         units: width of query and output, a multiple of `num_heads`.
@@ -54,9 +59,14 @@ class LinearAttention(MemoryAttention):
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width.
 
     Raises:
-        ValueError: `units` is not a multiple of `num_heads`, and what `MemoryAttention` raises.
+        ValueError: `units` is not a multiple of `num_heads`; also raises what `MemoryAttention` raises.
 
     Reference: Katharopoulos et al. 2020, https://arxiv.org/abs/2006.16236
+
+    Examples:
+        >>> layer = LinearAttention(units=16, num_heads=2)
+        >>> layer(tf.random.normal([2, 500, 16]), causal=True).shape
+        TensorShape([2, 500, 16])
     """
 
     def __init__(self, units: int, num_heads: int = 4, **kwargs: Any) -> None:
@@ -73,7 +83,7 @@ class LinearAttention(MemoryAttention):
 
     @property
     def memory_dims(self):
-        """Heads, key_dim and value_dim of a memory."""
+        """Number of heads, key_dim and value_dim of a memory."""
         return (self.num_heads, self.units // self.num_heads, self.units // self.num_heads)
 
     def build_projections(self, query_shape, key_shape, value_shape):
@@ -109,20 +119,20 @@ class LinearAttention(MemoryAttention):
         training=None,
         return_attention_scores=False,
     ):
-        """Looks at a memory that `project_memory` made; see `MemoryAttention.attend`."""
+        """Attends to a memory made by `project_memory`; see `MemoryAttention.attend`."""
         projected = positive_features(self.project_query(query, position))  # [batch, heads, query, dim]
         key, value = positive_features(memory[0]), at_least_float32(memory[1])
         if padding_mask is not None:
             key = tf.where(tf.cast(padding_mask, tf.bool)[:, None, :, None], key, 0.0)
-        # A column of ones sums the weights in the products that sum the values.
+        # With a column of ones, the products that sum the weighted values also sum the weights.
         value = tf.concat([value, tf.ones_like(value[..., :1])], axis=-1)  # [batch, heads, key, dim + 1]
         queries = length(projected)
-        few = isinstance(queries, int) and queries <= CHUNK
-        continues = causal and not (isinstance(position, int) and position == 0)
-        limited = segment_ids is not None or pair_mask is not None
-        if few or continues or limited or return_attention_scores:
+        is_short = isinstance(queries, int) and queries <= CHUNK
+        has_offset = causal and not (isinstance(position, int) and position == 0)
+        is_masked = segment_ids is not None or pair_mask is not None
+        if is_short or has_offset or is_masked or return_attention_scores:
             weights = tf.einsum("bhqd,bhkd->bhqk", projected, key)
-            segments = pair_of_segments(segment_ids)
+            segments = segment_pair(segment_ids)
             distance = masks.distances(queries, length(key), position)
             allowed = masks.combine(
                 masks.allowed_pairs(distance, segments=segments, causal=causal),
@@ -134,10 +144,10 @@ class LinearAttention(MemoryAttention):
             sums = causal_sums(projected, key, value, CHUNK)
         else:
             sums = tf.einsum("bhqd,bhdv->bhqv", projected, tf.einsum("bhkd,bhkv->bhdv", key, value))
-        total = sums[..., -1:]  # of the weights, [batch, heads, query, 1]
-        context = tf.cast(tf.math.divide_no_nan(sums[..., :-1], total), self.compute_dtype)
+        weight_sums = sums[..., -1:]  # [batch, heads, query, 1]
+        context = tf.cast(tf.math.divide_no_nan(sums[..., :-1], weight_sums), self.compute_dtype)
         output = self.project_output(context)
-        return (output, tf.math.divide_no_nan(weights, total)) if return_attention_scores else output
+        return (output, tf.math.divide_no_nan(weights, weight_sums)) if return_attention_scores else output
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -145,31 +155,31 @@ class LinearAttention(MemoryAttention):
 
 
 def positive_features(inputs: tf.Tensor) -> tf.Tensor:
-    """Returns phi(x) = elu(x) + 1, <float32> of the same shape, <float64> of <float64>."""
+    """Returns phi(x) = elu(x) + 1, <float32> (<float64> for <float64>) of the same shape."""
     inputs = at_least_float32(inputs)
-    # exp(x) and not elu(x) + 1, which is rounded to 0 for x below -17.
+    # exp(x) instead of elu(x) + 1, which rounds to 0 for x below -17.
     return tf.where(inputs > 0, inputs + 1, tf.exp(tf.minimum(inputs, 0.0)))
 
 
 def causal_sums(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, chunk: int) -> tf.Tensor:
-    """Sums the values up to each query's own position, weighted by the product of query and key.
+    """Sums the values up to each query's position, weighted by the product of query and key.
 
         output_i = sum_{k <= i} (query_i . key_k) value_k
 
-    Queries and keys are cut into chunks. A query weighs the keys of its own chunk one by one; those of the
-    chunks before are in a running sum of key_k value_k^T.
+    Queries and keys are split into chunks. Within its own chunk, a query weights the keys one by one; the
+    previous chunks are summarized in a running sum of key_k value_k^T.
 
     Args:
         query: <float>[batch, heads, query, dim].
-        key: <float>[batch, heads, key, dim], of any length; key 0 stands at query 0.
+        key: <float>[batch, heads, key, dim], of any length; key 0 is at the position of query 0.
         value: <float>[batch, heads, key, value_dim].
-        chunk: positions in a chunk, 1 or more.
+        chunk: number of positions in a chunk, 1 or more.
 
     Returns:
         <float>[batch, heads, query, value_dim].
     """
     queries = length(query)
-    query, key, value = (_in_chunks(tensor, queries, chunk) for tensor in (query, key, value))
+    query, key, value = (_split_into_chunks(tensor, queries, chunk) for tensor in (query, key, value))
     weights = tf.einsum("bhcqd,bhckd->bhcqk", query, key)
     weights = tf.where(masks.causal_mask(chunk, chunk), weights, tf.zeros_like(weights))
     earlier = tf.cumsum(tf.einsum("bhckd,bhckv->bhcdv", key, value), axis=2, exclusive=True)
@@ -178,10 +188,10 @@ def causal_sums(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, chunk: int) 
     return keras.ops.reshape(sums, [batch, heads, chunks * chunk, dim])[:, :, :queries]
 
 
-def _in_chunks(tensor: tf.Tensor, time: int | tf.Tensor, chunk: int) -> tf.Tensor:
-    """Returns [batch, heads, chunks, chunk, dim] with the first `time` positions, zeros behind them."""
+def _split_into_chunks(tensor: tf.Tensor, time: int | tf.Tensor, chunk: int) -> tf.Tensor:
+    """Reshapes the first `time` positions to [batch, heads, chunks, chunk, dim], padded with zeros."""
     tensor = tensor[:, :, :time]
-    batch, heads, found, dim = keras.ops.shape(tensor)
+    batch, heads, num_positions, dim = keras.ops.shape(tensor)
     chunks = -(-time // chunk)
-    padded = tf.pad(tensor, [[0, 0], [0, 0], [0, chunks * chunk - found], [0, 0]])
+    padded = tf.pad(tensor, [[0, 0], [0, 0], [0, chunks * chunk - num_positions], [0, 0]])
     return keras.ops.reshape(padded, [batch, heads, chunks, chunk, dim])

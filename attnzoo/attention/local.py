@@ -1,4 +1,4 @@
-"""Multi-head attention to near positions."""
+"""Multi-head attention within a sliding window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attnzoo.attention.options import HeadOptions
 class Config(HeadOptions):
     """Options of `LocalAttention`."""
 
-    name: Literal["local"] = Field("local", description="Multi-head attention to near positions alone.")
+    name: Literal["local"] = Field("local", description="Sliding-window multi-head attention.")
     window: Annotated[int, Field(ge=0)] = Field(
         128, description="Number of keys that a query can attend to on each side of its own position."
     )
@@ -23,39 +23,45 @@ class Config(HeadOptions):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class LocalAttention(MultiHeadAttention):
-    """Multi-head attention of every query to the keys around its own position.
+    """Multi-head attention in which each query attends only to keys within a window around its position.
 
-        head_h,i = sum_k A_h,ik V_h,k        over |k - i| <= window alone
+        head_h,i = sum_k A_h,ik V_h,k        over |k - i| <= window
 
-    The compiled kernel skips what is out of reach, so time and memory grow with query * window instead of
-    query * key. A causal call sees the `window` keys before the query and its own. In another sequence the
-    query looks around its own index.
+    The compiled kernel skips keys outside the window, so time and memory grow with query * window instead of
+    query * key. With `causal`, a query attends to its own key and the `window` keys before it. In
+    cross-attention the window is around the key with the index of the query.
 
     Args:
         units: width of query and output, a multiple of `num_heads`.
         num_heads: number of heads, 1 or more.
-        window: keys that a query sees on each side, 0 or more.
-        **kwargs: the other arguments of `MultiHeadAttention`.
+        window: number of keys that a query attends to on each side, 0 or more.
+        **kwargs: other arguments of `MultiHeadAttention`.
 
     Call arguments, returns: those of `MultiHeadAttention`.
 
     Raises:
-        ValueError: `window` below 0, and what `MultiHeadAttention` raises.
+        ValueError: `window` below 0; also raises what `MultiHeadAttention` raises.
 
     Reference: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150
+
+    Examples:
+        >>> layer = LocalAttention(units=8, num_heads=1, window=1)
+        >>> outputs, weights = layer(keras.random.normal([1, 4, 8]), return_attention_scores=True)
+        >>> (weights.numpy()[0, 0] > 0).astype(int).tolist()
+        [[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 1]]
     """
 
     def __init__(self, units: int, num_heads: int = 4, window: int = 128, **kwargs: Any) -> None:
         super().__init__(units, num_heads, **kwargs)
-        self.window = check_positive("window", window, least=0)
+        self.window = check_positive("window", window, minimum=0)
 
     @property
     def needs_order(self):
-        """True: a window is about distances."""
+        """Always True: the window depends on positions."""
         return True
 
     def kernel_arguments(self, arguments, query_length, key_length, position):
-        """Adds the window to what `MultiHeadAttention` adds."""
+        """Adds the window to the arguments of `MultiHeadAttention`."""
         arguments = super().kernel_arguments(arguments, query_length, key_length, position)
         return arguments._replace(window=self.window)
 

@@ -1,4 +1,4 @@
-"""Masks and the softmax under a mask, as pure functions.
+"""Masks and the masked softmax, as pure functions.
 
 Masks are boolean, True = may attend; they combine by logical and.
 """
@@ -12,11 +12,11 @@ import tensorflow as tf
 from attnzoo.attention.precision import at_least_float32
 
 Align: TypeAlias = Literal["top_left", "bottom_right"] | int | tf.Tensor
-"""Where the first query stands among the keys; see `query_start`."""
+"""Position of the first query among the keys; see `query_start`."""
 
 
 def lengths_to_mask(lengths: tf.Tensor, max_length: int | tf.Tensor) -> tf.Tensor:
-    """Marks the positions before each example's length.
+    """Returns the padding mask of sequences with these lengths.
 
     Args:
         lengths: <int>[batch], 0 or more.
@@ -24,6 +24,10 @@ def lengths_to_mask(lengths: tf.Tensor, max_length: int | tf.Tensor) -> tf.Tenso
 
     Returns:
         <bool>[batch, max_length], True at valid positions.
+
+    Examples:
+        >>> lengths_to_mask(tf.constant([1, 3]), 4).numpy().astype(int).tolist()
+        [[1, 0, 0, 0], [1, 1, 1, 0]]
     """
     lengths = tf.convert_to_tensor(lengths)
     positions = tf.range(tf.cast(max_length, lengths.dtype))  # [position]
@@ -33,16 +37,16 @@ def lengths_to_mask(lengths: tf.Tensor, max_length: int | tf.Tensor) -> tf.Tenso
 def query_start(
     query_length: int | tf.Tensor, key_length: int | tf.Tensor, align: Align = "top_left"
 ) -> int | tf.Tensor:
-    """Says where query 0 stands among the keys.
+    """Returns the position of query 0 among the keys.
 
     Args:
         query_length: number of queries.
         key_length: number of keys.
-        align: "top_left" for key 0; "bottom_right" so that the last query stands at the last key; or the
-            position itself, an integer or <int>[] (queries that continue cached keys).
+        align: "top_left" for key 0; "bottom_right" aligns the last query with the last key; or the position
+            itself, an integer or <int>[] (for queries that continue cached keys).
 
     Returns:
-        An integer, or <int32>[] where a length or `align` is a tensor.
+        An integer, or <int32>[] if a length or `align` is a tensor.
 
     Raises:
         ValueError: unknown `align`.
@@ -68,18 +72,22 @@ def distances(
 def causal_mask(
     query_length: int | tf.Tensor, key_length: int | tf.Tensor, align: Align = "top_left"
 ) -> tf.Tensor:
-    """Lets every query see the keys up to its own position.
+    """Returns the mask that lets each query attend to the keys up to its own position.
 
     Args:
         query_length: number of queries.
         key_length: number of keys.
-        align: where the queries stand among the keys, as in `query_start`.
+        align: position of the queries among the keys, as in `query_start`.
 
     Returns:
-        <bool>[query, key].
+        <bool>[query, key], True = may attend.
 
     Raises:
         ValueError: unknown `align`.
+
+    Examples:
+        >>> causal_mask(2, 3, align="bottom_right").numpy().astype(int).tolist()
+        [[1, 1, 0], [1, 1, 1]]
     """
     return distances(query_length, key_length, align) <= 0
 
@@ -91,34 +99,36 @@ def window_mask(
     right: int,
     align: Align = "top_left",
 ) -> tf.Tensor:
-    """Lets every query see the keys near its own position.
+    """Returns the mask that lets each query attend to the keys near its own position.
 
     Args:
         query_length: number of queries.
         key_length: number of keys.
-        left: number of keys before the query's position that it sees, 0 or more.
-        right: number of keys after it, 0 or more.
+        left: number of allowed keys before the query's position, 0 or more.
+        right: number of allowed keys after it, 0 or more.
         align: as in `query_start`.
 
     Returns:
-        <bool>[query, key].
+        <bool>[query, key], True = may attend.
 
     Raises:
         ValueError: `left` or `right` below 0, or unknown `align`.
+
+    Examples:
+        >>> window_mask(3, 3, left=1, right=0).numpy().astype(int).tolist()
+        [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
     """
     if left < 0 or right < 0:
-        raise ValueError(
-            f"A window reaches 0 or more keys to each side. Received: left={left}, right={right}"
-        )
+        raise ValueError(f"`left` and `right` must be 0 or more. Received: left={left}, right={right}")
     distance = distances(query_length, key_length, align)  # [query, key]
     return (distance >= -left) & (distance <= right)
 
 
 def segment_mask(query_segments: tf.Tensor, key_segments: tf.Tensor) -> tf.Tensor:
-    """Keeps the sequences apart that are packed into one row.
+    """Returns the mask that separates sequences that are packed into one row.
 
     Args:
-        query_segments: <int>[batch, query], the number of the sequence that each query belongs to.
+        query_segments: <int>[batch, query], id of the sequence that each query belongs to.
         key_segments: <int>[batch, key].
 
     Returns:
@@ -128,7 +138,7 @@ def segment_mask(query_segments: tf.Tensor, key_segments: tf.Tensor) -> tf.Tenso
 
 
 def combine(*masks: tf.Tensor | None) -> tf.Tensor | None:
-    """Allows what all masks allow.
+    """Combines masks by logical and.
 
     Args:
         *masks: <bool> tensors that broadcast against each other; None allows everything.
@@ -151,14 +161,14 @@ def allowed_pairs(
     causal: bool = False,
     window: tuple[int, int] | None = None,
 ) -> tf.Tensor | None:
-    """Joins all that limits who may attend to whom.
+    """Combines all conditions on which query may attend to which key.
 
     Args:
         distance: <int>[query, key], key position minus query position (`distances`).
         padding_mask: <bool>[batch, key], True = may attend.
-        segments: <int>[batch, query] and <int>[batch, key]; equal numbers may attend.
-        causal: no distance above 0.
-        window: least and greatest distance, (left, right) for -left to right.
+        segments: <int>[batch, query] and <int>[batch, key]; only equal ids may attend.
+        causal: whether distances above 0 are masked.
+        window: (left, right): only distances from -left to right are allowed.
 
     Returns:
         <bool>[batch or 1, 1, query or 1, key], or None if every query may attend to every key.
@@ -173,19 +183,23 @@ def allowed_pairs(
 
 
 def masked_softmax(logits: tf.Tensor, allowed: tf.Tensor | None = None) -> tf.Tensor:
-    """Softmax over the last axis, over the allowed entries alone.
+    """Softmax over the allowed entries of the last axis.
 
     Args:
         logits: <float>[..., key].
         allowed: <bool> that broadcasts to `logits`, True = may attend.
 
     Returns:
-        <float32>[..., key], <float64> of <float64>. A row without an allowed entry is all zeros.
+        <float32>[..., key] (<float64> for <float64>). A row without an allowed entry is all zeros.
+
+    Examples:
+        >>> masked_softmax(tf.zeros([2, 3]), tf.constant([[True, True, False], [False] * 3])).numpy().tolist()
+        [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
     """
     logits = at_least_float32(logits)
     if allowed is None:
         return tf.nn.softmax(logits)
-    # Two `where`: the first keeps masked entries out of the sum; the second makes rows without any key zero.
-    # A finite number instead of -inf keeps the gradient of such a row finite.
+    # The first `where` excludes masked entries from the sum; the second zeros rows without any key. A finite
+    # number instead of -inf keeps the gradient of such rows finite.
     weights = tf.nn.softmax(tf.where(allowed, logits, logits.dtype.min))
     return tf.where(allowed, weights, tf.zeros([], logits.dtype))

@@ -1,4 +1,4 @@
-"""Attention of a query to a memory of keys and values, in particular by a softmax."""
+"""Attention of queries to a memory of keys and values, and softmax attention in particular."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention import kernel, masks
-from attnzoo.attention.arguments import AttentionArguments, Segments, pair_of_segments
+from attnzoo.attention.arguments import AttentionArguments, Segments, segment_pair
 from attnzoo.attention.base import AttentionLayer
 from attnzoo.attention.dropout import check_rate, drop, next_seed
 from attnzoo.attention.shapes import length, merge_heads, repeat_heads
 
 Position: TypeAlias = int | tf.Tensor
-"""Place in a sequence, an integer or <int>[]."""
+"""Position in a sequence, an integer or <int>[]."""
 Memory: TypeAlias = tuple[tf.Tensor, tf.Tensor]
 """Projected key <float>[batch, key_heads, key, key_dim], value <float>[batch, key_heads, key, value_dim]."""
 
 
 class MemoryAttention(AttentionLayer):
-    """Base of the layers in which a query looks at a memory of keys and values.
+    """Base class of layers in which queries attend to a memory of keys and values.
 
-    `layer(query, key, value)` is `layer.attend(query, layer.project_memory(key, value))`. The two halves are
-    public so that a decoder can keep the memory of earlier steps.
+    `layer(query, key, value)` is `layer.attend(query, layer.project_memory(key, value))`. Both steps are
+    public so that a decoder can cache the memory of earlier steps.
 
-    A subclass gives `attend` and, where it projects, `project_query`, `project_memory`, `project_output` and
-    `memory_dims`.
+    A subclass implements `attend` and, if it has projections, `project_query`, `project_memory`,
+    `project_output` and `memory_dims`.
 
     Args, call arguments, returns: those of `AttentionLayer`.
 
     Raises:
-        ValueError: a key without a value, and what `AttentionLayer` raises.
+        ValueError: a key without a value; also raises what `AttentionLayer` raises.
     """
 
     supports_cross = True
@@ -39,17 +39,17 @@ class MemoryAttention(AttentionLayer):
 
     @property
     def memory_dims(self) -> tuple[int, int, int]:
-        """Heads, key_dim and value_dim of a memory."""
+        """Number of heads, key_dim and value_dim of a memory."""
         return (1, self.units, self.units)
 
     def project_query(self, query: tf.Tensor, position: Position = 0) -> tf.Tensor:
-        """Returns <float>[batch, heads, query, key_dim] of <float>[batch, query, units].
+        """Projects the query to <float>[batch, heads, query, key_dim].
 
         Args:
             query: <float>[batch, query, units].
-            position: of the first query in its sequence; matters where rotation marks positions.
+            position: position of the first query in its sequence; used by rotary position embedding.
         """
-        return self.one_head(query)
+        return self.as_single_head(query)
 
     def project_memory(self, key: tf.Tensor, value: tf.Tensor, position: Position = 0) -> Memory:
         """Returns key <float>[batch, heads, key, key_dim] and value <float>[batch, heads, key, value_dim].
@@ -57,12 +57,12 @@ class MemoryAttention(AttentionLayer):
         Args:
             key: <float>[batch, key, features].
             value: <float>[batch, key, features].
-            position: of the first key in its sequence.
+            position: position of the first key in its sequence.
         """
-        return self.one_head(key), self.one_head(value)
+        return self.as_single_head(key), self.as_single_head(value)
 
     def project_output(self, context: tf.Tensor) -> tf.Tensor:
-        """Returns <float>[batch, query, units] of <float>[batch, heads, query, value_dim]."""
+        """Projects <float>[batch, heads, query, value_dim] to <float>[batch, query, units]."""
         return merge_heads(context)
 
     def attend(
@@ -78,11 +78,11 @@ class MemoryAttention(AttentionLayer):
         training: bool | None = None,
         return_attention_scores: bool = False,
     ):
-        """Looks at a memory that `project_memory` made. Arguments and results are those of the call.
+        """Attends to a memory made by `project_memory`. Other arguments and results are those of the call.
 
-        `position` is where the first query stands among the keys: 0, or the number of steps so far in a
-        decoder that keeps the memory of earlier steps. `pair_mask` <bool>[batch, query, key] is True where
-        this query may attend to this key; layers that need the order of their keys do not take it.
+        `position` is the position of the first query among the keys: 0, or the number of previous steps in a
+        decoder that caches the memory of earlier steps. `pair_mask` <bool>[batch, query, key] is True where
+        the query may attend to the key; layers that need the order of their keys do not support it.
         """
         raise NotImplementedError
 
@@ -109,8 +109,8 @@ class MemoryAttention(AttentionLayer):
             padding_mask = masks.combine(key_mask, value_mask)
         if key is not None and value is None:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r}: a key needs a value; the key alone may be "
-                f"left out. Received: key.shape={tuple(key.shape)}, value=None"
+                f"{type(self).__name__} {self.name!r}: a key requires a value; only the key may be "
+                f"omitted. Received: key.shape={tuple(key.shape)}, value=None"
             )
         value = query if value is None else value
         return self.attend(
@@ -125,33 +125,33 @@ class MemoryAttention(AttentionLayer):
 
 
 class SoftmaxAttention(MemoryAttention):
-    """Base of the layers that weigh values by a softmax over the keys.
+    """Base class of layers that weight values by a softmax over the keys.
 
-    A subclass gives `logits`. If its logits are products times one number it sets `product_scale` instead,
-    and the compiled kernel is used, with what `kernel_arguments` adds.
+    A subclass implements `logits`. If its logits are query key^T times a constant, it sets `product_scale`
+    instead and uses the compiled kernel; `kernel_arguments` may add arguments.
 
     Args:
-        units: width of query and output.
+        units: width of query and output, 1 or more.
         dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionLayer`.
 
     Raises:
-        ValueError: `dropout` outside [0, 1), and what `MemoryAttention` raises.
+        ValueError: `dropout` outside [0, 1); also raises what `MemoryAttention` raises.
     """
 
     product_scale: float | None = None
-    """Factor of query key^T, where that is what `logits` are."""
+    """Factor of query key^T if the logits are scaled products; otherwise None."""
 
     def __init__(self, units: int, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.dropout = check_rate(dropout)
 
     def build(self, query_shape, key_shape=None, value_shape=None):
-        """Creates the weights; key and value are as wide as the query unless their shapes say otherwise."""
+        """Creates the variables. Key and value default to the width of the query."""
         super().build(query_shape, key_shape, value_shape)
-        # Made here and named: the path of its state must not depend on what else the process has built.
+        # Created here and named, so that its variable path does not depend on layers built earlier.
         self.seed_generator = keras.random.SeedGenerator(name="seed") if self.dropout > 0 else None
 
     def kernel_arguments(
@@ -161,11 +161,11 @@ class SoftmaxAttention(MemoryAttention):
         key_length: int | tf.Tensor,
         position: Position,
     ) -> AttentionArguments:
-        """Returns the arguments of a call with what the layer adds to them, such as a window or a bias."""
+        """Returns the kernel's arguments with those that the layer adds, such as a window or a bias."""
         return arguments
 
     def logits(self, query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        """Returns <float32>[batch, heads, query, key] of a projected query and key, before the softmax."""
+        """Returns the attention logits <float32>[batch, heads, query, key] of a projected query and key."""
         raise NotImplementedError
 
     def attend(
@@ -181,7 +181,7 @@ class SoftmaxAttention(MemoryAttention):
         training=None,
         return_attention_scores=False,
     ):
-        """Looks at a memory that `project_memory` made; see `MemoryAttention.attend`."""
+        """Attends to a memory made by `project_memory`; see `MemoryAttention.attend`."""
         key, value = memory
         projected = self.project_query(query, position)  # [batch, heads, query, key_dim]
         rate = self.dropout if training else 0.0
@@ -200,20 +200,21 @@ class SoftmaxAttention(MemoryAttention):
                 arguments = arguments._replace(dropout=rate, seed=seed)
                 context, _ = kernel.compute_attention(projected, key, value, arguments)
                 return self.project_output(context)
-            scores = kernel.compute_attention_weights(projected, key, arguments)  # [batch, heads, query, key]
+            attention_weights = kernel.compute_attention_weights(projected, key, arguments)
         else:
             allowed = masks.allowed_pairs(
                 masks.distances(length(projected), length(key), position),
                 padding_mask=padding_mask,
-                segments=pair_of_segments(segment_ids),
+                segments=segment_pair(segment_ids),
                 causal=causal,
             )
             allowed = masks.combine(allowed, None if pair_mask is None else pair_mask[:, None])
-            scores = masks.masked_softmax(self.logits(projected, key), allowed)
-        weights = tf.cast(scores if seed is None else drop(scores, rate, seed), value.dtype)
+            attention_weights = masks.masked_softmax(self.logits(projected, key), allowed)
+        weights = attention_weights if seed is None else drop(attention_weights, rate, seed)
+        weights = tf.cast(weights, value.dtype)  # [batch, heads, query, key]
         value = repeat_heads(value, weights.shape[1])
         output = self.project_output(tf.einsum("bhqk,bhkd->bhqd", weights, value))  # [batch, query, units]
-        return (output, scores) if return_attention_scores else output
+        return (output, attention_weights) if return_attention_scores else output
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from attnzoo.attention.base import check_positive
 from attnzoo.attention.memory import SoftmaxAttention
-from attnzoo.attention.options import HeadOptions, PositionMark
+from attnzoo.attention.options import HeadOptions, PositionEncoding
 from attnzoo.attention.position_bias import NUM_BUCKETS, alibi_slopes, distance_bias
 from attnzoo.attention.rotary import rotate
 from attnzoo.attention.shapes import merge_heads, split_heads
@@ -24,27 +24,27 @@ class Config(HeadOptions):
     )
 
     @property
-    def needs_sides(self) -> bool:
-        """True of relative positions: over a map they are by rows and columns, see `GridAttention`."""
+    def needs_map_size(self) -> bool:
+        """Whether position is "relative": on a feature map it is by rows and columns, see `GridAttention`."""
         return self.position == "relative"
 
 
-class UnmarkedMultiHeadAttention(SoftmaxAttention):
-    """Base of the kinds of multi-head attention: heads, and no marks of position.
+class BaseMultiHeadAttention(SoftmaxAttention):
+    """Base class of multi-head attention layers, without position encoding.
 
         head_h = softmax(Q_h K_g^T / sqrt(dim)) V_g        output = W_o [head_1 ... head_H]
 
     with Q_h, K_g, V_g slices of W_q query, W_k key, W_v value, and dim = units / H. The H heads of the query
-    are in G groups of neighbors, each with one head of key and value; with G = H every head has its own.
-    Without scores it runs the compiled kernel, which keeps no weights for the gradient.
+    form G groups of consecutive heads, each with one key and value head; with G = H every head has its own.
+    Unless the weights are returned, it uses the compiled kernel, which stores no weights for the gradient.
 
     Args:
         units: width of query and output, a multiple of `num_heads`.
         num_heads: number of heads H, 1 or more.
         num_key_value_heads: number of groups G, a divisor of `num_heads`; `num_heads` if None.
-        soft_cap: c in c tanh(score / c), above 0, which keeps scores between -c and c; None for no limit.
-        sink: whether each head has a trained logit that takes weight from the keys, so that a head can look
-            at nothing.
+        soft_cap: c in c tanh(logit / c), above 0, which bounds the logits to (-c, c); None for no limit.
+        sink: whether each head has a trained logit of an extra key without a value, so that the head can
+            attend to nothing.
         dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
@@ -52,8 +52,8 @@ class UnmarkedMultiHeadAttention(SoftmaxAttention):
         weights of a query sum to less than 1.
 
     Raises:
-        ValueError: `units` is not a multiple of `num_heads`, nor `num_heads` of `num_key_value_heads`;
-            `soft_cap` not above 0; and what `SoftmaxAttention` raises.
+        ValueError: `units` is not a multiple of `num_heads`, or `num_heads` not of `num_key_value_heads`;
+            `soft_cap` is not above 0; also raises what `SoftmaxAttention` raises.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class UnmarkedMultiHeadAttention(SoftmaxAttention):
 
     @property
     def memory_dims(self):
-        """Heads, key_dim and value_dim of a memory."""
+        """Number of heads, key_dim and value_dim of a memory."""
         return (self.memory_heads, self.dim, self.dim)
 
     def build_projections(self, query_shape, key_shape, value_shape):
-        """Builds the sublayers and the weights of the sink."""
+        """Builds the sublayers and the sink logits."""
         self.query_projection.build(query_shape)
         self.key_projection.build(key_shape)
         self.value_projection.build(value_shape)
@@ -111,7 +111,7 @@ class UnmarkedMultiHeadAttention(SoftmaxAttention):
             self.sink_logits = self._add_logits((self.num_heads,), "sink")
 
     def _add_logits(self, shape: tuple[int, ...], name: str) -> keras.Variable:
-        """Adds a weight that is not cast to the type of the computation, as logits are float32."""
+        """Adds a variable that is not cast to the compute dtype, as logits are float32."""
         return self.add_weight(shape=shape, initializer="zeros", name=name, autocast=False)
 
     def project_query(self, query, position=0):
@@ -124,7 +124,7 @@ class UnmarkedMultiHeadAttention(SoftmaxAttention):
         return key, split_heads(self.value_projection(value), self.memory_heads)
 
     def kernel_arguments(self, arguments, query_length, key_length, position):
-        """Adds what shapes the logits of every head."""
+        """Adds soft cap and sink."""
         return arguments._replace(soft_cap=self.soft_cap, sink=self.sink_logits)
 
     def project_output(self, context):
@@ -143,27 +143,25 @@ class UnmarkedMultiHeadAttention(SoftmaxAttention):
 
 
 @keras.saving.register_keras_serializable("attnzoo")
-class MultiHeadAttention(UnmarkedMultiHeadAttention):
-    """Scaled dot-product attention in several subspaces side by side.
+class MultiHeadAttention(BaseMultiHeadAttention):
+    """Multi-head scaled dot-product attention, with optional position encoding.
 
         head_h = softmax(Q_h K_g^T / sqrt(dim)) V_g        output = W_o [head_1 ... head_H]
 
-    as in `UnmarkedMultiHeadAttention`, with marks of position if asked for.
+    as in `BaseMultiHeadAttention`. Position encodings, all of which depend on the distance of query and key:
 
-    Marks of position, each by the distance of query and key:
-
-        rotary:   Q_h and K_g turned by angles that grow with the position, see `rotate`
-        alibi:    minus slope_h |distance| on the scores, fixed, see `alibi_slopes`
-        relative: plus a trained number for each head and bucket of distances, see `relative_bucket`
+        rotary:   rotates Q_h and K_g by angles proportional to the position, see `rotate`
+        alibi:    subtracts slope_h |distance| from the logits, see `alibi_slopes`
+        relative: adds a trained bias for each head and bucket of distances, see `relative_bucket`
 
     Args:
         units: width of query and output, a multiple of `num_heads`.
         num_heads: number of heads H, 1 or more.
         num_key_value_heads: number of groups G, a divisor of `num_heads`; `num_heads` if None.
-        position: what marks positions: "none", "rotary", "alibi" or "relative".
-        soft_cap: c in c tanh(score / c), above 0, which keeps scores between -c and c; None for no limit.
-        sink: whether each head has a trained logit that takes weight from the keys, so that a head can look
-            at nothing.
+        position: position encoding: "none", "rotary", "alibi" or "relative".
+        soft_cap: c in c tanh(logit / c), above 0, which bounds the logits to (-c, c); None for no limit.
+        sink: whether each head has a trained logit of an extra key without a value, so that the head can
+            attend to nothing.
         dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
@@ -171,15 +169,23 @@ class MultiHeadAttention(UnmarkedMultiHeadAttention):
         weights of a query sum to less than 1.
 
     Raises:
-        ValueError: `units` is not a multiple of `num_heads`, nor `num_heads` of `num_key_value_heads`; an
-            unknown `position`, or "rotary" with an odd dim; `soft_cap` not above 0; and what
+        ValueError: `units` is not a multiple of `num_heads`, or `num_heads` not of `num_key_value_heads`; an
+            unknown `position`, or "rotary" with an odd dim; `soft_cap` is not above 0; also raises what
             `SoftmaxAttention` raises.
 
-    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; one group: Shazeer 2019,
-        https://arxiv.org/abs/1911.02150; groups: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245;
+    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; multi-query: Shazeer 2019,
+        https://arxiv.org/abs/1911.02150; grouped: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245;
         soft cap: Gemma Team 2024, https://arxiv.org/abs/2408.00118; sink: Miller 2023,
         https://www.evanmiller.org/attention-is-off-by-one.html, and trained: OpenAI 2025,
         https://arxiv.org/abs/2508.10925
+
+    Examples:
+        >>> layer = MultiHeadAttention(units=16, num_heads=4, num_key_value_heads=2, position="rotary")
+        >>> outputs, weights = layer(tf.random.normal([2, 7, 16]), causal=True, return_attention_scores=True)
+        >>> outputs.shape, weights.shape
+        (TensorShape([2, 7, 16]), TensorShape([2, 4, 7, 7]))
+        >>> bool(tf.reduce_all(tf.abs(tf.reduce_sum(weights, axis=-1) - 1.0) < 1e-5))
+        True
     """
 
     def __init__(
@@ -187,7 +193,7 @@ class MultiHeadAttention(UnmarkedMultiHeadAttention):
         units: int,
         num_heads: int = 4,
         num_key_value_heads: int | None = None,
-        position: PositionMark = "none",
+        position: PositionEncoding = "none",
         soft_cap: float | None = None,
         sink: bool = False,
         dropout: float = 0.0,
@@ -195,25 +201,25 @@ class MultiHeadAttention(UnmarkedMultiHeadAttention):
     ) -> None:
         super().__init__(units, num_heads, num_key_value_heads, soft_cap, sink, dropout, **kwargs)
         self.position = position
-        if position not in get_args(PositionMark):
+        if position not in get_args(PositionEncoding):
             raise ValueError(
-                f"`position` must be one of {', '.join(get_args(PositionMark))}. "
+                f"`position` must be one of {', '.join(get_args(PositionEncoding))}. "
                 f"Received: position={position!r}"
             )
         if position == "rotary" and self.dim % 2:
             raise ValueError(
-                "Rotary positions turn pairs of features: `units` / `num_heads` must be even. "
+                "Rotary position embedding rotates pairs of features: `units` / `num_heads` must be even. "
                 f"Received: units={units}, num_heads={num_heads}"
             )
         self.bucket_biases: keras.Variable | None = None
 
     @property
     def needs_order(self):
-        """Whether positions are marked."""
+        """Whether there is a position encoding."""
         return self.position != "none"
 
     def build_projections(self, query_shape, key_shape, value_shape):
-        """Builds the sublayers and the weights of sink and relative positions."""
+        """Builds the sublayers, the sink logits and the relative position biases."""
         super().build_projections(query_shape, key_shape, value_shape)
         if self.position == "relative":
             self.bucket_biases = self._add_logits((NUM_BUCKETS, self.num_heads), "relative")
@@ -229,7 +235,7 @@ class MultiHeadAttention(UnmarkedMultiHeadAttention):
         return rotate(key, position) if self.position == "rotary" else key, value
 
     def kernel_arguments(self, arguments, query_length, key_length, position):
-        """Adds what shapes the logits."""
+        """Adds soft cap, sink and position encoding."""
         arguments = super().kernel_arguments(arguments, query_length, key_length, position)
         if self.position == "alibi":
             return arguments._replace(alibi_slopes=tf.constant(alibi_slopes(self.num_heads)))

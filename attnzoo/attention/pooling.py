@@ -1,4 +1,4 @@
-"""Attention that sums a sequence up."""
+"""Attention pooling of a sequence."""
 
 from __future__ import annotations
 
@@ -13,27 +13,33 @@ from attnzoo.attention.position_score import PositionScore
 
 @keras.saving.register_keras_serializable("attnzoo")
 class AttentionPooling(ScoredLayer):
-    """One vector for a sequence: the sum of its elements, each with a learned weight.
+    """Pools a sequence into one vector: the sum of its elements with learned weights.
 
         w = softmax over time of E(x)        y = sum_t w_t x_t        E: see `PositionScore`
 
     Args:
-        hidden_units: width of the tanh layer in E; 0 for a linear score.
+        hidden_units: width of the tanh layer in E, 0 or more; 0 for a linear score.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: <float>[batch, time, units].
         padding_mask: <bool>[batch, time], True = may attend.
         return_attention_scores: also return w.
-        mask, inputs_mask: the padding mask that Keras passes on with the inputs, as from
+        mask, inputs_mask: padding mask that Keras passes along with the inputs, for example from
             `Embedding(mask_zero=True)`; used if there is no `padding_mask`.
 
     Returns:
-        <float>[batch, units]; with `return_attention_scores` also <float32>[batch, 1, 1, time]. Zeros where
-        no position is valid.
+        <float>[batch, units]; with `return_attention_scores` also <float32>[batch, 1, 1, time]. Zeros if no
+        position is valid.
 
     Raises:
         ValueError: `hidden_units` below 0.
+
+    Examples:
+        >>> layer = AttentionPooling()
+        >>> pooled, weights = layer(tf.random.normal([2, 7, 16]), return_attention_scores=True)
+        >>> pooled.shape, tf.reduce_sum(weights, axis=-1).numpy().round(3).ravel().tolist()
+        (TensorShape([2, 16]), [1.0, 1.0])
     """
 
     def __init__(self, hidden_units: int = 0, **kwargs: Any) -> None:
@@ -55,7 +61,7 @@ class AttentionPooling(ScoredLayer):
         return (pooled, weights[:, None, None]) if return_attention_scores else pooled
 
     def compute_mask(self, inputs, previous_mask=None):
-        """Returns None: the time is gone."""
+        """Returns None, as the output has no time axis."""
         return
 
     def get_config(self):

@@ -1,4 +1,4 @@
-"""One learned weight for each position of a sequence."""
+"""Learned weights of the positions of a sequence."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from attnzoo.attention.masks import masked_softmax
 
 @keras.saving.register_keras_serializable("attnzoo")
 class PositionScore(keras.layers.Layer):
-    """Softmax over the positions of a learned score.
+    """Softmax over positions of a learned score.
 
         weights = softmax_t(v . x_t)        or, with a hidden layer,        softmax_t(v . tanh(W x_t + b))
 
     Args:
-        hidden_units: width of the tanh layer; 0 for none.
+        hidden_units: width of the tanh layer, 0 or more; 0 for none.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -26,22 +26,27 @@ class PositionScore(keras.layers.Layer):
         padding_mask: <bool>[batch, time], True = may attend.
 
     Returns:
-        <float32>[batch, time]; sums to 1, or to 0 where no position is valid.
+        Weights <float32>[batch, time], which sum to 1, or to 0 if no position is valid.
 
     Raises:
         ValueError: `hidden_units` below 0.
+
+    Examples:
+        >>> mask = tf.constant([[True, True, False]])
+        >>> PositionScore(hidden_units=8)(tf.ones([1, 3, 4]), padding_mask=mask).numpy().tolist()
+        [[0.5, 0.5, 0.0]]
     """
 
     def __init__(self, hidden_units: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.hidden_units = check_positive("hidden_units", hidden_units, least=0)
+        self.hidden_units = check_positive("hidden_units", hidden_units, minimum=0)
         self.hidden = (
             keras.layers.Dense(hidden_units, activation="tanh", name="hidden", dtype=self.dtype_policy)
             if hidden_units
             else None
         )
-        # A bias would move all scores alike and not change the softmax.
+        # A bias would shift all logits equally and not change the softmax.
         self.score = keras.layers.Dense(1, use_bias=False, name="score", dtype=self.dtype_policy)
 
     def build(self, inputs_shape):
@@ -55,11 +60,11 @@ class PositionScore(keras.layers.Layer):
     def call(self, inputs, padding_mask=None):
         """Returns the weights."""
         hidden = inputs if self.hidden is None else self.hidden(inputs)
-        scores = tf.squeeze(self.score(hidden), axis=-1)  # [batch, time]
-        return masked_softmax(scores, None if padding_mask is None else tf.cast(padding_mask, tf.bool))
+        logits = tf.squeeze(self.score(hidden), axis=-1)  # [batch, time]
+        return masked_softmax(logits, None if padding_mask is None else tf.cast(padding_mask, tf.bool))
 
     def compute_mask(self, inputs, previous_mask=None):
-        """Returns None: weights are zeros where the inputs are masked."""
+        """Returns None, as the weights of masked inputs are already zero."""
         return
 
     def get_config(self):

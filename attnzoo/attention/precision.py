@@ -1,4 +1,4 @@
-"""The type in which sums and exponentials are computed."""
+"""The dtype in which sums and exponentials are computed."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import tensorflow as tf
 
 
 def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
-    """Returns a tensor of any number type as <float32>, <float64> as it is."""
+    """Casts a tensor to <float32>; <float64> is returned unchanged."""
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)

@@ -28,16 +28,16 @@ class Config(MechanismOptions):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class SigmoidAttention(SoftmaxAttention):
-    """Weights by a sigmoid, then normalized over the keys.
+    """Sigmoid attention, normalized over the keys.
 
         S = (W_q query) (W_k key)^T / sqrt(hidden_units)
         A_ik = sigmoid(S_ik) / sum_j sigmoid(S_ij)        output = A (W_v value)
 
-    A sigmoid is at most 1, so no key can take weight from the others without limit as in a softmax. Computed
-    as the softmax of log sigmoid(S), which is the same and sums to 1 even where every sigmoid rounds to 0.
+    A sigmoid is at most 1, so unlike in a softmax a single key cannot take nearly all of the weight. Computed
+    as the softmax of log sigmoid(S), which is equal and sums to 1 even if every sigmoid rounds to 0.
 
     Args:
-        units: width of query and output.
+        units: width of query and output, 1 or more.
         hidden_units: width of the projected query and key, 1 or more.
         dropout: fraction of the attention weights dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
@@ -45,7 +45,14 @@ class SigmoidAttention(SoftmaxAttention):
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width.
 
     Raises:
-        ValueError: what `SoftmaxAttention` raises.
+        ValueError: see `SoftmaxAttention`.
+
+    Examples:
+        >>> layer = SigmoidAttention(units=8, hidden_units=16)
+        >>> query, memory = tf.random.normal([2, 5, 8]), tf.random.normal([2, 7, 8])
+        >>> outputs, weights = layer(query, value=memory, return_attention_scores=True)
+        >>> outputs.shape, weights.shape
+        (TensorShape([2, 5, 8]), TensorShape([2, 1, 5, 7]))
     """
 
     def __init__(self, units: int, hidden_units: int = 64, dropout: float = 0.0, **kwargs: Any) -> None:
@@ -57,7 +64,7 @@ class SigmoidAttention(SoftmaxAttention):
 
     @property
     def memory_dims(self):
-        """Heads, key_dim and value_dim of a memory."""
+        """Number of heads, key_dim and value_dim of a memory."""
         return (1, self.hidden_units, self.units)
 
     def build_projections(self, query_shape, key_shape, value_shape):

@@ -1,4 +1,4 @@
-"""A gate over positions."""
+"""A spatial gate: it scales positions."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ class Config(GateOptions):
 
     name: Literal["spatial"] = Field(
         "spatial",
-        description="Gate: each position times its softmax weight; within one sequence only.",
+        description="Gate: scales each position by its softmax weight; self-attention only.",
     )
     hidden_units: Annotated[int, Field(ge=0)] = Field(
-        0, description="Width of the tanh layer that scores a position; 0 for a linear score."
+        0, description="Width of the tanh layer that scores a position, 0 or more; 0 = a linear score."
     )
     rescale: bool = Field(
-        True, description="Multiply by the number of positions, so that even attention changes nothing."
+        True, description="Multiply by the number of positions, so that uniform attention changes nothing."
     )
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class SpatialGate(Gate):
-    """Scales each position by how much of the attention it gets; the network behind it sees y in place of x.
+    """Scales each position by its attention weight.
 
         alpha = softmax over positions of E(x)        y_i = alpha_i x_i        E: see `PositionScore`
 
     Args:
-        units: width of the input and output.
-        hidden_units: width of the tanh layer in E; 0 for a linear score.
-        rescale: multiply by the number of valid positions, so that even attention leaves x as it is.
-            Without it y shrinks with the number of positions.
+        units: width of the input and output, 1 or more.
+        hidden_units: width of the tanh layer in E, 0 or more; 0 for a linear score.
+        rescale: whether to multiply by the number of valid positions, so that uniform attention leaves x
+            unchanged. Without it, y shrinks with the number of positions.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments: those of `Gate`.
@@ -48,7 +48,13 @@ class SpatialGate(Gate):
         <float32>[batch, 1, 1, positions].
 
     Raises:
-        ValueError: `hidden_units` below 0, and what `Gate` raises.
+        ValueError: `hidden_units` below 0; also raises what `Gate` raises.
+
+    Examples:
+        >>> layer = SpatialGate(units=16)
+        >>> outputs, weights = layer(tf.random.normal([2, 7, 16]), return_attention_scores=True)
+        >>> outputs.shape, tf.reduce_sum(weights, axis=-1).numpy().round(3).ravel().tolist()
+        (TensorShape([2, 7, 16]), [1.0, 1.0])
     """
 
     def __init__(self, units: int, hidden_units: int = 0, rescale: bool = True, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""A gate over channels."""
+"""A channel gate: it scales channels."""
 
 from __future__ import annotations
 
@@ -17,32 +17,38 @@ class Config(ChannelGateOptions):
 
     name: Literal["squeeze_excitation"] = Field(
         "squeeze_excitation",
-        description="Gate: each channel times a factor that comes from the mean; within one sequence only.",
+        description="Gate: scales each channel by a factor computed from the mean over positions; "
+        "self-attention only.",
     )
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class SqueezeExcitation(ChannelGate):
-    """Scales each channel by what the whole input says about it.
+    """Squeeze-and-excitation: scales each channel by a factor computed from the mean over all positions.
 
         s = sigmoid(E(mean over positions of x))        y_i = s x_i        E(z) = W_2 relu(W_1 z + b_1) + b_2
 
     Args:
         units: width of the input and output, the number of channels.
-        ratio: how many channels share one unit of the relu layer, 1 or more; it has units / ratio of them,
-            rounded down, but never none.
+        ratio: reduction ratio, 1 or more: the relu layer has units / ratio units, rounded down, at least 1.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments: those of `Gate`.
 
     Returns:
         <float>, the shape of the query; with `return_attention_scores` also s, <float32>[batch, 1, 1, units]:
-        a factor for each channel, not for each position.
+        one factor per channel, not per position.
 
     Raises:
-        ValueError: `ratio` below 1, and what `Gate` raises.
+        ValueError: `ratio` below 1; also raises what `Gate` raises.
 
     Reference: Hu et al. 2018, https://arxiv.org/abs/1709.01507
+
+    Examples:
+        >>> layer = SqueezeExcitation(units=16, ratio=4)
+        >>> outputs, factors = layer(tf.random.normal([2, 5, 7, 16]), return_attention_scores=True)
+        >>> outputs.shape, factors.shape
+        (TensorShape([2, 5, 7, 16]), TensorShape([2, 1, 1, 16]))
     """
 
     weighs_positions = False
@@ -50,5 +56,5 @@ class SqueezeExcitation(ChannelGate):
     def gate(self, inputs, valid):
         """Returns y and s."""
         factors = tf.sigmoid(self.excite(mean_over_positions(inputs, valid)))  # [batch, 1..., units]
-        scores = keras.ops.reshape(factors, [-1, 1, 1, self.units])
-        return inputs * tf.cast(factors, inputs.dtype), scores
+        channel_factors = keras.ops.reshape(factors, [-1, 1, 1, self.units])
+        return inputs * tf.cast(factors, inputs.dtype), channel_factors

@@ -23,17 +23,18 @@ from attnzoo.cli.common import (
     Overrides,
     RunFolder,
     Split,
+    note_lines,
     print_table,
     refuse,
     require_folder,
 )
-from attnzoo.cli.supervision import OUT_OF_MEMORY, go_on_in_child
+from attnzoo.cli.supervision import OUT_OF_MEMORY, continue_in_child
 from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataNote, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
 
 
 class Kind(str, enum.Enum):
-    """What `attnzoo list` can list: members are made of what the catalog has."""
+    """What `attnzoo list` can list: one member for each kind in the catalog."""
 
     _ignore_ = "kind"  # type: ignore[assignment]
     for kind in catalog.KINDS:
@@ -57,9 +58,9 @@ app.add_typer(sweep.app)
 
 
 def command() -> None:
-    """Is `attnzoo`: runs the command line in a child process, and tells where that crashes."""
+    """Entry point of `attnzoo`: runs the command line in a child process and reports a crash of it."""
     try:
-        go_on_in_child()
+        continue_in_child()
     except UserError as error:
         print(f"attnzoo: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -73,7 +74,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         app(prog_name="attnzoo")
-    except BrokenPipeError:  # who reads the output has seen enough, as `head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         sys.stdout = None
         sys.exit(0)
     except (UserError, DataWarning) as error:
@@ -81,9 +82,9 @@ def main() -> None:
             print(f"attnzoo: error: {line}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, UserError) else EXIT_USER)
     except Exception as error:
-        # The first is TensorFlow's, which may not have been imported; the last is of a library without room.
-        named = type(error).__name__ == "ResourceExhaustedError" or "failed to map segment" in str(error)
-        if not (named or isinstance(error, MemoryError)):
+        # By name, as TensorFlow may not be imported; "failed to map segment": no memory to load a library.
+        no_memory = type(error).__name__ == "ResourceExhaustedError" or "failed to map segment" in str(error)
+        if not (no_memory or isinstance(error, MemoryError)):
             raise
         print(f"attnzoo: error: {OUT_OF_MEMORY}", file=sys.stderr)
         sys.exit(EXIT_USER)
@@ -92,18 +93,18 @@ def main() -> None:
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     """Ends the process at once.
 
-    What it was writing appears whole or not at all. An exception instead could be lost in a library, or come
-    out of it as another one.
+    Files are written completely or not at all, so none is left half written. A library could swallow or
+    replace an exception.
     """
-    with contextlib.suppress(OSError, RuntimeError):  # it may have come in the middle of a print
+    with contextlib.suppress(OSError, RuntimeError):  # the signal may have interrupted a print
         sys.stdout.flush()
-    shown_cursor = b"\x1b[?25h" if sys.stderr.isatty() else b""
-    os.write(2, shown_cursor + b"attnzoo: stopped; the same command starts again\n")
+    show_cursor = b"\x1b[?25h" if sys.stderr.isatty() else b""
+    os.write(2, show_cursor + b"attnzoo: stopped; run the same command to start again\n")
     os._exit(EXIT_STOPPED)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    """Shows what the data is warned of as one line, and other warnings as Python does."""
+    """Shows warnings about data on one line, and other warnings as Python does."""
     if issubclass(category, DataWarning):
         from attnzoo.training.console import note, warn
 
@@ -114,7 +115,7 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 
 @app.callback(invoke_without_command=True)
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
         print(f"attnzoo {__version__}")
@@ -127,33 +128,37 @@ def train(
     overrides: Overrides = None,
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run. Default: runs/ and the config's name.", show_default=False),
+        typer.Option(help="Run folder. Default: runs/NAME, with the config's name.", show_default=False),
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Forget what the folder holds.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Delete the run and start from scratch.")
+    ] = False,
     allow_changed: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY",
-            help="Continue although this key of the config (or 'data', or 'code') has changed; "
-            "may be given more than once.",
+            help="Continue even though this config key, 'data' or 'code' has changed since the run started; "
+            "may be repeated.",
             show_default=False,
         ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="End with an error where the data gives a warning.")
+        bool, typer.Option("--strict", help="Treat warnings about the data as errors.")
     ] = False,
     profile: Annotated[
         str | None,
-        typer.Option(metavar="START:STOP", help="Trace these steps for TensorBoard.", show_default=False),
+        typer.Option(metavar="START:STOP", help="Profile these steps for TensorBoard.", show_default=False),
     ] = None,
 ) -> None:
-    """Train the model of a config; the same command continues after a stop or a crash."""
-    from attnzoo.config import resolve
+    """Train a model from a config file. The same command resumes after an interruption or a crash."""
+    from attnzoo.config import checkup, resolve
 
     resolved = resolve(file, overrides or [])
     steps = _steps(profile)
     warnings.simplefilter("error" if strict else "always", DataWarning)
     warnings.simplefilter("always", DataNote)
+    note_lines(checkup.notes(resolved))
+    checkup.require_installed(resolved)
     import_tensorflow()
     from attnzoo.training import run as training
 
@@ -164,10 +169,10 @@ def train(
 @app.command("eval", epilog="Example:  attnzoo eval runs/translate_dates --split validation")
 def evaluate(
     run: RunFolder,
-    split: Annotated[Split, typer.Option(help="Part of the data.")] = Split.TEST,
+    split: Annotated[Split, typer.Option(help="Split to evaluate.")] = Split.TEST,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Measure a trained run on a split of its data."""
+    """Evaluate a trained model on a split of its data."""
     require_folder(run)
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
@@ -185,10 +190,10 @@ def export(
     run: RunFolder,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write. Default: a new one in the run.", show_default=False),
+        typer.Option(help="Output folder. Default: export/ in the run folder.", show_default=False),
     ] = None,
 ) -> None:
-    """Write a trained run as a SavedModel that takes raw text or image bytes."""
+    """Export a trained model as a SavedModel that takes raw text or image bytes."""
     require_folder(run)
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
@@ -196,26 +201,29 @@ def export(
 
         folder = export_run(run, out)
     print(folder)
-    print(f"checked in a process of its own; inputs and outputs: {folder}/export.json; use:", file=sys.stderr)
+    print(
+        f"verified in a fresh process; {folder}/export.json lists inputs and outputs; load it with:",
+        file=sys.stderr,
+    )
     print(f'  tf.saved_model.load("{folder}").signatures["serving_default"](...)', file=sys.stderr)
 
 
 @app.command("list", epilog="Example:  attnzoo list models")
 def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)]) -> None:
-    """List what a config can name, or the configs themselves."""
+    """List the models, data sets and other components that a config can name, or the recipes."""
     if kind.value == "configs":
         _print_configs()
     else:
-        print_table(["name", "what it is"], catalog.describe(kind.value))
+        print_table(["name", "description"], catalog.describe(kind.value))
 
 
 def _print_configs() -> None:
-    """Prints the recipes, with where each is if they are in more folders than one."""
+    """Prints the recipes, with their folders if they are in several."""
     recipes = catalog.describe_configs()
     folders = list(dict.fromkeys(folder for *_, folder in recipes))
-    shown = 2 if len(folders) == 1 else 3
-    print_table(["name", "what it is", "folder"][:shown], [recipe[:shown] for recipe in recipes])
-    print(f"in {' and '.join(folders)}; to change one: attnzoo config copy NAME", file=sys.stderr)
+    columns = 2 if len(folders) == 1 else 3
+    print_table(["name", "description", "folder"][:columns], [recipe[:columns] for recipe in recipes])
+    print(f"in {' and '.join(folders)}; to modify one: attnzoo config copy NAME", file=sys.stderr)
 
 
 def _steps(text: str | None) -> tuple[int, int] | None:
@@ -225,7 +233,7 @@ def _steps(text: str | None) -> tuple[int, int] | None:
     start, colon, stop = text.partition(":")
     digits_only = all(part.isascii() and part.isdigit() for part in (start, stop))
     if not (colon and digits_only and int(start) < int(stop)):
-        refuse(f"--profile {text}: expected two steps START:STOP with START below STOP, such as 10:20")
+        refuse(f"--profile {text}: expected START:STOP, two steps with START below STOP, such as 10:20")
     return int(start), int(stop)
 
 
@@ -237,7 +245,7 @@ def _print_metrics(result: dict[str, Any], details: Sequence[str]) -> None:
         else ""
     )
     print(
-        f"{result['run']}: {result['split']}, {result['examples']} examples{truncated}, weights of "
+        f"{result['run']}: {result['split']}, {result['examples']} examples{truncated}, weights: "
         f"{result['weights']}, {result['seconds']:.1f} s"
     )
     print_table(["metric", "value"], rows)

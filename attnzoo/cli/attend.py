@@ -1,4 +1,4 @@
-"""`attnzoo attend`: where a model attends, and whether that means anything."""
+"""`attnzoo attend`: where a model attends, and whether its predictions depend on it."""
 
 from __future__ import annotations
 
@@ -26,23 +26,28 @@ def attend(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts, or image files, to answer. Default: examples of a split, of all its classes.",
+            help="Texts or image files. Default: examples of a split, from all its classes.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of pictures or page. Default: attention/ in the run.", show_default=False),
+        typer.Option(
+            help="Folder for the pictures or the page. Default: attention/ in the run folder.",
+            show_default=False,
+        ),
     ] = None,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print a JSON object a text or image with all weights; write nothing."),
+        typer.Option(
+            "--json", help="Print one JSON object per input, with all attention weights; write no files."
+        ),
     ] = False,
     beams: Beams = None,
     layer: Annotated[
         str | None,
         typer.Option(
-            help="Whose attention; not of translators. Default: the pooling, else the last block.",
+            help="Attention layer to show; not for translation. Default: the pooling, else the last block.",
             show_default=False,
         ),
     ] = None,
@@ -50,28 +55,31 @@ def attend(
         bool,
         typer.Option(
             "--faithfulness",
-            help="Classifiers of one label a text: whether what is attended to matters, by taking it away.",
+            help="For single-label text classifiers: measure how predictions change when the most attended "
+            "tokens are removed.",
         ),
     ] = False,
     split: Annotated[
         Split | None,
-        typer.Option(help="Part of the data, where no text is given. Default: test.", show_default=False),
+        typer.Option(
+            help="Split to take examples from when no text is given. Default: test.", show_default=False
+        ),
     ] = None,
     count: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=100_000,
-            help="Examples where no text is given. Default: 5, or 200 of --faithfulness.",
+            help="Number of examples when no text is given. Default: 5, or 200 with --faithfulness.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Show where a model attended: in words, as pictures or page, as JSON."""
+    """Show where a model attends: in the terminal, as pictures, as an HTML page, or as JSON."""
     require_folder(run)
     texts = texts or []
     _check(texts, split, faithfulness, out)
-    part = None if split is None else split.value
+    split_name = None if split is None else split.value
     maps: Any = None
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
@@ -79,13 +87,13 @@ def attend(
 
         explanation = Explanation(run, layer, beams)
         if faithfulness:
-            measured = explanation.faithfulness(part, count or FAITHFULNESS_EXAMPLES)
+            faithfulness_result = explanation.faithfulness(split_name, count or FAITHFULNESS_EXAMPLES)
         elif texts:
-            maps = explanation.of_inputs(texts)
+            maps = explanation.explain_inputs(texts)
         else:
-            maps = explanation.of_examples(part, count or EXAMPLES)
+            maps = explanation.explain_examples(split_name, count or EXAMPLES)
     if faithfulness:
-        print_faithfulness(measured, run, as_json)
+        print_faithfulness(faithfulness_result, run, as_json)
     elif as_json:
         for one in maps:
             print(one.to_json())
@@ -95,20 +103,20 @@ def attend(
 
 
 def _check(texts: Sequence[str], split: Split | None, faithfulness: bool, out: Path | None) -> None:
-    """Refuses options that do not go together, and texts that are none."""
+    """Refuses options that cannot be combined, and texts that are not UTF-8."""
     if texts and (split is not None or faithfulness):
-        refuse("--split and --faithfulness are about examples of the data: leave the texts out")
+        refuse("--split and --faithfulness use examples of the data: remove them or the texts")
     if faithfulness and out is not None:
-        refuse("--faithfulness prints a table and writes nothing: leave --out out")
+        refuse("--faithfulness prints a table and writes no files: remove --out")
     for number, text in enumerate(texts, 1):
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            refuse(f"text {number}: not UTF-8; expected a terminal and a text in UTF-8")
+            refuse(f"text {number}: not UTF-8; use a terminal whose encoding is UTF-8")
 
 
 def print_lines(view: Any, maps: Sequence[Any], paths: Sequence[Path]) -> None:
-    """Prints what a view says of inputs: in colors on a terminal that has them."""
+    """Prints the lines of a view, in colors on a terminal that supports them."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -119,23 +127,23 @@ def print_lines(view: Any, maps: Sequence[Any], paths: Sequence[Path]) -> None:
             console.print(line)
 
 
-def print_faithfulness(found: Any, run: Path, as_json: bool = False) -> None:
-    """Prints a row a fraction of removed tokens, the areas, and what they mean; or all of it as JSON."""
+def print_faithfulness(result: Any, run: Path, as_json: bool = False) -> None:
+    """Prints one row per fraction of removed tokens, the areas and what they mean; or all of it as JSON."""
     if as_json:
-        print(json.dumps({"run": str(run), **json.loads(found.to_json())}, ensure_ascii=False))
+        print(json.dumps({"run": str(run), **json.loads(result.to_json())}, ensure_ascii=False))
         return
-    curves = {"most attended": found.attention, "random": found.random, "least attended": found.least}
+    curves = {"most attended": result.attention, "random": result.random, "least attended": result.least}
     rows = [
         (
             f"{fraction:.0%}",
             *(f"{one.probability[row]:.4f}  {one.changed[row]:6.1%}" for one in curves.values()),
         )
-        for row, fraction in enumerate(found.fractions)
+        for row, fraction in enumerate(result.fractions)
     ]
     rows.append(("area", *(f"{one.area:.4f}" for one in curves.values())))
-    print(f"{run}: {found.split}, {found.examples} examples, attention of {found.layer}")
-    print("mean probability of the label given to the whole text, and texts whose label changes, without")
+    print(f"{run}: {result.split}, {result.examples} examples, attention of {result.layer}")
+    print("mean probability of the label predicted for the whole text, and how many labels change:")
     print_table(["removed", *curves], rows)
-    draws = ", ".join(f"{area:.4f}" for area in found.random_areas)
-    print(f"area over the curve: mean drop of that probability; random draws: {draws}")
-    print(found.meaning)
+    draws = ", ".join(f"{area:.4f}" for area in result.random_areas)
+    print(f"area over the curve: mean drop of that probability; areas of the random orders: {draws}")
+    print(result.meaning)

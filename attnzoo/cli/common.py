@@ -1,9 +1,10 @@
-"""What the commands share: arguments, refusals, tables."""
+"""Arguments, errors and tables that the commands share."""
 
 from __future__ import annotations
 
 import enum
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -11,14 +12,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from attnzoo import catalog
-from attnzoo.errors import UserError
+from attnzoo.errors import DataNote, UserError
 
 WIDTH_IN_PIPES = 160
-"""Columns of a table that is not printed to a terminal."""
+"""Width in characters of a table that is not printed to a terminal."""
 
 
 class Split(str, enum.Enum):
-    """Parts of a data set."""
+    """Splits of a data set."""
 
     TRAIN = "train"
     VALIDATION = "validation"
@@ -26,7 +27,7 @@ class Split(str, enum.Enum):
 
 
 class Format(str, enum.Enum):
-    """Forms of a file of texts."""
+    """Formats of a file of texts."""
 
     LINES = "lines"
     CSV = "csv"
@@ -35,8 +36,8 @@ class Format(str, enum.Enum):
 
 
 def _find_config(ctx: typer.Context, given: Path) -> Path:
-    """Turns what a command was given into the file that is meant, and says which one a name is."""
-    if ctx.resilient_parsing:  # a shell completes
+    """Resolves a path or a recipe's name to a config file, and prints the file of a name."""
+    if ctx.resilient_parsing:  # shell completion
         return given
     file = catalog.find_config(given)
     if file != given:
@@ -49,7 +50,7 @@ def _find_config(ctx: typer.Context, given: Path) -> Path:
 ConfigFile = Annotated[
     Path,
     typer.Argument(
-        help="Config file, or the name of a recipe: see attnzoo list configs.",
+        help="Config file, or name of a recipe (see attnzoo list configs).",
         metavar="CONFIG",
         show_default=False,
         callback=_find_config,
@@ -61,32 +62,40 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="SECTION.KEY=VALUE",
-        help="Change one value of the config; may be given more than once.",
+        help="Override one value of the config; may be repeated.",
         show_default=False,
     ),
 ]
 
-RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN", show_default=False)]
 
 Beams = Annotated[
     int | None,
-    typer.Option(min=1, max=64, help="Beams of the search. Default: as the run.", show_default=False),
+    typer.Option(
+        min=1, max=64, help="Beam size of the search. Default: eval.beams of the run.", show_default=False
+    ),
 ]
 
 
 def require_folder(run: Path) -> None:
-    """Refuses a run folder that is not there."""
+    """Refuses a run folder that does not exist."""
     if not run.is_dir():
-        refuse(f"{run}: there is no such run folder, expected one that `attnzoo train` made")
+        refuse(f"{run}: no such run folder; expected one created by `attnzoo train`")
+
+
+def note_lines(lines: Sequence[str]) -> None:
+    """Issues a `DataNote` of each line."""
+    for line in lines:
+        warnings.warn(line, DataNote, stacklevel=2)
 
 
 def refuse(message: str) -> NoReturn:
-    """Ends the command with one line."""
+    """Ends the command with a one-line error."""
     raise UserError(message)
 
 
 def print_table(columns: list[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table; in pipes it is wide."""
+    """Prints a table, as wide as the terminal; `WIDTH_IN_PIPES` where there is none."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

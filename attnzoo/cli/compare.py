@@ -1,4 +1,4 @@
-"""`attnzoo compare`: whether trained runs differ by more than chance."""
+"""`attnzoo compare`: whether the metrics of trained runs differ significantly."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ app = typer.Typer()
 @app.command(epilog="Example:  attnzoo compare runs/one runs/other")
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Two or more runs.", metavar="RUN...", show_default=False)
+        list[Path], typer.Argument(help="Two or more run folders.", metavar="RUN...", show_default=False)
     ],
-    split: Annotated[Split, typer.Option(help="Part of the data.")] = Split.TEST,
+    split: Annotated[Split, typer.Option(help="Split to compare on.")] = Split.TEST,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Say whether the scores of runs differ by more than chance."""
+    """Test whether the metrics of runs differ significantly, by paired bootstrap resampling."""
     for run in runs:
         require_folder(run)
     with contextlib.redirect_stdout(sys.stderr):
@@ -51,5 +51,5 @@ def compare(
         )
         for one in results
     ]
-    print_table(["run", f"{first.metric}, 95 % interval", "to the first", "p"], rows)
-    print(f"{signature}; paired bootstrap; * is significant at {SIGNIFICANT:.0%}")
+    print_table(["run", f"{first.metric}, 95 % interval", "difference to the first", "p"], rows)
+    print(f"{signature}; paired bootstrap; * = significant at {SIGNIFICANT:.0%}")

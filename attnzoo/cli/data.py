@@ -1,4 +1,4 @@
-"""`attnzoo data`: looking at data before training on it."""
+"""`attnzoo data`: inspecting data before training."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ from attnzoo.cli.common import ConfigFile, Overrides, print_table
 from attnzoo.startup import import_tensorflow
 
 MAX_LABELS = 50
-"""Most labels whose examples are shown in a table; JSON has all."""
+"""Rows in the table of labels; JSON has all of them."""
 
-app = typer.Typer(no_args_is_help=True, help="Look at data before training on it.")
+app = typer.Typer(no_args_is_help=True, help="Inspect data before training.")
 
 
 @app.callback()
 def _data() -> None:
-    """Makes `inspect` a command of its own name."""
+    """Makes `inspect` a subcommand: a Typer with one command and no callback is that command."""
 
 
-@app.command("inspect", epilog="Example:  attnzoo data inspect image_digits --out looked_at")
+@app.command("inspect", epilog="Example:  attnzoo data inspect image_digits --out inspected")
 def inspect(
     config: ConfigFile,
     overrides: Overrides = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the pictures. Default: one in inspection/.", show_default=False),
+        typer.Option(
+            help="Folder for the pictures. Default: inspection/NAME, with the config's name.",
+            show_default=False,
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object and nothing else; draw nothing.")
+        bool, typer.Option("--json", help="Print one JSON object and nothing else; write no pictures.")
     ] = False,
 ) -> None:
-    """Count labels, sizes, lengths and shared examples; draw what each random change makes of images."""
+    """Show label counts, sizes, lengths and overlap of the splits; draw examples of each augmentation."""
     from attnzoo.config import resolve
 
     resolved = resolve(config, overrides or [])
@@ -54,17 +57,17 @@ def inspect(
     _print_quantiles(report["splits"], "tokens", "tokens of")
     _print_quantiles(report["splits"], "numbers", "numbers of")
     _print_labels(report["splits"])
-    for picture in inspection.draw_changes(
+    for picture in inspection.draw_augmentations(
         options, info, examples["train"], out or Path("inspection") / options.name
     ):
         print(picture)
 
 
 def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
-    from attnzoo.inspection import shown_sizes
+    from attnzoo.inspection import size_range
 
     first = next(iter(splits.values()))
-    columns = ["split", "examples", "in train too"]
+    columns = ["split", "examples", "also in train"]
     if "sizes" in first:
         columns += ["height x width", "formats", "channels"]
     columns += ["tokens truncated"] if "truncated_fraction" in first else []
@@ -73,7 +76,7 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
         row = [name, f"{split['examples']:,}", f"{split['in_train']:,}"]
         if "sizes" in split:
             row += [
-                shown_sizes(split["sizes"]),
+                size_range(split["sizes"]),
                 *(", ".join(map(str, split[key])) for key in ("formats", "channels")),
             ]
         row += [f"{split['truncated_fraction']:.2%}"] if "truncated_fraction" in split else []
@@ -82,17 +85,20 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _print_quantiles(splits: Mapping[str, Mapping[str, Any]], topic: str, title: str) -> None:
-    """Prints a row a split and feature: quantiles of lengths, or of numbers."""
+    """Prints one row per split and feature: quantiles of lengths, or of numbers."""
     rows = [
         (name, feature, values)
         for name, split in splits.items()
         for feature, values in split.get(topic, {}).items()
     ]
     if rows:
-        words = list(rows[0][-1])
+        quantiles = list(rows[0][-1])
         print_table(
-            ["split", title, *words],
-            [[name, feature, *(f"{values[word]:,.6g}" for word in words)] for name, feature, values in rows],
+            ["split", title, *quantiles],
+            [
+                [name, feature, *(f"{values[quantile]:,.6g}" for quantile in quantiles)]
+                for name, feature, values in rows
+            ],
         )
 
 
@@ -101,7 +107,7 @@ def _print_labels(splits: Mapping[str, Mapping[str, Any]]) -> None:
     if not counts:
         return
     labels = list(counts["train"])
-    rows = [[label, *(f"{of_split[label]:,}" for of_split in counts.values())] for label in labels]
+    rows = [[label, *(f"{by_label[label]:,}" for by_label in counts.values())] for label in labels]
     print_table(["label", *counts], rows[:MAX_LABELS])
     if len(labels) > MAX_LABELS:
-        print(f"and {len(labels) - MAX_LABELS:,} more labels; --json has all")
+        print(f"and {len(labels) - MAX_LABELS:,} more labels; --json prints all")

@@ -1,7 +1,7 @@
-"""A command in a process of its own, so that whoever asked for it hears how it ended.
+"""Runs a command in a child process, so that a crash of it is reported.
 
-TensorFlow does not look at what some of its allocations gave (the convolutions of oneDNN are among them), and
-Linux ends a process that takes too much memory: both end in a signal that the process itself cannot answer.
+Some of TensorFlow's allocations (those of oneDNN's convolutions among them) are not checked for failure, and
+Linux kills a process that takes too much memory. Both end in a signal that the process cannot handle itself.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from attnzoo.errors import EXIT_CRASHED, UserError
 from attnzoo.free_memory import allocator_limit, free_memory
 
 OUT_OF_MEMORY = (
-    "out of memory; smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), smaller "
-    "images (data.image_size), shorter texts (data.max_length) or a smaller model take less."
+    "out of memory; use smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), smaller "
+    "images (data.image_size), shorter texts (data.max_length) or a smaller model."
 )
-SHORT = 0.5
-"""Fraction of the memory that there is, from which on a crash is blamed on the lack of it."""
+SHORTAGE = 0.5
+"""A crash above this fraction of the available memory is attributed to a lack of it."""
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGKILL)
-_WATCHED = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
 
 
-def go_on_in_child() -> None:
-    """Returns in a child process; this one waits for it, ends as it does, and says where it crashed.
+def continue_in_child() -> None:
+    """Returns in a child process; the parent waits for it, exits as it does, and reports its crash.
 
-    Signals that ask for a stop are passed on, and a child never outlives its parent. On systems other than
-    Linux and where there are threads already it returns in the process itself.
+    Requests to stop are forwarded, and a child never outlives its parent. On systems other than Linux, and
+    where there are threads already, it returns in the calling process.
 
     Raises:
         UserError: in the parent: the child crashed, or was killed as by Linux where memory runs out.
@@ -39,8 +39,8 @@ def go_on_in_child() -> None:
     """
     if sys.platform != "linux" or threading.active_count() > 1:
         return
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored nobody can be waited for
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # while it is ignored, children cannot be waited for
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     parent = os.getpid()
     child = os.fork()
     if child == 0:
@@ -51,16 +51,16 @@ def go_on_in_child() -> None:
         code, peak = _wait(child)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if child:
-        _end_like(code, peak)
+        _exit_like(code, peak)
 
 
 def _wait(child: int) -> tuple[int, int]:
-    """Waits for the child; returns its exit code, or minus its signal, and the most memory that it had."""
+    """Waits for the child; returns its exit code, or minus its signal, and its peak memory in bytes."""
     assert sys.platform == "linux"
     while True:
-        received = signal.sigwaitinfo(_WATCHED)
+        received = signal.sigwaitinfo(_SIGNALS)
         if received.si_signo != signal.SIGCHLD:
-            if received.si_code <= 0:  # A terminal sends its signals to all its processes by itself.
+            if received.si_code <= 0:  # Signals of a terminal reach all its processes anyway.
                 os.kill(child, received.si_signo)
             continue
         ended, status, usage = os.wait4(child, os.WNOHANG)
@@ -68,7 +68,7 @@ def _wait(child: int) -> tuple[int, int]:
             return os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
 
 
-def _end_like(code: int, peak: int) -> None:
+def _exit_like(code: int, peak: int) -> None:
     if code >= 0:
         sys.exit(code)
     number = signal.Signals(-code)
@@ -77,18 +77,18 @@ def _end_like(code: int, peak: int) -> None:
         os.kill(os.getpid(), number)
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h")  # a progress bar has hidden the cursor
-    said = f"ended by {number.name} with {peak >> 20:,} MiB in use"
-    if number == signal.SIGKILL or _is_short(peak):
-        raise UserError(f"{said}, most likely {OUT_OF_MEMORY}")
+    ended = f"ended by {number.name} with {peak >> 20:,} MiB in use"
+    if number == signal.SIGKILL or _is_memory_short(peak):
+        raise UserError(f"{ended}, most likely {OUT_OF_MEMORY}")
     raise UserError(
-        f"{said}: a library crashed; run it again with PYTHONFAULTHANDLER=1 to see where, and report that. "
-        "`attnzoo train` goes on from its last checkpoint.",
+        f"{ended}: a library crashed; run it again with PYTHONFAULTHANDLER=1 to see where, and report that. "
+        "`attnzoo train` resumes from its last checkpoint.",
         EXIT_CRASHED,
     )
 
 
-def _is_short(peak: int) -> bool:
-    """Whether there was little memory beside what a process had at most, or a limit on it."""
+def _is_memory_short(peak: int) -> bool:
+    """Whether little memory was left beside the peak of a process, or its memory is limited."""
     if allocator_limit() is not None or resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         return True
-    return peak > SHORT * (peak + free_memory()[0])
+    return peak > SHORTAGE * (peak + free_memory()[0])

@@ -1,4 +1,4 @@
-"""`attnzoo sweep`: trainings of one config with other values, side by side."""
+"""`attnzoo sweep`: trains a config with several values of its options and compares the results."""
 
 from __future__ import annotations
 
@@ -26,36 +26,41 @@ def sweep(
         list[str],
         typer.Option(
             metavar="KEY=VALUE,VALUE,...",
-            help="Train with each of these values; of several --vary every combination.",
+            help="Train with each of these values; may be repeated, for all combinations.",
             show_default=False,
         ),
     ],
     overrides: Overrides = None,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings of each value.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=100, help="Runs of each variant, each with its own seed.")
+    ] = 3,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the runs. Default: one in runs/sweeps.", show_default=False),
+        typer.Option(
+            help="Folder for the runs. Default: runs/sweeps/NAME, with the config's name.",
+            show_default=False,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Train a config with several values and seeds, and show scores and costs side by side."""
+    """Train a config with several values and seeds, and compare metrics and costs in one table."""
     from attnzoo import sweep as sweeping
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    outcomes = sweeping.sweep(config, vary, overrides or [], seeds, out, say)
+    outcomes = sweeping.sweep(config, vary, overrides or [], seeds, out, report)
     keys = [text.partition("=")[0].strip() for text in vary]
     if as_json:
         variants = [dataclasses.asdict(one) for one in outcomes]
         print(json.dumps({"config": str(config), "vary": keys, "variants": variants}, ensure_ascii=False))
         return
     print_outcomes(outcomes, keys)
-    say(f"curves of all of them: tensorboard --logdir {Path(outcomes[0].runs[0]).parent}")
+    report(f"curves of all runs: tensorboard --logdir {Path(outcomes[0].runs[0]).parent}")
 
 
 def print_outcomes(outcomes: Sequence[Any], keys: Sequence[str]) -> None:
-    """Prints a row a variant: its scores, mean and standard deviation over the seeds, and its costs."""
+    """Prints one row per variant: metrics, as mean and standard deviation over the seeds, and costs."""
     first = outcomes[0]
     shown = [name for name in first.headline if all(name in one.metrics for one in outcomes)]
     rows = [
@@ -69,11 +74,13 @@ def print_outcomes(outcomes: Sequence[Any], keys: Sequence[str]) -> None:
         )
         for one in outcomes
     ]
-    scores = [f"validation {first.monitor}", *(f"{first.split} {name}" for name in shown)]
-    print_table([", ".join(keys), *scores, "parameters", "targets/s", "peak MiB"], rows)
+    metrics = [f"validation {first.monitor}", *(f"{first.split} {name}" for name in shown)]
+    print_table([", ".join(keys), *metrics, "parameters", "targets/s", "peak MiB"], rows)
     seeds = len(first.runs)
     print(
-        f"mean \u00b1 standard deviation over {seeds} seeds" if seeds > 1 else "one seed: no spread is known"
+        f"mean \u00b1 standard deviation over {seeds} seeds"
+        if seeds > 1
+        else "one seed: no standard deviation; add --seeds"
     )
 
 

@@ -1,4 +1,4 @@
-"""Config files: YAML and `--set` -> typed options, with every error in one line that says where."""
+"""Config files: YAML and `--set` -> typed options, with one-line errors that name file and line."""
 
 from attnzoo.config.resolve import ResolvedConfig, RunConfig, resolve
 from attnzoo.config.schema import schema

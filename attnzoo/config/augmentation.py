@@ -275,15 +275,19 @@ _Name = Literal[
 _Discriminated = Annotated[_Change, Field(discriminator="name")]
 
 Change = Annotated[_Discriminated, BeforeValidator(named, json_schema_input_type=_Name | _Discriminated)]
-"""One kind of change with its options, or its bare name."""
+"""One augmentation with its options, or its bare name."""
 
 _ADAPTER: TypeAdapter[list[_Change]] = TypeAdapter(list[Change])
 
 
 def parse(changes: Sequence[Section | Mapping[str, Any] | str]) -> list[_Change]:
-    """Returns checked options of each change: an options object, a mapping with `name`, or a name.
+    """Returns the options of augmentations, each given as options, a mapping with `name`, or a name.
 
     Raises:
         pydantic.ValidationError: unknown name or option, or a value out of range.
+
+    Examples:
+        >>> [change.name for change in parse(["flip", {"name": "crop", "area": 0.7}])]
+        ['flip', 'crop']
     """
     return _ADAPTER.validate_python(list(changes))

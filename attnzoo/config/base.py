@@ -1,10 +1,17 @@
-"""What all groups of options are made of."""
+"""Base class and types of all groups of options."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+
+from attnzoo.config.source import KeyPath
+
+Problem: TypeAlias = tuple[KeyPath, str]
+"""The path of a key from the options that say it, and what is wrong with its value and what to do."""
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
@@ -12,16 +19,43 @@ Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Section(BaseModel):
-    """Base of every group of options: strict types, unknown keys are errors, values do not change."""
+    """Base class of all groups of options: strict types, no unknown keys, immutable values."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+@dataclasses.dataclass(frozen=True)
+class EffectIf:
+    """Says when an option has an effect: it stands in `Annotated[...]` beside the option's type.
+
+    Attributes:
+        condition: in words: "schedule is plateau". The JSON Schema has it as `x-effect-if`.
+        holds: whether it is so, of the options that the option is one of.
+    """
+
+    condition: str
+    holds: Callable[[Any], bool]
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core_schema), "x-effect-if": self.condition}
+
+
+def within(path: KeyPath, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Yields problems of options that stand at `path` of others."""
+    for key, what in problems:
+        yield (*path, *key), what
+
+
 def named(value: Any) -> Any:
-    """A bare name is short for options of that name: `additive` for `{name: additive}`."""
+    """Expands a bare name to options with that name.
+
+    Examples:
+        >>> named("additive")
+        {'name': 'additive'}
+    """
     return {"name": value} if isinstance(value, str) else value
 
 
 def renamed_from(*names: str) -> dict[str, Any]:
-    """Returns what `Field` takes as `json_schema_extra` of an option that had other names before."""
+    """Returns the `json_schema_extra` of the `Field` of an option with former names."""
     return {"renamed_from": list(names)}

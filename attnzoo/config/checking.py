@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import lru_cache, reduce
 from types import ModuleType
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model
 
 from attnzoo import catalog
+from attnzoo.config.conflicts import add_conflicts
 from attnzoo.config.outline import Outline, step
 from attnzoo.config.overrides import OldNames
 from attnzoo.config.problems import (
@@ -22,7 +22,7 @@ from attnzoo.config.problems import (
 )
 from attnzoo.config.sections import EvalOptions, Section, TrainOptions
 from attnzoo.config.source import Document, KeyPath
-from attnzoo.suggest import did_you_mean, hint
+from attnzoo.suggest import hint
 
 NAMED_SECTIONS = {"data": "datasets", "model": "models"}
 """Section whose options depend on its `name` -> kind of that name in the catalog."""
@@ -41,17 +41,17 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 def check(document: Document, default_name: str, old_names: OldNames, problems: Problems) -> Any:
     """Returns the typed options: an object with `name`, `seed`, `data`, `model`, `train` and `eval`.
 
-    Changes `document` to what was understood: a component given by its bare name becomes a mapping, a section
-    left empty becomes an empty mapping, keys that a component named by `--set` does not have are gone.
+    `document` is normalized in place: a bare name of a component becomes a mapping, an empty section becomes
+    an empty mapping, and keys that a component named by `--set` does not have are removed.
 
     Args:
         document: parsed config with overrides applied.
-        default_name: name of the run if the config gives none.
-        old_names: components whose name alone was overridden.
-        problems: takes what is wrong.
+        default_name: name of the run if the config has none.
+        old_names: components of which only the name was overridden.
+        problems: collects errors.
 
     Raises:
-        ConfigErrors: all that is wrong, one line each.
+        ConfigErrors: all errors, one line each.
     """
     for section in ("data", "model", "train", "eval"):
         if section in document.values and document.values[section] is None:
@@ -68,7 +68,7 @@ def check(document: Document, default_name: str, old_names: OldNames, problems: 
     if task is not None and modules["data"] is not None:
         _check_columns(modules["data"], task, document, problems)
         if options is not None:
-            _check_together(task, options, document, problems)
+            add_conflicts(task, options, document, problems)
     problems.raise_if_any()
     return options
 
@@ -80,10 +80,10 @@ def root_class(
     """Returns the pydantic model of a whole config.
 
     Args:
-        data: type of section `data`; None where it is unknown and anything goes.
-        model: type of section `model`; None as above.
-        train: type of section `train`, with the options of a task; None for those that every task has.
-        evaluation: type of section `eval`, likewise.
+        data: type of section `data`; None if it is unknown, which allows any value.
+        model: type of section `model`; None likewise.
+        train: type of section `train`, with the options of a task; None for those that all tasks share.
+        evaluation: type of section `eval`; None likewise.
         default_name: default of key `name`.
     """
     train, evaluation = train or TrainOptions, evaluation or EvalOptions
@@ -104,7 +104,7 @@ def _outline(options: type[BaseModel]) -> Outline:
 
 
 def _load(section: str, document: Document, problems: Problems) -> ModuleType | None:
-    """Returns the module that a section's name stands for; None, with a problem added, if there is none."""
+    """Returns the module that the name of a section refers to; if there is none, None and adds an error."""
     kind = NAMED_SECTIONS[section]
     known = catalog.names(kind)
     if section not in document.values:
@@ -141,7 +141,7 @@ def _name_to_mapping(document: Document, path: KeyPath) -> None:
 
 
 def _drop_foreign_keys(document: Document, outline: Outline, old_names: OldNames) -> None:
-    """Drops keys from the file that belong to the component it named and not to the one `--set` named."""
+    """Removes keys that belong to the component named in the file and not to the one named by `--set`."""
     for path, old_name in old_names.items():
         value = reduce(step, path, document.values)
         around = outline.find(path, document.values)
@@ -168,9 +168,9 @@ def _outline_of(kind: str, name: str | None) -> Outline | None:
 
 
 def _complete_components(document: Document, path: KeyPath, outline: Outline) -> None:
-    """Gives each component its mapping: `additive` becomes `{name: additive}`.
+    """Expands bare names of components: `additive` becomes `{name: additive}`.
 
-    A component that only `--set` gives options to keeps its default name.
+    A component with options only from `--set` keeps its default name.
     """
     value = reduce(step, path, document.values)
     if isinstance(value, str) and outline.components:
@@ -187,9 +187,9 @@ def _complete_components(document: Document, path: KeyPath, outline: Outline) ->
 
 
 def _validate(root: type[BaseModel], document: Document, outline: Outline, problems: Problems) -> Any:
-    """Returns the typed options, or None with problems added.
+    """Returns the typed options; if they are invalid, adds errors and returns None.
 
-    The values go through JSON: there a list may become a tuple and text a path, and all else stays strict.
+    The values are validated as JSON, where a list may become a tuple and text a path in strict mode.
     """
     for is_first in (True, False):
         try:
@@ -203,7 +203,7 @@ def _validate(root: type[BaseModel], document: Document, outline: Outline, probl
 
 
 def _take_typed_text(document: Document, outline: Outline, errors: list[Any]) -> bool:
-    """Where text is expected and an unquoted `1`, `true` or `null` was typed, takes it as text."""
+    """Converts an unquoted `1`, `true` or `null` back to text where text is expected."""
     any_taken = False
     for path in errors_by_path(errors, document, outline):
         text, place = document.raw.get(path), outline.find(path, document.values)
@@ -215,9 +215,9 @@ def _take_typed_text(document: Document, outline: Outline, errors: list[Any]) ->
 
 
 def _take_keys_of_other_tasks(task: Any, document: Document, problems: Problems) -> None:
-    """Takes keys that only other tasks have out of `train` and `eval`, and says whose they are.
+    """Removes keys of other tasks from `train` and `eval`, and adds an error for each.
 
-    Of an unknown task (None) nobody knows which they are: those that any task has are taken out in silence.
+    If the task is unknown (None), keys of any task are removed without an error.
     """
     for section, options, of_all in (
         ("train", "TrainOptions", TrainOptions),
@@ -248,7 +248,7 @@ def owners_of(key: str, options: str) -> list[str]:
 
 
 def fits(data: ModuleType, task: Any) -> bool:
-    """Returns whether a data set has the columns of a task, each of a kind that it can be."""
+    """Returns whether a data set has all columns of a task, with suitable kinds."""
     return all(
         feature.is_optional or (name in data.COLUMNS and _is_one_of(feature.kind, data.COLUMNS[name]))
         for name, feature in task.features.items()
@@ -273,31 +273,3 @@ def _check_columns(data: ModuleType, task: Any, document: Document, problems: Pr
         f"models that fit: {', '.join(models) or 'none'}; data sets that fit: {', '.join(datasets) or 'none'}"
     )
     problems.add(document.origin_near(path), path, what)
-
-
-def _check_together(task: Any, options: Any, document: Document, problems: Problems) -> None:
-    """Adds what the task and its features say of options that do not go together."""
-    problems_of_features: dict[KeyPath, str] = {
-        ("data", key): what
-        for feature in task.features.values()
-        for key, what in feature.option_problems(options.data)
-    }
-    found = [*problems_of_features.items(), *_monitor_problems(task, options), *task.config_problems(options)]
-    for path, what in found:
-        problems.add(document.origin_near(path), path, what)
-
-
-def _monitor_problems(task: Any, options: Any) -> Iterator[tuple[KeyPath, str]]:
-    """Yields a metric to be monitored that the task does not have, or not at every evaluation."""
-    name = options.eval.monitor
-    if name is None:
-        return
-    metric = task.metrics.get(name)
-    if metric is None:
-        known = ", ".join(task.metrics)
-        yield (
-            ("eval", "monitor"),
-            f"'{name}' is no metric of {task.name}{did_you_mean(name, task.metrics)}; choose one of {known}",
-        )
-    elif metric.is_of_predictions and options.eval.decode != "every":
-        yield ("eval", "monitor"), f"{name} is only known at every evaluation with eval.decode: every"

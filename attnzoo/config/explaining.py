@@ -1,4 +1,4 @@
-"""What is said of the keys of a config: of one on the command line, of all in README.md beside this file."""
+"""Explanations of config keys: of one on the command line, of all in the README.md of this folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attnzoo.errors import UserError
 from attnzoo.suggest import nearest
 
 Rows = list[tuple[str, str, str, str]]
-"""Of each key: the key, what has it, its default, what it is for."""
+"""For each key: the key, the owners, the default, the description."""
 
 _HEAD = """\
 # Every key of a config
@@ -28,13 +28,13 @@ lists; the keys under them are those of one item.
 
 
 def explain(asked: str) -> Iterator[str | Rows]:
-    """Yields what there is to say of a key, a section or a name: texts, and tables of keys.
+    """Yields the explanation of a key, a section or a name: texts, and tables of keys.
 
     Args:
         asked: `train.schedule`, `schedule`, `train`, `multi_head`, `multi_head.num_heads` ...
 
     Raises:
-        UserError: there is nothing of that name; says which one is near.
+        UserError: there is nothing of that name; suggests a similar one.
     """
     exact = [(place, key) for place, key in _all_keys() if asked in _paths(key)]
     by_name = [place for place in places() if asked in _names_of_owners(place)]
@@ -60,7 +60,7 @@ def explain(asked: str) -> Iterator[str | Rows]:
 
 
 def page() -> str:
-    """Returns Markdown that says all of every key, in the order of the sections."""
+    """Returns a Markdown page with all keys, in the order of the sections."""
     parts = [_HEAD]
     for place in places():
         parts.append(f"## `{place.path}`\n" if place.path else "## At the top\n")
@@ -85,7 +85,7 @@ def _all_keys() -> list[tuple[Place, Key]]:
 
 
 def _merged(found: list[tuple[Place, Key]]) -> list[tuple[Place, Key]]:
-    """Makes one of the keys that differ in nothing but who has them."""
+    """Merges keys that differ only in their owners."""
     owners: dict[tuple[str, Key], list[str]] = {}
     for place, key in found:
         owners.setdefault((place.path, dataclasses.replace(key, owners=())), []).extend(key.owners)
@@ -97,13 +97,13 @@ def _merged(found: list[tuple[Place, Key]]) -> list[tuple[Place, Key]]:
 
 
 def _paths(key: Key) -> list[str]:
-    """Returns how a key may be asked for: its path, that with the name of what has it, and what it was."""
+    """Returns the paths of a key in queries: its path, the paths with its owners' names, and former names."""
     place, _, last = key.path.rpartition(".")
     return [key.path, *(f"{place}.{owner}.{last}" for owner in key.owners), *key.old_names]
 
 
 def _names_of_owners(place: Place) -> list[str]:
-    """Returns how the owners may be asked for: by their names, and by those below the place."""
+    """Returns the names of the owners in queries: their bare names, and those below the path."""
     owners = [owner for owner in place.owners if owner]
     return [*owners, *(f"{place.path}.{owner}" for owner in owners)]
 

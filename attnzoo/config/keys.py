@@ -1,4 +1,4 @@
-"""Every key that a config can have, in groups of those that have it, read from the classes of the options."""
+"""All keys that a config can have, grouped by their owners, derived from the classes of the options."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from attnzoo.config.outline import Outline
 from attnzoo.config.sections import Section
 
 NAMES_OF = {"model.attention": "attention mechanism", "data.augment": "image change"}
-"""Key whose value is chosen by name -> what one of the choices is called."""
+"""Key whose value is chosen by name -> the kind of the choices."""
 
 REQUIRED = "required"
-"""Stands for the default of a key that a config has to give."""
+"""The "default" of a key without a default."""
 _AT_THE_TOP = {
     ".name": ("text", "name of the file"),
     **{f".{section}": ("a mapping with a name", REQUIRED) for section in NAMED_SECTIONS},
     ".train": ("a mapping", "{}"),
     ".eval": ("a mapping", "{}"),
 }
-"""Key at the top -> what may stand there, default: what the class of all configs does not say."""
+"""Top-level key -> valid values and default, which the class of all configs lacks."""
 
 Owners = dict[str, type[BaseModel]]
-"""Name of a data set, a model, a task, a mechanism -> the class of its options."""
+"""Name of a data set, model, task or mechanism -> the class of its options."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Key:
     """One key of a config.
 
     Attributes:
-        path: as in `--set`: `model.attention.num_heads`.
-        owners: the names of what has the key: data sets, models, tasks, mechanisms; empty where they have
-            none.
-        expected: what may stand there, in words.
-        default: as one writes it in YAML; "required" where there is none.
-        description: what it is for.
-        old_names: paths that it had before.
-        effect_if: when it has an effect, in words; empty for always.
+        path: path as in `--set`: `model.attention.num_heads`.
+        owners: names of the data sets, models, tasks or mechanisms that have the key; empty if they are
+            unnamed.
+        expected: valid values, in words.
+        default: default in YAML; "required" if there is none.
+        description: purpose of the key.
+        old_names: former paths.
+        effect_if: condition under which it has an effect, in words; empty for always.
     """
 
     path: str
@@ -59,10 +59,10 @@ class Key:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Keys that come from the same options.
+    """Keys from the same class of options.
 
     Attributes:
-        owners: the names of what has at least one of them.
+        owners: names of the owners that have at least one of the keys.
         keys: the keys.
     """
 
@@ -75,10 +75,10 @@ class Place:
     """A mapping of a config.
 
     Attributes:
-        path: `train`, `model.attention`; empty at the top.
-        kind: what its owners are, such as "data set"; empty where they have no names.
-        owners: name of each -> what it is, in a line.
-        groups: its keys, those that the most owners have first.
+        path: `train`, `model.attention`; empty for the top level.
+        kind: kind of its owners, such as "data set"; empty if they are unnamed.
+        owners: name of each owner -> one-line description.
+        groups: groups of keys, those with the most owners first.
     """
 
     path: str
@@ -89,7 +89,7 @@ class Place:
 
 @lru_cache
 def places() -> tuple[Place, ...]:
-    """Returns every mapping that a config can have, each before those that stand in it."""
+    """Returns all mappings that a config can have, each before the mappings inside it."""
     tasks = {name: catalog.load_class("tasks", name) for name in catalog.names("tasks")}
     sections: list[tuple[str, str, Owners]] = [
         (
@@ -115,12 +115,12 @@ def _with_inner_places(path: str, kind: str, owners: Owners) -> Iterator[Place]:
             for component in _components(field.annotation):
                 inner.setdefault(f"{path}.{key}", {})[_name_of(component)] = component
     for inner_path, components in inner.items():
-        # What stands in a component is not gone into: a stage of a model has attention, as the model has.
+        # Components inside components are left out: the attention of a stage is that of the model.
         yield _place(inner_path, NAMES_OF.get(inner_path, ""), components)
 
 
 def _components(annotation: Any) -> Iterator[type[Section]]:
-    """Yields the classes of options that a type names."""
+    """Yields the classes of options in a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
     for part in typing.get_args(annotation):
@@ -185,7 +185,7 @@ def _outline(options: type[BaseModel]) -> Outline:
 
 
 def _line_of(kind: str, owner: str, options: type[BaseModel]) -> str:
-    """Returns what an owner is: as its key `name` says, or its file."""
+    """Returns the description of an owner: of its key `name`, or of its file."""
     name = options.model_fields.get("name")
     if name and name.description and owner:
         return name.description
@@ -194,7 +194,7 @@ def _line_of(kind: str, owner: str, options: type[BaseModel]) -> str:
 
 
 def _written(default: Any) -> str:
-    """Returns a default as one writes it in YAML; of a component its name."""
+    """Formats a default as in YAML; of a component its name."""
     if isinstance(default, Mapping) and "name" in default:
         return str(default["name"])
     return default if isinstance(default, str) else json.dumps(default)

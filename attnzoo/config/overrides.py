@@ -9,26 +9,26 @@ from attnzoo.config.source import Document, KeyPath, Origin, parse_value
 from attnzoo.errors import ConfigErrors
 
 EPOCHS, STEPS = ("train", "epochs"), ("train", "steps")
-"""Two ways to say how long: steps are what counts where both are given, as in the config of a run."""
+"""Both set the length of a training; steps take precedence if both are given, as in the config of a run."""
 OldNames = dict[KeyPath, str | None]
-"""Component whose `name` was overridden -> the name that the file gave it, None if it gave none."""
+"""Component whose `name` was overridden -> its name in the file, None if the file has none."""
 
 
 def apply_overrides(document: Document, overrides: Sequence[str], problems: Problems) -> OldNames:
-    """Changes `document` by each override in turn; a later one wins.
+    """Applies overrides to `document` in order; later ones take precedence.
 
-    A value is written as in the file: `3`, `1e-3`, `[flip, shift]`, `{name: additive}`; empty is null. A
-    mapping replaces what stood there. A key below a component given by its bare name keeps that name. Epochs
-    take the place of steps.
+    Values are written as in the file: `3`, `1e-3`, `[flip, shift]`, `{name: additive}`; an empty value is
+    null. A mapping replaces the old value. A key below a component that is given by its bare name keeps that
+    name. Epochs replace steps.
 
     Args:
         document: parsed file.
-        overrides: texts after `--set`.
-        problems: takes what is wrong with an override itself.
+        overrides: arguments of `--set`.
+        problems: collects errors in the overrides themselves.
 
     Returns:
-        The components whose `.name` alone was changed: what the old component knew and the new one does not
-        is to be dropped.
+        The components of which only `.name` was changed: keys that the new component does not have are to be
+        dropped.
     """
     old_names: OldNames = {}
     for index, text in enumerate(overrides):
@@ -56,7 +56,7 @@ def _put(document: Document, path: KeyPath, value: Document, origin: Origin, old
         if isinstance(inner, list):
             around = dotted(path[:depth])
             raise ConfigErrors(
-                [f"{origin.label}: {around} is a list, expected {around}=[...] with all of it"]
+                [f"{origin.label}: {around} is a list, expected {around}=[...] with all its items"]
             )
         if not isinstance(inner, dict):
             inner = _make_mapping(document, path[:depth], inner, origin)
@@ -73,7 +73,7 @@ def _put(document: Document, path: KeyPath, value: Document, origin: Origin, old
 
 
 def _make_mapping(document: Document, path: KeyPath, inner: object, origin: Origin) -> dict[str, object]:
-    """Turns what stands at `path` into a mapping: the bare name of a component keeps its meaning."""
+    """Replaces the value at `path` by a mapping; the bare name of a component becomes its `name`."""
     before, raw = document.origins.get(path), document.raw.get(path)
     document.forget(path)
     document.origins[path] = origin

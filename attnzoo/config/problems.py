@@ -1,4 +1,4 @@
-"""Collects all that is wrong in a config and puts it in plain words."""
+"""Collects the errors in a config and describes them in plain words."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from attnzoo.suggest import hint, nearest
 PydanticError = Mapping[str, Any]
 
 MAX_ERRORS = 100
-"""Most lines about values; a file of another kind has thousands."""
+"""Maximum number of lines about values; a file of another kind has thousands of errors."""
 
 
 class Problems:
-    """What is wrong, with where it was written."""
+    """Errors with their positions."""
 
     def __init__(self) -> None:
         self._lines: list[tuple[tuple[int, int], str]] = []
@@ -30,70 +30,75 @@ class Problems:
         self._lines.append((origin.order, " ".join(f"{origin.label}: {place}{what}".split())))
 
     def add_lines(self, origin: Origin, lines: list[str]) -> None:
-        """Adds lines that already say where they are from."""
+        """Adds lines that already include their position."""
         self._lines.extend((origin.order, line) for line in lines)
 
     def raise_if_any(self) -> None:
-        """Raises all problems at once, in the order of their lines.
+        """Raises all errors together, in the order of their lines.
 
         Raises:
-            ConfigErrors: there is at least one.
+            ConfigErrors: there is at least one error.
         """
         if self._lines:
             raise ConfigErrors([line for _, line in sorted(self._lines, key=lambda entry: entry[0])])
 
 
 def dotted(path: KeyPath) -> str:
-    """Returns a path as users write it: `train.learning_rate`."""
+    """Returns a path in the notation of users.
+
+    Examples:
+        >>> dotted(("train", "learning_rate"))
+        'train.learning_rate'
+    """
     return ".".join(str(key) for key in path)
 
 
 def add_pydantic_errors(problems: Problems, errors: list[Any], document: Document, outline: Outline) -> None:
-    """Adds what pydantic found, one line a place.
+    """Adds the errors of pydantic, one line per position.
 
     Args:
-        problems: takes the lines.
+        problems: receives the lines.
         errors: `ValidationError.errors()`.
-        document: what was validated.
-        outline: what may stand there.
+        document: the validated document.
+        outline: its outline.
     """
     by_path = errors_by_path(errors, document, outline)
     if len(by_path) > MAX_ERRORS:
         problems.add(document.origin_near(()), (), f"{len(by_path)} errors; the first {MAX_ERRORS} follow")
-    for path, of_path in itertools.islice(by_path.items(), MAX_ERRORS):
-        kind = of_path[0]["type"]
+    for path, path_errors in itertools.islice(by_path.items(), MAX_ERRORS):
+        kind = path_errors[0]["type"]
         around = outline.find(path, document.values)
         if kind == "union_tag_not_found" and around:
             add_missing_name(problems, document, path, list(around.components))
             continue
-        place = (*path, "name") if kind == "union_tag_invalid" else path
-        problems.add(document.origin_near(place), place, _what(path, of_path[0], document, outline))
+        position = (*path, "name") if kind == "union_tag_invalid" else path
+        problems.add(document.origin_near(position), position, _what(path, path_errors[0], document, outline))
 
 
 def add_missing_name(problems: Problems, document: Document, path: KeyPath, known: list[str]) -> None:
-    """Adds that the mapping at `path` lacks its `name`, or what stands there by mistake in its place."""
+    """Adds the error that the mapping at `path` has no `name`, or a misspelled one."""
     near = nearest("name", reduce(step, path, document.values))
-    place = (*path, near or "name")
+    position = (*path, near or "name")
     what = "unknown key, did you mean 'name'?" if near else f"missing key, expected one of {', '.join(known)}"
-    problems.add(document.origin_near(place), place, what)
+    problems.add(document.origin_near(position), position, what)
 
 
 def errors_by_path(
     errors: list[Any], document: Document, outline: Outline
 ) -> dict[KeyPath, list[PydanticError]]:
-    """Groups errors by the place they are about, without the union tags that pydantic puts into its paths.
+    """Groups errors by their path in the document, without the union tags in pydantic's paths.
 
-    Where one alternative of a union failed as a whole and another one in a part of it, only the part is kept.
+    If one alternative of a union failed as a whole and another one in a part of it, only the latter is kept.
     """
-    found: dict[KeyPath, list[PydanticError]] = {}
+    by_path: dict[KeyPath, list[PydanticError]] = {}
     for error in errors:
-        found.setdefault(_without_tags(error, document.values, outline), []).append(error)
-    around = {path[:length] for path in found for length in range(len(path))}
-    return {path: of_path for path, of_path in found.items() if path not in around}
+        by_path.setdefault(_without_tags(error, document.values, outline), []).append(error)
+    parents = {path[:length] for path in by_path for length in range(len(path))}
+    return {path: path_errors for path, path_errors in by_path.items() if path not in parents}
 
 
 def received(value: Any, raw: str | None = None) -> str:
-    """Returns a value as an error shows it: as typed if `raw` is known, text in quotes, 60 characters."""
+    """Formats a value for an error: as typed if `raw` is known, text in quotes, at most 60 characters."""
     if isinstance(value, Mapping):
         return "a mapping"
     if value is None and not raw:
@@ -150,7 +155,7 @@ def _what(path: KeyPath, error: PydanticError, document: Document, root: Outline
 
 
 def _new_name(path: KeyPath, document: Document, root: Outline) -> str | None:
-    """Returns the key that an option has now; None if no option had this one before."""
+    """Returns the new name of an option that was renamed; None if no option had this name."""
     around = root.find(path[:-1], document.values)
     value = reduce(step, path[:-1], document.values)
     return around.new_name(str(path[-1]), value) if around else None

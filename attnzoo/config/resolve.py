@@ -1,4 +1,4 @@
-"""A config file and `--set` -> the typed, complete config of one run."""
+"""Resolves a config file and `--set` into the typed, complete config of one run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class RunConfig:
     """All options of one run.
 
     Attributes:
-        name: name of the run: the config file's name without its ending, unless the config gives one.
-        seed: start of all randomness, 0 to 2^32 - 1.
+        name: name of the run; by default the name of the config file without its extension.
+        seed: seed of all random numbers, 0 to 2^32 - 1.
         data: options of the data set.
         model: options of the model, the `Config` of its module.
         train: how the model is trained.
@@ -45,7 +45,7 @@ class RunConfig:
 
         Raises:
             UserError: the file is missing.
-            ConfigErrors: all that is wrong in it.
+            ConfigErrors: all errors in it.
         """
         if not path.is_file():
             raise UserError(f"{path}: not found; is this a run folder?")
@@ -53,19 +53,24 @@ class RunConfig:
 
     @classmethod
     def from_yaml_text(cls, text: str, file: str = "config.yaml") -> RunConfig:
-        """Returns the config written in `text`.
+        """Parses a config.
 
         Args:
             text: YAML.
-            file: name for messages.
+            file: file name for error messages.
 
         Raises:
-            ConfigErrors: all that is wrong in it.
+            ConfigErrors: all errors in it.
+
+        Examples:
+            >>> config = RunConfig.from_yaml_text("data: digits\\nmodel: image_classifier")
+            >>> config.train.batch_size, config.model.name
+            (64, 'image_classifier')
         """
         return _resolve(parse(text, file), (), _stem(Path(file))).config
 
     def values(self) -> dict[str, Any]:
-        """Returns all options as plain values, section by section."""
+        """Returns all options as plain values, by section."""
         plain: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -77,31 +82,31 @@ class RunConfig:
         return {".".join(path): value for path, value in _leaves(self.values()).items()}
 
     def changed_keys(self, other: RunConfig) -> list[str]:
-        """Returns the paths whose values differ, sorted; `name` is only a label and not among them."""
+        """Returns the sorted paths whose values differ, without `name`, which is only a label."""
         mine, theirs = self.flat(), other.flat()
         absent = object()
         paths = sorted((mine.keys() | theirs.keys()) - {"name"})
         return [path for path in paths if _differ(mine.get(path, absent), theirs.get(path, absent))]
 
     def to_yaml(self) -> str:
-        """Returns the complete config as YAML that `from_yaml_text` reads back to an equal config."""
+        """Returns the complete config as YAML, which `from_yaml_text` parses to an equal config."""
         return to_text(self.values())
 
 
 @dataclasses.dataclass(frozen=True)
 class ResolvedConfig:
-    """A config and where each of its values was written.
+    """A config with the origin of each value.
 
     Attributes:
         config: the options.
-        origins: path of a leaf or section -> where it was written; what is not in it is a default.
+        origins: path of a leaf or section -> its origin; paths that are missing have default values.
     """
 
     config: RunConfig
     origins: dict[tuple[str | int, ...], Origin]
 
     def origin(self, path: str) -> str:
-        """Returns where the value at `path` is from: "configs/x.yaml:12", "--set" or "default"."""
+        """Returns the origin of the value at `path`: "configs/x.yaml:12", "--set" or "default"."""
         origin = self.origins.get(tuple(path.split(".")))
         return origin.short if origin else "default"
 
@@ -110,21 +115,21 @@ class ResolvedConfig:
         return self.config.flat()
 
     def changed_keys(self, other: ResolvedConfig | RunConfig) -> list[str]:
-        """Returns the paths whose values differ, sorted; `name` is only a label and not among them."""
+        """Returns the sorted paths whose values differ, without `name`, which is only a label."""
         return self.config.changed_keys(other.config if isinstance(other, ResolvedConfig) else other)
 
     def to_yaml(self, with_origins: bool = False) -> str:
         """Returns the complete config as YAML that can be run again.
 
         Args:
-            with_origins: adds to each line where its value is from.
+            with_origins: whether to add the origin of each value as a comment.
         """
         comment: Comment | None = (lambda path: self.origin(".".join(path))) if with_origins else None
         return to_text(self.config.values(), comment)
 
 
 def resolve(path: str | Path, overrides: Sequence[str] = ()) -> ResolvedConfig:
-    """Reads a config file, applies overrides, checks all of it and fills in the defaults.
+    """Reads a config file, applies overrides, validates it and fills in defaults.
 
     Args:
         path: YAML file, or the name of a recipe; see `catalog.find_config`.
@@ -133,7 +138,7 @@ def resolve(path: str | Path, overrides: Sequence[str] = ()) -> ResolvedConfig:
 
     Raises:
         UserError: there is no such file.
-        ConfigErrors: all that is wrong, one line `FILE:LINE: path: what, expected, received` each.
+        ConfigErrors: all errors, one line `FILE:LINE: path: what, expected, received` each.
     """
     path = catalog.find_config(path)
     return _resolve(read(path), overrides, _stem(path))

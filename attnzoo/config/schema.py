@@ -1,4 +1,4 @@
-"""JSON Schema of config files, for editors that complete and check while one types."""
+"""JSON Schema of config files, for completion and validation in editors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attnzoo.config.checking import NAMED_SECTIONS, root_class
 
 
 def schema() -> dict[str, Any]:
-    """Returns the JSON Schema (draft 2020-12) of a config: any data set, any model, all options described."""
+    """Returns the JSON Schema (draft 2020-12) of configs with any data set and any model."""
     classes: dict[str, list[Any]] = {
         section: [catalog.load(kind, name).Config for name in catalog.names(kind)]
         for section, kind in NAMED_SECTIONS.items()
@@ -52,13 +52,13 @@ def schema() -> dict[str, Any]:
 
 
 def _require_name(definition: dict[str, Any]) -> None:
-    """Makes the constant `name` required: without it more than one alternative could match."""
+    """Makes the constant `name` required; otherwise several alternatives could match."""
     if "const" in definition.get("properties", {}).get("name", {}):
         definition["required"] = sorted({*definition.get("required", []), "name"})
 
 
 def _accept_bare_names(place: dict[str, Any]) -> None:
-    """Where a component is chosen by name, accepts the name alone too: `attention: additive`."""
+    """Accepts bare names of components: `attention: additive`."""
     alternatives = place.get("anyOf", [])
     for choice in [*alternatives, place]:
         if "discriminator" not in choice:

@@ -7,22 +7,53 @@ subclassing `DataOptions`, `TrainOptions`, `EvalOptions` and `Section`.
 from __future__ import annotations
 
 import codecs
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from attnzoo.config.base import PositiveInt, Rate, Section, renamed_from
+from attnzoo.config.base import EffectIf, PositiveInt, Problem, Rate, Section, renamed_from
+from attnzoo.config.source import KeyPath
+from attnzoo.suggest import did_you_mean
 
 
 class DataOptions(Section):
-    """Options that every data set has."""
+    """Options of every data set."""
 
-    name: str = Field(description="Data set, by the name that `attnzoo list datasets` shows.")
-    validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+    name: str = Field(description="Name of the data set; `attnzoo list datasets` shows them.")
+    validation_fraction: Annotated[
+        float,
+        Field(gt=0.0, lt=1.0),
+        EffectIf("the data has no validation split", lambda own: own.holds_out_validation),
+    ] = Field(
         0.1,
-        description="Fraction of the training examples of each class that is held out for validation "
-        "where the data has no validation split.",
+        description="Fraction of train, above 0 and below 1, that is held out for validation, stratified by "
+        "class, if the data has no validation split.",
     )
+
+    @property
+    def holds_out_validation(self) -> bool:
+        """Whether validation is held out from train."""
+        return self.model_dump().get("validation") is None
+
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields options that do not go together for a task with these features."""
+        yield from ()
+
+    def known_labels(self) -> tuple[str, ...] | None:
+        """Returns the labels of the data, where they are known without reading it."""
+        return None
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the files and folders that the options name: key and path."""
+        yield from ()
+
+    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+        """Looks at the beginning of one of `files`, which is there, and whether a task finds its columns.
+
+        Raises:
+            UserError: it is not what is needed.
+        """
 
 
 def _known_encoding(name: str) -> str:
@@ -34,43 +65,123 @@ def _known_encoding(name: str) -> str:
 
 
 class FileOptions(DataOptions):
-    """Options of data that is read from files of the user."""
+    """Options of data that is read from the user's files."""
 
     on_bad_record: Literal["error", "skip"] = Field(
         "error",
-        description="What a record that cannot be read does: error ends the command, skip leaves the "
-        "record out and counts it.",
+        description="error: a record that cannot be read ends the command. skip: such records are skipped "
+        "and counted.",
     )
-    max_bad_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.01, description="skip: largest fraction of a file's records that may be left out, 0 to 1."
+    max_bad_fraction: Annotated[
+        float,
+        Field(ge=0.0, le=1.0),
+        EffectIf("on_bad_record is skip", lambda own: own.on_bad_record == "skip"),
+    ] = Field(
+        0.01, description="on_bad_record: skip: largest fraction of records that may be skipped, 0 to 1."
     )
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
-        "utf-8", description="Encoding of the files, as Python names it: cp1252, utf-16, gb18030 ..."
+        "utf-8", description="Python's name of the encoding of the files, such as cp1252, utf-16 or gb18030."
     )
+
+
+def files_of_splits(*files: str | None) -> Iterator[tuple[KeyPath, str]]:
+    """Yields the key and the file of each split: train, validation and test, where it is given."""
+    for name, file in zip(("train", "validation", "test"), files, strict=True):
+        if file is not None:
+            yield (name,), file
+
+
+def _known_delimiter(character: str) -> str:
+    if character in '"\r\n\0\ufeff':
+        raise ValueError(f"expected a character that no quote and no line end is, received {character!r}")
+    return character
+
+
+def _reads_tables(own: Any) -> bool:
+    return not all(file.removesuffix(".gz").lower().endswith(".jsonl") for _, file in own.files())
+
+
+_OF_TABLES = EffectIf("a file is csv or tsv", _reads_tables)
 
 
 class TableOptions(FileOptions):
-    """Options of records that are read from tables."""
+    """Options of data that is read from tables."""
 
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
+    delimiter: Annotated[
+        Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_known_delimiter)] | None, _OF_TABLES
+    ] = Field(
         None,
-        description="Character between two fields of a csv or tsv file. Default: by the file's suffix, or "
-        "another of , ; tab | if the header shows that.",
+        description="Character between two fields of a csv or tsv file. Default: comma or tab by the suffix, "
+        "or another of , ; tab | if the header has that.",
     )
-    quoting: Literal["minimal", "none"] = Field(
+    quoting: Annotated[Literal["minimal", "none"], _OF_TABLES] = Field(
         "minimal",
-        description="How csv and tsv files use quotes. minimal: a field may be enclosed in double "
-        "quotes; none: a quote is part of the text.",
+        description="minimal: quotation marks in a csv or tsv file may enclose fields. none: quotation marks "
+        "are part of the text.",
     )
-    columns: Annotated[list[str], Field(min_length=1)] | None = Field(
-        None, description="Names of the columns of csv or tsv files without a header."
+    columns: Annotated[Annotated[list[str], Field(min_length=1)] | None, _OF_TABLES] = Field(
+        None, description="Column names of csv or tsv files without a header, in order."
     )
+
+    def named_columns(self, features: Mapping[str, Any]) -> dict[str, str]:
+        """Returns feature -> its column: the value of the option that is called like the feature."""
+        values = self.model_dump()
+        return {name: str(values[name]) for name in features if name in values}
+
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields a column that two features share, and one that `columns` does not name."""
+        yield from super().problems(features)
+        yield from repeated_columns(self.named_columns(features))
+        if self.columns is None or not _reads_tables(self):
+            return
+        twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
+        if twice:
+            yield ("columns",), f"{', '.join(map(repr, twice))} more than once; give each column another name"
+        needed = self.named_columns(features)
+        if len(set(self.columns)) < len(needed):
+            keys = " and ".join(f"data.{option}" for option in needed)
+            yield ("columns",), f"fewer names than are needed; expected those of {keys}"
+            return
+        for option, column in needed.items():
+            if column not in self.columns:
+                near = did_you_mean(column, self.columns)
+                what = f"no column {column!r}{near}; data.columns has: {', '.join(self.columns)}"
+                yield (option,), what
+
+
+def repeated_columns(columns: Mapping[str, str]) -> Iterator[Problem]:
+    """Yields the options that name the column of another one, of option -> column."""
+    first: dict[str, str] = {}
+    for option, column in columns.items():
+        other = first.setdefault(column, option)
+        if other != option:
+            what = f"data.{other} and data.{option} are both {column!r}; name two different columns"
+            yield (option,), what
+
+
+class ModelOptions(Section):
+    """Options of every model."""
+
+    name: str
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields options that do not go together, or not with those of the whole `RunConfig`."""
+        yield from ()
+
+    def unused(self) -> Iterator[Problem]:
+        """Yields options of components that have no effect in this model, and why."""
+        yield from ()
+
+
+_OF_PLATEAU = EffectIf("schedule is plateau", lambda own: own.schedule == "plateau")
 
 
 class TrainOptions(Section):
     """How the model is trained."""
 
-    epochs: PositiveInt = Field(10, description="Passes over the training data.")
+    epochs: Annotated[PositiveInt, EffectIf("steps is null", lambda own: own.steps is None)] = Field(
+        10, description="Passes over the training data."
+    )
     steps: PositiveInt | None = Field(
         None,
         description="Optimizer steps; if given, epochs is not used. --set train.epochs=N removes it.",
@@ -113,8 +224,13 @@ class TrainOptions(Section):
         description="Decoupled weight decay, as in AdamW: each step subtracts this times the learning "
         "rate times the weight. Not for biases and normalization.",
     )
-    beta_1: Rate = Field(0.9, description="Decay of the first moment; momentum of sgd.")
-    beta_2: Rate = Field(0.999, description="Decay of the second moment (adamw, lamb, lion).")
+    beta_1: Annotated[
+        Rate, EffectIf("optimizer is not adafactor", lambda own: own.optimizer != "adafactor")
+    ] = Field(0.9, description="Decay of the first moment; momentum of sgd.")
+    beta_2: Annotated[
+        Rate,
+        EffectIf("optimizer is adamw, lamb or lion", lambda own: own.optimizer in ("adamw", "lamb", "lion")),
+    ] = Field(0.999, description="Decay of the second moment (adamw, lamb, lion).")
     schedule: Literal["constant", "cosine", "inverse_square_root", "step", "plateau"] = Field(
         "constant", description="Learning rate schedule after the warm-up."
     )
@@ -126,17 +242,21 @@ class TrainOptions(Section):
         description="Last steps of the training, over which the learning rate of any schedule also falls "
         "linearly to 0.",
     )
-    schedule_every: PositiveInt = Field(
-        1000, description="step: optimizer steps between two drops of the learning rate."
-    )
-    schedule_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+    schedule_every: Annotated[
+        PositiveInt, EffectIf("schedule is step", lambda own: own.schedule == "step")
+    ] = Field(1000, description="step: optimizer steps between two drops of the learning rate.")
+    schedule_factor: Annotated[
+        float,
+        Field(gt=0.0, lt=1.0),
+        EffectIf("schedule is step or plateau", lambda own: own.schedule in ("step", "plateau")),
+    ] = Field(
         0.5,
         description="step, plateau: the learning rate is multiplied by it at each drop. (cosine falls to 0.)",
     )
-    schedule_patience: PositiveInt = Field(
+    schedule_patience: Annotated[PositiveInt, _OF_PLATEAU] = Field(
         2, description="plateau: evaluations without improvement before the learning rate drops."
     )
-    min_learning_rate: Annotated[float, Field(ge=0.0)] = Field(
+    min_learning_rate: Annotated[float, Field(ge=0.0), _OF_PLATEAU] = Field(
         0.0, description="plateau: the learning rate does not fall below it."
     )
     clip_norm: Annotated[float, Field(gt=0.0)] | None = Field(
@@ -161,7 +281,14 @@ class TrainOptions(Section):
         "stop early.",
         json_schema_extra=renamed_from("early_stopping"),
     )
-    min_delta: Annotated[float, Field(ge=0.0)] = Field(
+    min_delta: Annotated[
+        float,
+        Field(ge=0.0),
+        EffectIf(
+            "early_stopping_patience is given or schedule is plateau",
+            lambda own: own.early_stopping_patience is not None or own.schedule == "plateau",
+        ),
+    ] = Field(
         0.0,
         description="Smallest change of the monitored metric that early stopping and the plateau "
         "schedule count as an improvement.",
@@ -181,6 +308,15 @@ class TrainOptions(Section):
         20, description="Optimizer steps between two entries in metrics.jsonl and TensorBoard."
     )
 
+    def problems(self) -> Iterator[Problem]:
+        """Yields rates that leave no weight to train, whatever the layers are called."""
+        for pattern, rate in self.learning_rate_multipliers.items():
+            if rate:
+                return
+            if pattern == "*":
+                yield ("learning_rate_multipliers",), "every weight is frozen (rate 0); leave one to train"
+                return
+
 
 class EvalOptions(Section):
     """How the model is evaluated and which weights are kept."""
@@ -199,9 +335,10 @@ class EvalOptions(Section):
         "ones, or the average of the last (average) or of the best evaluations "
         "(average_best).",
     )
-    average: PositiveInt = Field(
-        5, description="Number of evaluations whose weights are averaged (average, average_best)."
-    )
+    average: Annotated[
+        PositiveInt,
+        EffectIf("weights is average or average_best", lambda own: own.weights.startswith("average")),
+    ] = Field(5, description="Number of evaluations whose weights are averaged (average, average_best).")
     batch_size: PositiveInt | None = Field(None, description="Examples per batch. Default: as in training.")
     decode: Literal["final", "every"] = Field(
         "final",

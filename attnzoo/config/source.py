@@ -1,8 +1,8 @@
-"""YAML text -> plain values, and where each of them was written.
+"""Parses YAML to plain values with their positions.
 
 Scalars follow the core schema of YAML 1.2: `1e-3` is a number; `no`, `on`, `1_000`, `12:30:45` and dates are
-text; `010` is ten (octal is `0o10`). Mapping keys are text as typed. What makes a config mean something else
-than it shows is refused: duplicate keys, anchors and aliases, tags, several documents, control characters.
+text; `010` is ten (octal is `0o10`). Mapping keys are text as typed. Constructs that make a config hard to
+read are refused: duplicate keys, anchors and aliases, tags, several documents, control characters.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _SPECIAL_FLOAT = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Where a value was written.
+    """The position where a value was written.
 
     Attributes:
-        label: as errors show it: `configs/x.yaml:12` or `--set train.epochs=3`.
-        order: sorts errors: (0, line) in a file, (1, index) on the command line.
+        label: human-readable position: `configs/x.yaml:12` or `--set train.epochs=3`.
+        order: sort key for errors: (0, line) in a file, (1, index) on the command line.
     """
 
     label: str
@@ -64,8 +64,8 @@ class Document:
 
     Attributes:
         values: dicts, lists and scalars.
-        origins: path of every key, item and value -> where it was written.
-        raw: path of every unquoted scalar -> its text as typed.
+        origins: path of each key, item and value -> its position.
+        raw: path of each unquoted scalar -> its text as typed.
     """
 
     values: Any
@@ -73,13 +73,13 @@ class Document:
     raw: dict[KeyPath, str]
 
     def origin_near(self, path: KeyPath) -> Origin:
-        """Returns the origin of `path`, or of the nearest thing around it that was written."""
+        """Returns the origin of `path`, or of its nearest parent that has one."""
         while path not in self.origins and path:
             path = path[:-1]
         return self.origins[path]
 
     def forget(self, path: KeyPath) -> None:
-        """Drops what is known of `path` and of all below it; `values` stay as they are."""
+        """Removes the origins and raw texts at and below `path`; `values` are unchanged."""
         for known in (self.origins, self.raw):
             for other in [key for key in known if key[: len(path)] == path]:
                 del known[other]
@@ -89,7 +89,7 @@ def read(path: Path) -> Document:
     """Reads and parses a YAML file whose root is a mapping.
 
     Raises:
-        UserError: the file cannot be read, is not UTF-8 or not YAML as described above.
+        UserError: the file cannot be read, or is not UTF-8 or not YAML as described above.
     """
     try:
         size = path.stat().st_size
@@ -105,7 +105,7 @@ def decode(data: bytes, file: str) -> str:
     """Decodes UTF-8, with or without a byte order mark.
 
     Raises:
-        ConfigErrors: `data` is not UTF-8; names line and column of the first wrong byte.
+        ConfigErrors: `data` is not UTF-8; it names line and column of the first invalid byte.
     """
     try:
         return data.decode("utf-8-sig")
@@ -125,7 +125,7 @@ def parse(text: str, file: str) -> Document:
         ConfigErrors: one line `FILE:LINE:COLUMN: what is wrong, what was expected`.
     """
     if len(text.encode("utf-8", errors="replace")) > MAX_BYTES:
-        raise UserError(f"{file}: longer than {MAX_BYTES} bytes, the most that a config may have")
+        raise UserError(f"{file}: too long, expected a config of at most {MAX_BYTES} bytes")
     control = _CONTROL.search(text)
     if control:
         what = f"control character U+{ord(control.group()):04X}, expected printable text"
@@ -153,16 +153,20 @@ def parse_value(text: str, origin: Origin) -> Document:
 
 
 def kind(value: Any) -> str:
-    """Names the type of a parsed value in plain words."""
+    """Returns the type of a parsed value in plain words."""
     names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
     return names.get(type(value), "a number")
 
 
 def scalar(text: str) -> Any:
-    """Returns the value of an unquoted scalar by the core schema of YAML 1.2.
+    """Returns the value of an unquoted scalar in the core schema of YAML 1.2.
 
     Raises:
-        ValueError: a whole number of more than 300 digits.
+        ValueError: an integer with more than 300 digits.
+
+    Examples:
+        >>> scalar("1e-3"), scalar("no"), scalar("010")
+        (0.001, 'no', 10)
     """
     if _NULL.fullmatch(text):
         return None
@@ -209,12 +213,12 @@ class _Reader:
             next(self.events)
             end = next(self.events)
             if not isinstance(end, yaml.StreamEndEvent):
-                self._fail(end, "a second document starts here, expected one document a file")
+                self._fail(end, "a second document starts here, expected one document per file")
         except yaml.MarkedYAMLError as error:
             self._fail_marked(error)
         except (ValueError, OverflowError):
             line = self.text[: self.text.lower().find("\\u")].count("\n")
-            self._fail_at(line, 0, "an escape names no character, expected at most \\U0010FFFF")
+            self._fail_at(line, 0, "an escape is not a character, expected at most \\U0010FFFF")
         return self.document
 
     def _value(self, event: Any, path: KeyPath, depth: int) -> Any:
@@ -264,7 +268,7 @@ class _Reader:
     def _text(self, event: Any) -> str:
         text: str = event.value
         if "\x00" in text or _SURROGATE.search(text):
-            what = "an escape in the text gives a NUL or half a character, expected \\UXXXXXXXX for emoji"
+            what = "an escape in the text is a NUL or half a character, expected \\UXXXXXXXX for emoji"
             self._fail(event, what)
         return text
 

@@ -1,4 +1,4 @@
-"""Writes plain values as YAML that `source.parse` reads back to the same values."""
+"""Writes plain values as YAML that `source.parse` parses to the same values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 
 def to_text(values: Mapping[str, Any], comment: Comment | None = None, path: tuple[str, ...] = ()) -> str:
-    """Returns `values` as YAML, one key a line, lists in brackets.
+    """Returns `values` as YAML, with one key per line and lists in brackets.
 
     Args:
-        values: mappings with text keys, lists, text, numbers, booleans and None; finite numbers only.
+        values: mappings with text keys, lists, text, finite numbers, booleans and None.
         comment: path of a leaf -> comment after it.
-        path: where `values` stand in the whole; each key deeper is indented by two spaces.
+        path: path of `values` in the document; each level is indented by two spaces.
+
+    Examples:
+        >>> print(to_text({"train": {"epochs": 3, "xla": "auto"}}), end="")
+        train:
+          epochs: 3
+          xla: auto
     """
     lines = []
     for key, value in values.items():

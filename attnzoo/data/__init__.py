@@ -1,1 +1,1 @@
-"""From files and data sets to batches."""
+"""Turning files and data sets into batches."""

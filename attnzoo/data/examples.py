@@ -1,4 +1,4 @@
-"""From raw splits to encoded examples: what is learned from train, and values as batches need them."""
+"""From raw splits to encoded examples: fits the features on train and encodes the values for batches."""
 
 from __future__ import annotations
 
@@ -15,55 +15,56 @@ from attnzoo.data import overlap
 from attnzoo.data.buckets import assign_buckets, make_buckets, truncated_fraction
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import DataNote, UserError
-from attnzoo.features.feature import Feature, Redraw
+from attnzoo.features.feature import Feature, Resampler
 from attnzoo.features.info import DataInfo
 from attnzoo.features.text import TextOptions
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """One split ready for batches.
+    """An encoded split, ready for batching.
 
     Attributes:
-        encoded: feature -> what its `encode` gave.
-        buckets: <int32>[examples], index into `DataInfo.lengths`.
-        raw: the split these came from.
-        redraws: feature -> what encodes its values anew for every epoch; empty if they stay.
+        encoded: feature -> result of its `encode`.
+        buckets: <int32>[examples], indices into `DataInfo.lengths`.
+        raw: the split before encoding.
+        resamplers: feature -> function that encodes its values again for every epoch; features whose values
+            do not change have none.
     """
 
     encoded: Mapping[str, Any]
     buckets: np.ndarray
     raw: Split
-    redraws: Mapping[str, Redraw] = dataclasses.field(default_factory=dict)
+    resamplers: Mapping[str, Resampler] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.raw)
 
     def lengths(self, info: DataInfo) -> dict[str, np.ndarray]:
-        """Returns the length of each value <int64>[examples], by feature."""
-        return lengths_of(self.encoded, info.features)
+        """Returns feature -> length of each value, <int64>[examples]."""
+        return encoded_lengths(self.encoded, info.features)
 
-    def of_epoch(self, info: DataInfo, seed: int, epoch: int) -> Examples:
-        """Returns the examples as they are encoded in this epoch of training."""
-        if not self.redraws:
+    def for_epoch(self, info: DataInfo, seed: int, epoch: int) -> Examples:
+        """Returns the examples as encoded for an epoch of training."""
+        if not self.resamplers:
             return self
         encoded = dict(self.encoded)
-        for number, (name, redraw) in enumerate(self.redraws.items()):
+        for number, (name, resampler) in enumerate(self.resamplers.items()):
             generator = np.random.default_rng(np.random.SeedSequence((seed, epoch, number)))
-            encoded[name] = redraw(generator, info.buckets[-1][name])
-        buckets = assign_buckets(lengths_of(encoded, info.features), info.lengths)
+            encoded[name] = resampler(generator, info.buckets[-1][name])
+        buckets = assign_buckets(encoded_lengths(encoded, info.features), info.lengths)
         return dataclasses.replace(self, encoded=encoded, buckets=buckets)
 
 
-def lengths_of(encoded: Mapping[str, Any], features: Mapping[str, Feature]) -> dict[str, np.ndarray]:
-    """Returns the lengths <int64>[examples] of those features that have them."""
+def encoded_lengths(encoded: Mapping[str, Any], features: Mapping[str, Feature]) -> dict[str, np.ndarray]:
+    """Returns feature -> length of each value, <int64>[examples], for the features with lengths."""
     return {
         name: features[name].lengths(values) for name, values in encoded.items() if features[name].has_lengths
     }
 
 
 def known_features(splits: DataSplits, features: Mapping[str, Feature]) -> dict[str, Feature]:
-    """Returns the features of a task that a split has, with what the data set knows of them."""
+    """Returns the features of a task that any split has, as declared by the data set where it does so."""
     names = {name for split in splits.named().values() for name in split.names}
     return {name: splits.features.get(name, feature) for name, feature in features.items() if name in names}
 
@@ -75,25 +76,25 @@ def learn(
     features: Mapping[str, Feature],
     initial: DataInfo | None = None,
 ) -> tuple[DataInfo, dict[str, Examples]]:
-    """Learns what there is to learn of the features from train, and encodes every split.
+    """Fits the features on train and encodes every split.
 
-    Warns of examples of train that validation or test have too, and of what was surely not meant.
+    Issues warnings for examples that train shares with other splits, and notes on probable mistakes.
 
     Args:
-        splits: raw examples; validation is there.
-        options: the data section of the config.
+        splits: raw examples, validation included.
+        options: `data` section of the config.
         task: name of the task.
-        features: those of the task, of which nothing is known yet.
-        initial: what the run of `train.init_from` has learned.
+        features: features of the task, before learning.
+        initial: data info of the run in `train.init_from`, whose vocabulary is reused.
 
     Returns:
-        What the model has to know, and the encoded split of every name.
+        (info, examples): what a model needs to know about the data, and split -> encoded examples.
 
     Raises:
         UserError: a value cannot be used, or there is nothing to learn from.
     """
     known = known_features(splits, features)
-    overlap.warn_of_shared_examples(splits, known)
+    overlap.warn_about_shared_examples(splits, known)
     if initial is not None:
         _require_same_features(known, initial)
     learned = _learn_features(splits, known, options, initial)
@@ -109,33 +110,33 @@ def learn(
         fingerprint=fingerprint(splits, learned),
     )
     encoded = {name: encode_columns(split, info) for name, split in named.items()}
-    _note_doubts(encoded, info)
-    lengths = {name: lengths_of(values, learned) for name, values in encoded.items()}
+    _issue_notes(encoded, info)
+    lengths = {name: encoded_lengths(values, learned) for name, values in encoded.items()}
     if lengths["train"] and isinstance(options, TextOptions):
         buckets = make_buckets(lengths["train"], options.num_buckets, options.max_length)
         info = dataclasses.replace(info, buckets=buckets, max_length=options.max_length)
-        shares = {name: truncated_fraction(sizes, info.lengths[-1]) for name, sizes in lengths.items()}
-        info = dataclasses.replace(info, truncated_fraction=shares)
+        truncated = {name: truncated_fraction(sizes, info.lengths[-1]) for name, sizes in lengths.items()}
+        info = dataclasses.replace(info, truncated_fraction=truncated)
     return info, {name: _examples(split, encoded[name], info) for name, split in named.items()}
 
 
-def _note_doubts(encoded: Mapping[str, Mapping[str, Any]], info: DataInfo) -> None:
+def _issue_notes(encoded: Mapping[str, Mapping[str, Any]], info: DataInfo) -> None:
     for name, feature in info.features.items():
         columns = {split: values[name] for split, values in encoded.items() if name in values}
-        for line in feature.doubts(columns):
+        for line in feature.data_notes(columns):
             warnings.warn(f"{name}: {line}", DataNote, stacklevel=2)
 
 
 def _require_same_features(known: Mapping[str, Feature], initial: DataInfo) -> None:
-    """Refuses a run whose learned features are not those of this data."""
-    here, there = (
-        [name for name, feature in features.items() if feature.starts_from_others]
+    """Rejects an initial run whose transferable features differ from those of this data."""
+    own, others = (
+        [name for name, feature in features.items() if feature.is_transferable]
         for features in (known, initial.features)
     )
-    if sorted(here) != sorted(there):
+    if sorted(own) != sorted(others):
         raise UserError(
-            f"train.init_from: a run with texts {', '.join(there) or 'none'}; this data has "
-            f"{', '.join(here)}. Name a run of the same task."
+            f"train.init_from: that run has the texts {', '.join(others) or '(none)'}, this data has "
+            f"{', '.join(own) or '(none)'}; choose a run of the same task."
         )
 
 
@@ -143,37 +144,41 @@ def _learn_features(
     splits: DataSplits, known: Mapping[str, Feature], options: DataOptions, initial: DataInfo | None
 ) -> dict[str, Feature]:
     learned: dict[str, Feature] = {}
-    together: dict[tuple[str, ...], Feature] = {}
+    by_columns: dict[tuple[str, ...], Feature] = {}
     for name, feature in known.items():
         if name not in splits.train.names:
-            learned[name] = feature  # there is nothing to learn from
+            learned[name] = feature  # nothing to learn from
             continue
         names = feature.learned_with(name, known, options)
-        if names not in together:
-            start = initial.features.get(name) if initial is not None and feature.starts_from_others else None
+        if names not in by_columns:
+            start = initial.features.get(name) if initial is not None and feature.is_transferable else None
             columns = [splits.train.column(column) for column in names]
-            together[names] = feature.learn(columns, options, start, splits.train.origin)
-        learned[name] = together[names]
+            by_columns[names] = feature.learn(columns, options, start, splits.train.origin)
+        learned[name] = by_columns[names]
     return learned
 
 
 def encode_split(split: Split, info: DataInfo) -> Examples:
-    """Encodes a split with what was learned before."""
+    """Encodes a split with features that were learned before."""
     return _examples(split, encode_columns(split, info), info)
 
 
-def with_redraws(train: Examples, info: DataInfo, options: DataOptions) -> Examples:
-    """Returns the examples of train with what encodes them anew in every epoch, where the options say so.
+def with_resamplers(train: Examples, info: DataInfo, options: DataOptions) -> Examples:
+    """Returns the examples of train with resamplers for the features that are encoded again in every epoch.
 
     Raises:
-        UserError: the values cannot be encoded in another way.
+        UserError: the options ask for resampling that the learned feature does not support.
     """
-    redraws = {name: info.features[name].redraw(train.raw.column(name), options) for name in train.encoded}
-    return dataclasses.replace(train, redraws={name: redraw for name, redraw in redraws.items() if redraw})
+    resamplers = {}
+    for name in train.encoded:
+        resampler = info.features[name].resampler(train.raw.column(name), options)
+        if resampler is not None:
+            resamplers[name] = resampler
+    return dataclasses.replace(train, resamplers=resamplers)
 
 
 def encode_columns(split: Split, info: DataInfo) -> dict[str, Any]:
-    """Returns the encoded values of every feature that the split has."""
+    """Returns feature -> encoded values, for every feature that the split has."""
     return {
         name: feature.encode(split.column(name))
         for name, feature in info.features.items()
@@ -182,13 +187,13 @@ def encode_columns(split: Split, info: DataInfo) -> dict[str, Any]:
 
 
 def _examples(split: Split, encoded: Mapping[str, Any], info: DataInfo) -> Examples:
-    sizes = lengths_of(encoded, info.features)
+    sizes = encoded_lengths(encoded, info.features)
     buckets = assign_buckets(sizes, info.lengths) if sizes else np.zeros(len(split), np.int32)
     return Examples(encoded, buckets, split)
 
 
 def fingerprint(splits: DataSplits, features: Mapping[str, Feature]) -> str:
-    """Returns the SHA-256 over all raw examples."""
+    """Returns the SHA-256 of all raw examples, as hexadecimal digits."""
     digest = hashlib.sha256()
     for name, split in sorted(splits.named().items()):
         for column in sorted(set(split.names) & features.keys()):

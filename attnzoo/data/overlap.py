@@ -1,4 +1,4 @@
-"""Examples that train shares with the splits that a model is judged by."""
+"""Examples of train that also occur in the splits used for evaluation."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from attnzoo.errors import DataWarning
 from attnzoo.features.feature import Feature
 
 SHARED = ".*examples are in train too"
-"""How the warning of `warn_of_shared_examples` reads."""
+"""Pattern of the message of `warn_about_shared_examples`."""
 
 
-def warn_of_shared_examples(splits: DataSplits, features: Mapping[str, Feature]) -> None:
-    """Issues a `DataWarning` for each split of which examples are in train too, with their number.
+def warn_about_shared_examples(splits: DataSplits, features: Mapping[str, Feature]) -> None:
+    """Issues a `DataWarning` with the number of shared examples for each split that has examples of train.
 
-    Examples are the same if their texts or the bytes of their images are; labels do not count.
+    Examples are equal if their texts or the bytes of their images are equal; labels are not compared.
     """
     for name, split in splits.named().items():
         shared = shared_indices(splits.train, split, features) if name != "train" else np.array([])
         if shared.size:
             warnings.warn(
-                f"{split.origin}: {shared.size:,} of {len(split):,} {name} examples are in train too, the "
-                f"first is number {shared[0]}; the scores say less about new data than they seem to.",
+                f"{split.origin}: {shared.size:,} of {len(split):,} {name} examples are in train too (first: "
+                f"number {shared[0]}), so the metrics may be better than on new data.",
                 DataWarning,
                 stacklevel=2,
             )
 
 
 def shared_indices(train: Split, other: Split, features: Mapping[str, Feature]) -> np.ndarray:
-    """Returns <int64>[shared]: which examples of `other` occur in `train`."""
-    known, contents = _contents([train, other], features)
-    known_contents = set(known)
-    return np.flatnonzero([content in known_contents for content in contents])
+    """Returns <int64>[shared]: indices of the examples of `other` that occur in `train`."""
+    train_contents, contents = _contents([train, other], features)
+    known = set(train_contents)
+    return np.flatnonzero([content in known for content in contents])
 
 
-def num_repeated(split: Split, features: Mapping[str, Feature]) -> int:
-    """Returns how many examples of a split are there before, by what `shared_indices` goes by."""
+def num_duplicates(split: Split, features: Mapping[str, Feature]) -> int:
+    """Returns how many examples repeat an earlier example of the split; labels are not compared."""
     (contents,) = _contents([split], features)
     return len(contents) - len(set(contents))
 
 
 def _contents(splits: Sequence[Split], features: Mapping[str, Feature]) -> list[list[Hashable]]:
-    """Returns what tells the examples of each split apart."""
+    """Returns a hashable content for each example of each split."""
     by_feature = [
         feature.contents([split.column(name) for split in splits])
         for name, feature in features.items()

@@ -1,23 +1,26 @@
-"""Splits from files of records: each feature reads its column."""
+"""Loads splits from tables and JSON Lines files; each feature reads its own column."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from attnzoo.config.base import Problem
 from attnzoo.config.sections import TableOptions
+from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.records.bad_records import BadRecord, filter_records
+from attnzoo.records.rows import Row
 from attnzoo.records.tables import SUFFIXES, Dialect, read_rows, suffix_of
 from attnzoo.records.text_files import read_lines
 
 
 class Record(NamedTuple):
-    """One example, and the file and line where it starts."""
+    """The values of one example by feature, and the file and line where it starts."""
 
-    place: str
+    location: str
     values: dict[str, Any]
 
 
@@ -27,16 +30,17 @@ def load_records(
     features: Mapping[str, Feature],
     options: TableOptions,
 ) -> DataSplits:
-    """Reads the splits of a data set from files, one record an example.
+    """Reads the splits of a data set from files with one record per example.
 
     Args:
-        paths: split -> file ending in .csv, .tsv or .jsonl, optionally followed by .gz; `train` is there.
+        paths: split -> path ending in .csv, .tsv or .jsonl, optionally followed by .gz, or None; `train` is
+            required.
         columns: feature -> name of its column or key.
-        features: those of the task.
-        options: of the data set.
+        features: features of the task.
+        options: options of the data set.
 
     Raises:
-        UserError: with file and line, whatever in a file is not as expected.
+        UserError: a file or record cannot be used; names file and line.
     """
     known = dict(features)
     splits: dict[str, Split] = {}
@@ -45,85 +49,117 @@ def load_records(
             continue
         records = read_records(path, columns, known, options)
         if options.on_bad_record == "skip":
-            records = _readable(list(records), known)
+            records = _mark_unreadable(list(records), known)
         if name == "train":
-            kept = filter_records(records, path, options)
-            if kept:
+            usable = filter_records(records, path, options)
+            if usable:
                 known = {
-                    one: feature.declare([record.values[one] for record in kept], path, columns[one])
+                    one: feature.declare([record.values[one] for record in usable], path, columns[one])
                     for one, feature in known.items()
                 }
         else:
-            kept = filter_records(_known_alone(records, known), path, options)
-        values = {one: [record.values[one] for record in kept] for one in known}
+            usable = filter_records(_mark_unknown(records, known), path, options)
+        values = {one: [record.values[one] for record in usable] for one in known}
         splits[name] = Split({one: feature.column(values[one]) for one, feature in known.items()}, path)
     return DataSplits(splits["train"], splits.get("validation"), splits.get("test"), known)
+
+
+def require_columns(options: TableOptions, features: Mapping[str, Feature]) -> None:
+    """Refuses options that give two features one column, or one that they do not have.
+
+    Raises:
+        UserError: what `TableOptions.problems` says first.
+    """
+    for key, what in options.problems(features):
+        raise UserError(f"data.{'.'.join(map(str, key))}: {what}.")
+
+
+def look_at_columns(path: str, options: TableOptions, features: Mapping[str, Any]) -> None:
+    """Reads the header of a file, or its first record, for the columns of the features.
+
+    Raises:
+        UserError: the file cannot be read, or lacks a column.
+    """
+    names = list(options.named_columns(features).values())
+    for row in _rows(path, names, options):
+        if isinstance(row, BadRecord) and options.on_bad_record == "error":
+            raise row
+        return
+
+
+def suffix_problems(files: Iterable[tuple[KeyPath, str]]) -> Iterator[Problem]:
+    """Yields the files whose names do not say what is in them."""
+    for key, path in files:
+        if suffix_of(path) not in SUFFIXES:
+            known = "expected .csv, .tsv or .jsonl, optionally followed by .gz"
+            yield key, f"{path}: unknown suffix {suffix_of(path)!r}; {known}"
+
+
+def _rows(path: str, names: Sequence[str], options: TableOptions) -> Iterator[Row | BadRecord]:
+    strict = options.on_bad_record == "error"
+    dialect = Dialect(options.delimiter, options.quoting == "minimal", tuple(options.columns or ()))
+    lines = read_lines(path, strict, options.encoding)
+    return read_rows(path, lines, suffix_of(path), names, strict, dialect)
 
 
 def read_records(
     path: str, columns: Mapping[str, str], features: Mapping[str, Feature], options: TableOptions
 ) -> Iterator[Record | BadRecord]:
-    """Yields the records of one file, checked one by one.
+    """Yields the records of one file, or a `BadRecord` for each that cannot be used.
 
     Args:
-        path: file ending in .csv, .tsv or .jsonl, optionally followed by .gz.
+        path: path ending in .csv, .tsv or .jsonl, optionally followed by .gz.
         columns: feature -> name of its column or key.
-        features: read their values.
-        options: of the data set.
+        features: features to read.
+        options: options of the data set.
 
     Raises:
-        UserError: the file as a whole cannot be read; with `on_bad_record: error` a line that is not UTF-8.
+        UserError: the file as a whole cannot be read, or a line is not UTF-8 with `on_bad_record: error`.
     """
-    strict = options.on_bad_record == "error"
-    suffix = suffix_of(path)
-    if suffix not in SUFFIXES:
-        raise UserError(
-            f"{path}: unknown suffix {suffix!r}; expected .csv, .tsv or .jsonl, optionally followed by .gz."
-        )
-    names = [columns[name] for name in features]
-    dialect = Dialect(options.delimiter, options.quoting == "minimal", tuple(options.columns or ()))
-    for row in read_rows(path, read_lines(path, strict, options.encoding), suffix, names, strict, dialect):
+    for _, what in suffix_problems([((), path)]):
+        raise UserError(f"{what}.")
+    for row in _rows(path, [columns[name] for name in features], options):
         if isinstance(row, BadRecord):
             yield row
             continue
-        place = f"{path}:{row.line}"
+        location = f"{path}:{row.line}"
         try:
             values = {
-                name: feature.read(place, columns[name], row.values[columns[name]], options)
+                name: feature.read(location, columns[name], row.values[columns[name]], options)
                 for name, feature in features.items()
             }
         except BadRecord as bad:
             yield bad
         else:
-            yield Record(place, values)
+            yield Record(location, values)
 
 
-def _readable(
+def _mark_unreadable(
     records: Sequence[Record | BadRecord], features: Mapping[str, Feature]
 ) -> Iterator[Record | BadRecord]:
-    """Yields the records, with a bad one in the place of each of which a value cannot be read."""
-    whole = [record for record in records if not isinstance(record, BadRecord)]
+    """Yields the records, replacing each that has an unreadable value with a `BadRecord`."""
+    candidates = [record for record in records if not isinstance(record, BadRecord)]
     broken = {
-        whole[index].place: bad
+        candidates[index].location: bad
         for name, feature in features.items()
-        for index, bad in feature.unreadable([record.values[name] for record in whole]).items()
+        for index, bad in feature.unreadable([record.values[name] for record in candidates]).items()
     }
     for record in records:
-        bad = None if isinstance(record, BadRecord) else broken.get(record.place)
-        yield record if bad is None else BadRecord(record.place, bad.reason, str(bad))
+        bad = None if isinstance(record, BadRecord) else broken.get(record.location)
+        yield record if bad is None else BadRecord(record.location, bad.reason, str(bad))
 
 
-def _known_alone(
+def _mark_unknown(
     records: Iterator[Record | BadRecord], features: Mapping[str, Feature]
 ) -> Iterator[Record | BadRecord]:
-    """Yields the records, with a bad one in the place of each of which train says nothing."""
+    """Yields the records, replacing each that has a value unknown from train with a `BadRecord`."""
     for record in records:
         if isinstance(record, BadRecord):
             yield record
             continue
         try:
             for name, feature in features.items():
-                feature.require_known(record.place, record.values[name])
+                feature.require_known(record.location, record.values[name])
         except BadRecord as bad:
             yield bad
         else:

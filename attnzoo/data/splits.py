@@ -1,4 +1,4 @@
-"""Raw examples: splits that are read by index, whatever holds them. Imports no TensorFlow."""
+"""Raw examples: splits that are read by index from any kind of storage. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from attnzoo.features.feature import Column, Feature
 
 
 class Source(Protocol):
-    """What holds the examples of a split: arrays in memory, or files that are larger than it."""
+    """Storage of the examples of a split: arrays in memory, or files larger than memory."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns."""
+        """Names of the columns."""
 
     def __len__(self) -> int:
         """Returns the number of examples."""
 
     def read(self, indices: np.ndarray) -> dict[str, Column]:
-        """Returns the values of the examples at `indices` <int>[n], by column."""
+        """Returns column -> values of the examples at `indices` <int>[n]."""
 
 
 class Columns:
-    """Arrays in memory, a column each.
+    """Columns that are arrays in memory.
 
     Args:
-        columns: name -> array, all of one length.
+        columns: name -> array; all of the same length.
 
     Raises:
-        ValueError: columns of different lengths.
+        ValueError: the columns differ in length.
     """
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
@@ -44,45 +44,51 @@ class Columns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns."""
+        """Names of the columns."""
         return tuple(self.columns)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
     def read(self, indices: np.ndarray) -> dict[str, Column]:
-        """Returns the values of the examples at `indices` <int>[n], by column."""
+        """Returns column -> values of the examples at `indices` <int>[n]."""
         return {name: column[indices] for name, column in self.columns.items()}
 
 
 class Split:
-    """Raw examples of one split, by feature.
+    """The raw examples of one split, by feature.
 
     Args:
-        source: what holds them, or arrays by name.
-        origin: where they came from (file, folder or split expression), for messages.
+        source: storage of the examples, or feature -> array.
+        origin: file, folder or split expression that the examples come from, for messages.
 
     Raises:
-        UserError: there is not one example.
-        ValueError: arrays of different lengths.
+        UserError: the split is empty.
+        ValueError: the arrays differ in length.
+
+    Examples:
+        >>> texts = np.array(["good", "bad", "fine"], object)
+        >>> split = Split({"text": texts, "label": np.array([1, 0, 1])}, "reviews")
+        >>> len(split), split.take(np.array([2, 0])).column("text").tolist()
+        (3, ['fine', 'good'])
     """
 
     def __init__(self, source: Source | Mapping[str, Column], origin: str) -> None:
         self.source: Source = Columns(source) if isinstance(source, Mapping) else source
         self.origin = origin
         if len(self) == 0:
-            raise UserError(f"{origin}: there is not one example; at least one is needed.")
+            raise UserError(f"{origin}: no examples; at least one is needed.")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns."""
+        """Names of the columns."""
         return self.source.names
 
     def __len__(self) -> int:
         return len(self.source)
 
     def read(self, indices: np.ndarray) -> dict[str, Column]:
-        """Returns the values of the examples at `indices` <int>[n], by column."""
+        """Returns column -> values of the examples at `indices` <int>[n]."""
         return self.source.read(indices)
 
     def column(self, name: str) -> Column:
@@ -92,23 +98,23 @@ class Split:
         return self.read(np.arange(len(self)))[name]
 
     def take(self, indices: np.ndarray, origin: str | None = None) -> Split:
-        """Returns the examples at `indices` <int>[n], in that order."""
+        """Returns a split of the examples at `indices` <int>[n], in that order."""
         return Split(self.read(indices), origin or self.origin)
 
     def first(self, count: int) -> Split:
-        """Returns the first examples, at most `count`."""
+        """Returns a split of the first `count` examples, or of all if there are fewer."""
         return self.take(np.arange(min(count, len(self))))
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSplits:
-    """What a data set's `load` returns.
+    """The return value of a data set's `load`.
 
     Attributes:
-        train: examples to learn from.
-        validation: examples to select on; held out of `train` later where None.
-        test: examples to report on; None where the data set has none.
-        features: those of which the data set itself knows something, such as the names of its classes.
+        train: examples for training.
+        validation: examples for selecting a checkpoint; if None, they are held out of `train` later.
+        test: examples for the final evaluation, or None.
+        features: features that the data set itself declares, such as a label with its class names.
     """
 
     train: Split
@@ -117,15 +123,20 @@ class DataSplits:
     features: Mapping[str, Feature] = dataclasses.field(default_factory=dict)
 
     def named(self) -> dict[str, Split]:
-        """Returns the splits that exist, by name."""
+        """Returns name -> split, for the splits that exist."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 
 
 def split_validation(splits: DataSplits, fraction: float, seed: int) -> DataSplits:
-    """Holds out a part of train where there is no validation split: the same examples for the same seed.
+    """Holds out part of train for validation if there is no validation split.
 
-    Of each class it has its share; see `Feature.strata`.
+    The choice is stratified (see `Feature.strata`) and is the same for the same seed.
+
+    Args:
+        splits: splits of a data set.
+        fraction: fraction of train to hold out, above 0 and below 1.
+        seed: random seed.
     """
     if splits.validation is not None:
         return splits
@@ -145,7 +156,7 @@ def split_validation(splits: DataSplits, fraction: float, seed: int) -> DataSpli
 
 
 def _strata(splits: DataSplits) -> np.ndarray:
-    """Returns the group <int>[examples] of each example of train: by all features that have some."""
+    """Returns the stratum of each example of train, <int>[examples], combined over all features."""
     groups = np.zeros(len(splits.train), np.int64)
     for name, feature in splits.features.items():
         strata = feature.strata(splits.train.column(name)) if name in splits.train.names else None
@@ -156,44 +167,44 @@ def _strata(splits: DataSplits) -> np.ndarray:
 
 
 def _held_out(order: np.ndarray, held_out: int, groups: np.ndarray) -> np.ndarray:
-    """Returns which examples are held out: the first of `order` in each group, as many as are its share.
+    """Returns the indices of the held-out examples: the first of `order` in each group, by its size.
 
-    Where most groups have a single example, which train needs, the first of all.
+    If most groups have a single example, which train needs, groups are ignored.
 
     Args:
         order: <int>[examples], a permutation.
-        held_out: how many; below the number of examples.
-        groups: <int>[examples].
+        held_out: number of examples to hold out, below the number of examples.
+        groups: <int>[examples], group of each example.
     """
     _, groups, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    wanted = _shares(counts, held_out)
+    wanted = _held_out_counts(counts, held_out)
     if 2 * wanted.sum() < held_out:
         return order[:held_out]
     by_group = order[np.argsort(groups[order], kind="stable")]
-    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # in its group
-    return by_group[place < np.repeat(wanted, counts)]
+    ranks = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the group
+    return by_group[ranks < np.repeat(wanted, counts)]
 
 
-def _shares(counts: np.ndarray, total: int) -> np.ndarray:
-    """Returns how many of each group are held out, <int64>[groups]; one at least stays of each.
+def _held_out_counts(counts: np.ndarray, total: int) -> np.ndarray:
+    """Returns the number of examples to hold out of each group, <int64>[groups]; at least one stays in each.
 
-    Groups of two or more have one held out at least, unless these ones would make up half of all.
+    At least one is held out of each group of two or more, unless these minimums made up half of the total.
 
     Args:
-        counts: <int>[groups], examples of each.
-        total: how many are wanted in all.
+        counts: <int>[groups], number of examples of each group.
+        total: number of examples to hold out in all.
     """
-    room = counts - 1
-    exact = np.where(room > 0, counts * (total / max(1, counts[room > 0].sum())), 0.0)
-    scarce = np.count_nonzero((room > 0) & (exact < 1))
-    least = np.minimum(room, 1) if 2 * scarce <= total else np.zeros_like(room)
-    wanted = np.clip(np.floor(exact).astype(np.int64), least, room)
+    available = counts - 1
+    exact = np.where(available > 0, counts * (total / max(1, counts[available > 0].sum())), 0.0)
+    scarce = np.count_nonzero((available > 0) & (exact < 1))
+    minimum = np.minimum(available, 1) if 2 * scarce <= total else np.zeros_like(available)
+    wanted = np.clip(np.floor(exact).astype(np.int64), minimum, available)
     while missing := total - int(wanted.sum()):
-        able = np.flatnonzero(wanted < room if missing > 0 else wanted > least)
-        if not able.size:
+        adjustable = np.flatnonzero(wanted < available if missing > 0 else wanted > minimum)
+        if not adjustable.size:
             break
-        nearest = np.sign(missing) * (wanted - exact)[able]
-        chosen = able[np.argsort(nearest, kind="stable")][: abs(missing)]
-        step = np.sign(missing) * max(1, abs(missing) // able.size)
-        wanted[chosen] = np.clip(wanted[chosen] + step, least[chosen], room[chosen])
+        priority = np.sign(missing) * (wanted - exact)[adjustable]
+        chosen = adjustable[np.argsort(priority, kind="stable")][: abs(missing)]
+        step = np.sign(missing) * max(1, abs(missing) // adjustable.size)
+        wanted[chosen] = np.clip(wanted[chosen] + step, minimum[chosen], available[chosen])
     return wanted

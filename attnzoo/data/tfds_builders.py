@@ -1,6 +1,6 @@
-"""Builders of TensorFlow Datasets: found by name, prepared with or without the network.
+"""Finds builders of TensorFlow Datasets by name and prepares their data, with or without the network.
 
-Imports TensorFlow Datasets, and with it TensorFlow, only when called.
+TensorFlow Datasets, which imports TensorFlow, is imported only when a function is called.
 """
 
 from __future__ import annotations
@@ -12,38 +12,41 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from attnzoo.config.base import Problem
 from attnzoo.errors import UserError
 from attnzoo.suggest import did_you_mean
 
 RETRIES = 5
-"""Times that a download is tried again: 6 seconds of waiting. The 10 of the library make it 200 seconds."""
+"""Retries of a download, which wait 6 seconds in all; the library's default of 10 waits 200 seconds."""
+
+
+def name_problems(dataset: str, data_dir: str | None) -> Iterator[Problem]:
+    """Yields what `find_builder` refuses by name alone."""
+    if "=" in dataset:
+        yield ("dataset",), f"{dataset!r}: options in the name are not supported; give a plain name"
+    elif ":" in dataset and not dataset.split(":")[1][:1].isdigit():
+        yield ("dataset",), f"{dataset!r}: community data sets are not supported; give a plain name"
+    if data_dir and "://" in data_dir:
+        yield ("data_dir",), f"{data_dir}: expected a folder of this machine"
 
 
 def find_builder(dataset: str, data_dir: str | None) -> Any:
     """Returns the builder of a data set.
 
     Args:
-        dataset: name as in `tfds.load`: `ag_news_subset`, `glue/sst2`, `mnist:3.0.1`.
+        dataset: name as in `tfds.load`, such as `ag_news_subset`, `glue/sst2` or `mnist:3.0.1`.
         data_dir: folder of prepared data sets; None for the default of TensorFlow Datasets.
 
     Raises:
-        UserError: no such data set, configuration or version, or a name that means more than one.
+        UserError: there is no such data set, configuration or version, or the name is ambiguous.
     """
     import tensorflow_datasets as tfds
 
-    if "=" in dataset:
-        raise UserError(
-            f"data.dataset: {dataset!r}: options in the name are not supported; give a plain name."
-        )
-    if ":" in dataset and not dataset.split(":")[1][:1].isdigit():
-        raise UserError(
-            f"data.dataset: {dataset!r}: community data sets are not supported; give a plain name."
-        )
-    if data_dir and "://" in data_dir:
-        raise UserError(f"data.data_dir: {data_dir}: expected a folder of this machine.")
+    for key, what in name_problems(dataset, data_dir):
+        raise UserError(f"data.{key[0]}: {what}.")
     options = {"data_dir": data_dir} if data_dir else {}
     try:
-        with _no_foreign_features():
+        with _only_library_features():
             return tfds.builder(dataset, try_gcs=False, **options)
     except tfds.core.registered.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
@@ -53,13 +56,13 @@ def find_builder(dataset: str, data_dir: str | None) -> Any:
             "https://www.tensorflow.org/datasets."
         ) from None
     except Exception as error:
-        # A builder is code of any kind: a wrong config or version name, or a missing package, ends up here.
+        # Builders run arbitrary code: a wrong config or version name, or a missing package, ends up here.
         raise UserError(f"data.dataset: {dataset!r} cannot be set up: {one_line(error)}.") from None
 
 
 @contextlib.contextmanager
-def _no_foreign_features() -> Iterator[None]:
-    """Refuses prepared data sets that name a Python module of others: the library would import it."""
+def _only_library_features() -> Iterator[None]:
+    """Rejects prepared data sets that name a foreign Python module, which the library would import."""
     from tensorflow_datasets.core.features.feature import FeatureConnector
 
     library, from_name = FeatureConnector.__dict__["cls_from_name"], FeatureConnector.cls_from_name
@@ -79,19 +82,19 @@ def _no_foreign_features() -> Iterator[None]:
 
 
 def prepare(builder: Any, manual_dir: str | None, download: bool = True) -> None:
-    """Prepares the data set unless its folder exists. The public cloud copy of prepared sets is never used.
+    """Prepares the data set unless its folder exists. Public cloud copies of prepared data sets are not used.
 
-    Every byte is checked against a registered checksum before it is used, wherever it comes from: a file that
-    has none is refused, one that differs is removed.
+    Every file is verified against a registered checksum before use: a file without one is rejected, one that
+    does not match is removed.
 
     Args:
-        builder: what `find_builder` returned.
-        manual_dir: folder with the files that would be downloaded, found by file name: nothing is downloaded
-            then.
-        download: whether the network may be used, where there is no `manual_dir`.
+        builder: builder from `find_builder`.
+        manual_dir: folder with the files that would otherwise be downloaded, under their original names; if
+            given, nothing is downloaded.
+        download: whether the network may be used if there is no `manual_dir`.
 
     Raises:
-        UserError: it cannot be prepared; with the files to get where downloading is what failed.
+        UserError: the data set cannot be prepared; lists the required files if downloading failed.
     """
     import tensorflow_datasets as tfds
 
@@ -99,76 +102,76 @@ def prepare(builder: Any, manual_dir: str | None, download: bool = True) -> None
         return
     urls = {info.filename: url for url, info in (builder.url_infos or {}).items() if info.filename}
     if manual_dir is not None and not Path(manual_dir).is_dir():
-        raise UserError(f"data.manual_dir: {manual_dir}: no such folder.{_wanted(urls, None)}")
+        raise UserError(f"data.manual_dir: {manual_dir}: folder not found.{_missing_files(urls, None)}")
     offline = manual_dir is not None or not download
     if not offline:
         _check_connection(builder, urls)
-    _check_every_file(builder, "is not in data.manual_dir" if manual_dir else "is not here", offline)
+    _verify_files(builder, "is not in data.manual_dir" if manual_dir else "is not here", offline)
     download_config = tfds.download.DownloadConfig(
         manual_dir=manual_dir, try_download_gcs=False, force_checksums_validation=True
     )
-    begun = _partial_downloads(builder)
+    existing = _partial_downloads(builder)
     try:
-        # It prints to the screen whatever its log level is.
-        with contextlib.redirect_stdout(io.StringIO()), _few_retries():
+        # The library prints regardless of its log level.
+        with contextlib.redirect_stdout(io.StringIO()), _fewer_retries():
             builder.download_and_prepare(download_config=download_config)
     except Exception as error:
-        # Network, disk, checksum and the code of the builder: no common type.
-        for folder in _partial_downloads(builder) - begun:
+        # Errors of the network, disk, checksums and builder code have no common type.
+        for folder in _partial_downloads(builder) - existing:
             shutil.rmtree(folder, ignore_errors=True)
         advice = "" if manual_dir or download else " Set data.download: true to download it."
         raise UserError(
             f"data.dataset: {builder.info.full_name!r} cannot be prepared: "
-            f"{one_line(error)}.{advice}{_wanted(urls, manual_dir)}"
+            f"{one_line(error)}.{advice}{_missing_files(urls, manual_dir)}"
         ) from None
 
 
-def _check_every_file(builder: Any, missing: str, offline: bool) -> None:
-    """Makes the builder's download manager check files that are there already, and not download if offline.
+def _verify_files(builder: Any, missing: str, offline: bool) -> None:
+    """Makes the builder's download manager verify existing files, and fail instead of downloading if offline.
 
     Args:
-        builder: what is about to be prepared.
-        missing: says of a file that it would have to be downloaded.
-        offline: whether that fails.
+        builder: builder that is about to be prepared.
+        missing: end of the message about a file that would have to be downloaded.
+        offline: whether downloads fail.
     """
     make_manager = builder._make_download_manager
 
-    def refuse(resource: Any) -> NoReturn:
+    def reject(resource: Any) -> NoReturn:
         raise FileNotFoundError(f"{resource.url} {missing}")
 
-    def make_checked_manager(**options: Any) -> Any:
+    def make_verifying_manager(**options: Any) -> Any:
         manager = make_manager(**options)
         for kind in ("checksum", "url"):
             find = getattr(manager, f"_get_{kind}_dl_result")
-            setattr(manager, f"_get_{kind}_dl_result", _checked_finder(manager, find))
+            setattr(manager, f"_get_{kind}_dl_result", _verifying_finder(manager, find))
         if offline:
-            manager._download = refuse
+            manager._download = reject
         return manager
 
-    builder._make_download_manager = make_checked_manager
+    builder._make_download_manager = make_verifying_manager
 
 
-def _checked_finder(manager: Any, find: Any) -> Any:
-    """Wraps a look into the downloads: the library trusts the name of the file and a note beside it."""
+def _verifying_finder(manager: Any, find: Any) -> Any:
+    """Wraps the lookup of downloads with a checksum test, as the library trusts file names and notes."""
     from tensorflow_datasets.core.download import checksums
     from tensorflow_datasets.core.download.downloader import DownloadResult
 
-    def checked(resource: Any, legacy_mode: bool = False) -> Any:
-        found = find(resource, legacy_mode=legacy_mode)
-        if found is None:
+    def verified(resource: Any, legacy_mode: bool = False) -> Any:
+        result = find(resource, legacy_mode=legacy_mode)
+        if result is None:
             return None
-        actual = checksums.compute_url_info(found.path)
+        actual = checksums.compute_url_info(result.path)
         if actual != manager._url_infos.get(resource.url):
-            for path in (found.path, found.path.with_name(f"{found.path.name}.INFO")):
+            for path in (result.path, result.path.with_name(f"{result.path.name}.INFO")):
                 path.unlink(missing_ok=True)
             return None
-        return DownloadResult(path=found.path, url_info=actual)
+        return DownloadResult(path=result.path, url_info=actual)
 
-    return checked
+    return verified
 
 
 @contextlib.contextmanager
-def _few_retries() -> Iterator[None]:
+def _fewer_retries() -> Iterator[None]:
     from tensorflow_datasets.core.download import downloader
 
     retries = downloader.MAX_RETRIES
@@ -180,12 +183,12 @@ def _few_retries() -> Iterator[None]:
 
 
 def _partial_downloads(builder: Any) -> set[Path]:
-    """Returns the folders of downloads that have not ended: bytes that nobody has checked."""
+    """Returns the folders of unfinished downloads, whose files are not verified."""
     return {path for path in Path(builder.data_dir_root, "downloads").rglob("*.tmp.*") if path.is_dir()}
 
 
 def _check_connection(builder: Any, urls: dict[str, str]) -> None:
-    """Fails within seconds where there is no network: the download itself tries again for minutes."""
+    """Fails within seconds if there is no network, as downloads would be retried for minutes."""
     import requests
 
     downloads = Path(builder.data_dir_root, "downloads")
@@ -197,20 +200,20 @@ def _check_connection(builder: Any, urls: dict[str, str]) -> None:
         requests.head(url, timeout=15)
     except requests.RequestException as error:
         raise UserError(
-            f"data.dataset: {builder.info.full_name!r} has to be downloaded and {url.split('/')[2]} cannot "
-            f"be reached ({type(error).__name__}).{_wanted(urls, None)}"
+            f"data.dataset: {builder.info.full_name!r} has to be downloaded but {url.split('/')[2]} cannot "
+            f"be reached ({type(error).__name__}).{_missing_files(urls, None)}"
         ) from None
 
 
-def _wanted(urls: dict[str, str], manual_dir: str | None) -> str:
+def _missing_files(urls: dict[str, str], manual_dir: str | None) -> str:
     missing = {
         name: url for name, url in urls.items() if manual_dir is None or not Path(manual_dir, name).exists()
     }
     if not missing:
         return ""
-    shown = ", ".join(f"{name} ({url})" for name, url in sorted(missing.items())[:4])
+    files = ", ".join(f"{name} ({url})" for name, url in sorted(missing.items())[:4])
     more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
-    return f" Files to put into data.manual_dir: {shown}{more}."
+    return f" Files to put into data.manual_dir: {files}{more}."
 
 
 def one_line(error: Exception) -> str:

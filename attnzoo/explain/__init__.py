@@ -1,1 +1,1 @@
-"""How attention is viewed, for every task: for people and as data, and whether that means anything."""
+"""Views of attention for every task, as pictures and as data, and tests of their faithfulness."""

@@ -1,4 +1,4 @@
-"""Where each token of a translation attended, as a picture and as data."""
+"""Attention of each token of a translation, as a picture and as data."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import tensorflow as tf
 
 from attnzoo import pictures
 from attnzoo.data.splits import Split
+from attnzoo.explain.printable import printable
 from attnzoo.explain.view import TRUNCATED, AttentionMap, AttentionView
-from attnzoo.explain.words import visible
 from attnzoo.features.info import DataInfo
 from attnzoo.files import disk_errors
 from attnzoo.special_tokens import PADDING
 
-POINTS_AN_INCH = 72
-POINTS_A_TOKEN = 22
-SHOWN_TOKENS = 3
-"""Source tokens that a line on a terminal names."""
+POINTS_PER_INCH = 72
+POINTS_PER_TOKEN = 22
+MAX_LISTED_TOKENS = 3
+"""Source tokens listed for each target token on a terminal."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Alignment(AttentionMap):
-    """Where each token of a translation attended.
+    """The attention of each token of a translation.
 
     Attributes:
-        source: the text.
-        translation: what the model makes of it.
-        source_tokens: tokens of the text, with the end.
-        target_tokens: tokens of the translation, with the end.
-        weights: <float32>[target, source], rows sum to 1: the mean over the heads of the last block.
-        truncated: whether the text has more tokens than are read.
+        source: the source text.
+        translation: the model's translation.
+        source_tokens: tokens of the source, with END.
+        target_tokens: tokens of the translation, with END.
+        weights: <float32>[target, source], mean over the heads of the last block; rows sum to 1.
+        truncated: whether the source has more tokens than the model reads.
     """
 
     source: str
@@ -46,17 +46,17 @@ class Alignment(AttentionMap):
     truncated: bool
 
     def to_json(self) -> str:
-        """Returns all of it on one line; weights with 4 decimals."""
+        """Returns all attributes as one line of JSON, with weights rounded to 4 decimals."""
         values: dict[str, Any] = {**vars(self), "weights": np.round(self.weights, 4).tolist()}
         return json.dumps(values, ensure_ascii=False)
 
 
 class AlignmentView(AttentionView[Alignment]):
-    """Shows where each token of translations attends.
+    """Shows the attention of each token of translations.
 
     Args:
-        translate: from sources <string>[batch] to what the signature `alignment` of an export gives.
-        info: what is known of the data.
+        translate: from sources <string>[batch] to the outputs of the export signature `alignment`.
+        info: what is known about the data.
     """
 
     def __init__(self, translate: Callable[[tf.Tensor], dict[str, tf.Tensor]], info: DataInfo) -> None:
@@ -64,21 +64,21 @@ class AlignmentView(AttentionView[Alignment]):
         self.source, self.target = (info.features[name].make_tokenizer() for name in ("source", "target"))
         self.longest = info.longest("source") or 0
 
-    def of_inputs(self, inputs: Sequence[str]) -> list[Alignment]:
-        """Returns where the translations of texts attend."""
+    def explain_inputs(self, inputs: Sequence[str]) -> list[Alignment]:
+        """Returns the attention of the translations of texts."""
         encoded = tf.constant([text.encode("utf-8") for text in inputs])
         outputs = self.translate(encoded)
-        truncated = (self.source.encode(encoded).row_lengths() >= self.longest).numpy()  # END takes a place
+        truncated = (self.source.encode(encoded).row_lengths() >= self.longest).numpy()  # END is a token too
         source, target = (
             self.source.pieces(outputs["source_tokens"]),
             self.target.pieces(outputs["target_tokens"]),
         )
-        written = [text.decode("utf-8") for text in outputs["translation"].numpy()]
+        translations = [text.decode("utf-8") for text in outputs["translation"].numpy()]
         sizes = tf.math.count_nonzero(outputs["target_tokens"] != PADDING, axis=1).numpy()
         return [
             Alignment(
                 text,
-                written[row],
+                translations[row],
                 source[row],
                 target[row],
                 weights[: sizes[row], : len(source[row])],
@@ -87,30 +87,30 @@ class AlignmentView(AttentionView[Alignment]):
             for row, (text, weights) in enumerate(zip(inputs, outputs["alignment"].numpy(), strict=True))
         ]
 
-    def of_split(self, split: Split, indices: np.ndarray) -> list[Alignment]:
-        """Returns where the translations of sources of a split attend."""
-        return self.of_inputs(list(split.take(indices).column("source")))
+    def explain_split(self, split: Split, indices: np.ndarray) -> list[Alignment]:
+        """Returns the attention of the translations of examples of a split."""
+        return self.explain_inputs(list(split.take(indices).column("source")))
 
     def write(self, maps: Sequence[Alignment], folder: Path, title: str) -> list[Path]:
-        """Writes a picture a translation."""
+        """Writes one picture per translation."""
         paths = [folder / f"{number}.png" for number in range(1, len(maps) + 1)]
         for one, path in zip(maps, paths, strict=True):
             draw(one, path)
         return paths
 
     def lines(self, maps: Sequence[Alignment], paths: Sequence[Path], in_colors: bool) -> Iterator[str]:
-        """Yields a line a token of each translation, with the source tokens that it attended to most."""
+        """Yields one line per token of each translation, with the source tokens it attended to most."""
         for one, path in zip(maps, paths, strict=True):
             yield f"{one.source}{TRUNCATED if one.truncated else ''}  ->  {one.translation}"
             for token, row in zip(one.target_tokens, one.weights, strict=True):
-                most = row.argsort()[::-1][:SHOWN_TOKENS]
-                looked = "  ".join(f"{one.source_tokens[place]!r} {row[place]:.0%}" for place in most)
-                yield f"    {token!r:12} <- {looked}"
+                top = row.argsort()[::-1][:MAX_LISTED_TOKENS]
+                attended = "  ".join(f"{one.source_tokens[index]!r} {row[index]:.0%}" for index in top)
+                yield f"    {token!r:12} <- {attended}"
             yield f"  {path}\n"
 
 
 def draw(alignment: Alignment, path: Path) -> None:
-    """Writes a picture: a row for each token of the translation, a column for each of the source.
+    """Writes a picture with a row for each target token and a column for each source token.
 
     Raises:
         UserError: the file cannot be written (4).
@@ -118,14 +118,14 @@ def draw(alignment: Alignment, path: Path) -> None:
     from matplotlib.figure import Figure
 
     rows, columns = alignment.weights.shape
-    inches = POINTS_A_TOKEN / POINTS_AN_INCH
-    with pictures.plain_texts(), disk_errors(path):
+    inches = POINTS_PER_TOKEN / POINTS_PER_INCH
+    with pictures.literal_text(), disk_errors(path):
         figure = Figure(figsize=(2.5 + inches * columns, 2.0 + inches * rows), layout="constrained")
         axes = figure.add_subplot()
         image = axes.imshow(alignment.weights, cmap="Blues", vmin=0.0, vmax=1.0, aspect="equal")
-        sources = [visible(token) for token in alignment.source_tokens]
+        sources = [printable(token) for token in alignment.source_tokens]
         axes.set_xticks(range(columns), sources, rotation=60, ha="left", rotation_mode="anchor")
-        axes.set_yticks(range(rows), [visible(token) for token in alignment.target_tokens])
+        axes.set_yticks(range(rows), [printable(token) for token in alignment.target_tokens])
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes.set_xlabel("source")

@@ -1,4 +1,4 @@
-"""Whether a classifier goes by the tokens that it attends to: what it says when they are taken away."""
+"""Faithfulness of attention: whether predictions change when the most attended tokens are removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from attnzoo.errors import UserError
 
 FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
-"""Shares of a text's tokens that are removed."""
+"""Fractions of a text's tokens that are removed."""
 RANDOM_ORDERS = 5
 NORMAL_95 = 1.96
 """Half the width of the 95 % interval of a normal distribution, in standard errors."""
@@ -20,12 +20,12 @@ NORMAL_95 = 1.96
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """What a model says of texts from which tokens are removed in one order.
+    """Predictions for texts from which tokens are removed in one order.
 
     Attributes:
-        probability: for each fraction, the mean probability of the class that it said of the whole texts.
-        changed: for each fraction, the fraction of texts of which it says another class, 0 to 1.
-        area: over the curve: the mean drop of that probability over all fractions and texts.
+        probability: for each fraction, the mean probability of the class predicted for the whole text.
+        changed: for each fraction, the fraction of texts whose predicted class changes, 0 to 1.
+        area: area over the curve: the mean drop of that probability over all fractions and texts.
     """
 
     probability: list[float]
@@ -35,17 +35,17 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True)
 class Faithfulness:
-    """Removing the most attended tokens against removing others.
+    """Removal of the most attended tokens compared with removal of others.
 
     Attributes:
         split, examples, layer: what was measured.
         fractions: fractions of the tokens that were removed.
-        attention: most attended tokens first.
-        random: tokens drawn at random, mean over `RANDOM_ORDERS` draws.
-        least: least attended tokens first.
-        random_areas: area of each draw.
-        advantage: area of attention less that of random.
-        interval: half the width of the 95 % interval of the advantage, over the texts.
+        attention: curve for removing the most attended tokens first.
+        random: curve for removing tokens in random order, mean over `RANDOM_ORDERS` orders.
+        least: curve for removing the least attended tokens first.
+        random_areas: area of each random order.
+        advantage: area of `attention` minus area of `random`.
+        interval: half the width of the 95 % interval of the advantage over texts.
     """
 
     split: str
@@ -61,35 +61,35 @@ class Faithfulness:
 
     @property
     def meaning(self) -> str:
-        """One sentence for people."""
+        """The result as a human-readable sentence."""
         figures = f"{self.advantage:+.4f} ± {self.interval:.4f} in area"
         if self.advantage > self.interval:
             return (
-                f"Attention above random ({figures}): the tokens it looks at matter more to what it says "
-                "than others."
+                f"Attention is better than random ({figures}): predictions depend more on the most attended "
+                "tokens than on others."
             )
         if self.advantage < -self.interval:
             return (
-                f"Attention below random ({figures}): the tokens it looks at matter less than others; "
-                "do not read them as its reasons."
+                f"Attention is worse than random ({figures}): predictions depend less on the most attended "
+                "tokens than on others; do not interpret attention as an explanation."
             )
         return (
-            f"Attention like random ({figures}): {self.examples} texts show no difference; do not read the "
-            "tokens it looks at as its reasons."
+            f"Attention is no better than random ({figures}): {self.examples} texts show no difference; do "
+            "not interpret attention as an explanation."
         )
 
     def to_json(self) -> str:
-        """Returns all of it, with its meaning, on one line."""
+        """Returns all attributes and `meaning` as one line of JSON."""
         return json.dumps({**dataclasses.asdict(self), "meaning": self.meaning}, ensure_ascii=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class TextWithAttention:
-    """A text as a model sees it.
+    """A tokenized text and the attention to its tokens.
 
     Attributes:
         ids: token ids <int32>[tokens], one or more.
-        weights: the attention that each received, <float>[tokens].
+        weights: attention received by each token, <float>[tokens].
     """
 
     ids: np.ndarray
@@ -97,21 +97,21 @@ class TextWithAttention:
 
 
 Probabilities = Callable[[Sequence[np.ndarray]], np.ndarray]
-"""From token ids <int32>[tokens] of texts to the probabilities of classes <float>[texts, classes]."""
+"""From token ids <int32>[tokens] of texts to class probabilities <float>[texts, classes]."""
 
 
-def measure(
+def measure_faithfulness(
     texts: Sequence[TextWithAttention], probabilities: Probabilities, *, split: str, layer: str
 ) -> Faithfulness:
-    """Removes tokens from texts and measures what a model says then.
+    """Removes tokens from texts and measures how the predictions of a model change.
 
-    A removed token is gone: those behind it move up. At least one token of a text is always left. Tokens of
-    equal weight come in random order.
+    The tokens after a removed one move up, and at least one token of a text remains. Tokens of equal weight
+    are removed in random order.
 
     Args:
-        texts: 2 or more.
-        probabilities: what the model says.
-        split, layer: names of what is measured.
+        texts: two or more texts.
+        probabilities: the model.
+        split, layer: names for the report.
 
     Raises:
         UserError: fewer than 2 texts (2).
@@ -121,17 +121,19 @@ def measure(
         Wallace 2019, https://arxiv.org/abs/1902.10186
     """
     if len(texts) < 2:
-        raise UserError(f"{split}: {len(texts)} text(s) with a token; at least 2 are needed.")
+        raise UserError(f"{split}: {len(texts)} text(s) with tokens; at least 2 are needed.")
     orders = [removal_orders(one.weights, index) for index, one in enumerate(texts)]
-    original, said = _probabilities_without([one.ids for one in texts], orders, probabilities)
+    original, predicted = _predict_without_tokens([one.ids for one in texts], orders, probabilities)
     drops = (original[:, :, :1] - original).mean(axis=2)  # [examples, orders]
     areas = drops.mean(axis=0)  # [orders]
-    gains = drops[:, 0] - drops[:, 2:].mean(axis=1)  # [examples]
-    changed = said != said[:, :, :1]
+    advantages = drops[:, 0] - drops[:, 2:].mean(axis=1)  # [examples]
+    changed = predicted != predicted[:, :, :1]
 
-    def curve(numbers: slice) -> Curve:
-        probability, other = (values[:, numbers].mean(axis=(0, 1)).tolist() for values in (original, changed))
-        return Curve(probability, other, float(areas[numbers].mean()))
+    def curve(chosen: slice) -> Curve:
+        probability, fraction = (
+            values[:, chosen].mean(axis=(0, 1)).tolist() for values in (original, changed)
+        )
+        return Curve(probability, fraction, float(areas[chosen].mean()))
 
     return Faithfulness(
         split=split,
@@ -142,8 +144,8 @@ def measure(
         random=curve(slice(2, None)),
         least=curve(slice(1, 2)),
         random_areas=areas[2:].tolist(),
-        advantage=float(gains.mean()),
-        interval=float(NORMAL_95 * gains.std(ddof=1) / math.sqrt(len(gains))),
+        advantage=float(advantages.mean()),
+        interval=float(NORMAL_95 * advantages.std(ddof=1) / math.sqrt(len(advantages))),
     )
 
 
@@ -152,7 +154,7 @@ def removal_orders(weights: np.ndarray, index: int) -> list[np.ndarray]:
 
     Args:
         weights: <float>[tokens].
-        index: of the text; every text has random orders of its own.
+        index: index of the text, which seeds its random orders.
     """
     generators = [np.random.default_rng((seed, index)) for seed in range(RANDOM_ORDERS)]
     ties = generators[0].random(len(weights))
@@ -160,28 +162,33 @@ def removal_orders(weights: np.ndarray, index: int) -> list[np.ndarray]:
     return [least_first[::-1], least_first, *(one.permutation(len(weights)) for one in generators)]
 
 
-def without(row: np.ndarray, order: np.ndarray, fraction: float) -> np.ndarray:
-    """Returns token ids <int32>[kept] of a row without the first `fraction` of an order, rounded up."""
+def remove_tokens(row: np.ndarray, order: np.ndarray, fraction: float) -> np.ndarray:
+    """Returns token ids <int32>[kept] of a row without the first `fraction` of an order, rounded up.
+
+    Examples:
+        >>> remove_tokens(np.array([7, 8, 9]), order=np.array([2, 0, 1]), fraction=0.5)
+        array([8])
+    """
     removed = min(math.ceil(fraction * len(row)), len(row) - 1)
     return np.delete(row, order[:removed])
 
 
-def _probabilities_without(
+def _predict_without_tokens(
     rows: Sequence[np.ndarray], orders: Sequence[Sequence[np.ndarray]], probabilities: Probabilities
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what the model says of texts from which tokens are removed.
+    """Returns predictions for texts from which tokens are removed.
 
     Returns:
-        The probability of the class that it says of the whole text, <float>[examples, orders, fractions], and
-        the class that it says, <int>[examples, orders, fractions].
+        The probability of the class predicted for the whole text, <float>[examples, orders, fractions], and
+        the predicted class, <int>[examples, orders, fractions].
     """
     variants = [
-        without(row, order, fraction)
-        for row, its_orders in zip(rows, orders, strict=True)
-        for order in its_orders
+        remove_tokens(row, order, fraction)
+        for row, row_orders in zip(rows, orders, strict=True)
+        for order in row_orders
         for fraction in FRACTIONS
     ]
     values = probabilities(variants).astype(np.float32)
     values = values.reshape([len(rows), len(orders[0]), len(FRACTIONS), -1])
-    said = values.argmax(axis=-1)
-    return np.take_along_axis(values, said[:, :, :1, None], axis=-1)[..., 0], said
+    predicted = values.argmax(axis=-1)
+    return np.take_along_axis(values, predicted[:, :, :1, None], axis=-1)[..., 0], predicted

@@ -1,4 +1,4 @@
-"""Where a model of one image attends: one weight for each place of a feature map, drawn over the image."""
+"""Attention of image models: one weight for each position of a feature map, drawn over the image."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from attnzoo.explain.view import (
     target_name,
 )
 from attnzoo.features.feature import Column, Target
-from attnzoo.features.image import Image, shown_name
+from attnzoo.features.image import Image, image_name
 from attnzoo.features.info import DataInfo
 from attnzoo.files import disk_errors
 from attnzoo.images import pixels
 from attnzoo.images.decoding import PixelFormat
 from attnzoo.images.image_files import read_header
 from attnzoo.layers import attention_weights
-from attnzoo.pictures import BOARD_INCHES, DOTS_AN_INCH, pixels_of, plain_texts
+from attnzoo.pictures import DOTS_PER_INCH, TENSORBOARD_INCHES, literal_text, render
 from attnzoo.records.text_files import object_array
 
 BATCH_SIZE = 16
-"""Images at once: all weights of a layer are in memory, [batch, heads, positions, positions]."""
-OPACITY = 0.55
-"""Of the colors over an image where the weight is the largest."""
-COLORS = "inferno"
+"""All weights of a layer are in memory, [batch, heads, positions, positions]."""
+MAX_OPACITY = 0.55
+"""Opacity of the colors where the weight is the largest."""
+COLORMAP = "inferno"
 TITLE_INCHES = 0.42
-LOWEST, HIGHEST = 0.2, 6.0
-"""Inches of a picture, for images far from square."""
-TITLE_CHARACTERS = 46
+MIN_INCHES, MAX_INCHES = 0.2, 6.0
+"""Height of a picture, for images that are far from square."""
+MAX_TITLE_CHARACTERS = 46
 
 
-class Attended(NamedTuple):
-    """What a model makes of one image.
+class PredictionWithAttention(NamedTuple):
+    """A prediction for one image, with attention.
 
     Attributes:
         values: <float32>[outputs], see `features.feature.Target.activate`.
-        weights: <float32>[rows, columns], the attention that each place of the feature map receives.
+        weights: <float32>[rows, columns], attention received by each position of the feature map.
     """
 
     values: np.ndarray
@@ -58,16 +58,16 @@ class Attended(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ImageAttention(AttentionMap):
-    """Where a model attended in an image.
+    """The attention of a model over an image.
 
     Attributes:
-        image: path of the file, or the number of an example.
-        pixels: [height, width, channels], what the model saw of it, as `Image.graph_batch` gives it.
-        weights: <float32>[rows, columns], the attention that each place of the feature map received.
-        layer: whose attention it is.
-        target: what the model gives.
-        values: of it, <float32>[outputs].
-        truth: the true value of an example of a split, else None.
+        image: path of the file, or number of the example.
+        pixels: [height, width, channels], the image as the model sees it, see `Image.graph_batch`.
+        weights: <float32>[rows, columns], attention received by each position of the feature map.
+        layer: name of the attention layer.
+        target: the predicted feature.
+        values: predicted values <float32>[outputs].
+        truth: the true value if it is known, else None.
     """
 
     image: str
@@ -79,39 +79,39 @@ class ImageAttention(AttentionMap):
     truth: Any
 
     @property
-    def said(self) -> str:
-        """What the model says and, where it is known, the truth."""
-        answer, *truth = self.said_in_lines
+    def prediction_text(self) -> str:
+        """The prediction and, if it is known, the truth."""
+        answer, *truth = self.prediction_lines
         return answer + "".join(f" ({line})" for line in truth)
 
     @property
-    def said_in_lines(self) -> list[str]:
-        """What the model says and, where it is known, the truth in a second line."""
-        answer = ", ".join(" ".join(pair).rstrip() for pair in self.target.said(self.values))
-        return [answer] if self.truth is None else [answer, f"true: {self.target.shown(self.truth)}"]
+    def prediction_lines(self) -> list[str]:
+        """The prediction and, if it is known, the truth on a second line."""
+        answer = ", ".join(" ".join(pair).rstrip() for pair in self.target.prediction_texts(self.values))
+        return [answer] if self.truth is None else [answer, f"true: {self.target.format_value(self.truth)}"]
 
     def to_json(self) -> str:
-        """Returns all but the pixels on one line; weights and probabilities with 6 decimals."""
+        """Returns everything except the pixels as one line of JSON, with numbers rounded to 6 decimals."""
         values = {
             "image": self.image,
             "weights": self.weights.astype(float).tolist(),
             "layer": self.layer,
             **self.target.answer(self.values),
-            **self.target.truth(self.truth),
+            **self.target.true_answer(self.truth),
         }
         return json.dumps(rounded(values), ensure_ascii=False)
 
 
 class ImageView(AttentionView[ImageAttention]):
-    """Shows where a model of one image attends. A place's weight is the mean over heads and queries.
+    """Shows where an image model attends. Weights of positions are means over heads and queries.
 
     Args:
-        model: gives outputs of one target for `image`.
-        info: what is known of the data.
-        layer: whose attention to take; None for the one nearest to the output.
+        model: a model with input `image` and one target.
+        info: what is known about the data.
+        layer: the attention layer to show; None for the one nearest to the output.
 
     Raises:
-        UserError: the model has no attention over positions, or none of this name.
+        UserError: the model has no attention over positions, or no such layer.
     """
 
     def __init__(self, model: keras.Model, info: DataInfo, layer: str | None = None) -> None:
@@ -125,47 +125,49 @@ class ImageView(AttentionView[ImageAttention]):
         @tf.function(autograph=False)
         def run(images):
             outputs, weights = explained({"image": self.feature.prepare(images)}, training=False)
-            everywhere = tf.ones_like(weights[:, 0, 0], tf.bool)
-            return self.target.activate(tf.cast(outputs, tf.float32)), attention_received(weights, everywhere)
+            valid = tf.ones_like(weights[:, 0, 0], tf.bool)
+            return self.target.activate(tf.cast(outputs, tf.float32)), attention_received(weights, valid)
 
         self._run = run
 
-    def attend(self, images: np.ndarray) -> list[Attended]:
-        """Returns what the model makes of images [count, height, width, channels]."""
-        results: list[Attended] = []
+    def predict_with_attention(self, images: np.ndarray) -> list[PredictionWithAttention]:
+        """Returns predictions with attention for images [count, height, width, channels]."""
+        results: list[PredictionWithAttention] = []
         for start in range(0, len(images), BATCH_SIZE):
             values, weights = self._run(tf.constant(images[start : start + BATCH_SIZE]))
-            results += map(Attended, values.numpy(), weights.numpy().reshape(-1, *self.sides))
+            results += map(PredictionWithAttention, values.numpy(), weights.numpy().reshape(-1, *self.sides))
         return results
 
     def pictures(self, examples: Examples, indices: np.ndarray) -> np.ndarray:
-        """Draws images of a split with where the model attends."""
+        """Draws images of a split with the model's attention."""
         images = self.feature.first(examples.encoded["image"][indices])
-        results = self.attend(images)
+        results = self.predict_with_attention(images)
         truths = examples.encoded[self.target_name][indices]
         titles = [
-            (" ".join(self._short(one.values)), f"true: {self.target.shown(truth)}")
+            (" ".join(self._short(one.values)), f"true: {self.target.format_value(truth)}")
             for one, truth in zip(results, truths, strict=True)
         ]
-        each = zip(images, results, titles, strict=True)
-        return np.stack([draw(image, one.weights, title) for image, one, title in each])
+        panels = zip(images, results, titles, strict=True)
+        return np.stack([draw(image, one.weights, title) for image, one, title in panels])
 
     def _short(self, values: np.ndarray) -> Iterator[str]:
-        for said, sure in self.target.said(values):
-            yield f"{said} {float(sure):.2f}" if sure else said
+        for answer, probability in self.target.prediction_texts(values):
+            yield f"{answer} {float(probability):.2f}" if probability else answer
 
-    def of_inputs(self, inputs: Sequence[str]) -> list[ImageAttention]:
-        """Returns where the model attends in image files."""
-        column = readable(inputs, self.feature.pixel_format)
-        return self._of_images(column, list(inputs), [None] * len(inputs))
+    def explain_inputs(self, inputs: Sequence[str]) -> list[ImageAttention]:
+        """Returns the attention over image files."""
+        column = readable_images(inputs, self.feature.pixel_format)
+        return self._explain_images(column, list(inputs), [None] * len(inputs))
 
-    def of_split(self, split: Split, indices: np.ndarray) -> list[ImageAttention]:
-        """Returns where the model attends in images of a split."""
+    def explain_split(self, split: Split, indices: np.ndarray) -> list[ImageAttention]:
+        """Returns the attention over images of a split."""
         chosen, column = split.take(indices), split.column("image")
-        names = [shown_name(column, index) for index in map(int, indices)]
-        return self._of_images(chosen.column("image"), names, list(chosen.column(self.target_name)))
+        names = [image_name(column, index) for index in map(int, indices)]
+        return self._explain_images(chosen.column("image"), names, list(chosen.column(self.target_name)))
 
-    def _of_images(self, column: Column, names: Sequence[str], truth: Sequence[Any]) -> list[ImageAttention]:
+    def _explain_images(
+        self, column: Column, names: Sequence[str], truth: Sequence[Any]
+    ) -> list[ImageAttention]:
         images = self.feature.first(column)
         return [
             ImageAttention(
@@ -177,30 +179,30 @@ class ImageView(AttentionView[ImageAttention]):
                 values=one.values,
                 truth=truth[index],
             )
-            for index, one in enumerate(self.attend(images))
+            for index, one in enumerate(self.predict_with_attention(images))
         ]
 
     def write(self, maps: Sequence[ImageAttention], folder: Path, title: str) -> list[Path]:
-        """Writes for each image a picture of it and, beside it, of the attention over it, as PNG."""
+        """Writes a PNG per image: the image, and next to it the image with the attention over it."""
         paths = [folder / f"{number}.png" for number in range(1, len(maps) + 1)]
         for one, path in zip(maps, paths, strict=True):
-            picture = draw(one.pixels, one.weights, one.said_in_lines)
+            picture = draw(one.pixels, one.weights, one.prediction_lines)
             with disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(tf.io.encode_png(picture).numpy())
         return paths
 
     def lines(self, maps: Sequence[ImageAttention], paths: Sequence[Path], in_colors: bool) -> Iterator[str]:
-        """Yields what the model says of each image, and where its picture is."""
+        """Yields the prediction for each image and the path of its picture."""
         for one, path in zip(maps, paths, strict=True):
-            yield f"{one.image}  ->  {one.said}\n  {path}\n"
+            yield f"{one.image}  ->  {one.prediction_text}\n  {path}\n"
 
 
-def readable(paths: Sequence[str], to: PixelFormat) -> Column:
-    """Returns the column of paths of files that are all images.
+def readable_images(paths: Sequence[str], to: PixelFormat) -> Column:
+    """Returns a column of the paths, after checking that all files are images.
 
     Raises:
-        BadRecord: the first that is not.
+        BadRecord: a file is not an image; it is the first one.
     """
     for path in paths:
         read_header(path)
@@ -211,7 +213,7 @@ def readable(paths: Sequence[str], to: PixelFormat) -> Column:
 
 
 def map_sides(model: keras.Model, layer: str) -> tuple[int, int]:
-    """Returns rows and columns of the feature map that an attention gives, or pools: the last one."""
+    """Returns rows and columns of the feature map that an attention layer outputs, or else pools."""
     names = [layer, *(other.name for other in reversed(model.layers))]
     shapes = (model.get_layer(name).output.shape for name in names)
     _, rows, columns, _ = next(shape for shape in shapes if len(shape) == 4)
@@ -219,7 +221,7 @@ def map_sides(model: keras.Model, layer: str) -> tuple[int, int]:
 
 
 def over_image(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Returns an image in gray with the weights as colors over it, the deeper the larger.
+    """Returns an image in gray with the weights overlaid as colors.
 
     Args:
         image: <uint8>, or <float32> in 0..1, [height, width, channels].
@@ -227,46 +229,51 @@ def over_image(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     Returns:
         <float32>[height, width, 3] in 0..1.
+
+    Examples:
+        >>> over_image(np.zeros([8, 6, 1], np.uint8), np.ones([2, 2], np.float32)).shape
+        (8, 6, 3)
     """
     import matplotlib
 
-    gray = np.repeat(_brightness(image).mean(axis=-1, keepdims=True), 3, axis=-1)
+    gray = np.repeat(_unit_range(image).mean(axis=-1, keepdims=True), 3, axis=-1)
     smooth = tf.image.resize(weights[..., None], image.shape[:2], "bicubic").numpy()[..., 0]
-    shares = np.clip(smooth / max(float(weights.max(initial=0.0)), 1e-30), 0.0, 1.0)
-    colors = matplotlib.colormaps[COLORS](shares)[..., :3]
-    opacity = OPACITY * shares[..., None]
+    relative = np.clip(smooth / max(float(weights.max(initial=0.0)), 1e-30), 0.0, 1.0)
+    colors = matplotlib.colormaps[COLORMAP](relative)[..., :3]
+    opacity = MAX_OPACITY * relative[..., None]
     return ((1.0 - opacity) * gray + opacity * colors).astype(np.float32)
 
 
-def _brightness(image: np.ndarray) -> np.ndarray:
-    """Returns pixels in 0..1."""
+def _unit_range(image: np.ndarray) -> np.ndarray:
+    """Returns pixels scaled to 0..1."""
     return image / 255.0 if image.dtype == np.uint8 else image
 
 
 def draw(image: np.ndarray, weights: np.ndarray, title: Sequence[str]) -> np.ndarray:
-    """Draws an image, and beside it the image with the attention over it, under a title.
+    """Draws an image, and next to it the image with the attention over it, under a title.
 
     Args:
         image: <uint8>, or <float32> in 0..1, [height, width, channels].
         weights: <float32>[rows, columns], the attention.
-        title: its lines.
+        title: lines of the title.
 
     Returns:
         <uint8>[height, width, 3], as wide as TensorBoard shows it.
     """
     from matplotlib.figure import Figure
 
-    plain = np.broadcast_to(_brightness(image), (*image.shape[:2], 3))
+    plain = np.broadcast_to(_unit_range(image), (*image.shape[:2], 3))
     gap = np.ones((image.shape[0], max(1, image.shape[1] // 20), 3))
     both = np.concatenate([plain, gap, over_image(image, weights)], axis=1)
-    height = np.clip(BOARD_INCHES * both.shape[0] / both.shape[1], LOWEST, HIGHEST)
-    with plain_texts():
-        figure = Figure(figsize=(BOARD_INCHES, height + TITLE_INCHES), dpi=DOTS_AN_INCH)
+    height = np.clip(TENSORBOARD_INCHES * both.shape[0] / both.shape[1], MIN_INCHES, MAX_INCHES)
+    with literal_text():
+        figure = Figure(figsize=(TENSORBOARD_INCHES, height + TITLE_INCHES), dpi=DOTS_PER_INCH)
         lines = [
-            line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1] + "…" for line in title
+            line if len(line) <= MAX_TITLE_CHARACTERS else line[: MAX_TITLE_CHARACTERS - 1] + "…"
+            for line in title
         ]
         figure.text(0.5, 1.0, "\n".join(lines), ha="center", va="top", fontsize=9)
         axes = figure.add_axes((0.0, 0.0, 1.0, height / (height + TITLE_INCHES)))
         axes.imshow(both, vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
-        return pixels_of(figure)
+        return render(figure)

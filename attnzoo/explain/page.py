@@ -1,4 +1,4 @@
-"""A page of texts whose tokens are colored by the attention they received."""
+"""An HTML page of texts whose tokens are colored by attention."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnzoo.explain.words import visible
+from attnzoo.explain.printable import printable
 from attnzoo.files import disk_errors, write_text
 
 if TYPE_CHECKING:
     from attnzoo.explain.text import TextAttention
 
 COLOR = (230, 85, 13)
-"""Red, green and blue, 0 to 255, of a token with the largest weight of its text."""
+"""Red, green and blue, 0 to 255, of the token with the largest weight in a text."""
 
 _STYLE = """
 body { font: 16px/1.7 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -30,11 +30,11 @@ small { color: #555; }
 
 
 def write_page(maps: Sequence[TextAttention], path: Path, title: str) -> None:
-    """Writes an HTML page that needs nothing beside it and runs nothing.
+    """Writes a self-contained HTML page without scripts.
 
     Args:
-        maps: texts, one or more, of one layer.
-        path: of the file; its folder is made.
+        maps: one or more texts with the attention of one layer.
+        path: path of the file; its folder is created.
         title: heading.
 
     Raises:
@@ -46,7 +46,7 @@ def write_page(maps: Sequence[TextAttention], path: Path, title: str) -> None:
 
 
 def page(maps: Sequence[TextAttention], title: str) -> str:
-    """Returns the text of the page; whatever is in the texts is shown, never obeyed."""
+    """Returns the HTML of the page, with all texts escaped."""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -58,8 +58,8 @@ def page(maps: Sequence[TextAttention], title: str) -> str:
 </head>
 <body>
 <h1>{_escaped(title)}</h1>
-<p>Attention of the layer <b>{_escaped(maps[0].layer)}</b>. Colors show each weight beside the largest of
-its text: 0 <span class="scale"></span> largest. Point at a token to read its weight.</p>
+<p>Attention of the layer <b>{_escaped(maps[0].layer)}</b>. Colors show weights relative to the largest one of
+each text: 0 <span class="scale"></span> largest. Hover over a token to see its weight.</p>
 {"".join(map(_article, maps))}</body>
 </html>
 """
@@ -68,30 +68,34 @@ its text: 0 <span class="scale"></span> largest. Point at a token to read its we
 def _article(one: TextAttention) -> str:
     truth = ""
     if one.truth is not None:
-        kind = {True: "right", False: "wrong", None: ""}[one.target.is_correct(one.values, one.truth)]
-        truth = f' <span class="{kind}">true: {_escaped(one.target.shown(one.truth))}</span>'
+        kind = {True: "correct", False: "wrong", None: ""}[one.target.is_correct(one.values, one.truth)]
+        truth = f' <span class="{kind}">true: {_escaped(one.target.format_value(one.truth))}</span>'
     truncated = " <small>(truncated: longer than the model reads)</small>" if one.truncated else ""
-    others = ", ".join(f"{_escaped(name)} {sure}" for name, sure in one.target.others(one.values))
+    others = ", ".join(
+        f"{_escaped(name)} {probability}" for name, probability in one.target.alternatives(one.values)
+    )
     largest = f"largest weight {one.weights.max(initial=0.0):.4f}"
     return (
-        f"<article>\n<p>{_said(one)}{truth} "
+        f"<article>\n<p>{_prediction(one)}{truth} "
         f"<small>{'; '.join(part for part in (others, largest) if part)}</small>{truncated}</p>\n"
         f'<p class="tokens" dir="auto">{"".join(_tokens(one))}</p>\n</article>\n'
     )
 
 
-def _said(one: TextAttention) -> str:
-    parts = [f"<b>{_escaped(name)}</b> {sure}".rstrip() for name, sure in one.target.said(one.values)]
+def _prediction(one: TextAttention) -> str:
+    texts = one.target.prediction_texts(one.values)
+    parts = [f"<b>{_escaped(name)}</b> {probability}".rstrip() for name, probability in texts]
     return ", ".join(parts) or "<b>no label</b>"
 
 
 def _tokens(one: TextAttention) -> list[str]:
     color = " ".join(map(str, COLOR))
     return [
-        f'<span style="background: rgb({color} / {share:.3f})" title="{weight:.4f}">{_escaped(token)}</span>'
-        for token, weight, share in zip(one.shown, one.weights, one.shares, strict=True)
+        f'<span style="background: rgb({color} / {relative:.3f})" title="{weight:.4f}">'
+        f"{_escaped(token)}</span>"
+        for token, weight, relative in zip(one.display_tokens, one.weights, one.relative_weights, strict=True)
     ]
 
 
 def _escaped(text: str) -> str:
-    return html.escape(visible(text))
+    return html.escape(printable(text))

@@ -1,4 +1,4 @@
-"""Where a model of one text attends: one weight for each token."""
+"""Attention of text models: one weight for each token."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.splits import Split
 from attnzoo.explain import faithfulness, page
 from attnzoo.explain.faithfulness import Faithfulness
+from attnzoo.explain.printable import printable
 from attnzoo.explain.view import (
     TRUNCATED,
     AttentionMap,
@@ -26,27 +27,26 @@ from attnzoo.explain.view import (
     rounded,
     target_name,
 )
-from attnzoo.explain.words import visible
 from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.layers import attention_weights
 from attnzoo.special_tokens import PADDING
 
-SHOWN_TOKENS = 500
-STRIKING = 1.5
-"""A token stands out with so many times the weight that it had if all had the same."""
+MAX_SHOWN_TOKENS = 500
+SALIENCE = 1.5
+"""Tokens are highlighted if their weight is more than so many times the mean."""
 BATCH_SIZE = 8
-"""Texts at once: all weights of a layer are in memory, [batch, heads, time, time]."""
-COLORED = 0.05
-"""Tokens with less than this fraction of the largest weight stay as they are on a terminal."""
+"""All weights of a layer are in memory, [batch, heads, time, time]."""
+MIN_COLORED = 0.05
+"""Tokens with less than this fraction of the largest weight are not colored on a terminal."""
 
 
-class Attended(NamedTuple):
-    """What a model makes of one text.
+class PredictionWithAttention(NamedTuple):
+    """A prediction for one text, with attention.
 
     Attributes:
         values: <float32>[outputs], see `features.feature.Target.activate`.
-        weights: <float32>[time], the attention that each token receives.
+        weights: <float32>[time], attention received by each token.
     """
 
     values: np.ndarray
@@ -55,18 +55,18 @@ class Attended(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TextAttention(AttentionMap):
-    """Where a model attended in a text.
+    """The attention of a model over a text.
 
     Attributes:
         text: the text.
-        tokens: what the model saw of it.
-        weights: <float32>[tokens], the attention each received; they sum to 1 where the layer's weights do.
-        layer: whose attention it is.
-        target: what the model gives.
-        values: of it, <float32>[outputs].
-        truth: the true value of an example of a split, else None.
-        truncated: whether the text has more tokens than are read.
-        shown: the tokens for people, with the spaces between them and nothing that a terminal would obey.
+        tokens: its tokens as the model sees them.
+        weights: <float32>[tokens], attention received by each; they sum to 1 if the layer's weights do.
+        layer: name of the attention layer.
+        target: the predicted feature.
+        values: predicted values <float32>[outputs].
+        truth: the true value if it is known, else None.
+        truncated: whether the text has more tokens than the model reads.
+        display_tokens: human-readable tokens, with spaces between words and control characters escaped.
     """
 
     text: str
@@ -77,47 +77,47 @@ class TextAttention(AttentionMap):
     values: np.ndarray
     truth: Any
     truncated: bool
-    shown: list[str]
+    display_tokens: list[str]
 
     @property
-    def said(self) -> str:
-        """What the model says, for people."""
-        return (
-            ", ".join(f"{one}  {sure}".rstrip() for one, sure in self.target.said(self.values)) or "no label"
-        )
+    def prediction_text(self) -> str:
+        """The human-readable prediction."""
+        texts = self.target.prediction_texts(self.values)
+        answers = [f"{answer}  {probability}".rstrip() for answer, probability in texts]
+        return ", ".join(answers) or "no label"
 
     @property
-    def shares(self) -> np.ndarray:
-        """<float>[tokens], each weight over the largest, 0 to 1."""
+    def relative_weights(self) -> np.ndarray:
+        """Weights divided by the largest one, <float>[tokens], 0 to 1."""
         return self.weights / max(float(self.weights.max(initial=0.0)), 1e-30)
 
     def to_json(self) -> str:
-        """Returns all but `shown` on one line; weights and probabilities with 6 decimals."""
+        """Returns everything except `display_tokens` as one line of JSON, rounded to 6 decimals."""
         values = {
             "text": self.text,
             "tokens": self.tokens,
             "weights": [float(weight) for weight in self.weights],
             "layer": self.layer,
             **self.target.answer(self.values),
-            **self.target.truth(self.truth),
+            **self.target.true_answer(self.truth),
             "truncated": self.truncated,
         }
         return json.dumps(rounded(values), ensure_ascii=False)
 
 
 class TextView(AttentionView[TextAttention]):
-    """Shows where a model of one text attends.
+    """Shows where a text model attends.
 
-    A token's weight is the attention it receives: the mean over the heads and over the queries that are no
+    The weight of a token is the attention it receives: the mean over heads and over queries that are not
     padding.
 
     Args:
-        model: gives outputs of one target for `text`.
-        info: what is known of the data.
-        layer: whose attention to take; None for the one nearest to the output.
+        model: a model with input `text` and one target.
+        info: what is known about the data.
+        layer: the attention layer to show; None for the one nearest to the output.
 
     Raises:
-        UserError: the model has no attention over positions, or none of this name.
+        UserError: the model has no attention over positions, or no such layer.
     """
 
     def __init__(self, model: keras.Model, info: DataInfo, layer: str | None = None) -> None:
@@ -126,7 +126,7 @@ class TextView(AttentionView[TextAttention]):
         self.target_name = target_name(info)
         self.target: Target = info.features[self.target_name]
         self.tokenizer = info.features["text"].make_tokenizer()
-        self.sizes = token_batches.lengths_of(info, "text")
+        self.sizes = token_batches.padding_lengths(info, "text")
         explained = attention_weights.with_attention_weights(model, self.layer)
 
         @tf.function(autograph=False)
@@ -138,43 +138,43 @@ class TextView(AttentionView[TextAttention]):
 
         self._run = run
 
-    def attend(self, rows: Sequence[np.ndarray]) -> list[Attended]:
-        """Returns what the model makes of token ids <int32>[time], none longer than what is read."""
-        results: dict[int, Attended] = {}
-        for chosen, ids in token_batches.in_batches(rows, self.sizes, BATCH_SIZE):
+    def predict_with_attention(self, rows: Sequence[np.ndarray]) -> list[PredictionWithAttention]:
+        """Returns predictions with attention for token ids <int32>[time] of at most the length it reads."""
+        results: dict[int, PredictionWithAttention] = {}
+        for chosen, ids in token_batches.batch_by_length(rows, self.sizes, BATCH_SIZE):
             values, weights = (tensor.numpy() for tensor in self._run(ids))
-            for place, index in enumerate(chosen):
-                results[index] = Attended(values[place], weights[place, : len(rows[index])])
+            for row, index in enumerate(chosen):
+                results[index] = PredictionWithAttention(values[row], weights[row, : len(rows[index])])
         return [results[index] for index in range(len(rows))]
 
     def rows(self, examples: Examples, indices: np.ndarray) -> list[dict[str, Any]]:
-        """Returns tokens, and which stand out, with their weight."""
+        """Returns tokens with the most attended ones highlighted, the truth and the prediction."""
         encoded = examples.encoded["text"].take(indices)
         ids = [row[: self.sizes[-1]] for row in np.split(encoded.values, encoded.offsets[1:-1])]
         truth = examples.encoded[self.target_name][indices]
         return [
             {
-                "tokens": marked_tokens(self.tokenizer.pieces(tf.constant(row[None]))[0], one.weights),
-                self.target_name: self.target.shown(truth[index]),
-                "predicted": ", ".join(said for said, _ in self.target.said(one.values)),
+                "tokens": highlighted_tokens(self.tokenizer.pieces(tf.constant(row[None]))[0], one.weights),
+                self.target_name: self.target.format_value(truth[index]),
+                "predicted": ", ".join(answer for answer, _ in self.target.prediction_texts(one.values)),
             }
-            for index, (row, one) in enumerate(zip(ids, self.attend(ids), strict=True))
+            for index, (row, one) in enumerate(zip(ids, self.predict_with_attention(ids), strict=True))
         ]
 
-    def of_inputs(self, inputs: Sequence[str]) -> list[TextAttention]:
-        """Returns where the model attends in texts."""
-        return self._of_texts(inputs, [None] * len(inputs))
+    def explain_inputs(self, inputs: Sequence[str]) -> list[TextAttention]:
+        """Returns the attention over texts."""
+        return self._explain_texts(inputs, [None] * len(inputs))
 
-    def of_split(self, split: Split, indices: np.ndarray) -> list[TextAttention]:
-        """Returns where the model attends in texts of a split."""
+    def explain_split(self, split: Split, indices: np.ndarray) -> list[TextAttention]:
+        """Returns the attention over texts of a split."""
         chosen = split.take(indices)
-        return self._of_texts(list(chosen.column("text")), list(chosen.column(self.target_name)))
+        return self._explain_texts(list(chosen.column("text")), list(chosen.column(self.target_name)))
 
-    def _of_texts(self, texts: Sequence[str], truth: Sequence[Any]) -> list[TextAttention]:
+    def _explain_texts(self, texts: Sequence[str], truth: Sequence[Any]) -> list[TextAttention]:
         encoded = token_batches.encode(self.tokenizer, texts)
         rows = [row[: self.sizes[-1]] for row in encoded]
         results = []
-        for index, one in enumerate(self.attend(rows)):
+        for index, one in enumerate(self.predict_with_attention(rows)):
             tokens = self.tokenizer.pieces(tf.constant(rows[index][None]))[0]
             results.append(
                 TextAttention(
@@ -186,28 +186,28 @@ class TextView(AttentionView[TextAttention]):
                     values=one.values,
                     truth=truth[index],
                     truncated=len(encoded[index]) > self.sizes[-1],
-                    shown=_with_spaces(tokens, self.info.features["text"].tokenizer["kind"]),
+                    display_tokens=_with_spaces(tokens, self.info.features["text"].tokenizer["kind"]),
                 )
             )
         return results
 
     def write(self, maps: Sequence[TextAttention], folder: Path, title: str) -> list[Path]:
-        """Writes a page of all texts."""
+        """Writes one page with all texts."""
         path = folder / "attention.html"
         page.write_page(maps, path, title)
         return [path]
 
     def lines(self, maps: Sequence[TextAttention], paths: Sequence[Path], in_colors: bool) -> Iterator[Any]:
-        """Yields what the model says of each text, and its tokens: colored, or with their weights."""
+        """Yields the prediction for each text, and its tokens: colored, or with their weights."""
         if in_colors:
             yield _legend(self.layer)
         for one in maps:
-            truth = "" if one.truth is None else f"  (true: {self.target.shown(one.truth)})"
-            yield f"{one.said}{truth}{TRUNCATED if one.truncated else ''}"
+            truth = "" if one.truth is None else f"  (true: {self.target.format_value(one.truth)})"
+            yield f"{one.prediction_text}{truth}{TRUNCATED if one.truncated else ''}"
             if in_colors:
                 yield _colored(one)
             else:
-                pairs = zip(one.shown, one.weights, strict=True)
+                pairs = zip(one.display_tokens, one.weights, strict=True)
                 yield "  " + " ".join(
                     f"{token.strip() or repr(token)}({weight:.3f})" for token, weight in pairs
                 )
@@ -216,17 +216,19 @@ class TextView(AttentionView[TextAttention]):
 
 
 class ClassifierTextView(TextView):
-    """Shows where a classifier of one label a text attends, and whether that matters."""
+    """Shows where a single-label text classifier attends, and measures faithfulness."""
 
     def faithfulness(self, split: Split) -> Faithfulness:
-        """Removes tokens from the texts of a split and measures what the model says then."""
+        """Removes tokens from the texts of a split and measures how predictions change."""
         encoded = token_batches.encode(self.tokenizer, list(split.column("text")))
         rows = [row[: self.sizes[-1]] for row in encoded if len(row)]
         texts = [
             faithfulness.TextWithAttention(row, one.weights)
-            for row, one in zip(rows, self.attend(rows), strict=True)
+            for row, one in zip(rows, self.predict_with_attention(rows), strict=True)
         ]
-        return faithfulness.measure(texts, self._probabilities, split=split.origin, layer=self.layer)
+        return faithfulness.measure_faithfulness(
+            texts, self._probabilities, split=split.origin, layer=self.layer
+        )
 
     def _probabilities(self, rows: Sequence[np.ndarray]) -> np.ndarray:
         @tf.function(autograph=False)
@@ -234,34 +236,39 @@ class ClassifierTextView(TextView):
             return self.target.activate(tf.cast(self.model({"text": ids}, training=False), tf.float64))
 
         values = np.zeros([len(rows), self.target.num_outputs])
-        for chosen, ids in token_batches.in_batches(rows, self.sizes):
+        for chosen, ids in token_batches.batch_by_length(rows, self.sizes):
             values[chosen] = run(ids).numpy()[: len(chosen)]
         return values
 
 
-def marked_tokens(tokens: Sequence[str], weights: np.ndarray) -> list[tuple[str, bool]]:
-    """Returns each of the first tokens and whether it stands out; those that do come with their weight."""
-    least = STRIKING * float(weights.mean()) if len(weights) else 0.0
-    marked = []
-    for token, weight in zip(tokens[:SHOWN_TOKENS], weights, strict=False):
-        shown = visible(token).replace(" ", "\u2423")
-        marked.append((f"{shown} {weight:.0%}", True) if weight > least else (shown, False))
-    return marked + [("...", False)] * (len(tokens) > SHOWN_TOKENS)
+def highlighted_tokens(tokens: Sequence[str], weights: np.ndarray) -> list[tuple[str, bool]]:
+    """Returns (token, whether it is highlighted) for the first tokens; highlighted ones include the weight.
+
+    Examples:
+        >>> highlighted_tokens(["a", "great", "film"], np.array([0.1, 0.7, 0.2]))
+        [('a', False), ('great 70%', True), ('film', False)]
+    """
+    threshold = SALIENCE * float(weights.mean()) if len(weights) else 0.0
+    result = []
+    for token, weight in zip(tokens[:MAX_SHOWN_TOKENS], weights, strict=False):
+        text = printable(token).replace(" ", "\u2423")
+        result.append((f"{text} {weight:.0%}", True) if weight > threshold else (text, False))
+    return result + [("...", False)] * (len(tokens) > MAX_SHOWN_TOKENS)
 
 
 def _with_spaces(tokens: Sequence[str], kind: str) -> list[str]:
     if kind == "words":
-        return [f"{visible(token)} " for token in tokens]
-    return [visible(token.replace("\u2581", " ") if kind == "subwords" else token) for token in tokens]
+        return [f"{printable(token)} " for token in tokens]
+    return [printable(token.replace("\u2581", " ") if kind == "subwords" else token) for token in tokens]
 
 
 def _colored(one: TextAttention) -> Any:
-    """Returns the text of its tokens, the more of the attention the deeper their background."""
+    """Returns the tokens as Rich text whose background is darker for larger weights."""
     from rich.text import Text
 
     text = Text("  ")
-    for token, share in zip(one.shown, one.shares, strict=True):
-        text.append(token, _background(share) if share >= COLORED else "")
+    for token, relative in zip(one.display_tokens, one.relative_weights, strict=True):
+        text.append(token, _background(relative) if relative >= MIN_COLORED else "")
     return text
 
 
@@ -274,6 +281,6 @@ def _legend(layer: str) -> Any:
     return text.append(" largest weight of the text")
 
 
-def _background(share: float) -> str:
-    red, green, blue = (round(255 + (part - 255) * share) for part in page.COLOR)
+def _background(relative: float) -> str:
+    red, green, blue = (round(255 + (part - 255) * relative) for part in page.COLOR)
     return f"black on rgb({red},{green},{blue})"

@@ -1,4 +1,4 @@
-"""How attention is viewed, whatever the task: by examples in TensorBoard, by inputs on the command line."""
+"""Base class of attention views: of examples in TensorBoard, of inputs on the command line."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ TRUNCATED = "  (truncated: longer than the model reads)"
 
 
 class AttentionMap(abc.ABC):
-    """Where a model attended for one input."""
+    """The attention of a model for one input."""
 
     @abc.abstractmethod
     def to_json(self) -> str:
-        """Returns all of it on one line."""
+        """Returns it as one line of JSON."""
 
 
 Map = TypeVar("Map", bound=AttentionMap)
 
 
 class AttentionView(abc.ABC, Generic[Map]):
-    """Shows where the model of a task attends."""
+    """Shows the attention of a task's model."""
 
     def rows(self, examples: Examples, indices: np.ndarray) -> list[dict[str, Any]]:
-        """Returns the examples at `indices` for TensorBoard's texts, one dict a row.
+        """Returns table rows of the examples at `indices` for TensorBoard's text page.
 
-        A cell is a text, or a list of (text, whether it stands out).
+        A cell is a text, or a list of (text, whether it is highlighted).
         """
         return []
 
     def pictures(self, examples: Examples, indices: np.ndarray) -> np.ndarray | None:
-        """Returns the examples at `indices` for TensorBoard, <uint8>[pictures, height, width, 3]."""
+        """Returns pictures of the examples at `indices`, <uint8>[pictures, height, width, 3]."""
         return None
 
     @abc.abstractmethod
-    def of_inputs(self, inputs: Sequence[str]) -> Sequence[Map]:
-        """Returns where the model attends for raw inputs: texts, or paths of images.
+    def explain_inputs(self, inputs: Sequence[str]) -> Sequence[Map]:
+        """Returns the attention for raw inputs: texts, or paths of images.
 
         Raises:
             UserError: an input cannot be read.
         """
 
     @abc.abstractmethod
-    def of_split(self, split: Split, indices: np.ndarray) -> Sequence[Map]:
-        """Returns where the model attends for the raw examples at `indices` <int64>[n]."""
+    def explain_split(self, split: Split, indices: np.ndarray) -> Sequence[Map]:
+        """Returns the attention for the raw examples at `indices` <int64>[n]."""
 
     @abc.abstractmethod
     def write(self, maps: Sequence[Map], folder: Path, title: str) -> list[Path]:
-        """Writes pictures, one a map, or one page of all of them.
+        """Writes one picture per map, or one page with all of them.
 
         Raises:
             UserError: a file cannot be written (4).
@@ -68,44 +68,51 @@ class AttentionView(abc.ABC, Generic[Map]):
 
     @abc.abstractmethod
     def lines(self, maps: Sequence[Map], paths: Sequence[Path], in_colors: bool) -> Iterator[Any]:
-        """Yields what a terminal shows: texts, or what Rich prints.
+        """Yields lines for a terminal: strings, or objects that Rich prints.
 
         Args:
-            maps: what was looked at.
-            paths: what `write` wrote.
-            in_colors: whether the terminal has colors.
+            maps: maps to show.
+            paths: files written by `write`.
+            in_colors: whether the terminal supports colors.
         """
 
     def faithfulness(self, split: Split) -> Faithfulness | None:
-        """Returns whether what is attended to matters, by taking it away; None where nobody knows how."""
+        """Measures the effect of removing attended tokens; None if the view does not support it."""
         return None
 
 
 def choose_layer(model: keras.Model, name: str | None = None) -> str:
-    """Returns the name of an attention of the model.
+    """Returns the name of the attention layer to show.
 
     Args:
         model: a functional model.
-        name: of the layer; None for the one nearest to the output: the pooling where that is an attention,
+        name: name of the layer; None for the one nearest to the output: the pooling if it uses attention,
             else the last block.
 
     Raises:
-        UserError: the model has no attention over positions, or none of this name.
+        UserError: the model has no attention over positions, or no such layer.
     """
     names = attention_weights.attention_names(model)
     if not names:
-        raise UserError("the model of this run has no layer that attends to positions.")
+        raise UserError("the model of this run has no layer with attention over positions.")
     if name is not None and name not in names:
-        raise UserError(f"--layer {name}: there is no such attention; expected one of {', '.join(names)}.")
+        raise UserError(f"--layer {name}: no such attention layer; expected one of {', '.join(names)}.")
     return name or names[-1]
 
 
 def attention_received(weights: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     """Returns the attention that each position receives, <float32>[batch, positions].
 
+    It is the mean over heads and over valid queries.
+
     Args:
-        weights: <float32>[batch, heads, query, positions]; of one query, as a pooling has, or of every one.
+        weights: <float32>[batch, heads, query, positions]; poolings have a single query.
         valid: <bool>[batch, positions], False for padding.
+
+    Examples:
+        >>> weights = tf.constant([[[[0.9, 0.1], [0.5, 0.5]]]])
+        >>> attention_received(weights, tf.constant([[True, True]])).numpy()
+        array([[0.7, 0.3]], dtype=float32)
     """
     weights = tf.reduce_mean(weights, axis=1)  # [batch, query, positions]
     if weights.shape[1] == 1:
@@ -116,12 +123,12 @@ def attention_received(weights: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
 
 
 def target_name(info: DataInfo) -> str:
-    """Returns the name of the feature that a model with one target gives."""
+    """Returns the name of the target feature of a model with one target."""
     return next(name for name, feature in info.features.items() if not feature.is_content)
 
 
 def rounded(values: Any, decimals: int = 6) -> Any:
-    """Returns nested JSON values with their floats rounded."""
+    """Returns nested JSON values with floats rounded."""
     if isinstance(values, dict):
         return {name: rounded(value, decimals) for name, value in values.items()}
     if isinstance(values, list):

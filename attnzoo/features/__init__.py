@@ -1,4 +1,4 @@
-"""One file and one class a kind of column: what is learned of it, and how values become tensors."""
+"""One module and class per kind of column: what is learned from it, and how values become tensors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from attnzoo import catalog
 
 
 def feature_class(kind: str) -> Any:
-    """Returns the class of a kind of feature.
+    """Returns the class for a kind of feature.
 
     Raises:
-        UserError: there is no such kind.
+        UserError: the kind is unknown.
     """
     return catalog.load_class("features", kind)

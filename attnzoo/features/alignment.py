@@ -1,4 +1,4 @@
-"""Which words of a source and of its target belong together."""
+"""Word alignments between a source and its target."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from attnzoo.features.feature import Feature
 
 
 class Alignment(Feature):
-    """Links of words: a column <object>[examples] of str, see `text.alignments`.
+    """Word alignments: a column <object>[examples] of str in the format of `text.alignments`.
 
-    Batches do not have it: what a token ought to attend to follows from the tokens of both texts.
+    They are not part of batches: attention targets are computed from them and the tokens of both texts.
     """
 
     is_optional: ClassVar[bool] = True
@@ -19,5 +19,5 @@ class Alignment(Feature):
     kind: Literal["alignment"] = "alignment"
 
     def graph_batch(self, encoded: Any) -> Any:
-        """Raises: batches do not have alignments."""
-        raise NotImplementedError("alignments are no part of a batch")
+        """Raises an error, as batches have no alignments."""
+        raise NotImplementedError("alignments are not part of batches")

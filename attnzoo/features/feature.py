@@ -1,4 +1,4 @@
-"""What a feature is: one kind of column, from raw values to what a model takes. Imports no TensorFlow."""
+"""The interface of features: one kind of column, from raw values to model inputs. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 from etils import epy
 
-from attnzoo.config.base import Section
+from attnzoo.config.base import Problem, Section
 from attnzoo.config.sections import DataOptions
 from attnzoo.records.bad_records import BadRecord
 
@@ -19,17 +19,17 @@ with epy.lazy_imports():
     import tensorflow as tf
 
 Column: TypeAlias = np.ndarray
-"""The raw values of a feature in a split: <object>[examples] of texts, paths or bytes, or numbers."""
-Redraw: TypeAlias = Callable[[np.random.Generator, int], Any]
-"""From a generator and the most tokens to encoded values that differ from epoch to epoch."""
+"""Raw values of a feature in a split: <object>[examples] of texts, paths or bytes, or an array of numbers."""
+Resampler: TypeAlias = Callable[[np.random.Generator, int], Any]
+"""(random generator, largest number of tokens) -> encoded values, which differ from epoch to epoch."""
 
 
 class RawReader(NamedTuple):
-    """From raw input to what a model takes.
+    """Conversion of raw inputs to model inputs inside a graph.
 
     Attributes:
-        resources: tables and the like, which a SavedModel has to keep.
-        read: graph function from raw values <string>[batch], as `Feature.raw` gives them, to a batch.
+        resources: objects that a SavedModel must track, such as lookup tables.
+        read: graph function from raw values <string>[batch], as returned by `Feature.raw`, to model inputs.
     """
 
     resources: list[Any]
@@ -37,118 +37,126 @@ class RawReader(NamedTuple):
 
 
 class Feature(Section):
-    """One kind of column. An instance holds what was learned of it; `info.json` keeps it.
+    """One kind of column. An instance holds what was learned from data and is saved in `info.json`.
 
-    A subclass is one file of this folder, named after its class, with `kind: Literal["that name"]`, and with
-    a default for each of its fields: an instance without any is a feature of which nothing is known yet.
+    A subclass has its own file in this folder, named after the class, with `kind: Literal["that name"]` and a
+    default for each field: an instance with the defaults is a feature before learning.
 
     Attributes:
-        is_content: whether examples with equal values are the same example (inputs), or say something of one.
+        is_content: whether it identifies an example (an input), as opposed to describing it (a label).
         is_optional: whether a split may lack it.
-        in_batches: whether batches have it.
-        has_lengths: whether its values have lengths, so that batches pad them.
-        moves_with_images: whether random changes of images change it too, so that it goes through them.
-        starts_from_others: whether `train.init_from` brings what another run has learned of it.
-        compiles_well: whether XLA is fast at what models make of it on a CPU.
+        in_batches: whether it is part of batches.
+        has_lengths: whether its values are sequences of different lengths, which batches pad.
+        is_augmented: whether image augmentation applies to it.
+        is_transferable: whether `train.init_from` reuses what another run has learned, such as a vocabulary.
+        compiles_well: whether XLA on a CPU is fast at models that take it as input.
+        Options: options of section `data` that concern it; they have no effect on data without it.
+        kind: name of the feature, which is the name of its module.
     """
 
     is_content: ClassVar[bool] = False
     is_optional: ClassVar[bool] = False
     in_batches: ClassVar[bool] = True
     has_lengths: ClassVar[bool] = False
-    moves_with_images: ClassVar[bool] = False
-    starts_from_others: ClassVar[bool] = False
+    is_augmented: ClassVar[bool] = False
+    is_transferable: ClassVar[bool] = False
     compiles_well: ClassVar[bool] = True
+
+    Options: ClassVar[type[DataOptions]] = DataOptions
 
     kind: str
 
-    # Values of records
+    # Reading records
 
-    def read(self, place: str, name: str, value: Any, options: DataOptions) -> Any:
-        """Returns the value of a record as this feature takes it.
+    def read(self, location: str, name: str, value: Any, options: DataOptions) -> Any:
+        """Parses the value of a record.
 
         Args:
-            place: file and line, for messages.
-            name: of the column or key.
-            value: text of a table, or any JSON value.
-            options: of the data set.
+            location: file and line, for messages.
+            name: name of the column or key.
+            value: text from a table, or any JSON value.
+            options: options of the data set.
 
         Raises:
-            BadRecord: it cannot be used.
+            BadRecord: the value cannot be used.
         """
         raise BadRecord(
-            place, "of a kind that records do not have", f"{name!r}: {self.kind} is not read here."
+            location, "of an unsupported kind", f"{name!r}: {self.kind} cannot be read from records."
         )
 
     def declare(self, values: Sequence[Any], origin: str, name: str) -> Feature:
-        """Returns the feature with what the values of train say of it before anything is learned.
+        """Returns the feature with properties from the values of train, such as class names, before learning.
 
         Args:
-            values: what `read` gave, one or more.
-            origin: where they are from, for messages.
-            name: of the column.
+            values: values returned by `read`, at least one.
+            origin: file that they come from, for messages.
+            name: name of the column.
 
         Raises:
-            UserError: there is nothing to learn from such values.
+            UserError: there is nothing to learn from these values.
         """
         return self
 
-    def require_known(self, place: str, value: Any) -> None:
-        """Refuses a value of validation or test that train says nothing of.
+    def require_known(self, location: str, value: Any) -> None:
+        """Rejects a value of validation or test that is unknown from train, such as a new label.
 
         Raises:
-            BadRecord: saying what train has.
+            BadRecord: naming the known values.
         """
 
     def column(self, values: Sequence[Any]) -> Column:
-        """Returns the column of values that `read` gave."""
-        raise NotImplementedError(f"{self.kind} makes no column of records")
+        """Returns the column of values that were returned by `read`."""
+        raise NotImplementedError(f"{self.kind} cannot be read from records")
 
     def unreadable(self, values: Sequence[Any]) -> dict[int, BadRecord]:
-        """Returns what is wrong with values that `read` gave, by index, where only a long look tells.
+        """Returns index -> problem for values returned by `read` that only a slow check finds unusable.
 
-        It is asked where bad records are passed over; elsewhere `check` finds the first of them.
+        It is called with `on_bad_record: skip`; otherwise `check` raises the first problem.
         """
         return {}
 
-    def check_raw(self, place: str, value: str, folder: Path | None) -> None:
-        """Refuses raw input that no model can answer.
+    def check_raw(self, location: str, value: str, folder: Path | None) -> None:
+        """Rejects a raw input that cannot be predicted on.
 
         Args:
-            place: file and line, for messages.
-            value: a text, or what names a file.
-            folder: where such a file may be, besides the working directory.
+            location: file and line, for messages.
+            value: a text, or the path of a file.
+            folder: folder to search for such a file, besides the working directory.
 
         Raises:
-            BadRecord: saying what is wrong with it.
+            BadRecord: the input cannot be used.
         """
 
     # Learning and encoding
 
     def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
-        """Yields keys of section `data` that do not go together, and what is wrong with each."""
+        """Yields (key, problem) for keys of section `data` that do not fit together."""
         yield from ()
 
-    def learning_values(self, options: DataOptions) -> dict[str, Any]:
-        """Returns the keys of section `data` that decide what is learned, with what they come to."""
+    def machine_problems(self, options: DataOptions) -> Iterator[Problem]:
+        """Yields keys of section `data` that need packages which are not installed."""
+        yield from ()
+
+    def learning_options(self, options: DataOptions) -> dict[str, Any]:
+        """Returns the keys of section `data` that determine what is learned, with their resolved values."""
         return {}
 
     def learned_with(
         self, name: str, features: Mapping[str, Feature], options: DataOptions
     ) -> tuple[str, ...]:
-        """Returns the columns that are learned from as one, `name` among them, in the order of `features`."""
+        """Returns the columns that share what is learned, including `name`, in the order of `features`."""
         return (name,)
 
     def learn(
         self, columns: Sequence[Column], options: DataOptions, initial: Feature | None, origin: str
     ) -> Feature:
-        """Returns the feature with what the columns of train tell.
+        """Returns the feature fitted to columns of train.
 
         Args:
-            columns: of train, those of `learned_with`.
-            options: of the data set.
-            initial: what the run of `train.init_from` has learned; None without one.
-            origin: where train is from, for messages.
+            columns: the columns of train given by `learned_with`.
+            options: options of the data set.
+            initial: learned feature of the run in `train.init_from`, or None.
+            origin: file or folder of train, for messages.
 
         Raises:
             UserError: there is nothing to learn from.
@@ -156,120 +164,117 @@ class Feature(Section):
         return self
 
     def check(self, column: Column, options: DataOptions, origin: str) -> None:
-        """Looks whether the values of a split other than train can be used, with what was learned.
+        """Checks that the values of a split other than train can be used.
 
         Raises:
-            UserError: naming the first that cannot.
+            UserError: naming the first value that cannot.
         """
 
     def encode(self, column: Column) -> Any:
-        """Returns the values in the form that batches are made of."""
+        """Returns the encoded values, from which batches are made."""
         return column
 
     def lengths(self, encoded: Any) -> np.ndarray:
-        """Returns the length of each value, <int64>[examples]; of features that have lengths."""
+        """Returns the length of each value, <int64>[examples]; only for features with lengths."""
         raise NotImplementedError(f"{self.kind} has no lengths")
 
-    def redraw(self, column: Column, options: DataOptions) -> Redraw | None:
-        """Returns what encodes the values of train anew for every epoch; None where they stay."""
+    def resampler(self, column: Column, options: DataOptions) -> Resampler | None:
+        """Returns a function that encodes the values again for every epoch, or None if they do not change."""
         return None
 
     # Batches
 
     @property
     def host_spec(self) -> tf.TensorSpec:
-        """What `host_batch` gives."""
+        """Specification of the result of `host_batch`."""
         return tf.TensorSpec([None], tf.int32)
 
     def host_batch(self, encoded: Any, indices: np.ndarray, length: int | None) -> np.ndarray:
-        """Returns what NumPy has to do for a batch; `graph_batch` does the rest.
+        """Returns the part of a batch that is prepared in NumPy, as input of `graph_batch`.
 
         Args:
-            encoded: what `encode` gave, of the whole split.
-            indices: <int32>[batch], of the examples.
-            length: that values are padded to; None for features without.
+            encoded: encoded values of the whole split.
+            indices: <int32>[batch], indices of the examples.
+            length: length that values are padded to; None for features without lengths.
         """
         return indices
 
     def graph_batch(self, encoded: Any) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns a graph function from what `host_batch` gives to the values of a batch, as they are."""
+        """Returns a graph function from the result of `host_batch` to the values of a batch."""
         values = tf.constant(encoded)
         return lambda indices: tf.gather(values, indices)
 
-    def change(
+    def augment(
         self, tensors: Mapping[str, tf.Tensor], options: DataOptions, seeds: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Changes training examples at random, each by its own seed.
+        """Applies random augmentation to training examples.
 
         Args:
-            tensors: those features of the batch that move with images, by name, this one among them.
-            options: of the data set.
-            seeds: <int32>[batch, 2].
+            tensors: name -> values of the batch, for all augmented features including this one.
+            options: options of the data set.
+            seeds: <int32>[batch, 2], random seed of each example.
         """
         return dict(tensors)
 
     def prepare(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns the values of a batch as models take them."""
+        """Returns the values of a batch as model inputs, after augmentation."""
         return values
 
-    def damaged(self, encoded: Any, origin: str) -> BadRecord | None:
-        """Returns what has become unreadable since the start, where a batch could not be made; else None."""
+    def find_damaged(self, encoded: Any, origin: str) -> BadRecord | None:
+        """Returns the first value that has become unreadable since the start, if any; for a failed batch."""
         return None
 
     # Raw input
 
     def raw(self, column: Column) -> list[bytes]:
-        """Returns values as an export takes them: texts in UTF-8, the bytes of image files."""
-        raise NotImplementedError(f"{self.kind} is no input of an export")
+        """Returns the values as inputs of an export: texts in UTF-8, or the bytes of image files."""
+        raise NotImplementedError(f"{self.kind} cannot be an input of an export")
 
     def raw_reader(self, length: int | None) -> RawReader:
-        """Returns what makes of raw input what a model takes.
+        """Returns the conversion of raw inputs to model inputs.
 
         Args:
-            length: most tokens; None for features without lengths.
+            length: largest number of tokens; None for features without lengths.
         """
-        raise NotImplementedError(f"{self.kind} is no input of an export")
+        raise NotImplementedError(f"{self.kind} cannot be an input of an export")
 
     @property
     def needs_tensorflow_text(self) -> bool:
-        """Whether the graph of `raw_reader` has operations of TensorFlow Text."""
+        """Whether the graph of `raw_reader` uses operations of TensorFlow Text."""
         return False
 
-    # What is said of it
+    # Descriptions and checks
 
     def difference(self, declared: Feature) -> str | None:
-        """Returns how what data says of it today differs from what was learned; None where it does not."""
+        """Returns how the feature as declared by new data differs from this one, or None."""
         return None
 
     def describe(self, name: str, column: Column, encoded: Any) -> dict[str, Any]:
-        """Returns what `data inspect` says of a split, as JSON: topic -> content."""
+        """Returns the statistics of a split for `data inspect`, as JSON: topic -> content."""
         return {}
 
-    def phrase(self, name: str) -> str:
-        """Returns what was learned in some words; empty for nothing."""
+    def summary(self, name: str) -> str:
+        """Returns a short description of what was learned, or an empty string."""
         return ""
 
     def balance(self, encoded: Mapping[str, Any]) -> list[str]:
-        """Returns lines on how uneven the values of splits are, by the split's name; none if they are not."""
+        """Returns lines about imbalance, given split -> encoded values; none if balanced."""
         return []
 
-    def doubts(self, encoded: Mapping[str, Any]) -> Iterator[str]:
-        """Yields what in the values of splits, by the split's name, was surely not meant, a line each."""
+    def data_notes(self, encoded: Mapping[str, Any]) -> Iterator[str]:
+        """Yields a line for each probable mistake in the data, given split -> encoded values."""
         yield from ()
 
     def strata(self, column: Column) -> np.ndarray | None:
-        """Returns a number <int>[examples] for each value: a part that is held out has its fraction of all.
-
-        None where values have no groups.
-        """
+        """Returns the stratum of each value, <int>[examples], for stratified splits; None without."""
         return None
 
     def contents(self, columns: Sequence[Column]) -> list[list[Hashable]]:
-        """Returns for each column what tells its values apart, comparable across the columns."""
+        """Returns hashable contents of the values of each column, comparable across the columns."""
         return [[digest(np.ascontiguousarray(value).tobytes()) for value in column] for column in columns]
 
     def fingerprint(self, column: Column) -> Iterator[bytes]:
-        """Yields the bytes that say whether data has changed."""
+        """Yields bytes that identify the values, to detect changed data."""
         if column.dtype != object:
             yield np.ascontiguousarray(column).tobytes()
             return
@@ -278,51 +283,51 @@ class Feature(Section):
             yield len(data).to_bytes(8, "little") + data
 
     def is_like(self, declared: Feature) -> bool:
-        """Whether what a task declares can have become this by learning."""
+        """Whether this feature can be the learned form of the one that a task declares."""
         return type(self) is type(declared)
 
     def problems(self, name: str) -> Iterator[str]:
-        """Yields what in this state cannot have been learned: it may come from a file that anybody wrote."""
+        """Yields problems of an invalid state, as it may come from an untrusted file."""
         yield from ()
 
 
 class Target(Feature):
-    """A feature that models give; what they give are its outputs, and its values what is made of these."""
+    """A feature that models predict: `activate` turns the outputs of a model into predicted values."""
 
     @property
     @abc.abstractmethod
     def num_outputs(self) -> int:
-        """Numbers that a model gives for it."""
+        """Number of model outputs for it."""
 
     @abc.abstractmethod
     def activate(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns values <float>[batch, num_outputs] of outputs of this shape, in their type."""
+        """Returns predicted values <float>[batch, num_outputs] for model outputs of the same shape."""
 
     @abc.abstractmethod
     def answer(self, values: np.ndarray) -> dict[str, Any]:
-        """Returns what a model says with its values <float>[num_outputs], as JSON."""
+        """Returns the prediction for values <float>[num_outputs], as JSON."""
 
     @abc.abstractmethod
-    def said(self, values: np.ndarray) -> list[tuple[str, str]]:
-        """Returns what a model says with its values, for people: each answer and how sure it is."""
+    def prediction_texts(self, values: np.ndarray) -> list[tuple[str, str]]:
+        """Returns the prediction in human-readable form: (answer, its probability or "") pairs."""
 
     @abc.abstractmethod
-    def truth(self, value: Any) -> dict[str, Any]:
-        """Returns the true value of an example, one of a column, as JSON; of None that it is not known."""
+    def true_answer(self, value: Any) -> dict[str, Any]:
+        """Returns the true value of an example as JSON; null for None, if it is unknown."""
 
     @abc.abstractmethod
-    def shown(self, value: Any) -> str:
-        """Returns the true value of an example, for people."""
+    def format_value(self, value: Any) -> str:
+        """Returns the true value of an example in human-readable form."""
 
-    def others(self, values: np.ndarray) -> list[tuple[str, str]]:
-        """Returns what a model might have said with its values as well, the most_probable first."""
+    def alternatives(self, values: np.ndarray) -> list[tuple[str, str]]:
+        """Returns the most probable answers that were not predicted, with their probabilities."""
         return []
 
     def is_correct(self, values: np.ndarray, value: Any) -> bool | None:
-        """Returns whether a model says the true value; None where that is no question of yes or no."""
+        """Returns whether the prediction is the true value, or None if there is no right or wrong."""
         return None
 
 
 def digest(data: bytes) -> bytes:
-    """Returns 16 bytes that stand for more."""
+    """Returns the 16-byte BLAKE2 digest of bytes."""
     return hashlib.blake2b(data, digest_size=16).digest()

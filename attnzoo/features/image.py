@@ -13,8 +13,9 @@ import numpy as np
 from etils import epy
 from pydantic import Field
 
+from attnzoo import addons
 from attnzoo.config.augmentation import Change
-from attnzoo.config.base import PositiveInt
+from attnzoo.config.base import PositiveInt, Problem
 from attnzoo.config.sections import DataOptions, FileOptions
 from attnzoo.features.feature import Column, Feature, RawReader, digest
 from attnzoo.images.image_files import read_header
@@ -34,48 +35,53 @@ Rgb: TypeAlias = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_
 
 
 class ImageOptions(DataOptions):
-    """Options of data with images in it."""
+    """Options of data with images."""
 
     image_size: PositiveInt | Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
         None,
-        description="Pixels that images are resized to: [height, width], or one number for both. Default: "
-        "their own size if all have one of up to 512 a side, else their median, of at most 224 a side.",
+        description="Size in pixels that images are resized to: [height, width], or one number for both. "
+        "Default: the size of the images if all are equal and at most 512 per side, else their median size, "
+        "at most 224 per side.",
     )
     channels: Literal[1, 3] | None = Field(
-        None, description="1 gray, 3 color. Default: color if any image of train has it."
+        None,
+        description="1 for grayscale, 3 for color. Default: 3 if any image of train has color, else 1.",
     )
     background: Literal["auto", "white", "black", "gray"] | Rgb = Field(
         "auto",
-        description="Color that transparent PNG and WebP images are laid on: a name or [red, green, blue], "
-        "0 to 255. auto: white, or black or gray where images of train would not be seen on it.",
+        description="Background color of transparent PNG and WebP images: a name or [red, green, blue], each "
+        "0 to 255. auto: white, or black or gray if images of train would be invisible on white.",
     )
     max_value: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         None,
-        description="Value of white in PNG images of 16 bits a channel, such as 4095 for 12 bits in them. "
-        "Default: of as many bits as train uses.",
+        description="Value of white in PNG images with 16 bits per channel, 1 to 65535; for example 4095 for "
+        "12-bit data. Default: the largest value of as many bits as train uses.",
     )
     augment: list[Change] = Field(
-        [], description="Random changes in training, in this order: names, or {name: NAME} with options."
+        [],
+        description="Random image augmentation in training, applied in this order: names, or {name: NAME} "
+        "with options.",
     )
 
 
 class Image(Feature):
-    """Images as pixels, brought to one shape.
+    """Images as pixels, resized to one shape.
 
     A column is <uint8>[examples, height, width, channels], or <object>[examples] of encoded `bytes` or of
     paths as `str`.
 
     Attributes:
-        shape: (height, width, channels) that every image is brought to; empty before learning.
-        mean: of the training pixels by channel, in 0..1.
-        std: their standard deviation by channel, in 0..1.
-        background: red, green and blue, 0 to 255, on which transparent images are laid; empty for none.
-        max_value: value of white in images of 16 bits a channel; 0 if train has none.
+        shape: (height, width, channels) that every image is resized to; empty before learning.
+        mean: mean of the training pixels of each channel, 0 to 1.
+        std: standard deviation of the training pixels of each channel, 0 to 1.
+        background: red, green and blue, 0 to 255, of the background of transparent images; empty for none.
+        max_value: value of white in images with 16 bits per channel; 0 if train has none.
     """
 
     is_content: ClassVar[bool] = True
-    moves_with_images: ClassVar[bool] = True
+    is_augmented: ClassVar[bool] = True
     compiles_well: ClassVar[bool] = False
+    Options: ClassVar[type[DataOptions]] = ImageOptions
 
     kind: Literal["image"] = "image"
     shape: tuple[int, ...] = ()
@@ -86,45 +92,64 @@ class Image(Feature):
 
     @property
     def pixel_format(self) -> decoding.PixelFormat:
-        """What is made of the pixels of image files; color before learning."""
+        """Format that image files are decoded to; color before learning."""
         return decoding.PixelFormat(self.shape[2] if self.shape else 3, self.background, self.max_value)
 
-    def read(self, place: str, name: str, value: Any, options: DataOptions) -> str:
-        """Returns the path of an image file whose header is in order; it is relative to the table."""
-        require_string(place, name, value)
-        require_text(place, "image name", value)
+    def read(self, location: str, name: str, value: Any, options: DataOptions) -> str:
+        """Returns the path of an image file, given relative to the table, after checking its header."""
+        require_string(location, name, value)
+        require_text(location, "image name", value)
         file = value.strip()
         if not file.isprintable():
-            what = "the image name is not printable UTF-8 text; rename the file."
-            raise BadRecord(place, "with a name that is not text", what)
-        path = _as_on_disk(Path(place.rpartition(":")[0]).parent / file)
+            message = "the image name is not printable UTF-8 text; rename the file."
+            raise BadRecord(location, "with an unprintable name", message)
+        path = _as_on_disk(Path(location.rpartition(":")[0]).parent / file)
         try:
             read_header(path)
         except BadRecord as bad:
-            raise BadRecord(place, bad.reason, str(bad)) from None
+            raise BadRecord(location, bad.reason, str(bad)) from None
         return str(path)
 
     def unreadable(self, values: Sequence[str]) -> dict[int, BadRecord]:
-        """Returns the images that cannot be decoded although their headers are in order."""
-        broken = {bad.place: bad for bad in pixels.undecodable(self.column(values), self.pixel_format, "")}
-        return {index: broken[path] for index, path in enumerate(values) if path in broken}
+        """Returns the images that cannot be decoded although their headers are valid."""
+        undecodable = {
+            bad.location: bad for bad in pixels.undecodable(self.column(values), self.pixel_format, "")
+        }
+        return {index: undecodable[path] for index, path in enumerate(values) if path in undecodable}
 
-    def check_raw(self, place: str, value: str, folder: Path | None) -> None:
-        """Refuses a path of no image file whose header is in order."""
-        require_text(place, "image name", value)
+    def check_raw(self, location: str, value: str, folder: Path | None) -> None:
+        """Rejects a path that is not an image file with a valid header."""
+        require_text(location, "image name", value)
         try:
             read_header(find_file(value, folder))
         except BadRecord as bad:
-            raise BadRecord(place, bad.reason, str(bad)) from None
+            raise BadRecord(location, bad.reason, str(bad)) from None
 
     def column(self, values: Sequence[str]) -> Column:
         """Returns <object>[examples] of paths."""
         return object_array(list(values))
 
+    def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
+        """Yields a size that no image may have."""
+        if isinstance(options, ImageOptions) and options.image_size is not None:
+            height, width = _sides(options.image_size)
+            if height * width > MAX_PIXELS:
+                most = MAX_PIXELS // 1_000_000
+                yield (
+                    "image_size",
+                    f"{height} x {width} pixels; expected at most {most} megapixels, make it smaller",
+                )
+
+    def machine_problems(self, options: DataOptions) -> Iterator[Problem]:
+        """Yields changes of images by TensorFlow Addons where it is missing."""
+        for number, change in enumerate(options.augment if isinstance(options, ImageOptions) else ()):
+            if change.needs_addons and not addons.is_installed():
+                yield ("augment", number), f"TensorFlow Addons is {addons.missing()}"
+
     def learn(
         self, columns: Sequence[Column], options: DataOptions, initial: Feature | None, origin: str
     ) -> Image:
-        """Learns the shape, what is made of transparency and depth, and the statistics of the pixels."""
+        """Learns the shape, background, value of white and pixel statistics."""
         if not isinstance(options, ImageOptions):
             raise ValueError(
                 f"Data set '{options.name}' has no image options; expected a subclass of ImageOptions."
@@ -137,17 +162,17 @@ class Image(Feature):
         learned.check(column, options, origin)
         image_statistics.warn_of_transparent_gifs(headers, origin)
         try:
-            return learned._of_pixels(column, headers, options, origin)
+            return learned._learn_pixels(column, headers, options, origin)
         except tf.errors.OpError:
-            broken = learned.damaged(column, origin)
-            if broken is None:
+            damaged = learned.find_damaged(column, origin)
+            if damaged is None:
                 raise
-            raise broken from None
+            raise damaged from None
 
-    def _of_pixels(
+    def _learn_pixels(
         self, column: Column, headers: Sequence[ImageHeader], options: ImageOptions, origin: str
     ) -> Image:
-        """Learns what only the pixels tell."""
+        """Learns the properties that require decoding."""
         background = (
             image_statistics.choose_background(column, headers, origin)
             if options.background == "auto"
@@ -161,40 +186,40 @@ class Image(Feature):
         return learned.model_copy(update={"mean": mean, "std": std})
 
     def check(self, column: Column, options: DataOptions, origin: str) -> None:
-        """Decodes every image once where that takes no minutes: damage is reported now, not after hours."""
+        """Decodes every image once unless that takes minutes, to report damage before training."""
         if not (
             isinstance(options, FileOptions) and options.on_bad_record == "skip"
-        ):  # else done by the loader
+        ):  # otherwise the loader has done it
             pixels.check_decodable(column, self.pixel_format, origin)
 
     def graph_batch(self, encoded: Column) -> Callable[[tf.Tensor], tf.Tensor]:
         """Returns a function from indices to images [batch, height, width, channels].
 
-        They are <uint8>, or <float32> in 0..1 where images of 16 bits a channel were learned from.
+        They are <uint8>, or <float32> in 0 to 1 if train has images with 16 bits per channel.
         """
         return pixels.read_images(encoded, self.shape, self.pixel_format)
 
-    def change(
+    def augment(
         self, tensors: Mapping[str, tf.Tensor], options: DataOptions, seeds: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Applies the changes of `data.augment`."""
+        """Applies the augmentation of `data.augment`."""
         changes = options.augment if isinstance(options, ImageOptions) else ()
         return augmentation.augment(tensors, changes, seeds, tf.constant(self.mean))
 
     def prepare(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns images of zero mean and unit variance a channel, <float32>."""
+        """Returns images with zero mean and unit variance per channel, <float32>."""
         return pixels.standardize(image_changes.to_float(values), self.mean, self.std)
 
-    def damaged(self, encoded: Column, origin: str) -> BadRecord | None:
-        """Returns the first image that cannot be decoded any more."""
+    def find_damaged(self, encoded: Column, origin: str) -> BadRecord | None:
+        """Returns the first image that can no longer be decoded."""
         return next(pixels.undecodable(encoded, self.pixel_format, origin), None)
 
     def raw(self, column: Column) -> list[bytes]:
-        """Returns the bytes of image files."""
+        """Returns the bytes of the image files."""
         return [_file_bytes(image) for image in column]
 
     def raw_reader(self, length: int | None) -> RawReader:
-        """Returns what makes images of the bytes of JPEG, PNG, WebP, GIF (first frame) or BMP files."""
+        """Returns the conversion of JPEG, PNG, WebP, GIF (first frame) or BMP bytes to inputs."""
 
         def read(strings: tf.Tensor) -> tf.Tensor:
             decoded = tf.map_fn(
@@ -207,11 +232,11 @@ class Image(Feature):
         return RawReader([], read)
 
     def first(self, column: Column) -> np.ndarray:
-        """Returns the images of a column as `graph_batch` gives them."""
+        """Returns all images of a column, as returned by `graph_batch`."""
         return self.graph_batch(column)(tf.range(len(column))).numpy()
 
     def describe(self, name: str, column: Column, encoded: Column) -> dict[str, Any]:
-        """Returns how many images have which size, format and channels."""
+        """Returns the number of images of each size, format and number of channels."""
         headers = image_statistics.headers_of(column, name)
         return {
             "sizes": dict(Counter(f"{header.height} x {header.width}" for header in headers).most_common()),
@@ -219,12 +244,12 @@ class Image(Feature):
             "channels": dict(Counter(header.channels for header in headers).most_common()),
         }
 
-    def phrase(self, name: str) -> str:
+    def summary(self, name: str) -> str:
         """Returns the shape."""
         return " x ".join(map(str, self.shape)) + " pixels"
 
     def contents(self, columns: Sequence[Column]) -> list[list[Hashable]]:
-        """Returns digests of pixels or bytes; files are read only if their size occurs in every column."""
+        """Returns digests of pixels or bytes; files are only read if their size occurs in every column."""
         if not all(column.dtype == object and isinstance(column[0], str) for column in columns):
             return [[digest(_content_bytes(image)) for image in column] for column in columns]
         sizes = [[os.path.getsize(path) for path in column] for column in columns]
@@ -232,25 +257,25 @@ class Image(Feature):
         return [
             [
                 digest(Path(path).read_bytes()) if size in common else path
-                for path, size in zip(column, of_column, strict=True)
+                for path, size in zip(column, column_sizes, strict=True)
             ]
-            for column, of_column in zip(columns, sizes, strict=True)
+            for column, column_sizes in zip(columns, sizes, strict=True)
         ]
 
     def fingerprint(self, column: Column) -> Iterator[bytes]:
-        """Yields pixels or bytes; files named by path count by their name and size."""
+        """Yields pixels or bytes; files are identified by path and size."""
         if column.dtype == object and isinstance(column[0], str):
             column = object_array([f"{path}:{os.path.getsize(path)}" for path in column])
         yield from super().fingerprint(column)
 
     def problems(self, name: str) -> Iterator[str]:
-        """Yields shapes and statistics that no images have."""
+        """Yields invalid shapes and statistics."""
         shape = self.shape
-        whole = len(shape) == 3 and min(shape) > 0 and shape[2] in (1, 3)
-        if not whole or shape[0] * shape[1] > MAX_PIXELS:
+        is_valid = len(shape) == 3 and min(shape) > 0 and shape[2] in (1, 3)
+        if not is_valid or shape[0] * shape[1] > MAX_PIXELS:
             yield f"{name}.shape: {shape}"
         elif not (len(self.mean) == len(self.std) == shape[2] and min(self.std) > 0.0):
-            yield f"{name}.mean, {name}.std: expected a number for each channel, deviations above 0"
+            yield f"{name}.mean, {name}.std: expected a number per channel, std above 0"
         if len(self.background) not in (0, 3) or not all(0 <= value <= 255 for value in self.background):
             yield f"{name}.background: {self.background}"
         if not 0 <= self.max_value <= 65535:
@@ -260,13 +285,16 @@ class Image(Feature):
 def _height_and_width(
     column: Column, headers: Sequence[ImageHeader], options: ImageOptions, origin: str
 ) -> tuple[int, int]:
-    size = options.image_size
-    if size is not None:
-        height, width = [size, size] if isinstance(size, int) else size
-        return height, width
+    if options.image_size is not None:
+        return _sides(options.image_size)
     sizes = [header.sides for header in headers]
     image_statistics.note_sizes(column, sizes, origin)
     return image_statistics.default_size(sizes)
+
+
+def _sides(size: int | list[int]) -> tuple[int, int]:
+    height, width = [size, size] if isinstance(size, int) else size
+    return height, width
 
 
 def _rgb(background: str | list[int]) -> tuple[int, ...]:
@@ -274,20 +302,20 @@ def _rgb(background: str | list[int]) -> tuple[int, ...]:
     return named[background] if isinstance(background, str) else tuple(background)
 
 
-def shown_name(column: Column, index: int) -> str:
-    """Returns what an example's image is called: its file, or its number."""
+def image_name(column: Column, index: int) -> str:
+    """Returns the name of an example's image: its path, or its number."""
     return column[index] if isinstance(column[index], str) else f"number {index}"
 
 
 def find_file(name: str, folder: Path | None) -> Path:
-    """Returns the path of an image file in a folder, else in the working directory."""
+    """Returns the path of an image file in a folder, or else in the working directory."""
     path = Path(name.strip())
-    beside = path if folder is None else _as_on_disk(folder / path)
-    return beside if os.path.exists(beside) else _as_on_disk(path)
+    in_folder = path if folder is None else _as_on_disk(folder / path)
+    return in_folder if os.path.exists(in_folder) else _as_on_disk(path)
 
 
 def _as_on_disk(path: Path) -> Path:
-    """Returns the path in the Unicode form, composed or decomposed, in which there is such a file."""
+    """Returns the path in the Unicode normal form, NFC or NFD, in which the file exists."""
     if not os.path.exists(path):
         for form in ("NFC", "NFD"):
             other = unicodedata.normalize(form, str(path))

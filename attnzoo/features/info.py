@@ -1,4 +1,4 @@
-"""What a run knows of its data: learned features by name, lengths and counts. Imports no TensorFlow."""
+"""What a run knows about its data: learned features, lengths and counts. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from attnzoo import catalog, features
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.features.feature import Feature
 from attnzoo.files import MAX_JSON_BYTES, parse_object, read_regular
-from attnzoo.records.text_files import shown
+from attnzoo.records.text_files import printable
 from attnzoo.text.kinds import MAX_BUCKETS, MAX_LENGTH
 
 FORMAT = 3
-"""Of run folders; it grows where older ones can no longer be read."""
+"""Format version of run folders, increased when older ones can no longer be read."""
 
 Lengths = Mapping[str, int]
 """Padded length of each feature with lengths, in tokens: `{"source": 24, "target": 16}`."""
@@ -26,18 +26,23 @@ Lengths = Mapping[str, int]
 
 @dataclasses.dataclass(frozen=True)
 class DataInfo:
-    """All that a model, a task or an export needs to know about the data. Saved as `info.json`.
+    """Everything a model, task or export needs to know about the data. Saved as `info.json`.
 
     Attributes:
         task: name of the task.
-        features: name -> feature with what was learned of it, in the order of the task.
-        buckets: the fixed lengths that batches of training are padded to, shortest first; empty without
-            lengths. The last holds all texts of train, or `max_length` tokens of them.
-        max_length: most tokens of a text that are read, in answers and evaluations too; None: no more than
-            the last bucket holds.
+        features: name -> learned feature, in the order of the task.
+        buckets: fixed lengths that training batches are padded to, ascending; empty without features with
+            lengths. The last one fits all texts of train, or `max_length` tokens.
         num_examples: split -> number of examples.
-        truncated_fraction: split -> fraction of tokens that are beyond what is read, 0..1.
-        fingerprint: SHA-256 over the raw examples of all splits.
+        truncated_fraction: split -> fraction of tokens that is truncated, 0 to 1.
+        fingerprint: SHA-256 of the raw examples of all splits.
+        max_length: largest number of tokens read of any text, in evaluation and prediction too; None for the
+            length of the last bucket.
+
+    Examples:
+        >>> info = DataInfo("translation", buckets=({"source": 24, "target": 16},), max_length=64)
+        >>> [length["source"] for length in info.lengths], info.longest("target")
+        ([24, 48, 64], 64)
     """
 
     task: str
@@ -50,23 +55,25 @@ class DataInfo:
 
     @property
     def lengths(self) -> tuple[Lengths, ...]:
-        """All lengths that batches are padded to: the buckets, then each twice the one before.
+        """All lengths that batches are padded to: the buckets, followed by doublings up to `max_length`.
 
-        Those beyond the buckets are for texts that are longer than any in training.
+        The lengths after the buckets are for texts that are longer than any in training.
         """
-        lengths, most = list(self.buckets), self.max_length or 0
-        while lengths and any(length < most for length in lengths[-1].values()):
-            lengths.append({name: max(length, min(2 * length, most)) for name, length in lengths[-1].items()})
+        lengths, maximum = list(self.buckets), self.max_length or 0
+        while lengths and any(length < maximum for length in lengths[-1].values()):
+            lengths.append(
+                {name: max(length, min(2 * length, maximum)) for name, length in lengths[-1].items()}
+            )
         return tuple(lengths)
 
     def longest(self, name: str) -> int | None:
-        """Returns the most tokens of a feature that are read; None for one without lengths."""
+        """Returns the largest number of tokens read of a feature, or None if it has no lengths."""
         return self.lengths[-1].get(name) if self.buckets else None
 
     def to_json(self) -> str:
-        """Returns the text of `info.json`."""
+        """Returns the content of `info.json`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        # A list, as the order is that of the batches' lengths.
+        # A list, because the order of the features matters.
         values["features"] = [
             {"name": name, **feature.model_dump(mode="json")} for name, feature in self.features.items()
         ]
@@ -76,14 +83,14 @@ class DataInfo:
     def read(cls, path: Path, task: str | None = None) -> DataInfo:
         """Reads `info.json`.
 
-        Whatever is in it is checked before anything is made of it: types, and sizes that a config could give.
+        The content is untrusted: types and sizes are validated before they are used.
 
         Args:
-            path: the file.
-            task: what the model of the run is for; None where any task will do.
+            path: path of the file.
+            task: expected task; None for any.
 
         Raises:
-            UserError: the file is missing (2) or is not what `to_json` wrote (4).
+            UserError: the file is missing (exit code 2) or invalid (exit code 4).
         """
         try:
             values = parse_object(read_regular(path, MAX_JSON_BYTES))
@@ -95,11 +102,11 @@ class DataInfo:
             ) from None
         require_format(path, values)
         try:
-            info = cls._of(values)
+            info = cls._from_json(values)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            place = shown(".".join(map(str, first["loc"])))
-            raise UserError(f"{path}: damaged ({place}: {first['msg']}).", EXIT_DAMAGED) from None
+            key = printable(".".join(map(str, first["loc"])))
+            raise UserError(f"{path}: damaged ({key}: {first['msg']}).", EXIT_DAMAGED) from None
         except ValueError as error:
             raise UserError(f"{path}: damaged ({error}).", EXIT_DAMAGED) from None
         problem = next(info._problems(task or info.task), None)
@@ -108,42 +115,42 @@ class DataInfo:
         return info
 
     @classmethod
-    def _of(cls, values: Mapping[str, Any]) -> DataInfo:
-        plain = _ADAPTER.validate_json(
+    def _from_json(cls, values: Mapping[str, Any]) -> DataInfo:
+        saved = _ADAPTER.validate_json(
             json.dumps({key: value for key, value in values.items() if key != "format"})
         )
         named: dict[str, Feature] = {}
-        for entry in plain.features:
+        for entry in saved.features:
             options = {key: value for key, value in entry.items() if key != "name"}
             kind = str(entry.get("kind"))
             if kind not in catalog.names("features"):
-                raise ValueError(f"features: unknown kind '{shown(kind)}'")
+                raise ValueError(f"features: unknown kind '{printable(kind)}'")
             feature = features.feature_class(kind).model_validate_json(json.dumps(options))
             named[str(entry.get("name"))] = feature
-        others = {field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)}
+        others = {field.name: getattr(saved, field.name) for field in dataclasses.fields(saved)}
         return cls(**{**others, "features": named})
 
     def _problems(self, task: str) -> Iterator[str]:
-        """Yields what in these values cannot have been learned from data for `task`."""
+        """Yields problems of values that cannot have been learned from data for `task`."""
         if self.task != task or task not in catalog.names("tasks"):
-            yield f"task: {self.task!r} where {task!r} is expected"
+            yield f"task: expected {task!r}, got {self.task!r}"
             return
-        wanted = catalog.load_class("tasks", task).features
-        if [*self.features] != [name for name in wanted if name in self.features] or not all(
-            name in self.features or feature.is_optional for name, feature in wanted.items()
+        expected = catalog.load_class("tasks", task).features
+        if [*self.features] != [name for name in expected if name in self.features] or not all(
+            name in self.features or feature.is_optional for name, feature in expected.items()
         ):
-            yield f"features: expected those of {', '.join(wanted)}"
+            yield f"features: expected those of {', '.join(expected)}"
             return
         for name, feature in self.features.items():
-            if not feature.is_like(wanted[name]):
-                yield f"{name}: another feature than {wanted[name].kind!r} as {task} has it"
+            if not feature.is_like(expected[name]):
+                yield f"{name}: expected a feature of kind {expected[name].kind!r} as in {task}"
             else:
                 yield from feature.problems(name)
-        yield from self._length_problems([name for name, feature in wanted.items() if feature.has_lengths])
+        yield from self._length_problems([name for name, feature in expected.items() if feature.has_lengths])
 
     def _length_problems(self, names: list[str]) -> Iterator[str]:
         if not (min(1, len(names)) <= len(self.buckets) <= MAX_BUCKETS * len(names)):
-            yield f"buckets: {len(self.buckets)} of them"
+            yield f"buckets: invalid number of buckets ({len(self.buckets)})"
         for bucket in self.buckets:
             if set(bucket) != set(names) or not all(0 < size <= MAX_LENGTH for size in bucket.values()):
                 yield f"buckets: expected lengths of 1 to {MAX_LENGTH} for {', '.join(names)}"
@@ -152,23 +159,23 @@ class DataInfo:
 
 
 def require_format(path: Path, values: Mapping[str, Any]) -> None:
-    """Refuses a run of another version.
+    """Rejects a run written by an incompatible version of attnzoo.
 
     Raises:
-        UserError: saying what to do (exit code 2).
+        UserError: with advice (exit code 2).
     """
     if values.get("format") != FORMAT:
         raise UserError(
-            f"{path}: of another version of attnzoo, which this one cannot read; use that version, or train "
-            "again with `attnzoo train --restart`."
+            f"{path}: written by another version of attnzoo that is not compatible with this one; use that "
+            "version, or train again with `attnzoo train --restart`."
         )
 
 
 def require_run_format(folder: Path) -> None:
-    """Refuses a run of another version, whose config says other things; damage is found by who reads it.
+    """Rejects a run folder written by an incompatible version; ignores damaged files, which are found later.
 
     Raises:
-        UserError: saying what to do (exit code 2).
+        UserError: with advice (exit code 2).
     """
     try:
         values = parse_object(read_regular(folder / "info.json", MAX_JSON_BYTES))
@@ -178,8 +185,8 @@ def require_run_format(folder: Path) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Plain:
-    """What JSON holds, before the features are made."""
+class _SavedInfo:
+    """The content of `info.json`, before the features are created."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -192,4 +199,4 @@ class _Plain:
     max_length: int | None = None
 
 
-_ADAPTER = TypeAdapter(_Plain)
+_ADAPTER = TypeAdapter(_SavedInfo)

@@ -1,4 +1,4 @@
-"""A number."""
+"""A number, for regression."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Column, Feature, Target
 from attnzoo.records.bad_records import BadRecord
-from attnzoo.records.rows import shown_json
-from attnzoo.records.text_files import shown
+from attnzoo.records.rows import json_excerpt
+from attnzoo.records.text_files import printable
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -23,14 +23,19 @@ QUANTILES = {"least": 0.0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "greatest"
 
 
 class Number(Target):
-    """A number, such as stars or a price: a column <float64>[examples].
+    """A number, such as a rating or price: a column <float64>[examples].
 
-    Models give it in standard deviations from the mean of train, `(x - mean) / std`, so that a target of any
-    unit and size is learned at the same rate.
+    Models predict the standardized number `(x - mean) / std`, so the learning rate does not depend on its
+    unit.
 
     Attributes:
-        mean: of train.
+        mean: mean of train.
         std: standard deviation of train, above 0; 0 before learning.
+
+    Examples:
+        >>> number = Number(mean=20.0, std=5.0)
+        >>> number.standardize(np.array([15.0, 30.0])).tolist()
+        [-1.0, 2.0]
     """
 
     kind: Literal["number"] = "number"
@@ -39,21 +44,21 @@ class Number(Target):
 
     @property
     def num_outputs(self) -> int:
-        """Numbers that a model gives for it."""
+        """Number of model outputs."""
         return 1
 
-    def read(self, place: str, name: str, value: Any, options: DataOptions) -> float:
-        """Returns the number of a record: of a table by its decimal digits, of JSON a number."""
+    def read(self, location: str, name: str, value: Any, options: DataOptions) -> float:
+        """Returns the number of a record: decimal digits in a table, a number or such a string in JSON."""
         number = _parse(value)
         if number is None:
-            got = f"'{shown(value)}'" if isinstance(value, str) else shown_json(value)
+            got = f"'{printable(value)}'" if isinstance(value, str) else json_excerpt(value)
             raise BadRecord(
-                place, "without a number", f"{name!r} must be a number such as 3 or 2.5; got {got}."
+                location, "without a number", f"{name!r} must be a number such as 3 or 2.5; got {got}."
             )
         return number
 
     def declare(self, values: Sequence[float], origin: str, name: str) -> Number:
-        """Refuses numbers of which there is nothing to learn."""
+        """Rejects numbers that are all equal."""
         if len(np.unique(values)) < 2:
             raise UserError(
                 f"{origin}: every example has the number {values[0]:.12g} in column {name!r}; there is "
@@ -68,7 +73,7 @@ class Number(Target):
     def learn(
         self, columns: Sequence[Column], options: DataOptions, initial: Feature | None, origin: str
     ) -> Number:
-        """Learns mean and standard deviation."""
+        """Learns the mean and standard deviation."""
         (column,) = columns
         mean, std = float(np.mean(column, dtype=np.float64)), float(np.std(column, dtype=np.float64))
         if np.ptp(column) == 0.0:
@@ -76,53 +81,53 @@ class Number(Target):
         return self.model_copy(update={"mean": mean, "std": std})
 
     def standardize(self, numbers: Any) -> Any:
-        """Returns (x - mean) / std of an array or a tensor, of the same type."""
+        """Returns (x - mean) / std for an array or tensor, in the same type."""
         return (numbers - self.mean) / self.std
 
     def activate(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns the numbers of which the outputs are the standardized ones."""
+        """Returns the numbers for standardized outputs."""
         return outputs * self.std + self.mean
 
     def answer(self, values: np.ndarray) -> dict[str, Any]:
         """Returns the number."""
         return {"number": float(values[0])}
 
-    def said(self, values: np.ndarray) -> list[tuple[str, str]]:
-        """Returns the number, with nothing about how sure it is."""
+    def prediction_texts(self, values: np.ndarray) -> list[tuple[str, str]]:
+        """Returns the number, without a probability."""
         return [(f"{values[0]:.6g}", "")]
 
-    def truth(self, value: Any) -> dict[str, Any]:
+    def true_answer(self, value: Any) -> dict[str, Any]:
         """Returns the true number."""
         return {"true_number": None if value is None else float(value)}
 
-    def shown(self, value: Any) -> str:
+    def format_value(self, value: Any) -> str:
         """Returns the true number."""
         return f"{value:.6g}"
 
     def describe(self, name: str, column: Column, encoded: Column) -> dict[str, Any]:
         """Returns quantiles, mean and standard deviation."""
-        quantiles = {word: float(np.quantile(column, share)) for word, share in QUANTILES.items()}
+        quantiles = {name: float(np.quantile(column, fraction)) for name, fraction in QUANTILES.items()}
         moments = {"mean": float(column.mean(dtype=np.float64)), "std": float(column.std(dtype=np.float64))}
         return {"numbers": {name: {**quantiles, **moments}}}
 
-    def phrase(self, name: str) -> str:
-        """Returns mean and standard deviation."""
+    def summary(self, name: str) -> str:
+        """Returns the mean and standard deviation."""
         return f"{name} of {self.mean:.4g} ± {self.std:.4g}"
 
     def problems(self, name: str) -> Iterator[str]:
-        """Yields statistics that no numbers have."""
+        """Yields invalid statistics."""
         if not (math.isfinite(self.mean) and 0.0 < self.std < math.inf):
-            yield f"{name}.mean, {name}.std: expected finite numbers, the deviation above 0"
+            yield f"{name}.mean, {name}.std: expected finite numbers, std above 0"
 
 
 def _parse(value: Any) -> float | None:
-    """Returns a finite number, or None for what is none."""
+    """Returns a finite number, or None for any other value."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    # float() also takes `nan`, `inf`, underscores and digits of other scripts, which nobody means in a table.
+    # float() also accepts `nan`, `inf`, underscores and digits of other scripts, mistakes in a table.
     plain = not isinstance(value, str) or (value.isascii() and "_" not in value)
     return number if plain and abs(number) <= float(np.finfo(np.float32).max) else None

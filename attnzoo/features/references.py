@@ -1,4 +1,4 @@
-"""Further translations of a source, by which translations are scored as well."""
+"""Additional reference translations of a source, for metrics such as BLEU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from attnzoo.features.feature import Column, Feature
 
 
 class References(Feature):
-    """References besides the target: a column <object>[examples] of tuples of str, all of one length.
+    """References besides the target: a column <object>[examples] of tuples of str of equal length.
 
-    Only scores of whole translations need them: train has none, and batches do not have them.
+    Only metrics of whole translations need them: train has none, and they are not part of batches.
     """
 
     is_optional: ClassVar[bool] = True
@@ -20,16 +20,16 @@ class References(Feature):
     kind: Literal["references"] = "references"
 
     def graph_batch(self, encoded: Any) -> Any:
-        """Raises: batches do not have references."""
-        raise NotImplementedError("references are no part of a batch")
+        """Raises an error, as batches have no references."""
+        raise NotImplementedError("references are not part of batches")
 
     def balance(self, encoded: Mapping[str, Column]) -> list[str]:
-        """Returns a line with the references of each split that has more than its target."""
+        """Returns a line with the number of references per source, for the splits with several."""
         counts = [f"{name} {1 + len(column[0])}" for name, column in encoded.items()]
         return [f"references: {', '.join(counts)}"] if counts else []
 
     def fingerprint(self, column: Column) -> Iterator[bytes]:
-        """Yields the texts and how many there are."""
+        """Yields the texts with their number and lengths."""
         for texts in column:
             yield len(texts).to_bytes(8, "little")
             for text in texts:

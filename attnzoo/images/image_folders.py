@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attnzoo.errors import DataNote, DataWarning, UserError
 from attnzoo.records.bad_records import BadRecord
-from attnzoo.records.text_files import encodable, listed
+from attnzoo.records.text_files import is_encodable, join_names
 
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"})
 """Names of folders that systems and programs make, in lower case."""
@@ -91,7 +91,7 @@ class ClassFolders:
     def note(self) -> None:
         """Issues a `DataNote` if anything was skipped; to call after `files`."""
         if self.skipped:
-            kinds = listed(f"{count:,} {kind}" for kind, count in self.skipped.most_common())
+            kinds = join_names(f"{count:,} {kind}" for kind, count in self.skipped.most_common())
             warnings.warn(
                 f"{self.root}: skipped, as their names or locations are not those of images: {kinds}.",
                 DataNote,
@@ -135,7 +135,7 @@ def check_name(path: Path) -> None:
     Raises:
         BadRecord: the name is not UTF-8 or holds a line break or the like.
     """
-    if not encodable(path.name) or not path.name.isprintable():
+    if not is_encodable(path.name) or not path.name.isprintable():
         what = "the name is not printable UTF-8 text; rename it."
         raise BadRecord(
             str(path).encode("unicode_escape").decode("ascii"), "with a name that is not text", what
@@ -158,7 +158,7 @@ def require_classes(classes: ClassFolders) -> None:
         for folder in classes.folders[name]
     }
     advice = ", ".join(f"data.{split}: {folder}" for split, folder in splits.items())
-    names = listed(classes.names)
+    names = join_names(classes.names)
     if len(splits) == len(classes.names) and "train" in splits:
         raise UserError(f"{classes.root}: its subfolders are splits, not classes ({names}); set {advice}.")
     if len(classes.names) < 2:

@@ -1,1 +1,1 @@
-"""Layers that models are built from, besides attention."""
+"""The layers of the models, other than attention."""

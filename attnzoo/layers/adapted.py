@@ -1,4 +1,4 @@
-"""Layers that see the data before training, as Keras layers with `adapt` do."""
+"""Layers that compute a state from the data before training, like Keras layers with `adapt`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import keras
 import tensorflow as tf
 
 Batches = Iterable[tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]]
-"""(inputs, targets) of one pass over train, without rows that only fill up a batch."""
+"""(inputs, targets) of one pass over the training data, without rows that only pad a batch."""
 
 
 class AdaptedLayer(keras.layers.Layer):
-    """Base of the layers with a state that is computed from the data once, and not trained."""
+    """Base class of layers with a state that is computed once from the data and not trained."""
 
     @abc.abstractmethod
     def adapt(self, batches: Batches) -> None:
         """Computes the state.
 
         Args:
-            batches: inputs and targets of the model that the layer is in.
+            batches: inputs and targets of the model that contains the layer.
         """
 
 
 def adapt(model: keras.Model, batches: Callable[[], Batches]) -> None:
-    """Lets the layers of a model see the data that have to.
+    """Adapts all layers of a model that need it.
 
     Args:
-        model: built.
-        batches: makes one pass over train; called once a layer, so that models without such layers cost none.
+        model: a built model.
+        batches: returns one pass over the training data; called once for each layer that needs it.
     """
     for layer in model.layers:
         if isinstance(layer, AdaptedLayer):

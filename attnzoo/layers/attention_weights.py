@@ -1,4 +1,4 @@
-"""The weights of any attention in a functional model, without a second copy of the model's code."""
+"""Attention weights of any layer of a functional model, without a second version of the model's code."""
 
 from __future__ import annotations
 
@@ -8,30 +8,38 @@ from attnzoo.attention.base import ScoredLayer
 
 
 def attention_names(model: keras.Model) -> list[str]:
-    """Returns the names of the layers that can tell how they weigh positions, the nearest to the output last.
+    """Returns the names of the layers that can return weights of positions, the closest to the output last.
 
-    These are attention layers and blocks around them: each `ScoredLayer`, but for those that weigh channels.
+    These are attention layers and blocks that contain them: each `ScoredLayer` that does not weight channels.
     """
     return [layer.name for layer in model.layers if weighs_positions(layer)]
 
 
 def weighs_positions(layer: keras.layers.Layer) -> bool:
-    """Returns whether a layer can be asked for its weights of positions."""
+    """Returns whether a layer can return attention weights of positions."""
     return isinstance(layer, ScoredLayer) and layer.weighs_positions
 
 
 def with_attention_weights(model: keras.Model, name: str) -> keras.Model:
-    """Returns a model of the same layers, and so of the same weights, that also gives one layer's scores.
+    """Returns a model with the same layers that also outputs the attention weights of one layer.
 
     Args:
         model: a functional model with one output.
-        name: of one of `attention_names`.
+        name: name of the layer, one of `attention_names`.
 
     Returns:
-        A functional model of the same inputs that gives the output of `model` and the scores,
+        A functional model with the same inputs that outputs the output of `model` and the attention weights,
         <float32>[batch, heads, query, key].
+
+    Examples:
+        >>> from attnzoo.attention import MultiHeadAttention
+        >>> inputs = keras.Input([7, 16])
+        >>> model = keras.Model(inputs, MultiHeadAttention(16, name="attention")(inputs))
+        >>> outputs, weights = with_attention_weights(model, "attention")(keras.random.normal([2, 7, 16]))
+        >>> weights.shape
+        TensorShape([2, 4, 7, 7])
     """
-    found = []
+    attention_weights = []
 
     def replace(layer):
         return _WithAttentionWeights(layer) if layer.name == name else layer
@@ -40,21 +48,21 @@ def with_attention_weights(model: keras.Model, name: str) -> keras.Model:
         outputs = layer(*args, **kwargs)
         if not isinstance(layer, _WithAttentionWeights):
             return outputs
-        outputs, scores = outputs
-        found.append(scores)
+        outputs, weights = outputs
+        attention_weights.append(weights)
         return outputs
 
     copy = keras.models.clone_model(model, clone_function=replace, call_function=call)
-    return keras.Model(copy.input, [copy.output, *found], name=model.name)
+    return keras.Model(copy.input, [copy.output, *attention_weights], name=model.name)
 
 
 class _WithAttentionWeights(keras.layers.Layer):
-    """A layer that always gives its scores too: Keras remembers how many outputs a layer had at first."""
+    """A layer that always returns its attention weights too: Keras expects a fixed number of outputs."""
 
     def __init__(self, layer: keras.layers.Layer) -> None:
         super().__init__(name=layer.name, dtype=layer.dtype_policy)
         self.layer = layer
 
     def call(self, inputs, **arguments):
-        """Returns the layer's outputs and its scores."""
+        """Returns the layer's outputs and attention weights."""
         return self.layer(inputs, **arguments, return_attention_scores=True)

@@ -1,4 +1,4 @@
-"""The feed-forward part of a block, and what surrounds every part."""
+"""The feed-forward network of a block, and the residual connection around each sublayer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention.base import check_positive
-from attnzoo.attention.dropout import drop_by_key
+from attnzoo.attention.dropout import drop_with_key
 from attnzoo.layers.dropout import Dropout
 from attnzoo.layers.fusion import fused
 from attnzoo.layers.normalization import LayerNormalization, normalize
@@ -16,14 +16,14 @@ from attnzoo.layers.normalization import LayerNormalization, normalize
 Norm = Literal["pre", "post", "none"]
 
 
-def _join(outputs, inputs, scale, offset, *, words, rate, epsilon):
-    outputs = drop_by_key(outputs, words, rate)
+def _combine(outputs, inputs, scale, offset, *, rng_key, rate, epsilon):
+    outputs = drop_with_key(outputs, rng_key, rate)
     if inputs is not None:
         outputs += tf.cast(inputs, outputs.dtype)
     return outputs if scale is None else normalize(outputs, scale, offset, epsilon=epsilon)
 
 
-_fused_join = fused(_join)
+_fused_combine = fused(_combine)
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -31,9 +31,9 @@ class FeedForward(keras.layers.Layer):
     """Two dense layers applied to each position, W_2 dropout(relu(W_1 x + b_1)) + b_2.
 
     Args:
-        units: width of the output.
-        hidden_units: width between the two.
-        dropout: fraction of the hidden elements dropped in training, in [0, 1).
+        units: width of the output, 1 or more.
+        hidden_units: width of the hidden layer, 1 or more.
+        dropout: fraction of the hidden activations dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -45,6 +45,10 @@ class FeedForward(keras.layers.Layer):
 
     Raises:
         ValueError: `units` or `hidden_units` below 1, `dropout` outside [0, 1).
+
+    Examples:
+        >>> FeedForward(units=16, hidden_units=64)(tf.random.normal([2, 7, 16])).shape
+        TensorShape([2, 7, 16])
     """
 
     def __init__(self, units: int, hidden_units: int, dropout: float = 0.0, **kwargs: Any) -> None:
@@ -77,20 +81,26 @@ class FeedForward(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class Connection(keras.layers.Layer):
-    """What surrounds a sublayer f: norm, dropout and residual.
+    """Layer normalization, dropout and residual connection around a sublayer f.
 
         pre:  x + dropout(f(norm(x)))        post: norm(x + dropout(f(x)))        none: x + dropout(f(x))
 
-    without "x +" if there is no residual. `pre` gives what f sees, `post` takes what f made of it.
+    without "x +" if `residual` is False. `pre` returns the input of f; `post` takes its output.
 
     Args:
-        norm: where the layer normalization stands.
-        residual: whether the input is added.
+        norm: position of the layer normalization: "pre", "post" or "none".
+        residual: whether the input is added to the output.
         dropout: fraction of f's output dropped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: unknown `norm`, `dropout` outside [0, 1).
+
+    Examples:
+        >>> connection, f = Connection("none", residual=True, dropout=0.0), tf.square
+        >>> inputs = tf.constant([[2.0, 3.0]])
+        >>> connection.post(inputs, f(connection.pre(inputs)), training=False).numpy().tolist()
+        [[6.0, 12.0]]
     """
 
     def __init__(self, norm: Norm, residual: bool, dropout: float, **kwargs: Any) -> None:
@@ -112,18 +122,20 @@ class Connection(keras.layers.Layer):
         self.built = True
 
     def pre(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns what the sublayer sees."""
+        """Returns the input of the sublayer."""
         return inputs if self.normalization is None or self.norm == "post" else self.normalization(inputs)
 
     def post(self, inputs: tf.Tensor, outputs: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """Joins the input of `pre` with the sublayer's output."""
+        """Combines the input of `pre` with the output of the sublayer."""
         norm = self.normalization if self.norm == "post" else None
         scale, offset = (None, None) if norm is None else (norm.gamma, norm.beta)
         epsilon = None if norm is None else norm.epsilon
-        words = self.dropout.draw(training)
+        rng_key = self.dropout.next_rng_key(training)
         inputs = inputs if self.residual else None
-        join = _fused_join if training else _join
-        return join(outputs, inputs, scale, offset, words=words, rate=self.dropout.rate, epsilon=epsilon)
+        combine = _fused_combine if training else _combine
+        return combine(
+            outputs, inputs, scale, offset, rng_key=rng_key, rate=self.dropout.rate, epsilon=epsilon
+        )
 
     def get_config(self):
         """Returns the constructor's arguments."""

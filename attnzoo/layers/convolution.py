@@ -1,4 +1,4 @@
-"""Stages of convolutions, and attention over what they make."""
+"""Convolutional stages, and attention over feature maps."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from attnzoo.layers.batch_normalization import MapNormalization
 
 Norm = Literal["batch", "group", "none"]
 MAX_GROUPS = 8
-"""Groups of channels of a group normalization; fewer where they would not divide the channels."""
+"""Maximum number of groups of a group normalization, which must divide the number of channels."""
 
 
 def normalization(norm: Norm, channels: int, **kwargs: Any) -> keras.layers.Layer:
-    """Returns the layer that normalizes a feature map with so many channels.
+    """Returns a layer that normalizes feature maps.
 
     Args:
         norm: "batch" over the batch (Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167), "group" within
             each image (Wu & He 2018, https://arxiv.org/abs/1803.08494), or "none".
-        channels: of the map.
+        channels: number of channels, 1 or more.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: an unknown `norm`.
+
+    Examples:
+        >>> normalization("group", channels=12).groups
+        4
     """
     if norm == "batch":
         return MapNormalization(momentum=0.9, **kwargs)
@@ -42,35 +46,38 @@ def normalization(norm: Norm, channels: int, **kwargs: Any) -> keras.layers.Laye
 
 @keras.saving.register_keras_serializable("attnzoo")
 class ConvStage(keras.layers.Layer):
-    """3 x 3 convolutions that keep the size of the map, then 2 x 2 max pooling that halves it.
+    """3 x 3 convolutions with "same" padding, then 2 x 2 max pooling.
 
-    Each convolution is followed by normalization, if asked for, and relu. A map with a side below 2 is not
-    pooled.
+    Each convolution is followed by normalization, if any, and relu. Maps with a side below 2 are not pooled.
 
     Args:
-        widths: channels of each convolution, one or more.
-        norm: which normalization, see `normalization`.
+        widths: number of channels of each convolution, at least one.
+        norm: normalization, see `normalization`.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: <float>[batch, height, width, channels].
-        training: whether batch statistics are used and recorded.
+        training: whether batch normalization uses the statistics of the batch and updates its averages.
 
     Returns:
         <float>[batch, height / 2, width / 2, widths[-1]], rounded down.
 
     Raises:
-        ValueError: no width, or one below 1; an unknown `norm`.
+        ValueError: `widths` is empty or has a value below 1; an unknown `norm`.
+
+    Examples:
+        >>> ConvStage([8, 16])(keras.random.normal([2, 28, 28, 1])).shape
+        TensorShape([2, 14, 14, 16])
     """
 
     def __init__(self, widths: Sequence[int], norm: Norm = "none", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not widths:
-            raise ValueError(f"`widths` needs one convolution at least. Received: widths={list(widths)}")
+            raise ValueError(f"`widths` must not be empty. Received: widths={list(widths)}")
         self.widths = [check_positive("widths", width) for width in widths]
         self.norm = norm
         self.convolutions = [
-            # Normalization takes the mean out, and a bias with it.
+            # Normalization removes the mean, and with it any bias.
             keras.layers.Conv2D(
                 width,
                 3,
@@ -111,29 +118,37 @@ class ConvStage(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class FeatureMapAttention(ScoredLayer):
-    """Self attention over the positions of a feature map, row by row; a `Gate` sees the map as it is.
+    """Self-attention over the positions of a feature map, flattened in row-major order.
 
-    `multi_head` with relative positions is a `GridAttention`: it knows the distance along both axes.
+    A `Gate` takes the map without flattening it. `multi_head` with relative positions becomes a
+    `GridAttention`, which uses the distance along both axes.
 
     Args:
-        units: channels of the map.
-        attention: options of the attention, or its name.
-        residual: whether the map is added to the attention's output.
+        units: number of channels of the map, 1 or more.
+        attention: options of the attention mechanism, or its name.
+        residual: whether the map is added to the output of the attention.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: <float>[batch, height, width, units].
         training: whether dropout is active.
-        return_attention_scores: also return the attention's scores.
+        return_attention_scores: also return the attention weights.
 
     Returns:
-        <float>[batch, height, width, units]; with `return_attention_scores` also the scores of the attention,
-        by default <float32>[batch, heads, height * width, height * width].
+        <float>[batch, height, width, units]; with `return_attention_scores` also the attention weights, by
+        default <float32>[batch, heads, height * width, height * width].
 
     Raises:
-        ValueError: a map with other than `units` channels, or `units` that do not suit the attention;
-            relative positions of a map whose sides are not known.
-        pydantic.ValidationError: unknown attention or option.
+        ValueError: the map does not have `units` channels, `units` does not fit the attention, or relative
+            positions need a static height and width.
+        pydantic.ValidationError: unknown mechanism or option.
+
+    Examples:
+        >>> layer = FeatureMapAttention(16, {"name": "multi_head", "num_heads": 2, "position": "relative"})
+        >>> maps = keras.random.normal([2, 5, 7, 16])
+        >>> outputs, weights = layer(maps, return_attention_scores=True)
+        >>> outputs.shape, weights.shape
+        (TensorShape([2, 5, 7, 16]), TensorShape([2, 2, 35, 35]))
     """
 
     def __init__(
@@ -148,21 +163,21 @@ class FeatureMapAttention(ScoredLayer):
         self.residual = residual
         self._options = mechanisms.parse(attention)
         self._takes_maps = isinstance(self._options, GateOptions)
-        if not self._options.needs_sides:
+        if not self._options.needs_map_size:
             self.attention = mechanisms.build(self._options, units, name="attention", dtype=self.dtype_policy)
 
     @property
     def weighs_positions(self) -> bool:
-        """Whether the attention's scores are of positions, and not of channels."""
-        return self._options.needs_sides or self.attention.weighs_positions
+        """Whether the attention weights are of positions, not of channels."""
+        return self._options.needs_map_size or self.attention.weighs_positions
 
     def build(self, inputs_shape):
         """Builds the attention."""
         batch, height, width, channels = inputs_shape
-        if self._options.needs_sides:
+        if self._options.needs_map_size:
             if height is None or width is None:
                 raise ValueError(
-                    "Relative positions of a map need its sides. "
+                    "Relative positions need a static height and width of the feature map. "
                     f"Received: inputs_shape={tuple(inputs_shape)}"
                 )
             options = self._options.model_dump(exclude={"name", "position"})
@@ -174,15 +189,15 @@ class FeatureMapAttention(ScoredLayer):
         self.built = True
 
     def call(self, inputs, *, training=None, return_attention_scores=False):
-        """Flattens the map unless the attention takes it as it is, attends, and restores it."""
+        """Flattens the map unless the attention is a gate, attends, and restores the shape."""
         batch, height, width, units = keras.ops.shape(inputs)
         flat = inputs if self._takes_maps else keras.ops.reshape(inputs, [batch, height * width, units])
         outputs = self.attention(flat, training=training, return_attention_scores=return_attention_scores)
-        outputs, scores = outputs if return_attention_scores else (outputs, None)
+        outputs, attention_weights = outputs if return_attention_scores else (outputs, None)
         outputs = keras.ops.reshape(outputs, [batch, height, width, units])
         if self.residual:
             outputs += inputs
-        return (outputs, scores) if return_attention_scores else outputs
+        return (outputs, attention_weights) if return_attention_scores else outputs
 
     def get_config(self):
         """Returns the constructor's arguments."""

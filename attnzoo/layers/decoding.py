@@ -12,36 +12,36 @@ from attnzoo.layers import decoding_loop
 from attnzoo.special_tokens import END, PADDING, START, UNKNOWN
 
 Select = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""From log probabilities <float32>[batch, beams, vocabulary] and a position <int32>[] to the next tokens
+"""Maps log probabilities <float32>[batch, beams, vocabulary] and a position <int32>[] to the next tokens
 <int32>[batch, beams]."""
 
 MINUS_INFINITY = -float("inf")
 
 
 class Decoder(Protocol):
-    """What a model must have to be decoded; see `EncoderDecoder` for arguments and results."""
+    """Methods that a model needs for generation; see `EncoderDecoder` for arguments and results."""
 
     def encode(self, source: tf.Tensor, training: bool | None = None) -> tuple[Any, tf.Tensor]:
-        """Reads the source."""
+        """Encodes the source."""
 
     def start(self, encoded: Any, beams: int, max_length: int) -> Any:
-        """Makes the caches."""
+        """Returns empty caches."""
 
     def grow(self, caches: Any, beams: int, max_length: int) -> Any:
-        """Makes room in the caches."""
+        """Extends the caches."""
 
     def step(self, tokens, caches, position, ancestry, source_mask) -> tuple[tf.Tensor, Any, tf.Tensor]:
         """Decodes one position of every beam."""
 
 
 class DecoderOutput(NamedTuple):
-    """What a decoding gives, best first.
+    """Generated sequences, best first.
 
     Attributes:
-        tokens: <int32>[batch, count, max_length], padding behind END.
-        log_probabilities: <float32>[batch, count], of the whole sequence with its END, in nats.
-        hypothesis_scores: <float32>[batch, count], what the sequences are ranked by; -inf for none.
-        alignment: <float32>[batch, count, max_length, source], where each token attended.
+        tokens: <int32>[batch, count, max_length], padding after END.
+        log_probabilities: <float32>[batch, count], of the whole sequence including END, in nats.
+        hypothesis_scores: <float32>[batch, count], by which the sequences are ranked; -inf if there is none.
+        alignment: <float32>[batch, count, max_length, source], attention of each token to the source.
     """
 
     tokens: tf.Tensor
@@ -51,35 +51,35 @@ class DecoderOutput(NamedTuple):
 
 
 class Ensemble:
-    """Several models that generate together: the mean of their probabilities, and of their attention.
+    """Several models that generate together, by the mean of their probabilities and attention weights.
 
     Args:
-        models: of one source and one target vocabulary.
+        models: one or more models with the same source and target vocabulary.
 
     Raises:
-        ValueError: there is no model.
+        ValueError: `models` is empty.
     """
 
     def __init__(self, models: Sequence[Decoder]) -> None:
         if not models:
-            raise ValueError("An ensemble needs a model. Received: models=[]")
+            raise ValueError("`models` must not be empty. Received: models=[]")
         self.models = models
 
     def encode(self, source: tf.Tensor) -> tuple[list[Any], tf.Tensor]:
-        """Reads the source with every model; returns what each made of it, and the mask of the source."""
+        """Encodes the source with each model; returns all encodings and the mask of the source."""
         results = [model.encode(source, training=False) for model in self.models]
         return [encoded for encoded, _ in results], results[0][1]
 
     def start(self, encoded: list[Any], beams: int, max_length: int) -> list[Any]:
-        """Makes the caches of every model."""
+        """Returns empty caches of each model."""
         return [model.start(own, beams, max_length) for model, own in zip(self.models, encoded, strict=True)]
 
     def grow(self, caches: list[Any], beams: int, max_length: int) -> list[Any]:
-        """Makes room in the caches of every model."""
+        """Extends the caches of each model."""
         return [model.grow(own, beams, max_length) for model, own in zip(self.models, caches, strict=True)]
 
     def step(self, tokens, caches, position, ancestry, source_mask) -> tuple[tf.Tensor, list[Any], tf.Tensor]:
-        """Returns log probabilities <float32>[batch, beams, vocabulary], the new caches and the attention."""
+        """Returns log probabilities <float32>[batch, beams, vocabulary], new caches and attention weights."""
         results = [
             model.step(tokens, own, position, ancestry, source_mask)
             for model, own in zip(self.models, caches, strict=True)
@@ -88,49 +88,55 @@ class Ensemble:
         joint = (
             each[0] if len(each) == 1 else tf.reduce_logsumexp(each, axis=0) - tf.math.log(float(len(each)))
         )
-        attended = tf.add_n([attended for _, _, attended in results]) / len(results)
-        return joint, [cache for _, cache, _ in results], attended
+        attention_weights = tf.add_n([weights for _, _, weights in results]) / len(results)
+        return joint, [cache for _, cache, _ in results], attention_weights
 
 
 def forbid_special_tokens(log_probabilities: tf.Tensor, unknown: bool) -> tf.Tensor:
-    """Returns them with -inf for the tokens that stand for no text: padding, START and, if so, UNKNOWN."""
+    """Sets tokens that must not be generated to -inf: padding, START and, unless allowed, UNKNOWN."""
     ids = tf.range(log_probabilities.shape[-1])
-    refused = (ids == PADDING) | (ids == START)
+    forbidden = (ids == PADDING) | (ids == START)
     if not unknown:
-        refused |= ids == UNKNOWN
-    return tf.where(refused, MINUS_INFINITY, log_probabilities)
+        forbidden |= ids == UNKNOWN
+    return tf.where(forbidden, MINUS_INFINITY, log_probabilities)
 
 
 def length_limits(source_mask: tf.Tensor, max_length: int | tf.Tensor, ratio: float) -> tf.Tensor:
-    """Returns the most tokens of each target, END included, <int32>[batch]: source times ratio, and 10."""
+    """Returns the maximum length of each target, END included, <int32>[batch]: ratio * source length + 10."""
     source_lengths = tf.reduce_sum(tf.cast(source_mask, tf.float32), axis=1)
     return tf.minimum(max_length, tf.cast(tf.math.ceil(ratio * source_lengths), tf.int32) + 10)
 
 
-def longest(source: tf.Tensor, max_length: int | tf.Tensor, ratio: float) -> int | tf.Tensor:
-    """Returns the length that targets are written with: no longer than a source of this width allows."""
+def padded_target_length(source: tf.Tensor, max_length: int | tf.Tensor, ratio: float) -> int | tf.Tensor:
+    """Returns the padded length of the targets: `max_length`, or less if the source is short."""
     width = source.shape[1]
     return max_length if width is None else min(max_length, math.ceil(ratio * width) + 10)
 
 
 def most_likely(log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """Selects greedily."""
+    """Selects the most likely token (greedy search)."""
     return tf.argmax(log_probabilities, axis=-1, output_type=tf.int32)
 
 
 class Sampler:
-    """Draws the next token.
+    """Samples the next token.
 
     Args:
-        seed: of the choice; <int32>[] or an integer.
-        temperature: above 0; below 1 makes likely tokens more likely.
-        top_k: draw among so many of the most likely tokens; None for all.
-        top_p: draw among the fewest tokens that have this fraction of the probability, in (0, 1].
+        seed: random seed, <int32>[] or an integer.
+        temperature: divides the logits, above 0; below 1 makes likely tokens more likely.
+        top_k: sample from this many of the most likely tokens, 1 or more; None for all.
+        top_p: sample from the smallest set of most likely tokens whose total probability reaches this, in
+            (0, 1] (nucleus sampling).
 
     Raises:
         ValueError: an argument out of range.
 
     Reference: top_p: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751
+
+    Examples:
+        >>> log_probabilities = tf.math.log([[[0.1, 0.7, 0.2]]])  # [batch, beams, vocabulary]
+        >>> Sampler(seed=1, top_p=0.5)(log_probabilities, tf.constant(0)).numpy().tolist()
+        [[1]]
     """
 
     def __init__(
@@ -144,7 +150,7 @@ class Sampler:
         self.seed, self.temperature, self.top_k, self.top_p = seed, temperature, top_k, top_p
 
     def __call__(self, log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-        """Returns tokens <int32>[batch, beams] of <float32>[batch, beams, vocabulary]."""
+        """Returns tokens <int32>[batch, beams] sampled from <float32>[batch, beams, vocabulary]."""
         vocabulary = log_probabilities.shape[-1]
         count = min(self.top_k or vocabulary, vocabulary)
         values, ids = tf.math.top_k(log_probabilities / self.temperature, count)  # most likely first
@@ -155,8 +161,8 @@ class Sampler:
         uniform = tf.random.stateless_uniform(
             tf.shape(values), tf.stack([self.seed, position]), minval=1e-20, maxval=1.0
         )
-        chosen = tf.argmax(values - tf.math.log(-tf.math.log(uniform)), axis=-1)  # Gumbel
-        return tf.cast(tf.gather(ids, chosen[..., None], batch_dims=2)[..., 0], tf.int32)
+        sampled = tf.argmax(values - tf.math.log(-tf.math.log(uniform)), axis=-1)  # Gumbel-max trick
+        return tf.cast(tf.gather(ids, sampled[..., None], batch_dims=2)[..., 0], tf.int32)
 
 
 def generate(
@@ -168,40 +174,49 @@ def generate(
     length_ratio: float = 2.0,
     unknown: bool = True,
 ) -> DecoderOutput:
-    """Generates each target token by token, as `select` says, until all have ended.
+    """Generates target sequences token by token until all have ended.
 
     Args:
-        models: one, or an ensemble.
+        models: one model, or several for an ensemble.
         source: <int32>[batch, source], 0 is padding.
-        max_length: most target tokens, END included; <int32>[] where the width of the source is not known.
-        select: chooses the next tokens.
-        count: targets of each source; more than one make sense with a `Sampler`.
-        length_ratio: most target tokens for each token of the source, 10 aside.
+        max_length: maximum number of target tokens, END included; <int32>[] if the width of the source is not
+            static.
+        select: selects the next tokens, such as `most_likely` or a `Sampler`.
+        count: number of targets of each source, 1 or more; more than 1 is useful with a `Sampler`.
+        length_ratio: maximum number of target tokens per source token, plus 10.
         unknown: whether UNKNOWN may be generated.
 
     Returns:
-        `count` targets of each source, in no order; their score is their log probability.
+        `count` targets of each source, unordered; their score is their log probability.
+
+    Examples:
+        >>> from attnzoo.layers.encoder_decoder import EncoderDecoder
+        >>> options = {"num_encoder_layers": 1, "num_decoder_layers": 1, "feed_forward_units": 16}
+        >>> model = EncoderDecoder(11, 13, units=8, attention={"name": "additive"}, **options)
+        >>> source = tf.constant([[5, 6, 7, 0]])
+        >>> _ = model({"source": source, "target": source})  # creates the variables
+        >>> generate([model], source, max_length=3).tokens.shape
+        TensorShape([1, 1, 3])
     """
-    max_length = longest(source, max_length, length_ratio)
+    max_length = padded_target_length(source, max_length, length_ratio)
     ensemble = Ensemble(models)
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
     encoded, source_mask = ensemble.encode(source)
     limits = length_limits(source_mask, max_length, length_ratio)[:, None]
 
     def advance(position: tf.Tensor, state: decoding_loop.State) -> decoding_loop.State:
-        (total, tokens, alignment), (token, source_mask, limits) = state.results, state.going_on
+        (total, tokens, alignment), (token, source_mask, limits) = state.results, state.carry
         finished = (token == END) | (token == PADDING)
-        log_probabilities, caches, attended = ensemble.step(token, state.caches, position, None, source_mask)
-        token = tf.where(
-            position + 1 >= limits, END, select(forbid_special_tokens(log_probabilities, unknown), position)
-        )
-        gained = tf.gather(log_probabilities, token[..., None], batch_dims=2)[..., 0]
+        log_probabilities, caches, weights = ensemble.step(token, state.caches, position, None, source_mask)
+        selected = select(forbid_special_tokens(log_probabilities, unknown), position)
+        token = tf.where(position + 1 >= limits, END, selected)
+        log_probability = tf.gather(log_probabilities, token[..., None], batch_dims=2)[..., 0]
         token = tf.where(finished, PADDING, token)
-        total += tf.where(finished, 0.0, gained)
-        attended = tf.where(finished[..., None], 0.0, attended)
+        total += tf.where(finished, 0.0, log_probability)
+        weights = tf.where(finished[..., None], 0.0, weights)
         at_position = tf.range(max_length) == position  # [max_length]
         tokens = tf.where(at_position, token[..., None], tokens)
-        alignment = tf.where(at_position[:, None], attended[..., None, :], alignment)
+        alignment = tf.where(at_position[:, None], weights[..., None, :], alignment)
         done = tf.reduce_all(finished | (token == END), axis=1)
         return decoding_loop.State(done, (total, tokens, alignment), (token, source_mask, limits), caches)
 
@@ -215,7 +230,7 @@ def generate(
         (tf.fill([batch, count], START), source_mask, limits),
         ensemble.start(encoded, count, plan.short),
     )
-    total, tokens, alignment = decoding_loop.repeat(
+    total, tokens, alignment = decoding_loop.run(
         advance, start, plan, lambda caches, length: ensemble.grow(caches, count, length)
     )
     return DecoderOutput(tokens, total, total, alignment)

@@ -1,4 +1,4 @@
-"""Dropout of elements and of whole examples, with a stable state path."""
+"""Dropout of elements and of whole examples, with stable variable paths."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from attnzoo.attention.dropout import check_rate, drop, next_seed
 
 @keras.saving.register_keras_serializable("attnzoo")
 class Dropout(keras.layers.Layer):
-    """Zeros a fraction of the elements in training and scales the others up, so that the mean stays.
+    """Sets a fraction of the elements to 0 in training and scales the others up, which preserves the mean.
 
-    Unlike `keras.layers.Dropout` it drops the same elements with and without XLA, keeps nothing for the
-    gradient, and its seed has a path made of layer names instead of a count of the layers made so far.
+    Unlike `keras.layers.Dropout`, it drops the same elements with and without XLA and stores nothing for the
+    gradient, and the variable path of its seed consists of layer names, not of a count of layers.
 
     Args:
-        rate: share to drop, in [0, 1).
+        rate: fraction to drop, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -30,6 +30,11 @@ class Dropout(keras.layers.Layer):
 
     Raises:
         ValueError: `rate` outside [0, 1).
+
+    Examples:
+        >>> outputs = Dropout(0.5)(tf.ones([50, 20]), training=True)
+        >>> sorted(set(outputs.numpy().ravel().tolist()))
+        [0.0, 2.0]
     """
 
     def __init__(self, rate: float, **kwargs: Any) -> None:
@@ -43,12 +48,12 @@ class Dropout(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, training=None):
-        """Drops, if training."""
-        words = self.draw(training)
-        return inputs if words is None else drop(inputs, self.rate, words)
+        """Applies dropout in training."""
+        rng_key = self.next_rng_key(training)
+        return inputs if rng_key is None else drop(inputs, self.rate, rng_key)
 
-    def draw(self, training: bool | None) -> tf.Tensor | None:
-        """Returns the seed of the next choice, <int64>[2], or None if nothing is to be dropped."""
+    def next_rng_key(self, training: bool | None) -> tf.Tensor | None:
+        """Returns the next RNG key, <int64>[2], or None if nothing is dropped."""
         return next_seed(self.seed_generator) if training and self.rate else None
 
     def get_config(self):
@@ -58,17 +63,22 @@ class Dropout(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class StochasticDepth(Dropout):
-    """Zeros the whole input of a fraction of the examples in training and scales the others up.
+    """Sets a fraction of the examples to 0 in training and scales the others up.
 
-    On the branch of a residual block it leaves the block out for these examples.
+    On the branch of a residual block, this skips the block for these examples.
 
-    Args, returns and raises: those of `Dropout`; `rate` is the fraction of the examples.
+    Args, returns and raises: those of `Dropout`; `rate` is a fraction of the examples.
 
     Reference: Huang et al. 2016, https://arxiv.org/abs/1603.09382
+
+    Examples:
+        >>> outputs = StochasticDepth(0.5)(tf.ones([100, 2, 3]), training=True)
+        >>> sorted(set(map(tuple, outputs.numpy().reshape(100, 6).tolist())))
+        [(0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (2.0, 2.0, 2.0, 2.0, 2.0, 2.0)]
     """
 
     def call(self, inputs, training=None):
-        """Drops examples, if training."""
+        """Drops examples in training."""
         kept = tf.ones([keras.ops.shape(inputs)[0], 1], inputs.dtype)
         kept = super().call(kept, training=training)  # [batch, 1]
         return inputs * keras.ops.reshape(kept, [-1] + [1] * (len(inputs.shape) - 1))

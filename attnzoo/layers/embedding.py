@@ -1,4 +1,4 @@
-"""Token ids to vectors, and back."""
+"""Token embeddings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from attnzoo.attention.base import check_positive
 
 @keras.saving.register_keras_serializable("attnzoo")
 class TokenEmbedding(keras.layers.Layer):
-    """A vector for each token id, and the same table as output projection.
+    """Token embeddings, whose table also serves as output projection.
 
     Args:
         vocabulary_size: number of token ids, 1 or more.
         units: width of a vector, 1 or more.
-        scale: multiply the vectors by sqrt(units), so that their elements are as large as position waves.
+        scale: whether to multiply the vectors by sqrt(units), to the magnitude of sinusoidal positions.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -29,7 +29,13 @@ class TokenEmbedding(keras.layers.Layer):
     Raises:
         ValueError: `vocabulary_size` or `units` below 1.
 
-    Reference: Press and Wolf 2017 (one table for both), https://arxiv.org/abs/1608.05859
+    Reference: Press and Wolf 2017 (tied embeddings), https://arxiv.org/abs/1608.05859
+
+    Examples:
+        >>> layer = TokenEmbedding(vocabulary_size=11, units=8)
+        >>> vectors = layer(tf.constant([[3, 5, 0]]))
+        >>> vectors.shape, layer.logits(vectors).shape
+        (TensorShape([1, 3, 8]), TensorShape([1, 3, 11]))
     """
 
     def __init__(self, vocabulary_size: int, units: int, scale: bool = False, **kwargs: Any) -> None:
@@ -44,13 +50,13 @@ class TokenEmbedding(keras.layers.Layer):
             shape=(self.vocabulary_size, self.units),
             initializer=keras.initializers.RandomNormal(stddev=self.units**-0.5),
             name="embeddings",
-            # Rows are cast after they are taken: casting the whole table would make its gradient dense.
+            # Rows are cast after the lookup: casting the whole table would make its gradient dense.
             autocast=False,
         )
         self.built = True
 
     def call(self, ids):
-        """Takes the vectors."""
+        """Looks up the vectors."""
         vectors = tf.cast(tf.gather(self.embeddings, tf.cast(ids, tf.int32)), self.compute_dtype)
         return vectors * tf.cast(self.units**0.5, vectors.dtype) if self.scale else vectors
 
@@ -59,7 +65,7 @@ class TokenEmbedding(keras.layers.Layer):
         return tf.not_equal(ids, 0)
 
     def logits(self, hidden: tf.Tensor) -> tf.Tensor:
-        """Scores every token id by its vector.
+        """Returns the product of each position with the vector of each token id.
 
         Args:
             hidden: <float>[batch, time, units].

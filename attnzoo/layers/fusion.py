@@ -1,4 +1,4 @@
-"""Pieces of a model between its matrix products, each compiled into one program."""
+"""Fusing the operations between matrix products into one compiled function."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ import tensorflow as tf
 
 
 def fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function of tensors with XLA, on its own where the program around it is not compiled.
+    """Compiles a function of tensors with XLA, even if the code that calls it is not compiled.
 
-    Without that each operation would take its own way through memory. Nothing but the arguments is kept for
-    the gradient: it computes the function again. Inside a compiled program the function is a part of it.
-    It is for training, which knows few shapes: a program is compiled for each.
+    This saves a pass over memory for each operation. Only the arguments are kept for the gradient, which
+    recomputes the function. Inside compiled code, the function becomes part of it. Use it in training, where
+    shapes are few: it is compiled once for each shape.
 
     Args:
-        function: returns one tensor or several. Its positional arguments are <float> tensors, or None; its
-            keyword arguments have no gradient, and those that are no tensors are fixed in the program.
+        function: returns one or several tensors. Its positional arguments are <float> tensors or None. Its
+            keyword arguments have no gradient; those that are not tensors are compile-time constants.
 
     Returns:
-        The function with its gradient.
+        The compiled function, with its gradient.
+
+    Examples:
+        >>> scaled_relu = fused(lambda inputs, *, scale: scale * tf.nn.relu(inputs))
+        >>> scaled_relu(tf.constant([-1.0, 2.0]), scale=3.0).numpy().tolist()
+        [0.0, 6.0]
     """
 
     @tf.function(jit_compile=True, autograph=False)
@@ -43,9 +48,9 @@ def fused(function: Callable[..., Any]) -> Callable[..., Any]:
 
         @tf.custom_gradient
         def compute(*present):
-            # Else TensorFlow would differentiate the program as well, and keep what it computes.
-            rest = map(_stopped, present)
-            stopped = [None if source is None else next(rest) for source in sources]
+            # TensorFlow would otherwise differentiate the compiled function too, and keep its intermediates.
+            remaining = map(_stopped, present)
+            stopped = [None if source is None else next(remaining) for source in sources]
             return forward(stopped, others), lambda *upstream: backward(stopped, others, list(upstream))
 
         return compute(*(tf.convert_to_tensor(source) for source in sources if source is not None))

@@ -11,7 +11,7 @@ from attnzoo.layers.fusion import fused
 
 
 def normalize(inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, *, epsilon: float) -> tf.Tensor:
-    """Returns (x - mean) / sqrt(variance + epsilon) * scale + offset over the last axis, in the type of x.
+    """Returns (x - mean) / sqrt(variance + epsilon) * scale + offset over the last axis, in the dtype of x.
 
     Args:
         inputs: x, <float>[..., units]; computed in float32 at least.
@@ -19,11 +19,12 @@ def normalize(inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, *, epsilon
         offset: <float>[units].
         epsilon: above 0.
     """
-    wide = inputs if inputs.dtype == tf.float64 else tf.cast(inputs, tf.float32)
-    wide -= tf.reduce_mean(wide, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(wide), axis=-1, keepdims=True)
-    outputs = wide * tf.math.rsqrt(variance + epsilon)
-    return tf.cast(outputs * tf.cast(scale, wide.dtype) + tf.cast(offset, wide.dtype), inputs.dtype)
+    float32_inputs = inputs if inputs.dtype == tf.float64 else tf.cast(inputs, tf.float32)
+    float32_inputs -= tf.reduce_mean(float32_inputs, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(float32_inputs), axis=-1, keepdims=True)
+    outputs = float32_inputs * tf.math.rsqrt(variance + epsilon)
+    outputs = outputs * tf.cast(scale, outputs.dtype) + tf.cast(offset, outputs.dtype)
+    return tf.cast(outputs, inputs.dtype)
 
 
 _fused_normalize = fused(normalize)
@@ -31,9 +32,9 @@ _fused_normalize = fused(normalize)
 
 @keras.saving.register_keras_serializable("attnzoo")
 class LayerNormalization(keras.layers.Layer):
-    """Gives each position mean 0 and variance 1 over its units, then a trained scale and offset.
+    """Normalizes the last axis to mean 0 and variance 1, then applies a trained scale and offset.
 
-    Equal to `keras.layers.LayerNormalization` over the last axis; in training in one pass, see `fused`.
+    Equal to `keras.layers.LayerNormalization` over the last axis, but compiled in training, see `fused`.
 
     Args:
         epsilon: added to the variance, above 0.
@@ -41,12 +42,16 @@ class LayerNormalization(keras.layers.Layer):
 
     Call arguments:
         inputs: <float>[..., units].
-        training: whether it is compiled on its own.
+        training: whether to use the compiled version.
 
     Returns:
         <float> of the same shape.
 
     Reference: Ba et al. 2016, https://arxiv.org/abs/1607.06450
+
+    Examples:
+        >>> LayerNormalization()(tf.constant([[1.0, 2.0, 3.0]])).numpy().round(1).tolist()
+        [[-1.2..., 0.0, 1.2...]]
     """
 
     def __init__(self, epsilon: float = 1e-3, **kwargs: Any) -> None:
@@ -55,7 +60,7 @@ class LayerNormalization(keras.layers.Layer):
         self.epsilon = epsilon
 
     def build(self, inputs_shape):
-        """Creates scale and offset, which stay in float32."""
+        """Creates scale and offset, which are not cast to the compute dtype."""
         shape = (inputs_shape[-1],)
         self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma", autocast=False)
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta", autocast=False)

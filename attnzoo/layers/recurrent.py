@@ -1,4 +1,4 @@
-"""Recurrent layers that read a sequence from both ends."""
+"""Bidirectional recurrent layers."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ Cell = Literal["gru", "lstm"]
 LAYERS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
 
-def both_directions(cell: Cell, units: int, name: str) -> keras.layers.Layer:
-    """Returns a layer that reads <float>[batch, time, width] in both directions.
+def bidirectional(cell: Cell, units: int, name: str) -> keras.layers.Layer:
+    """Returns a bidirectional recurrent layer.
 
     Args:
         cell: "gru" or "lstm".
-        units: width of the output, even: half of it for each direction.
-        name: of the layer.
+        units: width of the output, even; each direction has half of it.
+        name: name of the layer.
 
     Returns:
-        A layer that takes `mask` <bool>[batch, time] and gives <float>[batch, time, units].
+        A layer that maps <float>[batch, time, width] and `mask` <bool>[batch, time] to
+        <float>[batch, time, units].
 
     Raises:
         ValueError: `units` is odd.
+
+    Examples:
+        >>> bidirectional("gru", units=16, name="encoder")(keras.random.normal([2, 7, 4])).shape
+        TensorShape([2, 7, 16])
     """
     if units % 2:
-        raise ValueError(f"`units` must be even: half of them for each direction. Received: units={units}")
+        raise ValueError(f"`units` must be even, as each direction has half of them. Received: units={units}")
     return keras.layers.Bidirectional(
         LAYERS[cell](units // 2, return_sequences=True, name="recurrent"), name=name
     )

@@ -10,19 +10,19 @@ import tensorflow as tf
 from attnzoo.attention import mechanisms
 from attnzoo.attention.memory import Memory
 from attnzoo.layers.dropout import Dropout
-from attnzoo.layers.recurrent import Cell, both_directions
+from attnzoo.layers.recurrent import Cell, bidirectional
 from attnzoo.layers.sequence_to_sequence import SequenceToSequence
 
 CELLS = {"gru": (keras.layers.GRUCell, 1), "lstm": (keras.layers.LSTMCell, 2)}
-"""Cell and number of state vectors."""
+"""Cell class and its number of state vectors."""
 
 
 class Encoded(NamedTuple):
-    """What the encoder makes of a source.
+    """Output of the encoder.
 
     Attributes:
         memory: key and value of the attention, each <float>[batch, heads, source, dim].
-        states: first state vectors of the decoder, each <float>[batch, units].
+        states: initial state vectors of the decoder, each <float>[batch, units].
     """
 
     memory: Memory
@@ -30,50 +30,56 @@ class Encoded(NamedTuple):
 
 
 class RecurrentCaches(NamedTuple):
-    """What the decoder keeps between two steps.
+    """State of the decoder between two steps.
 
     Attributes:
         states: state vectors of its layers, each <float>[batch, beams, units].
-        fed: the attentional vector of the step before, <float>[batch, beams, units].
+        input_feed: attentional vector of the previous step, <float>[batch, beams, units].
         memory: that of `Encoded`.
     """
 
     states: list[tf.Tensor]
-    fed: tf.Tensor
+    input_feed: tf.Tensor
     memory: Memory
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class RecurrentEncoderDecoder(SequenceToSequence):
-    """Translates token ids into logits of the next target token, one position after another.
+    """Recurrent encoder-decoder with attention that returns the logits of the next target token.
 
         s_t = cell([embedding of y_{t-1}; h_{t-1}], s_{t-1})      c_t = attention(s_t, encoded source)
         h_t = tanh(W [c_t; s_t])                                  logits of y_t = E h_t
 
-    The encoder reads the source in both directions. The first state of the decoder is tanh(V mean of the
-    encoded source).
+    The encoder is bidirectional. The initial state of the decoder is tanh(V m), where m is the mean of the
+    encoded source over its positions.
 
     Args:
-        source_vocabulary: number of source token ids.
-        target_vocabulary: number of target token ids.
+        source_vocabulary: number of source token ids, 1 or more.
+        target_vocabulary: number of target token ids, 1 or more.
         units: model width, even.
-        num_encoder_layers: bidirectional layers that read the source.
-        num_decoder_layers: layers that write the target.
+        num_encoder_layers: number of bidirectional encoder layers, 1 or more.
+        num_decoder_layers: number of decoder layers, 1 or more.
         attention: options of the attention, as a dict with `name`: "additive" is Bahdanau's, "dot_product"
             Luong's.
-        cell: "gru" or "lstm".
-        input_feeding: whether h_{t-1} enters the cell; without it only y_{t-1} does.
-        dropout: fraction of embeddings, of encoder outputs and of h dropped, 0 to 1.
-        share_embeddings: one table for source and target (one vocabulary).
-        tie_output: the target table also gives the output logits.
+        cell: recurrent cell, "gru" or "lstm".
+        input_feeding: whether h_{t-1} is an input of the cell, in addition to y_{t-1}.
+        dropout: fraction of embeddings, encoder outputs and h dropped in training, in [0, 1).
+        share_embeddings: whether source and target share one embedding table (and vocabulary).
+        tie_output: whether the target embedding table is also the output projection.
         **kwargs: arguments of `keras.Model`.
 
     Raises:
-        ValueError: `units` is odd; a shared table of two vocabularies; an attention that cannot look at
-            another sequence.
+        ValueError: `units` is odd, a table is shared by vocabularies of different sizes, or the attention
+            mechanism does not support cross-attention.
 
     Reference: Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473; input feeding: Luong et al. 2015,
         https://arxiv.org/abs/1508.04025
+
+    Examples:
+        >>> options = {"num_encoder_layers": 1, "num_decoder_layers": 1, "attention": {"name": "additive"}}
+        >>> model = RecurrentEncoderDecoder(11, 13, units=16, **options)
+        >>> model({"source": tf.ones([2, 7], tf.int32), "target": tf.ones([2, 5], tf.int32)}).shape
+        TensorShape([2, 5, 13])
     """
 
     def __init__(
@@ -114,18 +120,20 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         cell_class, num_states = CELLS[cell]
         self.dropout = Dropout(dropout, name="dropout")
         self.encoder = [
-            both_directions(cell, units, f"encoder_{number}") for number in range(num_encoder_layers)
+            bidirectional(cell, units, f"encoder_{number}") for number in range(num_encoder_layers)
         ]
         self.first_states = keras.layers.Dense(
             num_decoder_layers * num_states * units, activation="tanh", name="first_states"
         )
         self.decoder = [cell_class(units, name=f"decoder_{number}") for number in range(num_decoder_layers)]
         self.num_states = num_states
-        self.attention = mechanisms.build(mechanisms.parse(attention).across(), units, name="attention")
+        self.attention = mechanisms.build(
+            mechanisms.parse(attention).for_cross_attention(), units, name="attention"
+        )
         if not self.attention.supports_cross:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} needs an attention that can look at another sequence; "
-                f"{type(self.attention).__name__} cannot. Received: attention={attention}"
+                f"{type(self).__name__} {self.name!r} needs an attention mechanism that supports "
+                f"cross-attention; {type(self.attention).__name__} does not. Received: attention={attention}"
             )
         self.combine = keras.layers.Dense(units, activation="tanh", name="combine")
 
@@ -148,37 +156,39 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         self.built = True
 
     def decode_all(self, inputs: dict[str, Any], training: bool | None, with_alignment: bool = False):
-        """Decodes all target positions of given targets; see `SequenceToSequence.decode_all`."""
+        """Decodes all positions of given targets; see `SequenceToSequence.decode_all`."""
         encoded, source_mask = self.encode(inputs["source"], training=training)
         embedded = self.dropout(self.target_embedding(inputs["target"]), training=training)
         by_time = tf.transpose(embedded, [1, 0, 2])[:, :, None]  # [target, batch, 1, units]
         time = keras.ops.shape(by_time)[0]
-        caches = self.start(encoded, 1, time)
+        states, input_feed, memory = self.start(encoded, 1, time)
 
-        def advance(position, states, fed, written):
-            now = RecurrentCaches(states, fed, caches.memory)
-            after, scores = self._advance(by_time[position], now, source_mask, training, with_alignment)
-            found = [after.fed[:, 0]] + ([tf.reduce_mean(scores[:, :, 0], axis=1)] if with_alignment else [])
-            written = [array.write(position, one) for array, one in zip(written, found, strict=True)]
-            return position + 1, after.states, after.fed, written
+        def advance(position, states, input_feed, arrays):
+            caches = RecurrentCaches(states, input_feed, memory)
+            caches, weights = self._advance(by_time[position], caches, source_mask, training, with_alignment)
+            outputs = [caches.input_feed[:, 0]]
+            if with_alignment:
+                outputs.append(tf.reduce_mean(weights[:, :, 0], axis=1))
+            arrays = [array.write(position, output) for array, output in zip(arrays, outputs, strict=True)]
+            return position + 1, caches.states, caches.input_feed, arrays
 
-        written = [tf.TensorArray(embedded.dtype, time, element_shape=embedded[:, 0].shape)]
+        arrays = [tf.TensorArray(embedded.dtype, time, element_shape=embedded[:, 0].shape)]
         if with_alignment:
-            written.append(tf.TensorArray(tf.float32, time, element_shape=source_mask.shape))
-        *_, written = tf.while_loop(
+            arrays.append(tf.TensorArray(tf.float32, time, element_shape=source_mask.shape))
+        *_, arrays = tf.while_loop(
             lambda position, *_: position < time,
             advance,
-            (tf.constant(0), caches.states, caches.fed, written),
+            (tf.constant(0), states, input_feed, arrays),
             maximum_iterations=time,
         )
-        hidden, *alignment = (tf.transpose(array.stack(), [1, 0, 2]) for array in written)
+        hidden, *alignment = (tf.transpose(array.stack(), [1, 0, 2]) for array in arrays)
         return self.dropout(hidden, training=training), alignment[0] if alignment else None
 
     def encode(self, source, training: bool | None = None):
-        """Reads <int32>[batch, source].
+        """Encodes the source <int32>[batch, source].
 
         Returns:
-            An `Encoded` and the mask <bool>[batch, source], True where there is a token.
+            An `Encoded` and the padding mask <bool>[batch, source], True at tokens.
         """
         source_mask = self.source_embedding.padding_mask(source)
         hidden = self.dropout(self.source_embedding(source), training=training)
@@ -190,30 +200,32 @@ class RecurrentEncoderDecoder(SequenceToSequence):
         return Encoded(self.attention.project_memory(hidden, hidden), states), source_mask
 
     def start(self, encoded: Encoded, beams: int, max_length: int) -> RecurrentCaches:
-        """Returns the caches for writing `beams` targets for each source."""
+        """Returns the initial caches for `beams` targets per source."""
         states = [tf.repeat(state[:, None], beams, axis=1) for state in encoded.states]
         return RecurrentCaches(states, tf.zeros_like(states[0]), encoded.memory)
 
     def grow(self, caches: RecurrentCaches, beams: int, max_length: int) -> RecurrentCaches:
-        """Returns the caches, which have the same size at every length."""
+        """Returns the caches unchanged, as their size does not depend on the length."""
         return caches
 
     def step(self, tokens, caches: RecurrentCaches, position, ancestry, source_mask):
         """Decodes one position of every beam; arguments and results are those of `EncoderDecoder.step`."""
         if ancestry is not None:
-            parents = tf.gather(ancestry, tf.maximum(position - 1, 0), axis=2)  # where the step before was
+            parents = tf.gather(ancestry, tf.maximum(position - 1, 0), axis=2)  # beam of the previous step
             caches = caches._replace(
                 states=[tf.gather(state, parents, batch_dims=1) for state in caches.states],
-                fed=tf.gather(caches.fed, parents, batch_dims=1),
+                input_feed=tf.gather(caches.input_feed, parents, batch_dims=1),
             )
-        caches, scores = self._advance(self.target_embedding(tokens), caches, source_mask, False, True)
-        return self.logits(caches.fed), caches, tf.reduce_mean(scores, axis=1)
+        caches, attention_weights = self._advance(
+            self.target_embedding(tokens), caches, source_mask, False, True
+        )
+        return self.logits(caches.input_feed), caches, tf.reduce_mean(attention_weights, axis=1)
 
     def _advance(
         self, embedded, caches: RecurrentCaches, source_mask, training, with_attention_weights: bool = False
     ):
-        """Returns the caches of the next step, and the scores <float32>[batch, heads, beams, source]."""
-        hidden = tf.concat([embedded, caches.fed], axis=-1) if self.input_feeding else embedded
+        """Returns the next caches and the attention weights <float32>[batch, heads, beams, source]."""
+        hidden = tf.concat([embedded, caches.input_feed], axis=-1) if self.input_feeding else embedded
         batch, beams, width = keras.ops.shape(hidden)
         hidden = keras.ops.reshape(hidden, [batch * beams, width])
         states = [keras.ops.reshape(state, [batch * beams, self.units]) for state in caches.states]
@@ -230,7 +242,7 @@ class RecurrentEncoderDecoder(SequenceToSequence):
             training=training,
             return_attention_scores=with_attention_weights,
         )
-        context, scores = context if with_attention_weights else (context, None)
-        fed = self.combine(tf.concat([context, hidden], axis=-1))
+        context, attention_weights = context if with_attention_weights else (context, None)
+        input_feed = self.combine(tf.concat([context, hidden], axis=-1))
         new_states = [keras.ops.reshape(state, [batch, beams, self.units]) for state in new_states]
-        return RecurrentCaches(new_states, fed, caches.memory), scores
+        return RecurrentCaches(new_states, input_feed, caches.memory), attention_weights

@@ -1,4 +1,4 @@
-"""Residual blocks of convolutions."""
+"""Residual convolutional blocks."""
 
 from __future__ import annotations
 
@@ -14,34 +14,39 @@ from attnzoo.layers.dropout import StochasticDepth
 
 @keras.saving.register_keras_serializable("attnzoo")
 class ResidualBlock(ScoredLayer):
-    """Two 3 x 3 convolutions beside a shortcut, each after normalization and relu.
+    """Pre-activation residual block with two 3 x 3 convolutions.
 
         y = s + drop(gate(W_2 * relu(norm_2(W_1 * h))))        h = relu(norm_1(x))
 
-    where s is x itself, or W_s h, averaged over the stride, where the width or the size changes.
+    where the shortcut s is x or, if the width or the size changes, W_s h after average pooling by the stride.
 
     Args:
-        width: channels of the output.
+        width: number of output channels, 1 or more.
         stride: 1, or 2 to halve the map, rounded up.
-        norm: see `normalization`.
-        gate: options or name of an attention that is a `Gate`, at the end of the branch; None for none.
-        drop_path: fraction of the examples for which the branch is left out in training, in [0, 1).
+        norm: normalization, see `normalization`.
+        gate: options or name of an attention mechanism that is a `Gate`, at the end of the branch; or None.
+        drop_path: fraction of the examples for which the branch is skipped in training, in [0, 1).
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: <float>[batch, height, width, channels].
-        training: whether batch statistics are recorded and branches are left out.
-        return_attention_scores: also return the gate's scores.
+        training: whether batch normalization updates its averages and branches are skipped.
+        return_attention_scores: also return the attention weights of the gate.
 
     Returns:
         <float>[batch, height / stride, width / stride, width], rounded up; with `return_attention_scores`
-        also the scores of the gate.
+        also the attention weights of the gate.
 
     Raises:
         ValueError: `width` below 1, `stride` other than 1 and 2, an unknown `norm`, `drop_path` outside
             [0, 1).
 
     Reference: He et al. 2016, https://arxiv.org/abs/1603.05027
+
+    Examples:
+        >>> block = ResidualBlock(width=16, stride=2, gate="squeeze_excitation")
+        >>> block(keras.random.normal([2, 28, 28, 8])).shape
+        TensorShape([2, 14, 14, 16])
     """
 
     def __init__(
@@ -73,7 +78,7 @@ class ResidualBlock(ScoredLayer):
 
     @property
     def weighs_positions(self) -> bool:
-        """Whether there is a gate whose scores are of positions."""
+        """Whether there is a gate that weights positions."""
         return self.attention is not None and self.attention.weighs_positions
 
     def _convolution(self, size: int, stride: int, name: str) -> keras.layers.Layer:
@@ -120,14 +125,14 @@ class ResidualBlock(ScoredLayer):
             shortcut = self.shortcut(shortcut)
         branch = self.convolutions[0](hidden)
         branch = self.convolutions[1](keras.ops.relu(self.norms[1](branch, training=training)))
-        scores = None
+        attention_weights = None
         if self.attention is not None:
             branch = self.attention(
                 branch, training=training, return_attention_scores=return_attention_scores
             )
-            branch, scores = branch if return_attention_scores else (branch, None)
+            branch, attention_weights = branch if return_attention_scores else (branch, None)
         outputs = shortcut + self.drop_path(branch, training=training)
-        return (outputs, scores) if return_attention_scores else outputs
+        return (outputs, attention_weights) if return_attention_scores else outputs
 
     def get_config(self):
         """Returns the constructor's arguments."""

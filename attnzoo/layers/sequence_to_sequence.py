@@ -1,4 +1,4 @@
-"""What translation models share: embeddings, output projection and the factors of the logits."""
+"""The base class of translation models: embeddings, output projection and factors of the logits."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from attnzoo.layers.embedding import TokenEmbedding
 
 
 class SequenceToSequence(keras.Model):
-    """Base of the models that translate token ids into logits of the next target token.
+    """Base class of models that return the logits of the next target token for source and target token ids.
 
-    A subclass gives `decode_all`, and for writing `encode`, `start` and `step`; see `EncoderDecoder`.
+    A subclass implements `decode_all` and, for generation, `encode`, `start`, `grow` and `step`; see
+    `EncoderDecoder`.
 
     Args:
-        options: the subclass's arguments, for `get_config`.
-        source_vocabulary: number of source token ids.
-        target_vocabulary: number of target token ids.
-        units: model width.
+        options: the subclass's own arguments, for `get_config`.
+        source_vocabulary: number of source token ids, 1 or more.
+        target_vocabulary: number of target token ids, 1 or more.
+        units: model width, 1 or more.
         scale: whether embeddings are multiplied by sqrt(units).
-        share_embeddings: one table for source and target (one vocabulary).
-        tie_output: the target table also gives the output logits.
+        share_embeddings: whether source and target share one embedding table (and vocabulary).
+        tie_output: whether the target embedding table is also the output projection.
         **kwargs: arguments of `keras.Model`.
 
     Raises:
-        ValueError: a shared table of two vocabularies.
+        ValueError: a table is shared by vocabularies of different sizes.
 
-    Reference: sharing of the three tables: Press & Wolf 2017, https://arxiv.org/abs/1608.05859
+    Reference: tied embeddings: Press & Wolf 2017, https://arxiv.org/abs/1608.05859
     """
 
     def __init__(
@@ -69,27 +70,29 @@ class SequenceToSequence(keras.Model):
         )
 
     @classmethod
-    def built_for(cls, vocabulary_sizes: Mapping[str, int], name: str, **options: Any) -> SequenceToSequence:
-        """Returns a model with its variables made.
+    def from_vocabulary_sizes(
+        cls, vocabulary_sizes: Mapping[str, int], name: str, **options: Any
+    ) -> SequenceToSequence:
+        """Returns a built model.
 
         Args:
-            vocabulary_sizes: token ids of `source` and `target`.
-            name: of the model.
-            **options: the other arguments of the class.
+            vocabulary_sizes: number of token ids of `source` and `target`.
+            name: name of the model.
+            **options: other arguments of the class.
         """
-        make: Callable[..., SequenceToSequence] = cls  # a subclass, whose arguments these are
-        model = make(vocabulary_sizes["source"], vocabulary_sizes["target"], **options, name=name)
+        make_model: Callable[..., SequenceToSequence] = cls  # a subclass, which takes these arguments
+        model = make_model(vocabulary_sizes["source"], vocabulary_sizes["target"], **options, name=name)
         tokens = keras.ops.ones((1, 2), "int32")
         model({"source": tokens, "target": tokens})
         return model
 
     def call(self, inputs: dict[str, Any], training: bool | None = None):
-        """Gives the logits of every target position.
+        """Returns the logits of all target positions.
 
         Args:
-            inputs: `source` <int32>[batch, source] and `target` <int32>[batch, target], which begins with
+            inputs: `source` <int32>[batch, source] and `target` <int32>[batch, target], which starts with
                 START; 0 is padding.
-            training: whether dropout is on.
+            training: whether dropout is active.
 
         Returns:
             <float32>[batch, target, target_vocabulary].
@@ -97,15 +100,15 @@ class SequenceToSequence(keras.Model):
         hidden, _ = self.decode_all(inputs, training)
         return self.logits(hidden)
 
-    def factors(self, hidden):
-        """Gives the two factors of the logits, for a loss that does not need them all at once.
+    def logit_factors(self, hidden):
+        """Returns the two factors of the logits, for a loss that does not materialize all logits.
 
         Args:
-            hidden: <float>[batch, target, units], what `decode_all` gives.
+            hidden: <float>[batch, target, units], returned by `decode_all`.
 
         Returns:
-            Hidden <float>[batch, target, width] and table <float32>[target_vocabulary, width]: the logits
-            are their products. A bias of the output is one more column, that of `hidden` being 1.
+            Hidden <float>[batch, target, width] and table <float32>[target_vocabulary, width]; the logits are
+            hidden table^T. An output bias is an additional column of the table, with ones in `hidden`.
         """
         if self.output_layer is None:
             return hidden, tf.convert_to_tensor(self.target_embedding.embeddings)
@@ -114,21 +117,21 @@ class SequenceToSequence(keras.Model):
         return tf.concat([hidden, ones], -1), tf.concat([tf.transpose(kernel), bias[:, None]], axis=1)
 
     def decode_all(self, inputs: dict[str, Any], training: bool | None, with_alignment: bool = False):
-        """Decodes all target positions of given targets.
+        """Decodes all positions of given targets (teacher forcing).
 
         Args:
             inputs: those of the call.
-            training: whether dropout is on.
-            with_alignment: whether to tell where each position attends.
+            training: whether dropout is active.
+            with_alignment: whether to return the attention to the source.
 
         Returns:
-            What the output projection sees, <float>[batch, target, units], and the attention to the source
-            <float32>[batch, target, source], which is that of `step`; None without `with_alignment`.
+            Input of the output projection, <float>[batch, target, units]; and the attention to the source
+            <float32>[batch, target, source], the same as in `step`, or None without `with_alignment`.
         """
         raise NotImplementedError
 
     def logits(self, hidden):
-        """Returns <float32>[batch, time, target_vocabulary] of <float>[batch, time, units]."""
+        """Maps <float>[batch, time, units] to logits <float32>[batch, time, target_vocabulary]."""
         return (
             self.target_embedding.logits(hidden) if self.output_layer is None else self.output_layer(hidden)
         )

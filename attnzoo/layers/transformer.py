@@ -1,8 +1,8 @@
-"""Transformer blocks around any attention."""
+"""Transformer encoder and decoder blocks with any attention mechanism."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,12 +12,11 @@ from attnzoo.attention.base import AttentionLayer, ScoredLayer, check_positive
 from attnzoo.attention.mechanisms import Options
 from attnzoo.attention.memory import Memory
 from attnzoo.layers.connection import Connection, FeedForward, Norm
-
-__all__ = ["DecoderBlock", "DecoderCaches", "EncoderBlock", "FeedForward"]
+from attnzoo.layers.decoder_caches import DecoderCaches, ancestry_mask, gather_ancestry, update_cache
 
 
 class _Block(ScoredLayer):
-    """What encoder and decoder blocks share: the arguments and the feed-forward part."""
+    """Base class of encoder and decoder blocks: their arguments and the feed-forward network."""
 
     def __init__(
         self,
@@ -32,8 +31,8 @@ class _Block(ScoredLayer):
     ) -> None:
         super().__init__(**kwargs)
         self.units = check_positive("units", units)
-        check_positive("feed_forward_units", feed_forward_units, least=0)
-        # A plain dict: Keras turns the config into JSON.
+        check_positive("feed_forward_units", feed_forward_units, minimum=0)
+        # A plain dict, because Keras serializes the config as JSON.
         self._arguments: dict[str, Any] = {
             "units": units,
             "attention": mechanisms.parse(attention).model_dump(),
@@ -55,7 +54,7 @@ class _Block(ScoredLayer):
 
     @property
     def weighs_positions(self) -> bool:
-        """Whether the attention's scores are of positions, and not of channels."""
+        """Whether the attention weights are of positions, not of channels."""
         return self.attention.weighs_positions
 
     def _attention(self, options: Options, name: str) -> AttentionLayer:
@@ -86,35 +85,40 @@ class _Block(ScoredLayer):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class EncoderBlock(_Block):
-    """Self attention, then a feed-forward part, each in a `Connection`.
+    """Transformer encoder block: self-attention and a feed-forward network, each in a `Connection`.
 
-    A stack of "pre" blocks needs one more normalization behind its last block.
+    A stack of "pre" blocks needs another layer normalization after its last block.
 
     Args:
         units: width of input and output.
-        attention: options of the attention, or its name.
-        feed_forward_units: hidden width of the feed-forward part; 0 for none.
-        dropout: share dropped behind each part, in [0, 1).
-        feed_forward_dropout: share dropped inside the feed-forward part; None for that of `dropout`.
-        norm: "pre", "post" or "none".
-        residual: whether each part's input is added to its output.
+        attention: options of the attention mechanism, or its name.
+        feed_forward_units: hidden width of the feed-forward network; 0 for none.
+        dropout: fraction of the outputs of each sublayer dropped in training, in [0, 1).
+        feed_forward_dropout: fraction dropped inside the feed-forward network, in [0, 1); None for `dropout`.
+        norm: position of the layer normalization: "pre", "post" or "none".
+        residual: whether the input of each sublayer is added to its output.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: <float>[batch, time, units].
         padding_mask: <bool>[batch, time], True = may attend.
         training: whether dropout is active.
-        return_attention_scores: also return the attention's scores.
+        return_attention_scores: also return the attention weights.
 
     Returns:
         <float>[batch, time, units]; with `return_attention_scores` also <float32>[batch, heads, time, time].
 
     Raises:
         ValueError: an argument out of range.
-        pydantic.ValidationError: unknown attention or option.
+        pydantic.ValidationError: unknown attention mechanism or option.
 
-    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; place of the norm: Xiong et al. 2020,
+    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; pre-norm: Xiong et al. 2020,
         https://arxiv.org/abs/2002.04745
+
+    Examples:
+        >>> block = EncoderBlock(units=16, attention="additive", feed_forward_units=64)
+        >>> block(tf.random.normal([2, 7, 16]), padding_mask=tf.fill([2, 7], True)).shape
+        TensorShape([2, 7, 16])
     """
 
     def __init__(
@@ -138,49 +142,35 @@ class EncoderBlock(_Block):
         self.built = True
 
     def call(self, inputs, *, padding_mask=None, training=None, return_attention_scores=False):
-        """Applies both parts."""
+        """Applies the block."""
         outputs = self.attention(
             self.attention_connection.pre(inputs),
             padding_mask=padding_mask,
             training=training,
             return_attention_scores=return_attention_scores,
         )
-        outputs, scores = outputs if return_attention_scores else (outputs, None)
+        outputs, attention_weights = outputs if return_attention_scores else (outputs, None)
         outputs = self._feed_forward(self.attention_connection.post(inputs, outputs, training), training)
-        return (outputs, scores) if return_attention_scores else outputs
-
-
-class DecoderCaches(NamedTuple):
-    """What a decoder block keeps between the steps of one generation.
-
-    Attributes:
-        self_memory: key and value of the positions so far, each
-            <float>[batch, heads, max_length * beams, dim], the beams of one position side by side: nothing in
-            it ever moves.
-        cross_memory: key and value of the source, each <float>[batch, heads, source, dim].
-    """
-
-    self_memory: Memory
-    cross_memory: Memory
+        return (outputs, attention_weights) if return_attention_scores else outputs
 
 
 @keras.saving.register_keras_serializable("attnzoo")
 class DecoderBlock(_Block):
-    """Causal self attention, attention to the source, then a feed-forward part, each in a `Connection`.
+    """Transformer decoder block: causal self-attention, cross-attention and a feed-forward network.
 
-    In training the call sees all target positions at once; in generation `start` and then `step`, one
-    position at a time, give the same outputs.
+    Each of the three is in a `Connection`. For training, the call computes all target positions at once; for
+    generation, `start` and then `step` compute the same outputs one position at a time.
 
     Args:
         units: width of input and output.
-        attention: options of the self attention, or its name.
-        cross_attention: options of the attention to the source, or its name; None for those of `attention`
-            without its marks of position and its window.
-        feed_forward_units: hidden width of the feed-forward part; 0 for none.
-        dropout: share dropped behind each part, in [0, 1).
-        feed_forward_dropout: share dropped inside the feed-forward part; None for that of `dropout`.
-        norm: "pre", "post" or "none".
-        residual: whether each part's input is added to its output.
+        attention: options of the self-attention, or its name.
+        cross_attention: options of the cross-attention, or its name; None for those of `attention` without
+            position encoding and window.
+        feed_forward_units: hidden width of the feed-forward network; 0 for none.
+        dropout: fraction of the outputs of each sublayer dropped in training, in [0, 1).
+        feed_forward_dropout: fraction dropped inside the feed-forward network, in [0, 1); None for `dropout`.
+        norm: position of the layer normalization: "pre", "post" or "none".
+        residual: whether the input of each sublayer is added to its output.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -188,18 +178,25 @@ class DecoderBlock(_Block):
         encoded: <float>[batch, source, units].
         source_mask: <bool>[batch, source], True = may attend.
         training: whether dropout is active.
-        return_attention_scores: also return the scores of the attention to the source.
+        return_attention_scores: also return the weights of the cross-attention.
 
     Returns:
         <float>[batch, target, units]; with `return_attention_scores` also
         <float32>[batch, heads, target, source].
 
     Raises:
-        ValueError: an argument out of range, or an attention that cannot be causal or look at another
-            sequence.
-        pydantic.ValidationError: unknown attention or option.
+        ValueError: an argument out of range, or an attention mechanism that does not support causal attention
+            or cross-attention.
+        pydantic.ValidationError: unknown attention mechanism or option.
 
     Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
+
+    Examples:
+        >>> block = DecoderBlock(units=16, feed_forward_units=64)
+        >>> target, source = tf.random.normal([2, 5, 16]), tf.random.normal([2, 7, 16])
+        >>> outputs, weights = block(target, source, return_attention_scores=True)
+        >>> outputs.shape, weights.shape
+        (TensorShape([2, 5, 16]), TensorShape([2, 4, 5, 7]))
     """
 
     def __init__(
@@ -218,22 +215,23 @@ class DecoderBlock(_Block):
             units, attention, feed_forward_units, dropout, feed_forward_dropout, norm, residual, **kwargs
         )
         if cross_attention is None:
-            cross_attention = mechanisms.parse(attention).across()
+            cross_attention = mechanisms.parse(attention).for_cross_attention()
         self._arguments["cross_attention"] = mechanisms.parse(cross_attention).model_dump()
         self.cross_attention = self._attention(cross_attention, "cross_attention")
         self.cross_connection = self._connection("cross_connection")
-        for layer, need, able in (
-            (self.attention, "be causal", self.attention.supports_causal),
-            (self.cross_attention, "look at another sequence", self.cross_attention.supports_cross),
+        for layer, requirement, supported in (
+            (self.attention, "causal attention", self.attention.supports_causal),
+            (self.cross_attention, "cross-attention", self.cross_attention.supports_cross),
         ):
-            if not able:
+            if not supported:
                 raise ValueError(
-                    f"{type(self).__name__} {self.name!r} needs an attention that can {need}; "
-                    f"{type(layer).__name__} cannot. Received: {layer.name}={self._arguments[layer.name]}"
+                    f"{type(self).__name__} {self.name!r} needs an attention mechanism that supports "
+                    f"{requirement}; {type(layer).__name__} does not. "
+                    f"Received: {layer.name}={self._arguments[layer.name]}"
                 )
 
     def build(self, inputs_shape, encoded_shape=None):
-        """Builds the sublayers; the source has the width of the target unless its shape says otherwise."""
+        """Builds the sublayers. Without its shape, the source is assumed to be as wide as the target."""
         self._build_common(inputs_shape)
         encoded_shape = encoded_shape or inputs_shape
         self.cross_attention.build(inputs_shape, encoded_shape, encoded_shape)
@@ -241,15 +239,15 @@ class DecoderBlock(_Block):
         self.built = True
 
     def call(self, inputs, encoded, *, source_mask=None, training=None, return_attention_scores=False):
-        """Applies the three parts to all target positions."""
+        """Computes all target positions."""
         query = self.attention_connection.pre(inputs)
         outputs = self.attention(query, causal=True, training=training)
         hidden = self.attention_connection.post(inputs, outputs, training)
         memory = self.cross_attention.project_memory(encoded, encoded)
-        outputs, scores = self._after_self_attention(
+        outputs, attention_weights = self._after_self_attention(
             hidden, memory, source_mask, training, return_attention_scores
         )
-        return (outputs, scores) if return_attention_scores else outputs
+        return (outputs, attention_weights) if return_attention_scores else outputs
 
     def _after_self_attention(
         self,
@@ -268,34 +266,34 @@ class DecoderBlock(_Block):
             training=training,
             return_attention_scores=with_attention_weights,
         )
-        outputs, scores = outputs if with_attention_weights else (outputs, None)
+        outputs, attention_weights = outputs if with_attention_weights else (outputs, None)
         hidden = self.cross_connection.post(hidden, outputs, training)
-        return self._feed_forward(hidden, training), scores
+        return self._feed_forward(hidden, training), attention_weights
 
     def start(self, encoded: tf.Tensor, beams: int, max_length: int) -> DecoderCaches:
-        """Projects the source once and makes room for the targets.
+        """Projects the source and returns empty caches for the targets.
 
         Args:
             encoded: <float>[batch, source, units].
-            beams: targets that are written side by side for each source, such as the beams of a search.
-            max_length: most target positions, 1 or more.
+            beams: number of targets generated in parallel for each source, 1 or more.
+            max_length: maximum number of target positions, 1 or more.
 
         Returns:
-            The caches of position 0.
+            The caches for position 0.
 
         Raises:
-            ValueError: the block is not built; several beams with an attention to the source that marks
-                positions.
+            ValueError: the block is not built, or there are several beams and the cross-attention has a
+                position encoding.
         """
         if beams > 1 and self.cross_attention.needs_order:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r}: beams stand in for target positions in the attention "
-                f"to the source, which must not mark positions then. Received: beams={beams}, "
+                f"{type(self).__name__} {self.name!r}: with several beams, which take the place of target "
+                f"positions, cross-attention must not have a position encoding. Received: beams={beams}, "
                 f"cross_attention={self._arguments['cross_attention']}"
             )
         if not self.built:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} has no weights yet: call it, or its `build`, first. "
+                f"{type(self).__name__} {self.name!r} is not built: call it or its `build` first. "
                 "Received: built=False"
             )
         heads, key_dim, value_dim = self.attention.memory_dims
@@ -305,7 +303,7 @@ class DecoderBlock(_Block):
         return DecoderCaches((key, value), self.cross_attention.project_memory(encoded, encoded))
 
     def grow(self, caches: DecoderCaches, beams: int, max_length: int) -> DecoderCaches:
-        """Returns the caches with room for `max_length` target positions, not fewer than they have."""
+        """Extends the caches to `max_length` target positions, at least their current number."""
         slots = max_length * beams
         key, value = (
             tf.pad(cache, [[0, 0], [0, 0], [0, slots - cache.shape[2]], [0, 0]])
@@ -322,17 +320,17 @@ class DecoderBlock(_Block):
         source_mask: tf.Tensor | None = None,
         return_attention_scores: bool = False,
     ):
-        """Decodes one position of every beam. Nothing is dropped.
+        """Decodes one position of every beam, without dropout.
 
         Args:
-            inputs: <float>[batch, beams, units], the elements at `position`.
-            caches: what `start` or the step before returned.
-            position: integer or <int>[], 0 to max_length - 1, one more at each step.
-            ancestry: <int32>[batch, beams, time], the beam in which the target that is now in a beam had its
-                element at each position up to `position`; `time` is not below the length of the caches.
-                None where targets never change beams.
+            inputs: <float>[batch, beams, units], the inputs at `position`.
+            caches: returned by `start` or the previous step.
+            position: integer or <int>[], 0 to max_length - 1, increasing by one at each step.
+            ancestry: <int32>[batch, beams, time], the beam that each hypothesis was in at each position up to
+                `position`; `time` is at least the length of the caches. None if hypotheses never change
+                beams.
             source_mask: <bool>[batch, source], True = may attend.
-            return_attention_scores: also return the scores of the attention to the source.
+            return_attention_scores: also return the weights of the cross-attention.
 
         Returns:
             Outputs <float>[batch, beams, units] and the new caches; with `return_attention_scores` also
@@ -344,48 +342,20 @@ class DecoderBlock(_Block):
             ancestry = ancestry[..., : keras.ops.shape(caches.self_memory[0])[2] // beams]
         rows = keras.ops.reshape(query, [batch * beams, 1, units])
         memory = tuple(
-            _write_position(cache, new, position, beams)
+            update_cache(cache, new, position, beams)
             for cache, new in zip(
                 caches.self_memory, self.attention.project_memory(rows, rows, position), strict=True
             )
         )
         if ancestry is None or self.attention.needs_order:
-            memory_of_rows = tuple(_follow(cache, ancestry, beams) for cache in memory)
+            memory_of_rows = tuple(gather_ancestry(cache, ancestry, beams) for cache in memory)
             outputs = self.attention.attend(rows, memory_of_rows, causal=True, position=position)
             outputs = keras.ops.reshape(outputs, [batch, beams, units])
         else:
-            outputs = self.attention.attend(query, memory, pair_mask=_own_slots(ancestry, position))
+            outputs = self.attention.attend(query, memory, pair_mask=ancestry_mask(ancestry, position))
         hidden = self.attention_connection.post(inputs, outputs, False)
-        outputs, scores = self._after_self_attention(
+        outputs, attention_weights = self._after_self_attention(
             hidden, caches.cross_memory, source_mask, False, return_attention_scores, position
         )
         caches = DecoderCaches(memory, caches.cross_memory)
-        return (outputs, caches, scores) if return_attention_scores else (outputs, caches)
-
-
-def _write_position(cache: tf.Tensor, new: tf.Tensor, position: int | tf.Tensor, beams: int) -> tf.Tensor:
-    """Writes <float>[batch * beams, heads, 1, dim] into <float>[batch, heads, time * beams, dim]."""
-    batch, heads, _, dim = keras.ops.shape(cache)
-    new = keras.ops.reshape(tf.cast(new, cache.dtype), [batch, beams, heads, dim])
-    return keras.ops.slice_update(cache, [0, 0, position * beams, 0], tf.transpose(new, [0, 2, 1, 3]))
-
-
-def _own_slots(ancestry: tf.Tensor, position: int | tf.Tensor) -> tf.Tensor:
-    """Returns <bool>[batch, beams, time * beams], True where a target of a beam has an element."""
-    batch, beams, time = keras.ops.shape(ancestry)
-    own = ancestry[..., None] == tf.range(beams)  # [batch, beams, time, beams]
-    own &= (tf.range(time) <= position)[:, None]
-    return keras.ops.reshape(own, [batch, beams, time * beams])
-
-
-def _follow(cache: tf.Tensor, ancestry: tf.Tensor | None, beams: int) -> tf.Tensor:
-    """Returns each target's own memory, <float>[batch * beams, heads, time, dim]."""
-    batch, heads, slots, dim = keras.ops.shape(cache)
-    own = tf.transpose(cache, [0, 2, 1, 3])  # [batch, time * beams, heads, dim]
-    if ancestry is None:
-        own = keras.ops.reshape(own, [batch, slots // beams, beams, heads, dim])
-        own = tf.transpose(own, [0, 2, 3, 1, 4])
-    else:
-        own = tf.gather(own, tf.range(slots // beams) * beams + ancestry, batch_dims=1)
-        own = tf.transpose(own, [0, 1, 3, 2, 4])
-    return keras.ops.reshape(own, [batch * beams, heads, slots // beams, dim])
+        return (outputs, caches, attention_weights) if return_attention_scores else (outputs, caches)

@@ -1,4 +1,4 @@
-"""Long texts in windows: what is in a window sees that window alone, and attention pools the windows."""
+"""Layers for long texts, which split them into windows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from attnzoo.attention.pooling import AttentionPooling
 from attnzoo.layers.transformer import EncoderBlock
 
 
-def fold(values, window: int):
-    """Returns <any>[batch * windows, window, ...] of <any>[batch, time, ...]; the last is padded with 0."""
+def split_windows(values, window: int):
+    """Splits [batch, time, ...] into [batch * windows, window, ...]; the last window is padded with 0."""
     batch, time, *rest = keras.ops.shape(values)
     windows = -(-time // window)
     padding = [[0, 0], [0, windows * window - time]] + [[0, 0]] * len(rest)
@@ -22,11 +22,11 @@ def fold(values, window: int):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class WindowBlock(EncoderBlock):
-    """An `EncoderBlock` that sees each window of a sequence by itself; its cost grows with the length alone.
+    """An `EncoderBlock` applied to each window of a sequence; its cost grows linearly with the length.
 
     Args:
-        units: width of input and output.
-        window: positions of a window, 1 or more.
+        units: width of input and output, 1 or more.
+        window: number of positions in a window, 1 or more.
         **kwargs: other arguments of `EncoderBlock`.
 
     Call arguments:
@@ -38,7 +38,12 @@ class WindowBlock(EncoderBlock):
         <float>[batch, time, units].
 
     Raises:
-        ValueError: `window` below 1, and what `EncoderBlock` raises.
+        ValueError: `window` below 1; also raises what `EncoderBlock` raises.
+
+    Examples:
+        >>> block = WindowBlock(units=16, window=50, attention="linear")
+        >>> block(keras.random.normal([2, 120, 16]), padding_mask=tf.fill([2, 120], True)).shape
+        TensorShape([2, 120, 16])
     """
 
     def __init__(self, units: int, window: int, **kwargs: Any) -> None:
@@ -47,14 +52,14 @@ class WindowBlock(EncoderBlock):
 
     @property
     def weighs_positions(self) -> bool:
-        """False: it gives no scores, as those of a window are none of the sequence."""
+        """Always False: weights within a window are not weights of the sequence."""
         return False
 
     def call(self, inputs, *, padding_mask, training=None):  # type: ignore[override]
-        """Folds, applies the block, and unfolds."""
+        """Splits the sequence into windows, applies the block, and joins them."""
         batch, time, units = keras.ops.shape(inputs)
-        folded, mask = fold(inputs, self.window), fold(padding_mask, self.window)
-        outputs = super().call(folded, padding_mask=mask, training=training)
+        windowed, mask = split_windows(inputs, self.window), split_windows(padding_mask, self.window)
+        outputs = super().call(windowed, padding_mask=mask, training=training)
         return keras.ops.reshape(outputs, [batch, -1, units])[:, :time]
 
     def get_config(self):
@@ -64,13 +69,13 @@ class WindowBlock(EncoderBlock):
 
 @keras.saving.register_keras_serializable("attnzoo")
 class WindowPooling(ScoredLayer):
-    """One vector for a long text: attention over the positions of each window, then over the windows.
+    """Hierarchical attention pooling: over the positions of each window, then over the windows.
 
-        y_j = sum_t w_jt x_jt        y = sum_j v_j y_j        a position weighs v_j w_jt
+        y_j = sum_t w_jt x_jt        y = sum_j v_j y_j        weight of a position: v_j w_jt
 
     Args:
-        window: positions of a window, 1 or more.
-        hidden_units: width of the tanh layer of both scores; 0 for linear ones.
+        window: number of positions in a window, 1 or more.
+        hidden_units: width of the tanh layer of both scores, 0 or more; 0 for linear scores.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments, returns: those of `AttentionPooling`.
@@ -79,6 +84,12 @@ class WindowPooling(ScoredLayer):
         ValueError: `window` below 1, `hidden_units` below 0.
 
     Reference: Yang et al. 2016, https://aclanthology.org/N16-1174
+
+    Examples:
+        >>> inputs, mask = keras.random.normal([2, 120, 16]), tf.fill([2, 120], True)
+        >>> pooled, weights = WindowPooling(window=50)(inputs, mask, return_attention_scores=True)
+        >>> pooled.shape, tf.reduce_sum(weights, axis=-1).numpy().round(3).ravel().tolist()
+        (TensorShape([2, 16]), [1.0, 1.0])
     """
 
     def __init__(self, window: int, hidden_units: int = 0, **kwargs: Any) -> None:
@@ -96,16 +107,16 @@ class WindowPooling(ScoredLayer):
     def call(self, inputs, padding_mask, return_attention_scores=False):
         """Pools twice."""
         batch, time, units = keras.ops.shape(inputs)
-        folded, mask = fold(inputs, self.window), fold(padding_mask, self.window)
-        pooled, within = self.positions(folded, mask, return_attention_scores=True)
+        windowed, mask = split_windows(inputs, self.window), split_windows(padding_mask, self.window)
+        pooled, within = self.positions(windowed, mask, return_attention_scores=True)
         by_window = keras.ops.reshape(pooled, [batch, -1, units])
         any_valid = keras.ops.reshape(tf.reduce_any(mask, axis=1), [batch, -1])
         outputs, between = self.windows(by_window, any_valid, return_attention_scores=True)
         if not return_attention_scores:
             return outputs
         within = keras.ops.reshape(within, [batch, -1, self.window])
-        scores = within * between[:, 0, 0, :, None]  # [batch, windows, window]
-        return outputs, keras.ops.reshape(scores, [batch, 1, 1, -1])[..., :time]
+        weights = within * between[:, 0, 0, :, None]  # [batch, windows, window]
+        return outputs, keras.ops.reshape(weights, [batch, 1, 1, -1])[..., :time]
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -1,1 +1,1 @@
-"""One function a loss: formula, reference, and gradients where they are ours."""
+"""Loss functions, one per module, some with custom gradients."""

@@ -1,4 +1,4 @@
-"""Cross entropy of any number of classes, each by itself."""
+"""Binary cross entropy for multi-label classification."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
-    """Mean over the classes of the cross entropy of having each or not.
+    """Mean over the classes of the binary cross entropy.
 
         loss = mean over classes of -(t log p + (1 - t) log(1 - p))        p = sigmoid(logits)
         t = (1 - s) label + s / 2
@@ -17,7 +17,7 @@ def binary_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: 
         label_smoothing: s, 0 to 1.
 
     Returns:
-        <float32>[batch], nats a class.
+        <float32>[batch], in nats per class.
 
     Examples:
         >>> float(binary_cross_entropy(tf.constant([[0.0]]), tf.constant([[1.0]]))[0])  # log 2

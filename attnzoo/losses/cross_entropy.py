@@ -1,4 +1,4 @@
-"""Cross entropy of one class out of several."""
+"""Cross entropy for single-label classification."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import tensorflow as tf
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
-    """Cross entropy against a target that gives `label_smoothing` of its mass to all classes alike.
+    """Cross entropy with label smoothing: a fraction of the target probability is uniform over all classes.
 
         loss = (1 - s) * -log p[label] + s * mean over classes of -log p        p = softmax(logits)
 
     Args:
         logits: <float>[..., classes].
-        labels: <int32>[...].
+        labels: <int32>[...], class indices.
         label_smoothing: s, 0 to 1.
 
     Returns:
-        <float32>[...], nats.
+        <float32>[...], in nats.
 
     Reference: label smoothing: Szegedy et al. 2016, section 7, https://arxiv.org/abs/1512.00567
 

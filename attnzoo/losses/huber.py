@@ -5,14 +5,14 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def huber(outputs: tf.Tensor, numbers: tf.Tensor, delta: float = 1.0) -> tf.Tensor:
-    """Square of small errors, and distance of large ones, so that outliers do not rule.
+def huber(predictions: tf.Tensor, targets: tf.Tensor, delta: float = 1.0) -> tf.Tensor:
+    """Huber loss: quadratic for small errors and linear for large ones, so that outliers have less influence.
 
-        loss = e^2 / 2 where |e| <= d, else d (|e| - d / 2)        e = output - number
+        loss = e^2 / 2 if |e| <= d, else d (|e| - d / 2)        e = prediction - target
 
     Args:
-        outputs: <float>[...].
-        numbers: <float32>[...], the true ones.
+        predictions: <float>[...].
+        targets: <float32>[...].
         delta: d, above 0.
 
     Returns:
@@ -24,6 +24,6 @@ def huber(outputs: tf.Tensor, numbers: tf.Tensor, delta: float = 1.0) -> tf.Tens
         >>> huber(tf.constant([0.5, 3.0]), tf.constant([0.0, 0.0])).numpy().tolist()
         [0.125, 2.5]
     """
-    distance = tf.abs(tf.cast(outputs, tf.float32) - numbers)
-    near = tf.minimum(distance, delta)
-    return near * (distance - 0.5 * near)
+    error = tf.abs(tf.cast(predictions, tf.float32) - targets)
+    clipped = tf.minimum(error, delta)
+    return clipped * (error - 0.5 * clipped)

@@ -1,4 +1,4 @@
-"""R-Drop: two passes over the same examples with different dropout are drawn together."""
+"""R-Drop: a regularizer that makes two passes with different dropout masks agree."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ import tensorflow as tf
 Nest = TypeVar("Nest")
 
 
-def twice(batch: Nest) -> Nest:
-    """Returns a nest of tensors [batch, ...] with its examples twice, [2 batch, ...]: two halves."""
-    return tf.nest.map_structure(lambda part: tf.concat([part, part], 0), batch)
+def duplicate(batch: Nest) -> Nest:
+    """Repeats the examples of a nest of tensors: [batch, ...] becomes [2 * batch, ...], two equal halves.
+
+    Examples:
+        >>> duplicate({"text": tf.constant([1, 2])})["text"].numpy().tolist()
+        [1, 2, 1, 2]
+    """
+    return tf.nest.map_structure(lambda tensor: tf.concat([tensor, tensor], 0), batch)
 
 
 def divergence(log_probabilities: tf.Tensor) -> tf.Tensor:
-    """Kullback-Leibler divergence of the first half of the rows and the second, the mean of both directions.
+    """Symmetric Kullback-Leibler divergence between the first and the second half of the rows.
 
         J(p, q) = sum over classes of (p - q) (log p - log q) / 2
 
     Args:
-        log_probabilities: <float32>[2 batch, ..., classes], of two passes over the same examples.
+        log_probabilities: <float32>[2 * batch, ..., classes], from two passes over the same examples.
 
     Returns:
-        <float32>[batch, ...], nats.
+        The mean of both directions, <float32>[batch, ...], in nats.
 
     Reference: Liang et al. 2021, https://arxiv.org/abs/2106.14448
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def squared_error(outputs: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-    """Half the square of the error: what it teaches is the mean of the numbers.
+def squared_error(predictions: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Half the squared error, which is minimized by the mean of the targets.
 
-        loss = (output - number)^2 / 2
+        loss = (prediction - target)^2 / 2
 
     Args:
-        outputs: <float>[...].
-        numbers: <float32>[...], the true ones.
+        predictions: <float>[...].
+        targets: <float32>[...].
 
     Returns:
         <float32>[...].
@@ -21,4 +21,4 @@ def squared_error(outputs: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         >>> squared_error(tf.constant([3.0]), tf.constant([1.0])).numpy().tolist()
         [2.0]
     """
-    return 0.5 * tf.square(tf.cast(outputs, tf.float32) - numbers)
+    return 0.5 * tf.square(tf.cast(predictions, tf.float32) - targets)

@@ -1,1 +1,1 @@
-"""One file a model: its options and a function that builds it."""
+"""Models, one per module: its options `Config` and the function `build`."""

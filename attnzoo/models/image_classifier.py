@@ -1,14 +1,16 @@
-"""Convolutions, attention over the positions of the feature map, dense layers, softmax."""
+"""Image classifier: convolutions, attention over the feature map, dense layers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from attnzoo.attention.mechanisms import AttentionOptions
 from attnzoo.attention.options import GateOptions
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.config.base import EffectIf, PositiveInt, Problem, Rate, Section, within
+from attnzoo.config.sections import ModelOptions
 from attnzoo.features.info import DataInfo
 
 if TYPE_CHECKING:
@@ -27,50 +29,87 @@ class ResidualStage(Section):
     )
     attention: AttentionOptions | None = Field(
         None,
-        description="A gate (squeeze_excitation, cbam, spatial) is in every block; any other attention is "
-        "over the positions of the map, after the last block.",
+        description="Attention mechanism. A gate (squeeze_excitation, cbam, spatial) is applied in every "
+        "block; any other mechanism attends over the positions of the feature map after the last block. "
+        "Default: none.",
     )
 
+    def problems(self) -> Iterator[Problem]:
+        """Yields an attention that the width does not suit."""
+        if self.attention is not None:
+            yield from within(("attention",), self.attention.problems(self.width))
 
-class Config(Section):
+
+class Config(ModelOptions):
     """Options of the image classifier."""
 
     name: Literal["image_classifier"] = "image_classifier"
-    stages: Annotated[list[list[PositiveInt] | ResidualStage], Field(min_length=1)] = Field(
+    stages: Annotated[
+        list[Annotated[list[PositiveInt], Field(min_length=1)] | ResidualStage], Field(min_length=1)
+    ] = Field(
         [[32, 32], [64, 64]],
-        description="Each a list, the channels of 3x3 convolutions that a 2x2 max pooling ends, or a stage "
-        "of residual blocks, {width: 64, depth: 2, stride: 2, attention: cbam}.",
+        description="Each stage is either a list of channels of 3x3 convolutions, followed by 2x2 max "
+        "pooling, or residual blocks such as {width: 64, depth: 2, stride: 2, attention: cbam}.",
     )
     norm: Literal["batch", "group", "none"] = Field(
-        "batch", description="Normalization beside each convolution: over the batch, or within each image."
+        "batch",
+        description="Normalization of each convolution: batch normalization, group normalization, or none.",
     )
-    drop_path: Rate = Field(
+    drop_path: Annotated[
+        Rate, EffectIf("stages has residual blocks", lambda own: any(own.residual_stages()))
+    ] = Field(
         0.0,
-        description="Stochastic depth: fraction of the images for which the last residual block is left out "
-        "in training; less for those before it.",
+        description="Stochastic depth: fraction of the images for which the last residual block is skipped "
+        "in training; it decreases linearly towards the first block.",
     )
     attention: AttentionOptions | None = Field(
-        None, description="Attention over the positions of the last feature map."
+        None, description="Attention over the positions of the last feature map. Default: none."
     )
-    residual: bool = Field(
-        True, description="Residual connection: the feature map is added to the output of the attention."
+    residual: Annotated[bool, EffectIf("attention is given", lambda own: own.attention is not None)] = Field(
+        True, description="Residual connection around the attention over the last feature map."
     )
     pooling: Literal["flatten", "mean", "attention"] = Field(
-        "flatten", description="How the feature map becomes one vector."
+        "flatten",
+        description="How the feature map becomes one vector; attention is a mean with learned weights.",
     )
-    dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the classes.")
-    dropout: Rate = Field(0.1, description="Fraction of activations dropped before the dense layers, 0 to 1.")
+    dense_units: list[PositiveInt] = Field(
+        [], description="Units of each hidden dense layer before the output."
+    )
+    dropout: Rate = Field(0.1, description="Dropout rate before each dense layer.")
+
+    def residual_stages(self) -> Iterator[ResidualStage]:
+        """Yields the stages of residual blocks."""
+        return (stage for stage in self.stages if isinstance(stage, ResidualStage))
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields attention that the channels of its map do not suit."""
+        yield from super().problems(config)
+        for number, stage in enumerate(self.stages):
+            if isinstance(stage, ResidualStage):
+                yield from within(("stages", number), stage.problems())
+        last = self.stages[-1]
+        if self.attention is not None:
+            channels = last.width if isinstance(last, ResidualStage) else last[-1]
+            yield from within(("attention",), self.attention.problems(channels))
 
 
 def build(config: Config, info: DataInfo) -> keras.Model:
     """Builds the model: {"image": <float32>[batch, height, width, channels]} -> logits.
 
     Args:
-        config: its options.
-        info: gives the image shape and the classes.
+        config: options of the model.
+        info: provides the image shape and the classes.
 
     Returns:
         A functional model with logits <float32>[batch, classes].
+
+    Examples:
+        >>> from attnzoo.features.image import Image
+        >>> from attnzoo.features.label import Label
+        >>> image = Image(shape=(28, 28, 1), mean=(0.5,), std=(0.2,))
+        >>> info = DataInfo(TASK, {"image": image, "label": Label(names=("cat", "dog"))})
+        >>> build(Config(stages=[[8], [16]], attention="squeeze_excitation"), info).output_shape
+        (None, 2)
     """
     import keras
 
@@ -104,38 +143,39 @@ def build(config: Config, info: DataInfo) -> keras.Model:
 
 
 def _convolve(image: keras.KerasTensor, config: Config) -> keras.KerasTensor:
-    """Applies the stages; a stem of one convolution is before residual ones."""
+    """Applies the stages, and a stem convolution before the first residual block."""
     import keras
 
     from attnzoo.layers.convolution import ConvStage, FeatureMapAttention, normalization
     from attnzoo.layers.dropout import StochasticDepth
     from attnzoo.layers.residual import ResidualBlock
 
-    hidden, done = image, 0
-    total = sum(stage.depth for stage in config.stages if isinstance(stage, ResidualStage))
+    hidden, num_blocks = image, 0
+    total_blocks = sum(stage.depth for stage in config.residual_stages())
     for number, stage in enumerate(config.stages):
         name = f"stage_{number}"
         if not isinstance(stage, ResidualStage):
             hidden = ConvStage(stage, config.norm, name=name)(hidden)
             continue
-        if not done:
+        if not num_blocks:
             stem = keras.layers.Conv2D(stage.width, 3, padding="same", use_bias=False, name="stem")
             hidden = stem(hidden)
         gate = stage.attention if isinstance(stage.attention, GateOptions) else None
         for index in range(stage.depth):
-            done += 1
+            num_blocks += 1
             hidden = ResidualBlock(
                 stage.width,
                 stage.stride if index == 0 else 1,
                 config.norm,
                 gate,
-                config.drop_path * done / total,
+                config.drop_path * num_blocks / total_blocks,
                 name=f"{name}_block_{index}",
             )(hidden)
         if stage.attention is not None and gate is None:
             attention = FeatureMapAttention(stage.width, stage.attention, False, name=f"{name}_attention")
-            attended = attention(normalization(config.norm, stage.width, name=f"{name}_norm")(hidden))
-            hidden += StochasticDepth(config.drop_path * done / total, name=f"{name}_drop_path")(attended)
+            outputs = attention(normalization(config.norm, stage.width, name=f"{name}_norm")(hidden))
+            rate = config.drop_path * num_blocks / total_blocks
+            hidden += StochasticDepth(rate, name=f"{name}_drop_path")(outputs)
     if isinstance(config.stages[-1], ResidualStage):
         hidden = normalization(config.norm, hidden.shape[-1], name="norm")(hidden)
         hidden = keras.layers.ReLU(name="relu")(hidden)

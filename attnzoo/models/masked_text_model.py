@@ -1,4 +1,4 @@
-"""A text encoder that learns to fill in masked tokens: the beginning of other models of the same texts."""
+"""Masked language model: a text encoder whose weights can initialize other text models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TASK = "masked_text"
 
 
 class Config(EncoderOptions):
-    """Options of the masked text model."""
+    """Options of the masked language model."""
 
     name: Literal["masked_text_model"] = "masked_text_model"
 
@@ -22,16 +22,22 @@ class Config(EncoderOptions):
 def build(config: Config, info: DataInfo) -> keras.Model:
     """Builds the model: {"text": <int32>[batch, time]} -> <float>[batch, time, units].
 
-    The products of an output with the rows of the table of embeddings are the logits of its token.
+    The logits of the masked tokens are the products of the output with the rows of the embedding table.
 
     Args:
-        config: its options.
-        info: gives the vocabulary and the longest text.
+        config: options of the model.
+        info: provides the vocabulary size and the maximum length.
 
     Returns:
         A functional model.
 
     Reference: Devlin et al. 2019, https://arxiv.org/abs/1810.04805
+
+    Examples:
+        >>> from attnzoo.features.text import Text
+        >>> info = DataInfo(TASK, {"text": Text(vocabulary_size=100)}, buckets=({"text": 64},))
+        >>> build(Config(units=16), info).output_shape
+        (None, None, 16)
     """
     import keras
 

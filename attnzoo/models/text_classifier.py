@@ -1,11 +1,12 @@
-"""A text encoder, pooling over time, softmax."""
+"""Text classifier: a text encoder, pooling over time, and a dense output layer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from attnzoo.config.base import EffectIf
 from attnzoo.features.info import DataInfo
 from attnzoo.models.text_encoder import PooledOptions, encode_pooled
 
@@ -23,11 +24,15 @@ class Config(PooledOptions):
         0,
         ge=0,
         le=8,
-        description="Most tokens of the n-grams whose log-count ratios, counted in train, feed a linear "
-        "classifier that is added to the logits (NB-SVM); 0 = none.",
+        description="Maximum length in tokens of the n-grams of a linear classifier with naive "
+        "Bayes log-count ratios (NB-SVM), whose output is added to the logits; 0 = none.",
     )
-    naive_bayes_buckets: int = Field(
-        2**22, ge=2, description="Rows of its table; n-grams with the same hash share one."
+    naive_bayes_buckets: Annotated[
+        int, Field(ge=2), EffectIf("naive_bayes is 1 or more", lambda own: own.naive_bayes > 0)
+    ] = Field(
+        2**22,
+        description="Number of hash buckets for the n-grams of naive_bayes; n-grams in the same bucket share "
+        "their weights.",
     )
 
 
@@ -35,11 +40,19 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     """Builds the model: {"text": <int32>[batch, time]} -> logits <float32>[batch, classes].
 
     Args:
-        config: its options.
-        info: gives the vocabulary, the classes and the longest text.
+        config: options of the model.
+        info: provides the vocabulary size, the classes and the maximum length.
 
     Returns:
         A functional model.
+
+    Examples:
+        >>> from attnzoo.features.label import Label
+        >>> from attnzoo.features.text import Text
+        >>> features = {"text": Text(vocabulary_size=100), "label": Label(names=("negative", "positive"))}
+        >>> info = DataInfo(TASK, features, buckets=({"text": 64},))
+        >>> build(Config(units=16), info).output_shape
+        (None, 2)
     """
     import keras
 

@@ -1,23 +1,27 @@
-"""What the models of texts share: from token ids to a vector for each position."""
+"""The text encoder that the text models share: from token ids to a vector for each position."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from attnzoo.attention.mechanisms import AttentionOptions, parse
-from attnzoo.config.sections import PositiveInt, Rate, Section
+from attnzoo.config.base import EffectIf, PositiveInt, Problem, Rate, within
+from attnzoo.config.sections import ModelOptions
 from attnzoo.features.info import DataInfo
 
 if TYPE_CHECKING:
     import keras
 
 
-class EncoderOptions(Section):
-    """Options of the encoder."""
+_OF_BLOCKS = EffectIf("num_layers is 1 or more", lambda own: own.num_layers > 0)
 
-    name: str
+
+class EncoderOptions(ModelOptions):
+    """Options of the text encoder."""
+
     units: PositiveInt = Field(128, description="Width of the embeddings and of the attention blocks.")
     position: Literal["none", "sinusoidal", "learned"] = Field(
         "none", description="Position embedding that is added to the token embeddings."
@@ -29,57 +33,68 @@ class EncoderOptions(Section):
         description="Longest n-gram, in tokens, that has an embedding of its own; it is added to that of "
         "the n-gram's first token. 1 = single tokens only.",
     )
-    ngram_buckets: PositiveInt = Field(
-        2**18, description="Rows of the embedding table of n-grams; n-grams with the same hash share one."
+    ngram_buckets: Annotated[PositiveInt, EffectIf("ngrams is 2 or more", lambda own: own.ngrams > 1)] = (
+        Field(
+            2**18, description="Rows of the embedding table of n-grams; n-grams with the same hash share one."
+        )
     )
     convolution: PositiveInt | None = Field(
         None,
         description="Kernel size, in tokens, of a convolution after the embedding. Default: no convolution.",
     )
     recurrent: Literal["none", "gru", "lstm"] = Field(
-        "none", description="Bidirectional recurrent layer before the attention blocks."
+        "none", description="Bidirectional recurrent layer before the attention blocks; needs even units."
     )
     window: PositiveInt | None = Field(
         None,
-        description="For long texts: the text is split into windows of this many tokens, each block sees "
-        "one window at a time, and attention pools the windows. Default: no windows.",
+        description="For long texts: the text is split into windows of this many tokens, blocks attend only "
+        "within a window, and attention pooling combines the windows. Default: no windows.",
     )
     num_layers: int = Field(1, ge=0, description="Number of attention blocks.")
-    attention: AttentionOptions = Field(parse("multi_head"), description="Attention layer of the blocks.")
-    feed_forward_units: int = Field(
-        0,
-        ge=0,
-        description="Width of the hidden layer in the feed-forward part of a block; 0 = no such part.",
+    attention: Annotated[AttentionOptions, _OF_BLOCKS] = Field(
+        parse("multi_head"), description="Attention mechanism of the blocks."
     )
-    norm: Literal["pre", "post", "none"] = Field(
-        "pre", description="Layer normalization before (pre) or after (post) each part of a block."
+    feed_forward_units: Annotated[int, Field(ge=0), _OF_BLOCKS] = Field(
+        0, description="Hidden width of the feed-forward network of each block; 0 = none."
     )
-    residual: bool = Field(
-        True, description="Residual connections: the input of each part of a block is added to its output."
+    norm: Annotated[Literal["pre", "post", "none"], _OF_BLOCKS] = Field(
+        "pre", description="Layer normalization before (pre) or after (post) each sublayer of a block."
     )
-    dropout: Rate = Field(0.1, description="Fraction of activations dropped in training, 0 to 1.")
-    embedding_dropout: Rate = Field(
-        0.0, description="Fraction of the activations of the embedding dropped in training, 0 to 1."
+    residual: Annotated[bool, _OF_BLOCKS] = Field(
+        True, description="Residual connection around each sublayer of a block."
     )
+    dropout: Rate = Field(0.1, description="Dropout rate in the blocks and before the dense layers.")
+    embedding_dropout: Rate = Field(0.0, description="Dropout rate of the embeddings.")
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields an attention that the width does not suit, and a recurrent layer of an odd width."""
+        yield from super().problems(config)
+        if self.num_layers:
+            yield from within(("attention",), self.attention.problems(self.units))
+        if self.recurrent != "none" and self.units % 2:
+            what = (
+                f"expected an even number, half for each direction of {self.recurrent}; received {self.units}"
+            )
+            yield ("units",), what
 
 
 def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, ...]:
     """Builds the encoder of a functional model.
 
     Args:
-        config: its options.
-        info: gives the vocabulary and the longest text.
+        config: options of the encoder.
+        info: provides the vocabulary size and the maximum length.
 
     Returns:
-        Symbolic tensors: the input `text` <int32>[batch, time], where it has tokens <bool>[batch, time], and
-        <float>[batch, time, units].
+        Symbolic tensors: the input `text` <int32>[batch, time], its padding mask <bool>[batch, time], and the
+        encoding <float>[batch, time, units].
     """
     import keras
 
     from attnzoo.layers.dropout import Dropout
     from attnzoo.layers.embedding import TokenEmbedding
     from attnzoo.layers.ngrams import NGramEmbedding
-    from attnzoo.layers.recurrent import both_directions
+    from attnzoo.layers.recurrent import bidirectional
     from attnzoo.layers.transformer import EncoderBlock
     from attnzoo.layers.windows import WindowBlock
 
@@ -93,13 +108,13 @@ def encode(config: EncoderOptions, info: DataInfo) -> tuple[keras.KerasTensor, .
     hidden = _add_position(hidden, config, info)
     hidden = Dropout(config.embedding_dropout, name="embedding_dropout")(hidden)
     if config.convolution is not None:
-        # Padding is silenced, so that a text's logits do not depend on how far it was padded.
+        # Padding is zeroed so that the logits of a text do not depend on the amount of padding.
         hidden = hidden * keras.ops.cast(keras.ops.expand_dims(padding_mask, -1), hidden.dtype)
         hidden = keras.layers.Conv1D(
             config.units, config.convolution, padding="same", activation="relu", name="convolution"
         )(hidden)
     if config.recurrent != "none":
-        hidden = both_directions(config.recurrent, config.units, "recurrent")(hidden, mask=padding_mask)
+        hidden = bidirectional(config.recurrent, config.units, "recurrent")(hidden, mask=padding_mask)
         hidden *= keras.ops.cast(keras.ops.expand_dims(padding_mask, -1), hidden.dtype)
 
     # Attention blocks
@@ -131,30 +146,42 @@ def _add_position(hidden, config: EncoderOptions, info: DataInfo):
 
 
 class PooledOptions(EncoderOptions):
-    """Options of models that sum a text up in one vector, and give numbers for it."""
+    """Options of text models that pool the encoding into one vector."""
 
     pooling: Literal["attention", "mean", "max"] = Field(
-        "attention", description="How the vectors of all positions become one."
+        "attention",
+        description="How the vectors of all positions become one; attention is a mean with learned weights.",
     )
-    pooling_hidden_units: int = Field(
+    pooling_hidden_units: Annotated[
+        int, Field(ge=0), EffectIf("pooling is attention", lambda own: own.pooling == "attention")
+    ] = Field(
         0,
-        ge=0,
-        description="attention: width of the tanh layer that scores each position; 0 = a linear score.",
+        description="Width of the tanh layer that scores each position for attention pooling; 0 = a linear "
+        "score.",
     )
     batch_norm: bool = Field(False, description="Batch normalization of the pooled vector.")
-    dense_units: list[PositiveInt] = Field([], description="Widths of hidden layers before the outputs.")
+    dense_units: list[PositiveInt] = Field(
+        [], description="Units of each hidden dense layer before the output."
+    )
+
+    def problems(self, config: Any) -> Iterator[Problem]:
+        """Yields windows that are not pooled by attention."""
+        yield from super().problems(config)
+        if self.window and self.pooling != "attention":
+            what = f"goes with pooling: attention, not {self.pooling}; leave window out, or set model.pooling"
+            yield ("window",), what
 
 
 def encode_pooled(config: PooledOptions, info: DataInfo, outputs: int) -> tuple[keras.KerasTensor, ...]:
-    """Builds the encoder of a functional model with outputs for the whole text.
+    """Builds the encoder, the pooling and the dense layers of a functional model.
 
     Args:
-        config: its options.
-        info: gives the vocabulary and the longest text.
-        outputs: numbers that it gives.
+        config: options of the encoder and the pooling.
+        info: provides the vocabulary size and the maximum length.
+        outputs: number of outputs, 1 or more.
 
     Returns:
-        Symbolic tensors: the input `text` <int32>[batch, time], and outputs <float32>[batch, outputs].
+        Symbolic tensors: the input `text` <int32>[batch, time] and the outputs <float32>[batch, outputs].
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""A text encoder, pooling over time, a number."""
+"""Text regressor: a text encoder, pooling over time, and a number as output."""
 
 from __future__ import annotations
 
@@ -23,11 +23,19 @@ def build(config: Config, info: DataInfo) -> keras.Model:
     """Builds the model: {"text": <int32>[batch, time]} -> standardized numbers <float32>[batch, 1].
 
     Args:
-        config: its options.
-        info: gives the vocabulary and the longest text.
+        config: options of the model.
+        info: provides the vocabulary size and the maximum length.
 
     Returns:
         A functional model.
+
+    Examples:
+        >>> from attnzoo.features.number import Number
+        >>> from attnzoo.features.text import Text
+        >>> features = {"text": Text(vocabulary_size=100), "label": Number()}
+        >>> info = DataInfo(TASK, features, buckets=({"text": 64},))
+        >>> build(Config(units=16), info).output_shape
+        (None, 1)
     """
     import keras
 

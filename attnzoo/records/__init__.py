@@ -1,1 +1,1 @@
-"""Records of files, one by one: errors name file and line."""
+"""Reading records from files one at a time; errors name file and line."""

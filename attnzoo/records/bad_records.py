@@ -1,4 +1,4 @@
-"""Records that cannot be read: the first one ends the command, or all are passed over, counted and told."""
+"""Records that cannot be read: the first one ends the command, or they are skipped and counted."""
 
 from __future__ import annotations
 
@@ -16,48 +16,50 @@ class BadRecord(UserError):
     """A record that cannot be used while the ones after it can.
 
     Args:
-        place: file and line, or the file of an image.
-        reason: short, the same for all records of this kind: "not UTF-8".
-        message: what is wrong, what was expected, what to do.
+        location: file and line, or the path of an image file.
+        reason: short text shared by all records with this problem, such as "not UTF-8".
+        message: what is wrong, what was expected and how to fix it.
     """
 
-    def __init__(self, place: str, reason: str, message: str) -> None:
-        super().__init__(f"{place}: {message}")
-        self.place = place
+    def __init__(self, location: str, reason: str, message: str) -> None:
+        super().__init__(f"{location}: {message}")
+        self.location = location
         self.reason = reason
 
 
 def filter_records(records: Iterable[Record | BadRecord], origin: str, options: FileOptions) -> list[Record]:
-    """Returns the records that can be used, in order.
+    """Returns the usable records, in order.
 
     Args:
-        records: what a reader found; a `BadRecord` in the place of each that cannot be used.
-        origin: the file or folder, for messages.
-        options: `on_bad_record` and `max_bad_fraction`.
+        records: the output of a reader, with a `BadRecord` for each record that cannot be used.
+        origin: file or folder, for messages.
+        options: only `on_bad_record` and `max_bad_fraction` are used.
 
     Raises:
-        BadRecord: the first one (on_bad_record: error).
+        BadRecord: the first bad record (on_bad_record: error).
         UserError: more than `max_bad_fraction` of the records are bad (on_bad_record: skip).
     """
-    kept: list[Record] = []
+    usable: list[Record] = []
     counts: dict[str, int] = {}
-    first: dict[str, str] = {}
+    first_locations: dict[str, str] = {}
     for record in records:
         if not isinstance(record, BadRecord):
-            kept.append(record)
+            usable.append(record)
             continue
         if options.on_bad_record == "error":
             raise record
         counts[record.reason] = counts.get(record.reason, 0) + 1
-        first.setdefault(record.reason, record.place)
-    bad = sum(counts.values())
-    if bad == 0:
-        return kept
-    total = bad + len(kept)
-    found = "; ".join(f"{count:,} {reason} (first: {first[reason]})" for reason, count in counts.items())
-    said = f"{origin}: {bad:,} of {total:,} records ({bad / total:.2%}) cannot be read"
-    if bad > options.max_bad_fraction * total:
+        first_locations.setdefault(record.reason, record.location)
+    num_bad = sum(counts.values())
+    if num_bad == 0:
+        return usable
+    total = num_bad + len(usable)
+    reasons = "; ".join(
+        f"{count:,} {reason} (first: {first_locations[reason]})" for reason, count in counts.items()
+    )
+    problem = f"{origin}: {num_bad:,} of {total:,} records ({num_bad / total:.2%}) cannot be read"
+    if num_bad > options.max_bad_fraction * total:
         limit = f"data.max_bad_fraction allows {options.max_bad_fraction:.2%}"
-        raise UserError(f"{said}, {limit}: {found}; mend them or allow more.")
-    warnings.warn(f"{said} and are passed over: {found}.", DataWarning, stacklevel=2)
-    return kept
+        raise UserError(f"{problem}, {limit}: {reasons}; fix them or raise the limit.")
+    warnings.warn(f"{problem} and are skipped: {reasons}.", DataWarning, stacklevel=2)
+    return usable

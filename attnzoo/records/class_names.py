@@ -1,4 +1,4 @@
-"""Names of classes: their order, how near they are to each other, and what in them was surely not meant."""
+"""Class names: their order, look-alikes, and notes on labels that are probably mistakes."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from attnzoo.records.text_files import is_blank, shown
+from attnzoo.records.text_files import is_blank, printable
 from attnzoo.suggest import did_you_mean
 
 SEPARATORS = (",", ";", "|")
-"""What stands between several labels."""
+"""Characters that commonly separate several labels in one column."""
 MAX_NUMBERS = 20
-"""Whole numbers that may well be classes; more of them, with gaps between them, are amounts."""
-MAX_FRACTION_ONCE = 0.5
-"""Fraction of the classes with one example each from which on they look like ids."""
+"""Most distinct whole numbers that are plausible as classes; more of them, with gaps, are quantities."""
+MAX_SINGLETON_FRACTION = 0.5
+"""Labels look like ids if more than this fraction of them has a single example."""
 SHOWN_NAMES = 5
-MIN_ONCE = 10
-"""Classes below which that says nothing."""
+MIN_CLASSES_FOR_IDS = 10
+"""With fewer classes than this, single examples are no sign of ids."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns distinct names, sorted: numbers first, by their value."""
-    return tuple(sorted(set(names), key=lambda name: (not is_number(name), _value(name), name)))
+def sort_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the distinct names in sorted order: numbers first, by value, then the rest alphabetically.
+
+    Examples:
+        >>> sort_names(["b", "10", "9", "a", "9"])
+        ('9', '10', 'a', 'b')
+    """
+    return tuple(sorted(set(names), key=lambda name: (not is_number(name), _numeric_value(name), name)))
 
 
-def _value(name: str) -> float:
+def _numeric_value(name: str) -> float:
     return float(name) if is_number(name) else 0.0
 
 
@@ -39,65 +44,80 @@ def is_number(name: str) -> bool:
     return _NUMBER.fullmatch(name) is not None
 
 
-def likeness(name: str) -> str:
-    """Returns what names that look alike have in common: no letter case, no invisible signs."""
+def comparison_key(name: str) -> str:
+    """Returns a key shared by names that differ only in case, white space or invisible characters."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return " ".join("".join(sign for sign in folded if sign.isspace() or not is_blank(sign)).split())
+    visible = "".join(char for char in folded if char.isspace() or not is_blank(char))
+    return " ".join(visible.split())
 
 
-def hint(name: str, names: Sequence[str]) -> str:
-    """Returns which of the names is probably meant by another, to stand behind a statement; else nothing."""
-    alike = [known for known in names if likeness(known) == likeness(name)]
+def spelling_hint(name: str, names: Sequence[str]) -> str:
+    """Returns the known name that was probably meant, in parentheses for a message, or an empty string."""
+    alike = [known for known in names if comparison_key(known) == comparison_key(name)]
     if alike:
-        return f" (only how it is written differs from '{visibly(alike[0])}')"
+        return (
+            f" (it differs from '{escape_invisible(alike[0])}' only in case, spaces or invisible characters)"
+        )
     return did_you_mean(name, names)
 
 
-def visibly(name: str) -> str:
-    """Returns a name with escapes for signs that are not seen."""
-    return "".join(sign if sign == " " or not is_blank(sign) else ascii(sign)[1:-1] for sign in shown(name))
+def escape_invisible(name: str) -> str:
+    """Returns the name with invisible characters as escape sequences."""
+    return "".join(
+        char if char == " " or not is_blank(char) else ascii(char)[1:-1] for char in printable(name)
+    )
 
 
-def look_alikes(names: Iterable[str]) -> list[list[str]]:
-    """Returns the groups of names that people take for one; classes of single characters tell case apart."""
+def find_look_alikes(names: Iterable[str]) -> list[list[str]]:
+    """Returns groups of names that are hard to tell apart by eye.
+
+    Names of a single character are exempt, as letters may well be classes by case.
+
+    Examples:
+        >>> find_look_alikes(["tea", "Tea ", "egg", "a", "A"])
+        [['tea', 'Tea ']]
+    """
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
         if len(name) > 1:
-            groups[likeness(name)].append(name)
+            groups[comparison_key(name)].append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def doubts(names: Sequence[str], counts: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """Yields what in classes was surely not meant, a line each.
+def class_notes(names: Sequence[str], counts: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Yields a line for each property of the classes that is probably a mistake.
 
     Args:
-        names: of the classes.
-        counts: split -> examples of each class, <int>[classes].
+        names: class names.
+        counts: split -> number of examples of each class, <int>[classes].
     """
-    groups = look_alikes(names)
+    groups = find_look_alikes(names)
     if groups:
-        written = " and ".join(f"'{visibly(name)}'" for name in groups[0])
+        quoted = " and ".join(f"'{escape_invisible(name)}'" for name in groups[0])
         others = f" (and {len(groups) - 1} more such groups)" if len(groups) > 1 else ""
-        yield f"the labels {written}{others} differ only in how they are written; are they one?"
-    once = int(np.count_nonzero(counts["train"] == 1))
-    if once > MAX_FRACTION_ONCE * len(names) and len(names) >= MIN_ONCE:
         yield (
-            f"{once:,} of {len(names):,} labels have one example each, too few to learn from; is it a column "
-            "of ids or of free text?"
+            f"the labels {quoted}{others} differ only in case, spaces or invisible characters; are they the "
+            "same class?"
+        )
+    num_singletons = int(np.count_nonzero(counts["train"] == 1))
+    if num_singletons > MAX_SINGLETON_FRACTION * len(names) and len(names) >= MIN_CLASSES_FOR_IDS:
+        yield (
+            f"{num_singletons:,} of {len(names):,} labels have only one example, too few to learn from; is "
+            "this a column of ids or of free text?"
         )
     else:
-        yield from _missing(names, counts)
-    yield from _kind_doubts(names)
+        yield from _missing_notes(names, counts)
+    yield from _kind_notes(names)
 
 
-def _missing(names: Sequence[str], counts: Mapping[str, np.ndarray]) -> Iterator[str]:
-    for split, of_split in counts.items():
-        missing = [shown(name) for name, count in zip(names, of_split, strict=True) if not count]
+def _missing_notes(names: Sequence[str], counts: Mapping[str, np.ndarray]) -> Iterator[str]:
+    for split, split_counts in counts.items():
+        missing = [printable(name) for name, count in zip(names, split_counts, strict=True) if not count]
         if missing:
             listed = ", ".join(missing[:SHOWN_NAMES] + ["..."] * (len(missing) > SHOWN_NAMES))
-            what = "learned" if split == "train" else f"measured in {split}"
-            share = f"{len(missing):,} of {len(names):,} classes"
-            yield f"{split} has no example of {share} ({listed}), which cannot be {what}."
+            consequence = "learned" if split == "train" else f"evaluated on {split}"
+            fraction = f"{len(missing):,} of {len(names):,} classes"
+            yield f"{split} has no examples of {fraction} ({listed}), which cannot be {consequence}."
 
 
 def are_numbers(names: Sequence[str]) -> bool:
@@ -105,23 +125,23 @@ def are_numbers(names: Sequence[str]) -> bool:
     return all(map(is_number, names))
 
 
-def _kind_doubts(names: Sequence[str]) -> Iterator[str]:
-    if are_numbers(names) and _are_amounts([float(name) for name in names]):
+def _kind_notes(names: Sequence[str]) -> Iterator[str]:
+    if are_numbers(names) and _are_quantities([float(name) for name in names]):
         yield (
-            f"the {len(names):,} labels are numbers, learned as classes without an order; a model that ends "
-            "in _regressor learns numbers."
+            f"the {len(names):,} labels are numbers but are learned as unordered classes; to learn their "
+            "values use a model whose name ends in _regressor."
         )
     known = set(names)
     for separator in SEPARATORS:
         several = [name for name in names if separator in name and known.issuperset(_parts(name, separator))]
         if several:
             yield (
-                f"the label '{shown(several[0])}' looks like several of the others; where examples have "
-                f"several, use a multi_label model with data.label_separator: '{separator}'."
+                f"the label '{printable(several[0])}' looks like a combination of other labels; if examples "
+                f"can have several, use a multi_label model with data.label_separator: '{separator}'."
             )
 
 
-def _are_amounts(numbers: Sequence[float]) -> bool:
+def _are_quantities(numbers: Sequence[float]) -> bool:
     if not all(number.is_integer() for number in numbers):
         return True
     return len(numbers) > MAX_NUMBERS and max(numbers) - min(numbers) > 2 * len(numbers)

@@ -1,4 +1,4 @@
-"""Records of CSV, TSV and JSON Lines files, one by one: errors name file and line. Imports no TensorFlow."""
+"""Reads CSV, TSV and JSON Lines files record by record; errors name file and line. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import NamedTuple
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.json_lines import read_json_lines
-from attnzoo.records.rows import Lines, Row, bad_text, names_of
-from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, listed, shown
+from attnzoo.records.rows import Lines, Row, find_text_problem, quote_names
+from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, join_names, printable
 from attnzoo.suggest import did_you_mean
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 OTHER_DELIMITERS = (",", ";", "\t", "|")
 JSON_LINES = ".jsonl"
 MAX_QUOTED_LINES = 50
-"""A quoted field of more lines is hardly meant."""
+"""A quoted field with more lines than this probably lacks its closing quote."""
 SUFFIXES = (*DELIMITERS, JSON_LINES)
 
 
 class Dialect(NamedTuple):
-    """How a table is written, beyond its suffix.
+    """How a table is written, as far as its suffix leaves it open.
 
     Attributes:
-        delimiter: between two fields; None for what the suffix says, or the header shows.
-        quotes: whether quote signs enclose fields; else they are parts of texts.
-        columns: their names, where there is no header.
+        delimiter: character between two fields; None to infer it from the suffix or the header.
+        quotes: whether quotation marks enclose fields; otherwise they are part of the text.
+        columns: column names for a table without a header; empty if it has one.
     """
 
     delimiter: str | None = None
@@ -40,11 +40,11 @@ class Dialect(NamedTuple):
     columns: tuple[str, ...] = ()
 
 
-USUAL = Dialect()
+DEFAULT_DIALECT = Dialect()
 
 
 def suffix_of(path: str) -> str:
-    """Returns the suffix of a file in lower case, without `.gz` behind it."""
+    """Returns the suffix of a file in lower case, ignoring a final `.gz`."""
     return Path(path.removesuffix(".gz")).suffix.lower()
 
 
@@ -54,20 +54,25 @@ def read_rows(
     suffix: str,
     required: Sequence[str],
     strict: bool = True,
-    dialect: Dialect = USUAL,
+    dialect: Dialect = DEFAULT_DIALECT,
 ) -> Iterator[Row | BadRecord]:
-    """Yields the records of a file, checked one by one; empty lines are skipped.
+    r"""Yields the records of a file, or a `BadRecord` for each that cannot be read; skips empty lines.
 
     Args:
         path: name of the file, for messages.
-        lines: of the file.
-        suffix: what is in it, one of `SUFFIXES`.
+        lines: lines of the file.
+        suffix: format of the file, one of `SUFFIXES`.
         required: columns or keys that every record must have.
-        strict: bytes that are not UTF-8 were refused where the lines were read.
-        dialect: of a table.
+        strict: whether `lines` were decoded strictly, so that invalid UTF-8 need not be checked here.
+        dialect: how the table is written; not used for JSON Lines.
 
     Raises:
         UserError: the file as a whole cannot be read.
+
+    Examples:
+        >>> lines = [(1, "text,label\n"), (2, '"Good, really.",1\n')]
+        >>> [row.values for row in read_rows("reviews.csv", lines, ".csv", ["text"])]
+        [{'text': 'Good, really.', 'label': '1'}]
     """
     if suffix == JSON_LINES:
         return read_json_lines(path, lines, required)
@@ -77,129 +82,143 @@ def read_rows(
 def _read_table(
     path: str, lines: Lines, suffix: str, required: Sequence[str], strict: bool, dialect: Dialect
 ) -> Iterator[Row | BadRecord]:
-    layout, lines = _layout(path, lines, suffix, required, dialect)
+    layout, lines = _infer_layout(path, lines, suffix, required, dialect)
     rows = _read_fields(path, lines, layout, strict)
     header_line, header = 1, list(dialect.columns)
     if not dialect.columns:
-        header_line, found = next(rows, (1, []))
-        if isinstance(found, BadRecord):
-            raise found
-        if not found:
-            raise UserError(f"{path}: empty; the first line must name the {names_of('column', required)}.")
-        # A space after each delimiter is none of the names, unless the config has it.
-        header = [name if name in required else name.strip() for name in found]
+        header_line, fields = next(rows, (1, []))
+        if isinstance(fields, BadRecord):
+            raise fields
+        if not fields:
+            raise UserError(f"{path}: empty; the first line must name the {quote_names('column', required)}.")
+        # Spaces around a column name are dropped unless the config names the column with them.
+        header = [name if name in required else name.strip() for name in fields]
     _require_columns(f"{path}:{header_line}", header, required, layout.delimiter, bool(dialect.columns))
-    empty, swallowed = True, _Swallowed(layout.delimiter, len(header))
+    empty, stray_quotes = True, _StrayQuoteDetector(layout.delimiter, len(header))
     for line, fields in rows:
         if dialect.columns and empty and not isinstance(fields, BadRecord) and set(fields) == set(header):
-            raise UserError(f"{path}:{line}: the columns are named here; leave data.columns out.")
+            raise UserError(f"{path}:{line}: this line names the columns; remove data.columns.")
         empty = False
         if isinstance(fields, BadRecord):
             yield fields
         elif len(fields) != len(header):
-            named = "data.columns has" if dialect.columns else "the header has"
+            source = "data.columns has" if dialect.columns else "the header has"
+            columns = printable(layout.delimiter.join(header))
             yield BadRecord(
                 f"{path}:{line}",
-                "with another number of columns than the header",
-                f"{len(fields)} columns; {named} {len(header)} ('{shown(layout.delimiter.join(header))}'). "
-                "Quote texts that hold the delimiter or a line break.",
+                "with a different number of columns than the header",
+                f"{len(fields)} columns; {source} {len(header)} ('{columns}'). Quote texts that contain the "
+                "delimiter or a line break.",
             )
         else:
-            swallowed.look_at(line, fields)
+            stray_quotes.check(line, fields)
             yield Row(line, dict(zip(header, fields, strict=True)))
     if empty:
         raise UserError(f"{path}: only a header; at least one example is needed.")
-    swallowed.warn(path)
+    stray_quotes.warn(path)
 
 
 class _Layout(NamedTuple):
-    """How the fields of a table are told apart."""
+    """How lines are split into fields."""
 
     delimiter: str
     quotes: bool
-    skips_spaces: bool
+    skip_initial_space: bool
 
 
-def _layout(
+def _infer_layout(
     path: str, lines: Lines, suffix: str, required: Sequence[str], dialect: Dialect
 ) -> tuple[_Layout, Lines]:
-    """Returns what the first line of a table shows of its layout, and all of the lines."""
-    usual = DELIMITERS[suffix]
+    """Infers the layout of a table from its first line; also returns all lines, the first included."""
+    default = DELIMITERS[suffix]
     rest = iter(lines)
     first = next(rest, None)
     if first is None:
-        return _Layout(dialect.delimiter or usual, dialect.quotes, False), ()
-    every = itertools.chain([first], rest)
-    delimiter = dialect.delimiter or usual
+        return _Layout(dialect.delimiter or default, dialect.quotes, False), ()
+    all_lines = itertools.chain([first], rest)
+    delimiter = dialect.delimiter or default
     names = {name.strip() for name in required}
     if dialect.delimiter is None and not dialect.columns:
-        others = [other for other in OTHER_DELIMITERS if other != usual]
-        fitting = [one for one in (usual, *others) if names <= set(_plain_fields(first[1], one))]
-        delimiter = fitting[0] if fitting else usual
-        if delimiter != usual:
+        others = [other for other in OTHER_DELIMITERS if other != default]
+        matching = [one for one in (default, *others) if names <= set(_plain_fields(first[1], one))]
+        delimiter = matching[0] if matching else default
+        if delimiter != default:
             warnings.warn(
-                f"{path}: fields are taken to end at {delimiter!r}, as the header shows; say so with "
+                f"{path}: the header suggests the delimiter {delimiter!r}, which is used; to confirm it set "
                 f"data.delimiter: {json.dumps(delimiter)}.",
                 DataWarning,
                 stacklevel=2,
             )
-    begun = [field.startswith(" ") for field in first[1].split(delimiter)[1:]]
-    fits = bool(dialect.columns) or names <= set(_plain_fields(first[1], delimiter))
-    return _Layout(delimiter, dialect.quotes, fits and bool(begun) and all(begun)), every
+    starts_with_space = [field.startswith(" ") for field in first[1].split(delimiter)[1:]]
+    is_matching = bool(dialect.columns) or names <= set(_plain_fields(first[1], delimiter))
+    return _Layout(
+        delimiter, dialect.quotes, is_matching and bool(starts_with_space) and all(starts_with_space)
+    ), all_lines
 
 
 def _plain_fields(line: str, delimiter: str) -> list[str]:
-    """Returns the fields of a header without the quotes and spaces around them."""
+    """Returns the fields of a header without surrounding quotes and spaces."""
     return [field.strip().strip('"') for field in line.split(delimiter)]
 
 
 def _require_columns(
-    place: str, header: Sequence[str], required: Sequence[str], delimiter: str, given: bool
+    location: str, header: Sequence[str], required: Sequence[str], delimiter: str, named: bool
 ) -> None:
-    """Refuses a header without the columns that are used, or with one of them twice.
+    """Rejects a header in which a required column is missing or occurs twice.
+
+    Args:
+        location: file and line of the header.
+        header: column names.
+        required: columns that are used.
+        delimiter: character between two fields.
+        named: whether `data.columns` gives the names.
 
     Raises:
-        UserError: saying what to do.
+        UserError: naming the column.
     """
     counts = collections.Counter(header)
     for name in required:
         if counts[name] > 1:
-            raise UserError(f"{place}: column '{shown(name)}' occurs {counts[name]} times; rename one.")
-        if counts[name] == 0:
-            what = "data.columns has" if given else "the header has"
-            advice = "" if given else " Without a header the columns are named by data.columns."
-            if len(header) == 1 and not given:
-                advice += f" Fields are to end at {delimiter!r}; data.delimiter says something else."
             raise UserError(
-                f"{place}: no column {name!r}{did_you_mean(name, header)}; {what}: {listed(header)}.{advice}"
+                f"{location}: column '{printable(name)}' occurs {counts[name]} times; rename one."
+            )
+        if counts[name] == 0:
+            source = "data.columns has" if named else "the header has"
+            advice = "" if named else " If the file has no header, name the columns in data.columns."
+            if len(header) == 1 and not named:
+                advice += f" Fields were split at {delimiter!r}; set data.delimiter for another delimiter."
+            known = join_names(header)
+            raise UserError(
+                f"{location}: no column {name!r}{did_you_mean(name, header)}; {source}: {known}.{advice}"
             )
 
 
-class _Swallowed:
-    """Finds quoted fields that look like many records: two stray quotes take all rows between them."""
+class _StrayQuoteDetector:
+    """Finds quoted fields that seem to contain records: two stray quotes swallow the rows between them."""
 
     def __init__(self, delimiter: str, columns: int) -> None:
         self.delimiter, self.columns = delimiter, columns
-        self.count = self.lines = self.first = 0
+        self.num_records = self.num_lines = self.first_line = 0
 
-    def look_at(self, line: int, fields: Sequence[str]) -> None:
-        """Counts the record if a field of it spans lines that look like records."""
+    def check(self, line: int, fields: Sequence[str]) -> None:
+        """Counts the record if one of its fields spans lines that look like records."""
         for field in fields:
-            inside = field.split("\n")[1:]
-            like = sum(part.count(self.delimiter) >= self.columns - 1 for part in inside[:-1] or inside)
-            if len(inside) > MAX_QUOTED_LINES or (self.columns > 1 and like >= 2):
-                self.count += 1
-                self.lines += len(inside)
-                self.first = self.first or line
+            inner = field.split("\n")[1:]
+            candidates = inner[:-1] or inner
+            num_similar = sum(part.count(self.delimiter) >= self.columns - 1 for part in candidates)
+            if len(inner) > MAX_QUOTED_LINES or (self.columns > 1 and num_similar >= 2):
+                self.num_records += 1
+                self.num_lines += len(inner)
+                self.first_line = self.first_line or line
                 return
 
     def warn(self, path: str) -> None:
-        """Issues a `DataWarning` if there are any."""
-        if self.count:
+        """Issues a `DataWarning` if any were found."""
+        if self.num_records:
             warnings.warn(
-                f"{path}:{self.first}: {self.count:,} record(s), of which this is the first, span "
-                f'{self.lines:,} lines within quotes that look like records of their own; is a quote (") not '
-                "closed? Where quotes are parts of texts set data.quoting: none.",
+                f"{path}:{self.first_line}: {self.num_records:,} record(s), starting with this one, have "
+                f"quoted fields that span {self.num_lines:,} lines and look like separate records; is a "
+                'closing quote (") missing? If quotes are part of the text, set data.quoting: none.',
                 DataWarning,
                 stacklevel=2,
             )
@@ -208,19 +227,19 @@ class _Swallowed:
 def _read_fields(
     path: str, lines: Lines, layout: _Layout, strict: bool
 ) -> Iterator[tuple[int, list[str] | BadRecord]]:
-    """Yields (line where the row starts, fields) of every row that is not an empty line."""
+    """Yields (line where the row starts, its fields) for every row that is not empty."""
     reader = csv.reader(
         (text for _, text in lines),
         delimiter=layout.delimiter,
         quoting=csv.QUOTE_MINIMAL if layout.quotes else csv.QUOTE_NONE,
-        skipinitialspace=layout.skips_spaces,
+        skipinitialspace=layout.skip_initial_space,
         strict=True,
     )
-    before = csv.field_size_limit()
+    previous_limit = csv.field_size_limit()
     while True:
         line = reader.line_num + 1
-        place = f"{path}:{line}"
-        # The limit is a setting of the whole process: it is changed for one row and put back.
+        location = f"{path}:{line}"
+        # The limit is global to the process: it is changed for one row and restored.
         csv.field_size_limit(MAX_TEXT_CHARACTERS)
         row: list[str] | BadRecord
         try:
@@ -228,29 +247,29 @@ def _read_fields(
         except StopIteration:
             return
         except csv.Error as error:
-            row = _bad_row(place, str(error))
+            row = _bad_row(location, str(error))
         finally:
-            csv.field_size_limit(before)
+            csv.field_size_limit(previous_limit)
         if isinstance(row, list) and row and not strict:
-            row = bad_text(place, "".join(row)) or row
+            row = find_text_problem(location, "".join(row)) or row
         if row:
             yield line, row
 
 
-def _bad_row(place: str, problem: str) -> BadRecord:
-    """Returns the problem of a row, in plain words.
+def _bad_row(location: str, problem: str) -> BadRecord:
+    """Returns the problem that the csv module reports, in plain words.
 
     Raises:
-        UserError: an open quote: it took the rest of the file into one field.
+        UserError: a quote is never closed, so that the rest of the file is one field.
     """
     advice = 'Write a quote inside a quoted field as "".'
     if "unexpected end of data" in problem:
-        raise UserError(f'{place}: the quote (") opened in this record is never closed. {advice}')
+        raise UserError(f'{location}: the quote (") that starts in this record is never closed. {advice}')
     if "field larger than field limit" in problem:
         raise UserError(
-            f'{place}: a field is longer than {MAX_TEXT_CHARACTERS:,} characters; is a quote (") not '
-            f"closed. {advice}"
+            f'{location}: a field is longer than {MAX_TEXT_CHARACTERS:,} characters; is a closing quote (") '
+            f"missing? {advice}"
         )
     if "new-line character" in problem:
-        problem = "a lone carriage return outside quotes; save the file with \\n line ends"
-    return BadRecord(place, "with quotes or line ends that do not fit", f"{problem}. {advice}")
+        problem = "a lone carriage return outside quotes; save the file with \\n line endings"
+    return BadRecord(location, "with misplaced quotes or line endings", f"{problem}. {advice}")

@@ -1,4 +1,4 @@
-"""Texts to be answered, from plain lines or from records, one by one. Imports no TensorFlow."""
+"""Reads input texts for prediction, from plain lines or records, one at a time. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,69 +9,74 @@ from attnzoo.errors import UserError
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import Lines, require_string, require_text
 from attnzoo.records.tables import SUFFIXES, read_rows, suffix_of
-from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, encodable, read_lines, read_standard_input
+from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, is_encodable, read_lines, read_standard_input
 
 LINES = "lines"
 STANDARD_INPUT = "-"
 
 
 class TextRecord(NamedTuple):
-    """A text, what its record is called if it has an `id`, and its file and line."""
+    """A text, the `id` of its record if it has one, and its file and line."""
 
     text: str
     id: str | int | None = None
-    place: str = ""
+    location: str = ""
 
 
-def format_of(file: str) -> str:
-    """Returns "csv", "tsv" or "jsonl" for a file that ends so, or so and `.gz`; else "lines"."""
+def text_format(file: str) -> str:
+    """Returns "csv", "tsv" or "jsonl" by the suffix of a file, ignoring `.gz`; "lines" for any other suffix.
+
+    Examples:
+        >>> text_format("reviews.tsv.gz"), text_format("reviews.txt")
+        ('tsv', 'lines')
+    """
     suffix = suffix_of(file)
     return suffix.removeprefix(".") if suffix in SUFFIXES else LINES
 
 
-def read_texts(file: str, form: str, column: str) -> Iterator[TextRecord]:
-    """Yields the texts of a file in order; memory does not grow with their number.
+def read_texts(file: str, format: str, column: str) -> Iterator[TextRecord]:
+    """Yields the texts of a file in order; memory use does not grow with their number.
 
     Args:
-        file: UTF-8, plain or `.gz`; "-" is standard input.
-        form: "lines" (each line is a text, an empty one too), "csv", "tsv" or "jsonl" (empty lines are no
-            records).
-        column: column or key that holds the text; not used for lines.
+        file: UTF-8 file, plain or `.gz`; "-" is standard input.
+        format: "lines" (each line is a text, even an empty one), "csv", "tsv" or "jsonl" (empty lines are
+            skipped).
+        column: column or key with the text; not used for "lines".
 
     Raises:
-        UserError: with file and line, whatever is not as expected.
+        UserError: a record cannot be used; names file and line.
     """
     if file == STANDARD_INPUT:
         file, lines = "standard input", read_standard_input()
     else:
         lines = read_lines(file)
-    if form == LINES:
-        yield from _whole_lines(file, lines)
+    if format == LINES:
+        yield from _read_plain_lines(file, lines)
         return
-    for row in read_rows(file, lines, f".{form}", (column,)):
+    for row in read_rows(file, lines, f".{format}", (column,)):
         if isinstance(row, BadRecord):
             raise row
-        place, text = f"{file}:{row.line}", row.values[column]
-        require_string(place, column, text)
-        require_text(place, "text", text)
-        yield TextRecord(text, _id_of(place, row.values), place)
+        location, text = f"{file}:{row.line}", row.values[column]
+        require_string(location, column, text)
+        require_text(location, "text", text)
+        yield TextRecord(text, _record_id(location, row.values), location)
 
 
-def _whole_lines(file: str, lines: Lines) -> Iterator[TextRecord]:
+def _read_plain_lines(file: str, lines: Lines) -> Iterator[TextRecord]:
     for number, line in lines:
         if len(line) > MAX_TEXT_CHARACTERS:
             raise UserError(f"{file}:{number}: longer than {MAX_TEXT_CHARACTERS:,} characters; split it.")
-        yield TextRecord(line.removesuffix("\n").removesuffix("\r"), place=f"{file}:{number}")
+        yield TextRecord(line.removesuffix("\n").removesuffix("\r"), location=f"{file}:{number}")
 
 
-def _id_of(place: str, values: dict[str, Any]) -> str | int | None:
-    """Returns the `id` of a record; None where it has none, or null."""
-    name = values.get("id")
-    if name is None:
+def _record_id(location: str, values: dict[str, Any]) -> str | int | None:
+    """Returns the `id` of a record, or None if it is missing or null."""
+    record_id = values.get("id")
+    if record_id is None:
         return None
-    require_string(place, "id", name, or_whole_number=True)
-    if isinstance(name, str) and not encodable(name):
+    require_string(location, "id", record_id, or_whole_number=True)
+    if isinstance(record_id, str) and not is_encodable(record_id):
         raise BadRecord(
-            place, "with half a character", "half a surrogate pair in the id; write the whole character."
+            location, "with a lone surrogate", "lone surrogate (half a character) in the id; replace it."
         )
-    return name
+    return record_id

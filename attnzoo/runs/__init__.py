@@ -1,1 +1,1 @@
-"""Runs: the folder and its lock, their data, building, a trained run."""
+"""Runs: the run folder and its lock, loading its data, building its model, loading a trained run."""

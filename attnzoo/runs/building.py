@@ -1,4 +1,4 @@
-"""Building the model of a config."""
+"""Builds the model of a config."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from attnzoo.startup import memory_bytes
 def build_model(
     config: RunConfig, info: DataInfo, strategy: tf.distribute.Strategy | None = None
 ) -> keras.Model:
-    """Builds the model of a config with fresh weights that depend on the seed alone.
+    """Builds the model of a config with initial weights that depend only on the seed.
 
     Variable paths are the same in every process: they name the tensors on disk.
 
     Raises:
-        UserError: options that do not go together, such as units that the heads do not divide; weights that
-            do not fit into the memory of this machine, before they take any.
+        UserError: incompatible options, such as units that are not divisible by the number of heads; weights
+            that do not fit into the memory of this machine, before any is allocated.
     """
     keras.backend.clear_session()
     keras.config.set_dtype_policy(config.train.precision)
     keras.utils.set_random_seed(config.seed)
     try:
-        with (strategy or tf.distribute.get_strategy()).scope(), _no_more_weights_than_memory():
+        with (strategy or tf.distribute.get_strategy()).scope(), _limit_weights_to_memory():
             return catalog.load("models", config.model.name).build(config.model, info)
     except ValueError as error:
         raise UserError(f"model {config.model.name}: {str(error).splitlines()[0]}") from error
 
 
 @contextlib.contextmanager
-def _no_more_weights_than_memory() -> Iterator[None]:
+def _limit_weights_to_memory() -> Iterator[None]:
     memory = memory_bytes()
     total = 0
 
@@ -48,12 +48,13 @@ def _no_more_weights_than_memory() -> Iterator[None]:
         nonlocal total
         value = options["initial_value"]
         if callable(value):
-            with tf.Graph().as_default():  # Here a value has a shape and takes no memory.
+            with tf.Graph().as_default():  # In a graph the value has a shape but takes no memory.
                 value = value()
         total += value.shape.num_elements() * value.dtype.size
         if total > memory:
             raise ValueError(
-                f"its weights take more than the {mebibytes(memory)} of this machine; make it smaller."
+                f"its weights need more than the {mebibytes(memory)} of memory of this machine; reduce its "
+                "size."
             )
         return make(**options)
 
@@ -62,6 +63,6 @@ def _no_more_weights_than_memory() -> Iterator[None]:
 
 
 def evaluation_sizes(config: RunConfig) -> BatchSizes:
-    """Returns the batch sizes of evaluations."""
+    """Returns the batch sizes for evaluations."""
     train, size = config.train, config.eval.batch_size
     return BatchSizes(size or train.batch_size, None if size else train.batch_tokens, train.replicas)

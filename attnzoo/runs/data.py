@@ -1,4 +1,4 @@
-"""The raw examples that a config names."""
+"""Loads the task and the raw examples of a config."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from attnzoo.errors import UserError
 from attnzoo.tasks.task import Task
 
 
-def task_of(config: RunConfig) -> Task:
-    """Returns the task of a config's model."""
+def load_task(config: RunConfig) -> Task:
+    """Returns the task of the model that a config names."""
     return tasks.load(catalog.load("models", config.model.name).TASK)
 
 
 def load_splits(config: RunConfig) -> DataSplits:
-    """Loads the raw examples that a config names, with a validation split."""
-    features = task_of(config).features
+    """Loads the raw examples of a config; a missing validation split is taken from train."""
+    features = load_task(config).features
     splits = catalog.load("datasets", config.data.name).load(config.data, features, config.seed)
     return split_validation(splits, config.data.validation_fraction, config.seed)
 
 
-def split_of(splits: DataSplits, name: str, folder: Path) -> Split:
+def select_split(splits: DataSplits, name: str, folder: Path) -> Split:
     """Returns a split by its name.
 
     Raises:
-        UserError: the data of the run in `folder` has no such split.
+        UserError: the data of the run `folder` has no such split.
     """
     named = splits.named()
     if name not in named:

@@ -1,12 +1,12 @@
-"""A run's folder: what is where in it, and its lock.
+"""The run folder: its files and its lock.
 
-A run folder holds:
+A run folder contains:
     config.yaml     the resolved config
     info.json       what was learned about the data
     run.json        versions and machine
     checkpoints/    step-XXXXXXXX (to continue from), weights-XXXXXXXX (as evaluated), final
-    logs/           TensorBoard
-    metrics.jsonl   the same numbers, a JSON object a line
+    logs/           TensorBoard logs
+    metrics.jsonl   the same numbers as JSON Lines
     result.json     the metrics of the finished run
     export/         SavedModels
 """
@@ -26,7 +26,7 @@ from attnzoo.features.info import require_run_format
 from attnzoo.files import disk_errors, exclusive_lock, is_leftover, read_json
 
 _LOCK = ".lock"
-_WRITTEN = (
+_FILES = (
     *("config.yaml", "info.json", "run.json", "metrics.jsonl", "result.json"),
     *(
         f"checkpoints/{folder}/{file}"
@@ -35,12 +35,12 @@ _WRITTEN = (
     ),
     *("logs/*/events.out.tfevents.*", "logs/*/plugins/profile/*/*"),
 )
-"""What a run writes, as patterns of files; an export is a folder of its own."""
+"""Patterns of the files that a run writes; an export is a folder of its own."""
 
 
 @contextlib.contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Does what `disk_errors` does, also for what TensorFlow writes."""
+    """Like `disk_errors`, also for files that TensorFlow writes."""
     with disk_errors(path):
         try:
             yield
@@ -49,7 +49,12 @@ def write_errors(path: Path) -> Iterator[None]:
 
 
 class RunDir:
-    """The paths of one run."""
+    """The paths in a run folder.
+
+    Examples:
+        >>> RunDir(Path("runs/digits")).step(120).as_posix()
+        'runs/digits/checkpoints/step-00000120'
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,28 +69,28 @@ class RunDir:
 
     @property
     def final(self) -> Path:
-        """Weights of the finished run."""
+        """Folder of the weights of the finished run."""
         return self.checkpoints / "final"
 
     def step(self, step: int) -> Path:
-        """Everything needed to continue after optimizer step `step`."""
+        """Returns the folder of the checkpoint after optimizer step `step`."""
         return self.checkpoints / f"step-{step:08d}"
 
     def weights(self, step: int) -> Path:
-        """Weights as they were evaluated at optimizer step `step`."""
+        """Returns the folder of the weights that were evaluated at optimizer step `step`."""
         return self.checkpoints / f"weights-{step:08d}"
 
     def steps(self) -> list[int]:
-        """Steps of the checkpoints to continue from, newest last."""
+        """Returns the steps of the checkpoints, newest last."""
         return _numbers(self.checkpoints, "step-")
 
     def evaluated_steps(self) -> list[int]:
-        """Steps whose evaluated weights are kept, newest last."""
+        """Returns the steps whose evaluated weights are kept, newest last."""
         return _numbers(self.checkpoints, "weights-")
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the run for one writer; the lock of a process that died is free.
+        """Locks the run for one writer; the lock of a process that died is released.
 
         Raises:
             UserError: another process trains in this folder.
@@ -94,20 +99,20 @@ class RunDir:
             self.path.mkdir(parents=True, exist_ok=True)
         self.refuse_links()
 
-        def refusal(holder: str) -> str:
+        def message(holder: str) -> str:
             return (
                 f"{self.path}: process {holder} is training here; wait for it, stop it, or choose another "
                 "folder with --run."
             )
 
-        with exclusive_lock(self.path / _LOCK, refusal):
+        with exclusive_lock(self.path / _LOCK, message):
             yield
 
     def refuse_links(self) -> None:
-        """Refuses links in the run: what is read and written must be in its folder.
+        """Refuses symbolic links in the run: all its files must be inside its folder.
 
         Raises:
-            UserError: naming the first (exit code 4).
+            UserError: there is one; it is named (exit code 4).
         """
         for folder, folders, files in os.walk(self.path):
             if Path(folder) == self.path and self.export.name in folders:
@@ -116,42 +121,41 @@ class RunDir:
                 path = Path(folder, name)
                 if path.is_symlink():
                     raise UserError(
-                        f"{path}: a link to {os.readlink(path)}; put the file itself there. The folder of a "
-                        "run may be a link, what is in it may not.",
+                        f"{path}: a link to {os.readlink(path)}; replace it by the file itself. A run folder "
+                        "may be a link, but its contents may not.",
                         EXIT_DAMAGED,
                     )
 
     def require_format(self) -> None:
-        """Refuses a run of another version, whose config says other things; damage is found by who reads it.
+        """Refuses a run of another format version; damaged files are reported when they are read.
 
         Raises:
-            UserError: saying what to do (exit code 2).
+            UserError: it says what to do (exit code 2).
         """
         require_run_format(self.path)
 
     def refuse_others(self) -> None:
-        """Refuses a folder that holds something and is not a run: it is somebody's, or a slip of the pen.
+        """Refuses a folder that is neither empty nor a run, which is probably a mistake.
 
         Raises:
-            UserError: saying what to do (exit code 2).
+            UserError: it says what to do (exit code 2).
         """
         if not self.path.is_dir():
             return
         is_empty = all(path.name == _LOCK or is_leftover(path) for path in self.path.iterdir())
         if not (is_empty or _holds(self.machine, "attnzoo") or _holds(self.info, "format")):
             raise UserError(
-                f"{self.path}: a folder that holds something and is not a run of attnzoo; name a new one "
-                "with --run."
+                f"{self.path}: not empty, and not a run folder of attnzoo; choose another folder with --run."
             )
 
     def clear(self) -> None:
-        """Removes the files that a run wrote, and no other; folders go when they are empty.
+        """Removes the files that the run wrote, and no others; folders are removed when they are empty.
 
         Raises:
             UserError: one cannot be removed (exit code 4).
         """
         with disk_errors(self.path):
-            for path in (path for pattern in _WRITTEN for path in self.path.glob(pattern)):
+            for path in (path for pattern in _FILES for path in self.path.glob(pattern)):
                 path.unlink()
             if (self.export / "export.json").is_file():
                 shutil.rmtree(self.export)

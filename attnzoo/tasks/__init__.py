@@ -1,4 +1,4 @@
-"""One file and one class a task: everything that depends on what a model is for."""
+"""Tasks, one file and one class each: everything that depends on what a model is trained to do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def load(name: str) -> Task:
     """Returns a task by its name.
 
     Raises:
-        UserError: there is no such task; says which one is near.
+        UserError: there is no such task; suggests a similar name.
     """
     return catalog.load_class("tasks", name)()

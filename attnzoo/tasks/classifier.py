@@ -1,6 +1,6 @@
-"""What text and image classification share: one label out of several.
+"""Single-label classification of texts and images.
 
-Imports no TensorFlow before it is asked for its work.
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.one_target import OneTargetTask
-from attnzoo.tasks.task import Fitted, Metric
+from attnzoo.tasks.types import Calibration, Metric
 
 with epy.lazy_imports():
     import keras
@@ -63,40 +63,43 @@ class ClassifierEvalOptions(sections.EvalOptions):
 
 
 class ClassifierTask(OneTargetTask):
-    """One label out of several, for a text or an image: features are the input and `label`."""
+    """Predicts one of several labels for a text or an image: features are the input and `label`."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric(False),
         "accuracy": Metric(True),
-        "macro_f1": Metric(True, is_of_predictions=True),
-        "cohen_kappa": Metric(True, is_of_predictions=True),
-        "top_5_accuracy": Metric(True, is_of_predictions=True),
-        "calibration_error": Metric(False, is_of_predictions=True),
+        "macro_f1": Metric(True, needs_predictions=True),
+        "cohen_kappa": Metric(True, needs_predictions=True),
+        "top_5_accuracy": Metric(True, needs_predictions=True),
+        "calibration_error": Metric(False, needs_predictions=True),
     }
     monitor: ClassVar[str] = "accuracy"
-    is_fitted: ClassVar[bool] = True
+    has_calibration: ClassVar[bool] = True
     TrainOptions = ClassifierTrainOptions
     EvalOptions = ClassifierEvalOptions
 
     def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
-        """Yields R-Drop of a model without dropout."""
+        """Yields R-Drop without dropout, and class weights of labels that the data does not have."""
         yield from task_options.r_drop_problems(config)
+        labels, weights = config.data.known_labels(), _train(config.train).class_weights
+        if labels is not None and isinstance(weights, Mapping):
+            for label in weights.keys() - set(labels):
+                yield ("train", "class_weights", label), class_weights.unknown(label, labels)
 
     def check_data(
         self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]
     ) -> None:
-        """Refuses weights of labels that the data does not have."""
+        """Checks that class weights name only labels that the data has."""
         option = _train(resolved.config.train).class_weights
-        class_weights.require_known(resolved, option, info.features["label"].names)
+        class_weights.check_labels(resolved, option, info.features["label"].names)
 
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function to the input, and targets `labels` <int32>[batch].
+        """Returns a function from a row batch to the input and the targets `labels` <int32>[batch].
 
-        With class weights targets have `loss_weights` <float32>[batch] too, the products with `weights`; with
-        mixed images `other_labels` <int32>[batch] and `label_fractions` <float32>[batch], how much is of
-        `labels`.
+        Class weights add `loss_weights` <float32>[batch], already multiplied by `weights`. Mixed images add
+        `other_labels` <int32>[batch] and `label_fractions` <float32>[batch], the fraction of `labels`.
         """
         weights = None
         if training is not None:
@@ -105,16 +108,16 @@ class ClassifierTask(OneTargetTask):
 
         def make(row: pipeline.Row) -> pipeline.Batch:
             targets = {"weights": row.weights, "indices": row.indices, "labels": row.values["label"]}
-            shares = row.values.get("mixture_fractions")
-            if shares is not None:
-                targets["label_fractions"] = shares
+            fractions = row.values.get("mixture_fractions")
+            if fractions is not None:
+                targets["label_fractions"] = fractions
                 targets["other_labels"] = tf.gather(targets["labels"], row.values["mixture_partners"])
             if weights is not None:
-                own = tf.gather(weights, targets["labels"])
-                if shares is not None:
+                factors = tf.gather(weights, targets["labels"])
+                if fractions is not None:
                     others = tf.gather(weights, targets["other_labels"])
-                    own = others + shares * (own - others)
-                targets["loss_weights"] = targets["weights"] * own
+                    factors = others + fractions * (factors - others)
+                targets["loss_weights"] = targets["weights"] * factors
             return {self.input_name: row.values[self.input_name]}, targets
 
         return make
@@ -126,10 +129,10 @@ class ClassifierTask(OneTargetTask):
         targets: dict[str, tf.Tensor],
         training: sections.TrainOptions | None,
     ) -> dict[str, tf.Tensor]:
-        """Returns cross entropy (nats an example), accuracy and, with R-Drop, `divergence` (nats a pair)."""
+        """Returns cross entropy (nats per example), accuracy and, with R-Drop, `divergence` (per pair)."""
         smoothing, weight = task_options.cross_entropy_weights(training)
         if weight:
-            inputs, targets = r_drop.twice((inputs, targets))
+            inputs, targets = r_drop.duplicate((inputs, targets))
         outputs = model(inputs, training=training is not None)
         labels, weights = targets["labels"], targets["weights"]
         losses = cross_entropy_loss.cross_entropy(outputs, labels, smoothing)
@@ -150,16 +153,18 @@ class ClassifierTask(OneTargetTask):
         examples: data_examples.Examples,
         info: DataInfo,
         options: sections.EvalOptions,
-        fitted: Fitted,
+        calibration: Calibration,
     ) -> dict[str, float | str]:
-        """What `classification_metrics.metrics_of` gives of the probabilities of a split."""
+        """Returns `classification_metrics.compute_metrics` of the probabilities of a split."""
         labels = examples.encoded["label"]
-        return dict(classification_metrics.metrics_of(predictions, labels, fitted.get("temperature")))
+        return dict(
+            classification_metrics.compute_metrics(predictions, labels, calibration.get("temperature"))
+        )
 
     def details(
         self, predictions: np.ndarray, examples: data_examples.Examples, info: DataInfo
     ) -> dict[str, Any]:
-        """Returns `labels` and `confusion_matrix`, examples by true (row) and predicted label (column)."""
+        """Returns `labels` and `confusion_matrix`: counts by true label (row) and predicted one (column)."""
         matrix = classification_metrics.confusion_matrix(predictions, examples.encoded["label"])
         return {"labels": list(info.features["label"].names), "confusion_matrix": matrix.tolist()}
 
@@ -174,13 +179,13 @@ class ClassifierTask(OneTargetTask):
         """Returns the confusion matrix as lines."""
         return confusion.lines(details["confusion_matrix"], details["labels"]) if details else []
 
-    def fit(self, predictions: np.ndarray, examples: data_examples.Examples) -> Fitted:
+    def fit_calibration(self, predictions: np.ndarray, examples: data_examples.Examples) -> Calibration:
         """Returns the temperature that `classification_metrics.fit_temperature` gives."""
         temperature = classification_metrics.fit_temperature(predictions, examples.encoded["label"])
         return {} if temperature is None else {"temperature": temperature}
 
-    def read_fitted(self, state: Mapping[str, Any]) -> Fitted:
-        """Returns the temperature that was kept with weights, if there is one."""
+    def read_calibration(self, state: Mapping[str, Any]) -> Calibration:
+        """Returns the temperature that was saved with the weights, if there is one."""
         value = state.get("temperature")
         if value is None:
             return {}
@@ -188,24 +193,24 @@ class ClassifierTask(OneTargetTask):
             raise ValueError("temperature: expected a number above 0")
         return {"temperature": value}
 
-    def answering_model(
-        self, model: keras.Model, options: sections.EvalOptions, fitted: Fitted
+    def prediction_model(
+        self, model: keras.Model, options: sections.EvalOptions, calibration: Calibration
     ) -> keras.Model:
         """Returns the model; with `eval.calibrate` its logits are divided by the temperature."""
         if not _evaluation(options).calibrate:
             return model
-        if "temperature" not in fitted:
+        if "temperature" not in calibration:
             raise ValueError(
-                "eval.calibrate: there is no temperature: it is fitted at the end of a "
-                "training, for at most 1,000 classes; finish the run, or set eval.calibrate to false."
+                "eval.calibrate: this run has no temperature: it is fitted at the end of training, for at "
+                "most 1,000 classes; finish the run, or set eval.calibrate to false."
             )
-        scale = keras.layers.Rescaling(1.0 / fitted["temperature"], dtype="float32", name="calibration")
+        scale = keras.layers.Rescaling(1.0 / calibration["temperature"], dtype="float32", name="calibration")
         return keras.Model(model.input, scale(model.output), name=model.name)
 
     def serving_module(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions
     ) -> serving.ServingModule:
-        """Raw inputs in; `label` <string>[batch], its `probability`, and `probabilities` of all out."""
+        """Returns an export from raw inputs to `label`, its `probability` and all `probabilities`."""
         names = tf.constant(list(info.features["label"].names))
 
         def answer(logits: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -219,7 +224,7 @@ class ClassifierTask(OneTargetTask):
         return target_predictions.serving_module(model, info, self.input_name, answer)
 
     def export_notes(self, info: DataInfo, options: sections.EvalOptions) -> dict[str, Any]:
-        """Returns the class names, and whether probabilities are calibrated."""
+        """Returns the class names and whether probabilities are calibrated."""
         return {"labels": list(info.features["label"].names), "calibrated": _evaluation(options).calibrate}
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
@@ -227,13 +232,17 @@ class ClassifierTask(OneTargetTask):
         return f"{' '.join(answer['label'].splitlines())}\t{answer['probability']:.4f}"
 
     def sample_indices(self, split: Split, count: int) -> np.ndarray:
-        """Returns examples of all classes."""
-        return samples.of_every_class(split.column("label"), count)
+        """Returns indices of examples from all classes."""
+        return samples.sample_every_class(split.column("label"), count)
 
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
         """Returns `label`, `predicted` and its `probability`."""
-        ((predicted, _),) = target.said(values)
-        return {"label": target.shown(truth), "predicted": predicted, "probability": f"{values.max():.3f}"}
+        ((predicted, _),) = target.prediction_texts(values)
+        return {
+            "label": target.format_value(truth),
+            "predicted": predicted,
+            "probability": f"{values.max():.3f}",
+        }
 
 
 def _train(options: sections.TrainOptions) -> ClassifierTrainOptions:

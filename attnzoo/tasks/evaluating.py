@@ -1,4 +1,4 @@
-"""Metrics over a whole split: exact over uneven last batches and over replicas."""
+"""Evaluation of a model on whole splits, exact for uneven last batches and several replicas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from attnzoo.data.examples import Examples
 from attnzoo.explain.view import AttentionView
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks.sums import to_metrics
-from attnzoo.tasks.task import Fitted, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Calibration
 
 
 def evaluation_batches(
@@ -27,7 +28,7 @@ def evaluation_batches(
     sizes: pipeline.BatchSizes,
     only: np.ndarray | None = None,
 ) -> Iterator[pipeline.Batch]:
-    """Yields the batches of one pass over a split, or over its examples at the indices `only` <int>[n]."""
+    """Yields the batches of one pass over a split, or over its examples at indices `only` <int>[n]."""
     plans = pipeline.evaluation_plans(examples, info, sizes, only)
     return pipeline.batches(examples, info, plans, task.make_batch(info, examples, None))
 
@@ -46,12 +47,12 @@ def distribute(strategy: tf.distribute.Strategy, batch: pipeline.Batch) -> pipel
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """How good a model is on a split.
+    """The results of evaluating a model on a split.
 
     Attributes:
-        metrics: name -> number; signatures are texts.
-        details: what else the task says, such as a confusion matrix.
-        predictions: what the metrics are of; None where there are no whole predictions.
+        metrics: name -> number; signatures of metrics are strings.
+        details: further results of the task, such as a confusion matrix.
+        predictions: the predictions that were scored; None if the task did not make any.
     """
 
     metrics: dict[str, float | str]
@@ -60,15 +61,15 @@ class Report:
 
 
 class Evaluator:
-    """Scores a model on whole splits, with one compiled step a batch shape.
+    """Evaluates a model on whole splits, with one compiled step per batch shape.
 
     Args:
-        model: of the task.
-        task: says what is measured.
-        info: what is known of the data.
-        sizes: examples a batch.
+        model: a model of the task.
+        task: defines the metrics.
+        info: what is known about the data.
+        sizes: batch sizes.
         options: the eval section.
-        strategy: where the model's variables live.
+        strategy: holds the model's variables.
         xla: whether steps are compiled with XLA.
 
     Attributes:
@@ -104,11 +105,11 @@ class Evaluator:
     def evaluate(
         self, examples: Examples, before_batch: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
-        """Returns every metric of the task that is a ratio of sums, over all examples, each counted once.
+        """Returns all metrics that are ratios of sums, with each example counted once.
 
         Args:
             examples: the split.
-            before_batch: called before each batch; what it raises ends the evaluation.
+            before_batch: called before each batch; an exception it raises ends the evaluation.
         """
         totals: dict[str, np.ndarray] = {}
         for batch in evaluation_batches(self.task, examples, self.info, self.sizes):
@@ -118,49 +119,49 @@ class Evaluator:
         return to_metrics(totals)
 
     def graph(self, inputs: dict[str, tf.TensorSpec], targets: dict[str, tf.TensorSpec]) -> tf.Graph:
-        """Returns the graph of the sums of one batch; an evaluation of such batches takes the same."""
+        """Returns the graph of one evaluation step, as evaluations of such batches use it."""
         return self._step.get_concrete_function(inputs, targets).graph
 
-    def report(self, examples: Examples, fitted: Fitted) -> Report:
-        """Returns every metric of the task on a split.
+    def report(self, examples: Examples, calibration: Calibration) -> Report:
+        """Returns all metrics of the task on a split.
 
         Args:
             examples: the split.
-            fitted: what calibrates answers, for the figures after it.
+            calibration: adds the metrics of calibrated predictions.
         """
         metrics: dict[str, float | str] = dict(self.evaluate(examples))
         predictions = self._predictions(examples)
         if predictions is None:
             return Report(metrics)
-        metrics |= self.task.corpus_metrics(predictions, examples, self.info, self.options, fitted)
+        metrics |= self.task.corpus_metrics(predictions, examples, self.info, self.options, calibration)
         return Report(metrics, self.task.details(predictions, examples, self.info), predictions)
 
     def pictures(self, report: Report, examples: Examples) -> dict[str, np.ndarray]:
-        """Returns tag -> picture <uint8>[height, width, 3] of what a report is about."""
+        """Returns tag -> picture <uint8>[height, width, 3] of the predictions of a report."""
         if report.predictions is None:
             return {}
         return self.task.pictures(report.predictions, examples, self.info)
 
     def corpus_metrics(self, examples: Examples) -> dict[str, float | str]:
-        """Returns the metrics of the task that need whole predictions; signatures are texts."""
+        """Returns the metrics that need whole predictions; signatures of metrics are strings."""
         predictions = self._predictions(examples)
         if predictions is None:
             return {}
         return self.task.corpus_metrics(predictions, examples, self.info, self.options, {})
 
-    def fit(self, examples: Examples) -> Fitted:
-        """Returns what calibrates answers, fitted on a split; empty where there is nothing to fit."""
-        predictions = self._predictions(examples) if self.task.is_fitted else None
-        return {} if predictions is None else self.task.fit(predictions, examples)
+    def fit_calibration(self, examples: Examples) -> Calibration:
+        """Returns the calibration fitted on a split; empty if the task has none."""
+        predictions = self._predictions(examples) if self.task.has_calibration else None
+        return {} if predictions is None else self.task.fit_calibration(predictions, examples)
 
     def _predictions(self, examples: Examples) -> Any:
         return self.task.predictions(self.predict, examples, self.info, self.sizes)
 
     def rows(self, examples: Examples, indices: np.ndarray) -> list[dict[str, str]]:
-        """Returns predictions of the examples at `indices` for people, one dict a row."""
+        """Returns human-readable predictions of the examples at `indices`, one dict per row."""
         return self.task.rows(self.predict, examples, self.info, self.sizes, indices)
 
     @functools.cached_property
     def attention_view(self) -> AttentionView | None:
-        """What shows where the model attends; None where there is nothing to show."""
+        """The view of the model's attention; None if there is nothing to show."""
         return self.task.attention_view(self.model, self.info, self.options)

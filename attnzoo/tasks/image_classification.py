@@ -1,6 +1,6 @@
-"""An image in, one label out.
+"""Image classification: an image in, one label out.
 
-Imports no TensorFlow before it is asked for its work.
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations

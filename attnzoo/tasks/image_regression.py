@@ -1,6 +1,6 @@
-"""An image in, a number out.
+"""Image regression: an image in, a number out.
 
-Imports no TensorFlow before it is asked for its work.
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations

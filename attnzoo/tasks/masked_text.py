@@ -1,6 +1,6 @@
-"""Text in, its masked tokens out.
+"""Masked language modeling: text in, its masked tokens out.
 
-Imports no TensorFlow before it is asked for its work.
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from attnzoo.features.info import DataInfo
 from attnzoo.features.text import Text
 from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import options as task_options
-from attnzoo.tasks.task import Metric, PredictFn, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import Metric, PredictFn
 
 with epy.lazy_imports():
     import keras
@@ -27,16 +28,16 @@ with epy.lazy_imports():
 
     from attnzoo.data import examples as data_examples
     from attnzoo.data import pipeline
-    from attnzoo.explain import words
+    from attnzoo.explain import printable
     from attnzoo.losses import r_drop, vocabulary_cross_entropy
     from attnzoo.tasks import evaluating, sums
     from attnzoo.text import masking
 
-SHOWN_TOKENS = 100
+MAX_SHOWN_TOKENS = 100
 
 
 class MaskedText(Task):
-    """Text in, its masked tokens out: a beginning for models of the same texts."""
+    """Predicts masked tokens: pretraining for other models of the same texts."""
 
     name: ClassVar[str] = "masked_text"
     features: ClassVar[Mapping[str, Feature]] = {"text": Text()}
@@ -51,13 +52,13 @@ class MaskedText(Task):
     TrainOptions = task_options.CrossEntropyOptions
 
     def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
-        """Yields R-Drop of a model without dropout."""
+        """Yields a problem if R-Drop is on and the model has no dropout."""
         yield from task_options.r_drop_problems(config)
 
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function to `text` with masks and targets `tokens` <int32>[batch, time].
+        """Returns a function from a row batch to masked `text` and targets `tokens` <int32>[batch, time].
 
         Targets are 0 where nothing is to be predicted.
         """
@@ -76,20 +77,20 @@ class MaskedText(Task):
         targets: dict[str, tf.Tensor],
         training: sections.TrainOptions | None,
     ) -> dict[str, tf.Tensor]:
-        """Returns cross entropy (nats a masked token) and the fraction of masked tokens predicted right.
+        """Returns cross entropy (nats per masked token) and the accuracy of masked tokens.
 
-        The model gives <float>[batch, time, units], see `models.masked_text_model`.
+        The model returns <float>[batch, time, units], see `models.masked_text_model`.
         """
         smoothing, weight = task_options.cross_entropy_weights(training)
         if weight:
-            inputs, targets = r_drop.twice((inputs, targets))
+            inputs, targets = r_drop.duplicate((inputs, targets))
         hidden = model(inputs, training=training is not None)
         tokens = targets["tokens"]
         weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]
         rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
         labels, row_weights = tf.reshape(tokens, [-1]), tf.reshape(weights, [-1])
         loss = vocabulary_cross_entropy.vocabulary_cross_entropy(
-            rows, table_of(model), labels, row_weights, smoothing, weight
+            rows, embedding_table(model), labels, row_weights, smoothing, weight
         )
         return sums.token_sums(loss, row_weights, weight)
 
@@ -103,7 +104,7 @@ class MaskedText(Task):
         def predict(inputs):
             hidden = model({"text": inputs["text"]}, training=False)
             hidden = tf.gather_nd(hidden, inputs["positions"])  # [n, units]
-            table = table_of(model)
+            table = embedding_table(model)
             return tf.argmax(
                 tf.matmul(tf.cast(hidden, table.dtype), table, transpose_b=True),
                 axis=-1,
@@ -120,36 +121,41 @@ class MaskedText(Task):
         sizes: pipeline.BatchSizes,
         indices: np.ndarray,
     ) -> list[dict[str, str]]:
-        """Returns the texts at `indices` with their masks, and what the model puts there."""
+        """Returns the masked texts at `indices` and what the model predicts for the masks."""
         tokenizer = info.features["text"].make_tokenizer()
-        shown: dict[int, dict[str, str]] = {}
+        by_index: dict[int, dict[str, str]] = {}
         for inputs, targets in evaluating.evaluation_batches(self, examples, info, sizes, indices):
             real = int(tf.math.count_nonzero(targets["weights"]))
             positions = tf.where(targets["tokens"] != PADDING)
-            said = predict({**inputs, "positions": positions})
-            said = tf.tensor_scatter_nd_update(targets["tokens"], positions, said)
+            predicted = predict({**inputs, "positions": positions})
+            predicted = tf.tensor_scatter_nd_update(targets["tokens"], positions, predicted)
             for row, index in enumerate(targets["indices"].numpy()[:real].tolist()):
-                seen, true, filled = (part[row].numpy() for part in (inputs["text"], targets["tokens"], said))
-                places = np.flatnonzero(true[:SHOWN_TOKENS])
-                pieces = _pieces(tokenizer, seen[:SHOWN_TOKENS])
-                for place in np.flatnonzero(seen[:SHOWN_TOKENS] == masking.MASK):
-                    pieces[place] = "[mask]"
-                hidden, predicted = (" ".join(_pieces(tokenizer, ids[places])) for ids in (true, filled))
-                shown[index] = {"text": " ".join(pieces), "hidden": hidden, "predicted": predicted}
-        return [shown[index] for index in map(int, indices)]
+                masked, true, filled = (
+                    part[row].numpy()[:MAX_SHOWN_TOKENS]
+                    for part in (inputs["text"], targets["tokens"], predicted)
+                )
+                pieces = _pieces(tokenizer, masked)
+                for position in np.flatnonzero(masked == masking.MASK):
+                    pieces[position] = "[mask]"
+                by_index[index] = {
+                    "text": " ".join(pieces),
+                    "hidden": " ".join(_pieces(tokenizer, true[true != PADDING])),
+                    "predicted": " ".join(_pieces(tokenizer, filled[true != PADDING])),
+                }
+        return [by_index[index] for index in map(int, indices)]
 
     def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
-        """Returns what to do with a finished run."""
+        """Returns commands to continue with after training, and what each is for."""
         return [
             *super().next_commands(folder, attends),
-            (f"train.init_from: {folder}", "in a config: starts a classifier with these weights"),
+            (f"train.init_from: {folder}", "in a config: start a classifier from these weights"),
         ]
 
 
-def table_of(model: keras.Model) -> tf.Tensor:
-    """Returns the embeddings <float32>[vocabulary, units]."""
+def embedding_table(model: keras.Model) -> tf.Tensor:
+    """Returns the embedding table <float32>[vocabulary, units]."""
     return tf.convert_to_tensor(model.get_layer("embedding").embeddings)
 
 
 def _pieces(tokenizer, ids: np.ndarray) -> list[str]:
-    return [words.visible(piece) for piece in tokenizer.pieces(tf.constant(ids[None]))[0]]
+    return [printable.printable(piece) for piece in tokenizer.pieces(tf.constant(ids[None]))[0]]

@@ -1,6 +1,6 @@
-"""Text in, any number of labels out: each is a question of its own.
+"""Multi-label text classification: text in, any number of labels out, each decided independently.
 
-Imports no TensorFlow before it is asked for its work.
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from attnzoo.features.labels import THRESHOLD, Labels
 from attnzoo.features.text import Text
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.one_target import OneTextTask
-from attnzoo.tasks.task import Fitted, Metric
+from attnzoo.tasks.types import Calibration, Metric
 
 with epy.lazy_imports():
     import keras
@@ -41,21 +41,21 @@ class MultiLabelClassification(OneTextTask):
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric(False),
         "exact_match": Metric(True),
-        "macro_f1": Metric(True, is_of_predictions=True),
-        "micro_f1": Metric(True, is_of_predictions=True),
-        "average_precision": Metric(True, is_of_predictions=True),
+        "macro_f1": Metric(True, needs_predictions=True),
+        "micro_f1": Metric(True, needs_predictions=True),
+        "average_precision": Metric(True, needs_predictions=True),
     }
     monitor: ClassVar[str] = "loss"
     TrainOptions = task_options.CrossEntropyOptions
 
     def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
-        """Yields R-Drop of a model without dropout."""
+        """Yields a problem if R-Drop is on and the model has no dropout."""
         yield from task_options.r_drop_problems(config)
 
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function to `text` and targets `labels` <float32>[batch, classes], 0 or 1."""
+        """Returns a function from a row batch to `text` and targets `labels` <float32>[batch, classes]."""
 
         def make(row: pipeline.Row) -> pipeline.Batch:
             targets = {"weights": row.weights, "indices": row.indices, "labels": row.values["label"]}
@@ -70,21 +70,21 @@ class MultiLabelClassification(OneTextTask):
         targets: dict[str, tf.Tensor],
         training: sections.TrainOptions | None,
     ) -> dict[str, tf.Tensor]:
-        """Returns binary cross entropy (nats a label, their mean) and the fraction of texts all right.
+        """Returns binary cross entropy (mean nats per label) and the fraction of exactly correct label sets.
 
-        With R-Drop `divergence` (nats a pair and label) too.
+        With R-Drop also `divergence` (nats per pair and label).
         """
         smoothing, weight = task_options.cross_entropy_weights(training)
         if weight:
-            inputs, targets = r_drop.twice((inputs, targets))
+            inputs, targets = r_drop.duplicate((inputs, targets))
         logits = tf.cast(model(inputs, training=training is not None), tf.float32)
         labels, weights = targets["labels"], targets["weights"]
         losses = binary_cross_entropy.binary_cross_entropy(logits, labels, smoothing)
         correct = tf.reduce_all(tf.equal(logits >= 0.0, labels > 0.5), axis=-1)
         results = {"loss": sums.ratio(losses, weights), "exact_match": sums.ratio(correct, weights)}
         if weight:
-            both = tf.math.log_sigmoid(tf.stack([logits, -logits], axis=-1))  # [batch, classes, 2]
-            divergences = tf.reduce_mean(r_drop.divergence(both), axis=-1)
+            pairs = tf.math.log_sigmoid(tf.stack([logits, -logits], axis=-1))  # [batch, classes, 2]
+            divergences = tf.reduce_mean(r_drop.divergence(pairs), axis=-1)
             return sums.with_divergence(results, divergences, weights, weight)
         return results
 
@@ -94,38 +94,38 @@ class MultiLabelClassification(OneTextTask):
         examples: data_examples.Examples,
         info: DataInfo,
         options: sections.EvalOptions,
-        fitted: Fitted,
+        calibration: Calibration,
     ) -> dict[str, float | str]:
-        """Scores the probabilities <float64>[examples, classes] of a split.
+        """Computes metrics of the probabilities <float64>[examples, classes] of a split.
 
         Returns:
-            `macro_f1` (mean over the labels that occur or are predicted) and `micro_f1` (of all decisions) at
-            a threshold of 1/2, and `average_precision`, the area under the curve of precision and recall over
-            all decisions, which needs no threshold.
+            `macro_f1` (mean over the labels that occur or are predicted) and `micro_f1` (over all decisions)
+            at a threshold of 1/2, and `average_precision`, the area under the precision-recall curve over all
+            decisions, which needs no threshold.
         """
-        truth, said = examples.encoded["label"] > 0.5, predictions >= THRESHOLD
-        used = np.flatnonzero(truth.any(axis=0) | said.any(axis=0))
+        truth, predicted = examples.encoded["label"] > 0.5, predictions >= THRESHOLD
+        used = np.flatnonzero(truth.any(axis=0) | predicted.any(axis=0))
         f1_score = sklearn_metrics.f1_score
-        by_label = (
-            f1_score(truth, said, labels=used, average="macro", zero_division=0.0) if len(used) else 0.0
+        macro_f1 = (
+            f1_score(truth, predicted, labels=used, average="macro", zero_division=0.0) if len(used) else 0.0
         )
         precision = 0.0
         if truth.any():
             precision = sklearn_metrics.average_precision_score(truth.ravel(), predictions.ravel())
         return {
-            "macro_f1": float(by_label),
-            "micro_f1": float(f1_score(truth, said, average="micro", zero_division=0.0)),
+            "macro_f1": float(macro_f1),
+            "micro_f1": float(f1_score(truth, predicted, average="micro", zero_division=0.0)),
             "average_precision": float(precision),
         }
 
     def sample_indices(self, split: Split, count: int) -> np.ndarray:
-        """Returns examples of all labels, by the first that each has, and some without one."""
+        """Returns indices of examples with each label as their first one, and of some without labels."""
         labels = split.column("label")
-        return samples.of_every_class(np.where(labels.any(axis=1), labels.argmax(axis=1), -1), count)
+        return samples.sample_every_class(np.where(labels.any(axis=1), labels.argmax(axis=1), -1), count)
 
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
-        """Returns `labels` and those that are `predicted`, each after a comma."""
-        return {"labels": target.shown(truth), "predicted": target.shown(values)}
+        """Returns true and predicted labels, separated by commas."""
+        return {"labels": target.format_value(truth), "predicted": target.format_value(values)}
 
     def export_notes(self, info: DataInfo, options: sections.EvalOptions) -> dict[str, Any]:
         """Returns the class names."""
@@ -139,7 +139,7 @@ class MultiLabelClassification(OneTextTask):
     def serving_module(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions
     ) -> serving.ServingModule:
-        """Texts in; `probabilities` <float32>[batch, classes] and `has_label` <bool>[batch, classes] out."""
+        """Returns an export from texts to `probabilities` and `has_label`, both [batch, classes]."""
 
         def answer(logits: tf.Tensor) -> dict[str, tf.Tensor]:
             values = tf.sigmoid(tf.cast(logits, tf.float32))

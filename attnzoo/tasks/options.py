@@ -1,7 +1,4 @@
-"""Options of training that several tasks have.
-
-Imports no TensorFlow before it is asked for its work.
-"""
+"""Training options that several tasks share. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ class CrossEntropyOptions(TrainOptions):
 
 
 def cross_entropy_weights(training: TrainOptions | None) -> tuple[float, float]:
-    """Returns label smoothing and the weight of R-Drop; both are 0 in evaluations (None)."""
+    """Returns label smoothing and the weight of R-Drop; both are 0 in evaluations (`training` is None)."""
     if training is None:
         return 0.0, 0.0
     assert isinstance(training, CrossEntropyOptions)
@@ -36,16 +33,16 @@ def cross_entropy_weights(training: TrainOptions | None) -> tuple[float, float]:
 
 
 def r_drop_problems(config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
-    """Yields that two passes would be the same: they differ by what is dropped."""
+    """Yields a problem if R-Drop is on and the model has no dropout, so that both passes are the same."""
     _, r_drop = cross_entropy_weights(config.train)
-    if r_drop and not _drops(config.model.model_dump()):
-        what = "nothing is dropped in this model, so both passes would be the same; set model.dropout"
+    if r_drop and not _uses_dropout(config.model.model_dump()):
+        what = "this model has no dropout, so the two passes would be identical; set model.dropout"
         yield ("train", "r_drop"), what
 
 
-def _drops(value: Any) -> bool:
-    """Whether some option in nested ones is a share to drop above 0."""
+def _uses_dropout(value: Any) -> bool:
+    """Whether a dropout rate anywhere in nested options is above 0."""
     if isinstance(value, dict):
-        shares = (share for key, share in value.items() if key.endswith("dropout") or key == "drop_path")
-        return any(shares) or any(map(_drops, value.values()))
-    return isinstance(value, list) and any(map(_drops, value))
+        rates = (rate for key, rate in value.items() if key.endswith("dropout") or key == "drop_path")
+        return any(rates) or any(map(_uses_dropout, value.values()))
+    return isinstance(value, list) and any(map(_uses_dropout, value))

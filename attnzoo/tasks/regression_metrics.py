@@ -1,4 +1,4 @@
-"""How near predicted numbers are to the true ones."""
+"""Metrics of regression: errors, explained variance and rank correlation, with intervals."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from attnzoo.pictures import BOARD_INCHES, DOTS_AN_INCH, pixels_of
-from attnzoo.tasks.task import Comparison
+from attnzoo.pictures import DOTS_PER_INCH, TENSORBOARD_INCHES, render
+from attnzoo.tasks.types import Comparison
 
 NORMAL_95 = 1.96
 """Half the width of the 95 % interval of a normal distribution, in standard errors."""
 RESAMPLES = 1000
-"""Bootstrap resamples of a comparison, from one fixed seed."""
+"""Number of bootstrap resamples of a comparison, drawn with a fixed seed."""
 
 
-def metrics_of(predictions: np.ndarray, numbers: np.ndarray) -> dict[str, float]:
-    """Scores predicted numbers.
+def compute_metrics(predictions: np.ndarray, numbers: np.ndarray) -> dict[str, float]:
+    """Computes the metrics of predicted numbers.
 
     Args:
         predictions: <float64>[examples].
-        numbers: <float>[examples], the true ones.
+        numbers: <float>[examples], true numbers.
 
     Returns:
-        `mae` (mean absolute error) and `rmse` (root of the mean square error), in the unit of the numbers,
-        `r2` (fraction of the variance that is explained, at most 1), and `spearman` (correlation of the
-        ranks, -1 to 1); of the first two and the last, `..._interval` is half the width of the 95 % interval.
-        What cannot be known (of one example, or of predictions that are all the same) is left out.
+        `mae` (mean absolute error) and `rmse` (root mean squared error), in the unit of the numbers, `r2`
+        (fraction of the variance that is explained, at most 1), and `spearman` (rank correlation, -1 to 1).
+        `mae_interval`, `rmse_interval` and `spearman_interval` are half the widths of 95 % intervals. Values
+        that are undefined (for one example, or if all predictions are equal) are left out.
+
+    Examples:
+        >>> metrics = compute_metrics(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 5.0]))
+        >>> round(metrics["mae"], 3), round(metrics["r2"], 3), metrics["spearman"]
+        (0.667, 0.75, 1.0)
 
     Reference: interval of the rank correlation: Bonett & Wright 2000,
         https://doi.org/10.1007/BF02294183; those of the errors: the central limit theorem, and for the root
@@ -41,7 +46,7 @@ def metrics_of(predictions: np.ndarray, numbers: np.ndarray) -> dict[str, float]
     if count > 1:
         metrics["mae_interval"] = _interval(np.abs(errors))
         metrics["rmse_interval"] = _interval(errors**2) / (2.0 * math.sqrt(square)) if square else 0.0
-    # The deviation of equal numbers may be above 0 by rounding; their range is 0.
+    # Rounding can give equal numbers a standard deviation above 0; their range is 0.
     if np.ptp(numbers) > 0.0:
         metrics["r2"] = 1.0 - square / float(np.var(numbers))
         if np.ptp(predictions) > 0.0:
@@ -59,10 +64,16 @@ def compare(systems: Sequence[tuple[str, np.ndarray]], numbers: np.ndarray) -> t
 
     Args:
         systems: name and predictions <float64>[examples] of each, two or more.
-        numbers: <float>[examples], the true ones.
+        numbers: <float>[examples], true numbers.
 
     Returns:
-        One comparison a system, and how they were made.
+        One comparison per system, and a description of the test.
+
+    Examples:
+        >>> truth = np.array([1.0, 2.0, 3.0])
+        >>> comparisons, signature = compare([("exact", truth), ("off by one", truth + 1.0)], truth)
+        >>> [(one.name, one.value) for one in comparisons], signature
+        ([('exact', 0.0), ('off by one', 1.0)], 'mae of 3 examples, 1000 resamples')
 
     Reference: Koehn 2004, https://aclanthology.org/W04-3250
     """
@@ -75,7 +86,7 @@ def compare(systems: Sequence[tuple[str, np.ndarray]], numbers: np.ndarray) -> t
 
 
 def _p_value(differences: np.ndarray) -> float:
-    """Returns how likely so large a mean difference is if there was none."""
+    """Returns the probability of a mean difference at least this large if the true one is 0."""
     mean = abs(float(differences.mean()))
     generator, count = np.random.default_rng(0), len(differences)
     centered = differences - differences.mean()
@@ -89,14 +100,14 @@ def _interval(values: np.ndarray) -> float:
 
 
 def draw(predictions: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Draws predicted numbers against true ones, <uint8>[height, width, 3]; the line is of equal ones."""
+    """Draws predicted over true numbers, with the diagonal, <uint8>[height, width, 3]."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(BOARD_INCHES, BOARD_INCHES), dpi=DOTS_AN_INCH, layout="constrained")
+    figure = Figure(figsize=(TENSORBOARD_INCHES, TENSORBOARD_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(numbers, predictions, s=12, alpha=0.4, linewidths=0)
     ends = [float(min(numbers.min(), predictions.min())), float(max(numbers.max(), predictions.max()))]
     axes.plot(ends, ends, color="gray", linewidth=1)
     axes.set_xlabel("true")
     axes.set_ylabel("predicted")
-    return pixels_of(figure)
+    return render(figure)

@@ -1,25 +1,24 @@
-"""What text and image regression share: a number.
+"""Regression on texts and images: one number.
 
-Imports no TensorFlow before it is asked for its work.
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from etils import epy
 from pydantic import Field
 
-from attnzoo.config import RunConfig, sections
-from attnzoo.config.base import PositiveFloat
-from attnzoo.config.source import KeyPath
+from attnzoo.config import sections
+from attnzoo.config.base import EffectIf, PositiveFloat
 from attnzoo.data.splits import Split
 from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks.one_target import OneTargetTask
-from attnzoo.tasks.task import Comparison, Fitted, Metric, PredictFn
+from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn
 
 with epy.lazy_imports():
     import keras
@@ -39,42 +38,33 @@ class RegressionTrainOptions(sections.TrainOptions):
         description="huber: square of small errors, distance of large ones; squared: square of all. The loss "
         "of evaluations is always that of huber with huber_delta 1.",
     )
-    huber_delta: PositiveFloat = Field(
+    huber_delta: Annotated[PositiveFloat, EffectIf("loss is huber", lambda own: own.loss == "huber")] = Field(
         1.0, description="huber: error from which on it is a large one, in standard deviations of train."
     )
 
 
 class RegressionTask(OneTargetTask):
-    """A number for a text or an image: features are the input and `label`, a `Number`."""
+    """Predicts a number for a text or an image: features are the input and `label`, a `Number`."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric(False),
         "mae": Metric(False),
-        "rmse": Metric(False, is_of_predictions=True),
-        "r2": Metric(True, is_of_predictions=True),
-        "spearman": Metric(True, is_of_predictions=True),
+        "rmse": Metric(False, needs_predictions=True),
+        "r2": Metric(True, needs_predictions=True),
+        "spearman": Metric(True, needs_predictions=True),
     }
     monitor: ClassVar[str] = "mae"
-    compared_by: ClassVar[str | None] = "mae"
+    comparison_metric: ClassVar[str | None] = "mae"
     headline: ClassVar[tuple[str, ...]] = ("spearman",)
     TrainOptions = RegressionTrainOptions
-
-    def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
-        """Yields an option of a loss that is not chosen."""
-        options = _train(config.train)
-        default = RegressionTrainOptions.model_fields["huber_delta"].default
-        if options.loss != "huber" and options.huber_delta != default:
-            yield (
-                ("train", "huber_delta"),
-                f"train.loss is {options.loss}, which has no such limit; remove it",
-            )
 
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function to the input and targets `numbers` <float32>[batch], standardized.
+        """Returns a function from a row batch to the input and targets `numbers` <float32>[batch].
 
-        Targets have `unit` <float32>[batch] too: one standard deviation. Numbers of mixed images are mixed.
+        Numbers are standardized; `unit` <float32>[batch] is one standard deviation. Mixed images have mixed
+        numbers.
         """
         number = info.features["label"]
 
@@ -96,9 +86,9 @@ class RegressionTask(OneTargetTask):
         targets: dict[str, tf.Tensor],
         training: sections.TrainOptions | None,
     ) -> dict[str, tf.Tensor]:
-        """Returns the loss, of standardized numbers, and the mean absolute error, in their own unit.
+        """Returns the loss of standardized numbers and the mean absolute error in the original unit.
 
-        In evaluations the loss is that of Huber for errors of a standard deviation.
+        In evaluations the loss is the Huber loss with a delta of one standard deviation.
         """
         outputs = tf.cast(model(inputs, training=training is not None), tf.float32)[:, 0]
         numbers, weights = targets["numbers"], targets["weights"]
@@ -113,7 +103,7 @@ class RegressionTask(OneTargetTask):
     def predictions(
         self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes
     ) -> np.ndarray:
-        """Returns the numbers <float64>[examples] of a split."""
+        """Returns the predicted numbers <float64>[examples] of a split."""
         values = super().predictions(predict, examples, info, sizes)
         assert values is not None  # there is one output
         return values[:, 0]
@@ -124,15 +114,15 @@ class RegressionTask(OneTargetTask):
         examples: data_examples.Examples,
         info: DataInfo,
         options: sections.EvalOptions,
-        fitted: Fitted,
+        calibration: Calibration,
     ) -> dict[str, float | str]:
-        """What `regression_metrics.metrics_of` gives of the numbers of a split."""
-        return dict(regression_metrics.metrics_of(predictions, examples.encoded["label"]))
+        """Returns `regression_metrics.compute_metrics` of the predicted numbers of a split."""
+        return dict(regression_metrics.compute_metrics(predictions, examples.encoded["label"]))
 
     def pictures(
         self, predictions: np.ndarray, examples: data_examples.Examples, info: DataInfo
     ) -> dict[str, np.ndarray]:
-        """Draws predicted numbers against true ones."""
+        """Draws predicted over true numbers."""
         return {"predictions": regression_metrics.draw(predictions, examples.encoded["label"])}
 
     def compare(
@@ -146,13 +136,13 @@ class RegressionTask(OneTargetTask):
         return regression_metrics.compare(systems, examples.encoded["label"])
 
     def sample_indices(self, split: Split, count: int) -> np.ndarray:
-        """Returns examples with small and large numbers."""
+        """Returns indices of examples over the whole range of numbers."""
         order = np.argsort(split.column("label"), kind="stable")
         return np.sort(order[samples.evenly_spaced(len(order), count)])
 
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
         """Returns `number` and `predicted`."""
-        return {"number": target.shown(truth), "predicted": target.shown(values[0])}
+        return {"number": target.format_value(truth), "predicted": target.format_value(values[0])}
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
         """Returns the number."""
@@ -161,7 +151,7 @@ class RegressionTask(OneTargetTask):
     def serving_module(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions
     ) -> serving.ServingModule:
-        """Raw inputs in, `number` <float32>[batch] out."""
+        """Returns an export from raw inputs to `number` <float32>[batch]."""
         target = info.features["label"]
 
         def answer(outputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -170,7 +160,7 @@ class RegressionTask(OneTargetTask):
         return target_predictions.serving_module(model, info, self.input_name, answer)
 
     def answer_scale(self, info: DataInfo) -> float:
-        """Returns one standard deviation of train."""
+        """Returns the standard deviation of the training targets."""
         return float(info.features["label"].std)
 
 

@@ -1,4 +1,4 @@
-"""What an export holds: functions of raw inputs, and all that they need."""
+"""The module that an export saves: functions of raw inputs, and the resources they need."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ import tensorflow as tf
 
 
 class ServingModule(tf.Module):
-    """Functions of raw inputs, each with one name.
+    """Named functions from raw inputs to outputs, for a SavedModel.
 
     Args:
-        functions: signature -> function of raw inputs <string>[batch], in the graph, to outputs by name.
-        input_name: what the inputs are called.
-        resources: the model, tables and the like: a SavedModel keeps only what it can reach this way.
+        functions: signature name -> graph function from raw inputs <string>[batch] to outputs by name.
+        input_name: name of the input.
+        resources: model, tables and other objects that the SavedModel must track to save their state.
+
+    Examples:
+        >>> def upper(text):
+        ...     return {"upper": tf.strings.upper(text)}
+        >>> module = ServingModule({"serving_default": upper}, "text", resources=[])
+        >>> module.signatures()["serving_default"](tf.constant(["hello"]))["upper"].numpy()
+        array([b'HELLO'], dtype=object)
     """
 
     def __init__(

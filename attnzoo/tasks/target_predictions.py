@@ -1,4 +1,4 @@
-"""What models say that give one target for one input: for whole splits, and for raw inputs."""
+"""Predictions of models with one target for one input: for whole splits and for raw inputs."""
 
 from __future__ import annotations
 
@@ -19,40 +19,41 @@ from attnzoo.features.info import DataInfo
 from attnzoo.records.text_files import object_array
 from attnzoo.tasks.evaluating import evaluation_batches
 from attnzoo.tasks.serving import ServingModule
-from attnzoo.tasks.task import PredictFn, Predictor, Task
+from attnzoo.tasks.task import Task
+from attnzoo.tasks.types import PredictFn, Predictor
 
 Outputs = dict[str, tf.Tensor]
 
 
-def mean_values(models: Sequence[keras.Model], target: Target) -> PredictFn:
+def mean_prediction_fn(models: Sequence[keras.Model], target: Target) -> PredictFn:
     """Returns a compiled function from inputs to the mean of the models' values <float64>[batch, outputs].
 
-    In float32 the probabilities of sure models would round to 0, which has no logarithm.
+    In float32 the probabilities of confident models would round to 0, whose logarithm is infinite.
 
     Args:
-        models: give outputs <float>[batch, outputs].
-        target: makes values of them.
+        models: models with outputs <float>[batch, outputs].
+        target: converts outputs to values, such as probabilities.
     """
 
     @tf.function(autograph=False)
     def predict(inputs):
-        each = [target.activate(tf.cast(model(inputs, training=False), tf.float64)) for model in models]
-        return tf.add_n(each) / len(each)
+        values = [target.activate(tf.cast(model(inputs, training=False), tf.float64)) for model in models]
+        return tf.add_n(values) / len(values)
 
     return predict
 
 
-def values_of_split(
+def predict_split(
     task: Task, predict: PredictFn, examples: Examples, info: DataInfo, sizes: BatchSizes, outputs: int
 ) -> np.ndarray:
-    """Returns the values <float64>[examples, outputs] of a split, in its order."""
+    """Returns predicted values <float64>[examples, outputs] of a split, in its order."""
     values = np.zeros((len(examples), outputs))
-    for indices, of_batch in _by_batch(task, predict, examples, info, sizes):
-        values[indices] = of_batch
+    for indices, batch_values in _by_batch(task, predict, examples, info, sizes):
+        values[indices] = batch_values
     return values
 
 
-def values_at(
+def predict_examples(
     task: Task,
     predict: PredictFn,
     examples: Examples,
@@ -60,7 +61,7 @@ def values_at(
     sizes: BatchSizes,
     indices: np.ndarray,
 ) -> list[np.ndarray]:
-    """Returns the values <float64>[outputs] of the examples at `indices`."""
+    """Returns predicted values <float64>[outputs] of the examples at `indices`."""
     by_index = {
         int(index): row
         for chosen, values in _by_batch(task, predict, examples, info, sizes, indices)
@@ -77,27 +78,27 @@ def _by_batch(
     sizes: BatchSizes,
     only: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields indices <int32>[batch] of examples and their values <float64>[batch, outputs]."""
+    """Yields indices <int32>[batch] of examples and their predicted values <float64>[batch, outputs]."""
     for inputs, targets in evaluation_batches(task, examples, info, sizes, only):
         real = int(tf.math.count_nonzero(targets["weights"]))
         yield targets["indices"].numpy()[:real], predict(inputs).numpy()[:real]
 
 
 def text_predictor(predict: PredictFn, info: DataInfo, target: Target) -> Predictor:
-    """Returns a function from texts to an answer each, with what `token_batches.length_notes` says.
+    """Returns a function from texts to one answer each, with the notes of `token_batches.length_notes`.
 
     Args:
         predict: from `text` <int32>[batch, time] to values <float>[batch, outputs].
-        info: of a task about one text.
-        target: makes an answer of them.
+        info: what is known about the data, with a feature `text`.
+        target: converts values to an answer.
     """
     tokenizer = info.features["text"].make_tokenizer()
-    lengths = token_batches.lengths_of(info, "text")
+    lengths = token_batches.padding_lengths(info, "text")
 
     def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
         rows = token_batches.encode(tokenizer, texts)
         answers: list[dict[str, Any]] = [{} for _ in texts]
-        for chosen, ids in token_batches.in_batches([row[: lengths[-1]] for row in rows], lengths):
+        for chosen, ids in token_batches.batch_by_length([row[: lengths[-1]] for row in rows], lengths):
             for index, values in zip(chosen, predict({"text": ids}).numpy(), strict=False):
                 notes = token_batches.length_notes(info, "text", len(rows[index]))
                 answers[index] = {**target.answer(values), **notes}
@@ -109,22 +110,22 @@ def text_predictor(predict: PredictFn, info: DataInfo, target: Target) -> Predic
 def image_predictor(
     predict: PredictFn, info: DataInfo, target: Target, folder: Path | None = None
 ) -> Predictor:
-    """Returns a function from paths of images to an answer each.
+    """Returns a function from paths of images to one answer each.
 
     Args:
         predict: from `image` <float32>[batch, height, width, channels] to values <float>[batch, outputs].
-        info: of a task about one image.
-        target: makes an answer of them.
-        folder: where files are looked for before the working directory; None for nowhere else.
+        info: what is known about the data, with a feature `image`.
+        target: converts values to an answer.
+        folder: files are searched for here first, then in the working directory; None for only the latter.
 
     Raises:
-        BadRecord: an image cannot be decoded although its header is in order; while answering.
+        BadRecord: by the returned function: an image has a valid header but cannot be decoded.
     """
     feature: Image = info.features["image"]
     reader = feature.raw_reader(None)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-    def of_files(contents):
+    def predict_files(contents):
         return predict({"image": reader.read(contents)})
 
     def answer(paths: Sequence[str]) -> list[dict[str, Any]]:
@@ -134,12 +135,12 @@ def image_predictor(
             files = [find_file(path, folder) for path in chosen]
             contents = tf.constant([file.read_bytes() for file in files])
             try:
-                values = of_files(contents).numpy()
+                values = predict_files(contents).numpy()
             except tf.errors.OpError:
-                broken = feature.damaged(object_array([str(file) for file in files]), "")
-                if broken is None:
+                bad_record = feature.find_damaged(object_array([str(file) for file in files]), "")
+                if bad_record is None:
                     raise
-                raise broken from None
+                raise bad_record from None
             answers += [
                 {"image": path, **target.answer(row), "truncated": False, "beyond_training": False}
                 for path, row in zip(chosen, values, strict=True)
@@ -152,13 +153,13 @@ def image_predictor(
 def serving_module(
     model: keras.Model, info: DataInfo, input_name: str, answer: Callable[[tf.Tensor], Outputs]
 ) -> ServingModule:
-    """Returns an export of a model of one input.
+    """Returns the export of a model with one input.
 
     Args:
-        model: gives outputs <float>[batch, outputs].
-        info: knows the feature of the input.
-        input_name: of that feature.
-        answer: graph function from outputs to what the export answers.
+        model: a model with outputs <float>[batch, outputs].
+        info: what is known about the data.
+        input_name: name of the input feature.
+        answer: graph function from the model's outputs to the outputs of the export.
     """
     reader = info.features[input_name].raw_reader(info.longest(input_name))
 

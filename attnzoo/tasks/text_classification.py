@@ -1,6 +1,6 @@
-"""Text in, one label out.
+"""Text classification: text in, one label out.
 
-Imports no TensorFlow before it is asked for its work.
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ class TextClassification(OneTextTask, ClassifierTask):
     features: ClassVar[Mapping[str, Feature]] = {"text": Text(), "label": Label()}
 
     def text_view(self, model: keras.Model, info: DataInfo, layer: str | None) -> text_view.TextView:
-        """Returns a view that tells, too, whether what is attended to matters."""
+        """Returns a view that can also measure whether predictions depend on the attended tokens."""
         return text_view.ClassifierTextView(model, info, layer)

@@ -1,6 +1,6 @@
 """Text in, a number out.
 
-Imports no TensorFlow before it is asked for its work.
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Text in, text out.
+"""Translation: text in, text out.
 
-Imports no TensorFlow before it is asked for its work.
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,10 +21,11 @@ from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
 from attnzoo.features.references import References
 from attnzoo.features.text import Text, TextOptions
-from attnzoo.special_tokens import END, PADDING
+from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import options as task_options
-from attnzoo.tasks.task import Comparison, Fitted, Metric, PredictFn, Predictor, Request, Task
+from attnzoo.tasks.task import Task
 from attnzoo.tasks.translation_options import TranslationEvalOptions, TranslationTrainOptions
+from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn, Predictor, Request
 
 with epy.lazy_imports():
     import keras
@@ -43,14 +43,15 @@ with epy.lazy_imports():
         translation_batches,
         translation_checks,
         translation_metrics,
-        translation_writing,
     )
 
-CHECKED_TARGETS = 1000
+MAX_CHECKED_TARGETS = 1000
+LETTERS = ("characters", "bytes")
+"""Tokenizers whose tokens are parts of words."""
 
 
 class Translation(Task):
-    """Text in, text out."""
+    """Translates a text into another: features are `source` and `target`."""
 
     name: ClassVar[str] = "translation"
     features: ClassVar[Mapping[str, Feature]] = {
@@ -64,55 +65,67 @@ class Translation(Task):
         "loss": Metric(False),
         "perplexity": Metric(False),
         "token_accuracy": Metric(True),
-        "exact_match": Metric(True, is_of_predictions=True),
-        "bleu": Metric(True, is_of_predictions=True),
-        "chrf": Metric(True, is_of_predictions=True),
+        "exact_match": Metric(True, needs_predictions=True),
+        "bleu": Metric(True, needs_predictions=True),
+        "chrf": Metric(True, needs_predictions=True),
     }
     monitor: ClassVar[str] = "loss"
-    compared_by: ClassVar[str | None] = "bleu"
+    comparison_metric: ClassVar[str | None] = "bleu"
     headline: ClassVar[tuple[str, ...]] = ("bleu",)
-    searches: ClassVar[bool] = True
+    is_generative: ClassVar[bool] = True
     unit: ClassVar[str] = "tokens"
     TrainOptions = TranslationTrainOptions
     EvalOptions = TranslationEvalOptions
 
     def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
-        """Yields guided attention without alignments or with sampled pieces, and R-Drop without dropout."""
+        """Yields options that conflict: guided alignment, R-Drop and copying have requirements."""
         data = config.data
         guided = bool(_train(config.train).guided_alignment)
         aligned = bool(data.model_dump().get("train_alignments"))
         if guided != aligned:
             keys = [("train", "guided_alignment"), ("data", "train_alignments")]
             path, other = keys if guided else reversed(keys)
-            yield path, f"goes together with {'.'.join(other)}: give both, or leave both out"
+            yield path, f"needs {'.'.join(other)} too: set both, or remove it"
         if guided and isinstance(data, TextOptions) and data.subword_sampling:
             yield (
                 ("data", "subword_sampling"),
-                "does not go with train.guided_alignment; leave one of them out",
+                "cannot be combined with train.guided_alignment; remove one of them",
             )
+        if guided and (kind := self.features["source"].learning_options(data).get("tokenizer")) in LETTERS:
+            what = f"goes with data.tokenizer words, subwords or bpe, not {kind}: alignments are of words"
+            yield ("train", "guided_alignment"), what
         yield from task_options.r_drop_problems(config)
         kind = data.model_dump().get("tokenizer")
         if _evaluation(config.eval).unknown == "copy" and kind != "words":
-            yield ("eval", "unknown"), f"copy goes with data.tokenizer: words, not {kind}; leave it out"
+            yield ("eval", "unknown"), f"copy needs data.tokenizer: words, received {kind}; remove it"
+
+    def machine_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
+        """Yields a tokenizer of BLEU that is not installed."""
+        yield from super().machine_problems(config)
+        try:
+            translation_metrics.bleu(_evaluation(config.eval))
+        except UserError as error:
+            yield ("eval", "bleu_tokenizer"), str(error).removeprefix("eval.bleu_tokenizer: ").rstrip(".")
 
     def check_data(
         self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]
     ) -> None:
-        """Warns of a tokenizer that cannot write the targets, and of BLEU that cannot split them."""
-        targets = list(examples["train"].raw.column("target")[:CHECKED_TARGETS])
+        """Warns about a tokenizer that cannot reproduce the targets or a BLEU tokenizer unfit for them."""
+        targets = list(examples["train"].raw.column("target")[:MAX_CHECKED_TARGETS])
         translation_checks.warn_of_lost_targets(info.features["target"].make_tokenizer(), targets)
         translation_checks.warn_of_bleu_tokenizer(_evaluation(resolved.config.eval), targets)
 
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
     ) -> pipeline.MakeBatch:
-        """Returns a function to `source`, `target` that begins with START, and targets `tokens`.
+        """Returns a function from a row batch to inputs `source` and `target` and targets `tokens`.
 
-        With guided alignment targets have `alignment` <float32>[batch, target, source] too, rows of which sum
-        to its weight, or to 0 without a link.
+        The input `target` is `tokens` shifted right. With guided alignment, targets also have `alignment`
+        <float32>[batch, target, source], whose rows sum to the weight of its loss, or to 0 for tokens without
+        a link.
         """
         weight = 0.0 if training is None else _train(training).guided_alignment
-        links = translation_batches.links_of(examples, info) if weight else None
+        links = translation_batches.alignment_links(examples, info) if weight else None
 
         def make(row: pipeline.Row) -> pipeline.Batch:
             source, target = row.values["source"], row.values["target"]
@@ -120,7 +133,7 @@ class Translation(Task):
             if links is not None:
                 targets["alignment"] = weight * translation_batches.attention_targets(links, row)
             inputs = {
-                "source": translation_batches.end_of_truncated(source),
+                "source": translation_batches.restore_end(source),
                 "target": translation_batches.shift_right(target),
             }
             return inputs, targets
@@ -134,21 +147,21 @@ class Translation(Task):
         targets: dict[str, tf.Tensor],
         training: sections.TrainOptions | None,
     ) -> dict[str, tf.Tensor]:
-        """Returns cross entropy (nats a target token) and the fraction of tokens right, given those before.
+        """Returns cross entropy (nats per target token) and token accuracy, with teacher forcing.
 
-        The logits of a batch are never all in memory. With alignments the loss has the cross entropy of the
-        attention to them in it, which `alignment_loss` gives alone, without its weight (nats an aligned
-        token). With R-Drop there is `divergence` (nats a pair).
+        The logits of a batch are never all in memory. With guided alignment the loss includes the weighted
+        cross entropy between attention and alignments; `alignment_loss` is that term alone, unweighted (nats
+        per aligned token). With R-Drop there is `divergence` (nats per pair).
 
         The model is a `layers.sequence_to_sequence.SequenceToSequence`.
         """
         smoothing, weight = task_options.cross_entropy_weights(training)
         if weight:
-            inputs, targets = r_drop.twice((inputs, targets))
+            inputs, targets = r_drop.duplicate((inputs, targets))
         tokens, guide = targets["tokens"], targets.get("alignment")
         weights = tf.cast(tf.not_equal(tokens, PADDING), tf.float32) * targets["weights"][:, None]
         hidden, attention = model.decode_all(inputs, training is not None, with_alignment=guide is not None)
-        hidden, table = model.factors(hidden)
+        hidden, table = model.logit_factors(hidden)
         rows = tf.reshape(hidden, [-1, hidden.shape[-1]])
         labels, row_weights = tf.reshape(tokens, [-1]), tf.reshape(weights, [-1])
         loss = vocabulary_cross_entropy.vocabulary_cross_entropy(
@@ -157,9 +170,9 @@ class Translation(Task):
         results = sums.token_sums(loss, row_weights, weight)
         if guide is not None:
             guide = guide * targets["weights"][:, None, None]
-            missed = alignment_cross_entropy.alignment_cross_entropy(attention, guide)
-            results["loss"] += tf.stack([missed, 0.0])
-            results["alignment_loss"] = tf.stack([missed, tf.reduce_sum(guide)])
+            alignment_loss = alignment_cross_entropy.alignment_cross_entropy(attention, guide)
+            results["loss"] += tf.stack([alignment_loss, 0.0])
+            results["alignment_loss"] = tf.stack([alignment_loss, tf.reduce_sum(guide)])
         return results
 
     def predict_fn(
@@ -174,8 +187,8 @@ class Translation(Task):
         """Returns the best translation of every example, in the order of the split."""
         batches = evaluating.evaluation_batches(self, examples, info, sizes)
         sources = examples.raw.column("source")
-        each = translating.translate(predict, batches, sources, info, token_batches.side_by_side)
-        by_index = {index: text for index, text, _, _ in each}
+        translations = translating.translate(predict, batches, sources, info, token_batches.run_concurrently)
+        by_index = {index: text for index, text, _, _ in translations}
         return [by_index[index] for index in range(len(examples))]
 
     def corpus_metrics(
@@ -184,15 +197,17 @@ class Translation(Task):
         examples: data_examples.Examples,
         info: DataInfo,
         options: sections.EvalOptions,
-        fitted: Fitted,
+        calibration: Calibration,
     ) -> dict[str, float | str]:
-        """What `translation_metrics.metrics_of` gives of the translations of a split."""
-        return translation_metrics.metrics_of(predictions, _references(examples.raw), _evaluation(options))
+        """Returns `translation_metrics.compute_metrics` of the translations of a split."""
+        return translation_metrics.compute_metrics(
+            predictions, _references(examples.raw), _evaluation(options)
+        )
 
     def details(
         self, predictions: list[str], examples: data_examples.Examples, info: DataInfo
     ) -> dict[str, Any]:
-        """Returns `references`: by how many each translation is scored."""
+        """Returns `references`: the number of references per translation."""
         return {"references": len(_references(examples.raw))}
 
     def compare(
@@ -213,11 +228,11 @@ class Translation(Task):
         sizes: pipeline.BatchSizes,
         indices: np.ndarray,
     ) -> list[dict[str, str]]:
-        """Returns the sources at `indices` with their references and translation."""
+        """Returns the sources at `indices` with their references and translations."""
         sources, (first, *others) = examples.raw.column("source"), _references(examples.raw)
         batches = evaluating.evaluation_batches(self, examples, info, sizes, indices)
-        each = translating.translate(predict, batches, sources, info)
-        by_index = {index: text for index, text, _, _ in each}
+        translations = translating.translate(predict, batches, sources, info)
+        by_index = {index: text for index, text, _, _ in translations}
         return [
             {
                 "source": sources[index],
@@ -231,10 +246,11 @@ class Translation(Task):
     def attention_view(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None
     ) -> alignment_view.AlignmentView:
-        """Returns what shows where each token of a translation attends, in the last block of the decoder."""
+        """Returns the view of the attention of target tokens in the last block of the decoder."""
         if layer is not None:
             raise UserError(
-                f"--layer {layer}: a translation shows the attention of its last block; leave it out."
+                f"--layer {layer}: not available for translation, which always shows the last block; "
+                "remove it."
             )
         module = self.serving_module(model, info, options)
         return alignment_view.AlignmentView(module.signatures()["alignment"], info)
@@ -242,55 +258,13 @@ class Translation(Task):
     def predictor(
         self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, request: Request
     ) -> Predictor:
-        """Returns a function from texts to an answer each.
+        """Returns a function from texts to one answer each.
 
-        An answer has `translation`, `score` (what a search ranks by) and `log_probability` (nats) of the
-        best, `translations` (all of them, with the same keys) if more than one is asked for, and what
-        `token_batches.length_notes` says of its source. A text without a token has an empty translation.
+        An answer has `translation`, `score` (by which hypotheses are ranked) and `log_probability` (nats) of
+        the best hypothesis, `translations` (all hypotheses, with the same keys) if several are requested, and
+        the notes of `token_batches.length_notes`. A text without tokens has an empty translation.
         """
-        evaluation = _evaluation(options)
-        if request.beams is not None:
-            evaluation = evaluation.model_copy(update={"beams": request.beams})
-        if not request.sample and request.count > evaluation.beams:
-            raise UserError(
-                f"--count {request.count}: a search with {evaluation.beams} beam(s) gives at most as many "
-                f"translations; add --beams {request.count}, or --sample."
-            )
-        run = translating.request_fn(models, info, evaluation, request)
-        writer = translation_writing.Writer(info)
-        lengths, seeds = token_batches.lengths_of(info, "source"), itertools.count(request.seed)
-
-        def translate(batch: tuple[list[int], tf.Tensor, int]) -> tuple[list[int], Any]:
-            chosen, ids, seed = batch
-            return chosen, run(ids, tf.constant(seed % 2**31))
-
-        def answer(texts: Sequence[str]) -> list[dict[str, Any]]:
-            rows = token_batches.encode(writer.source, texts, [END])
-            answers: list[dict[str, Any]] = [{} for _ in texts]
-            most = lengths[-1]
-            cut = [np.concatenate([row[: most - 1], [END]]) if len(row) > most else row for row in rows]
-            batches = ((*batch, next(seeds)) for batch in token_batches.in_batches(cut, lengths))
-            for chosen, outputs in token_batches.side_by_side(translate, batches):
-                ids = tf.reshape(outputs.tokens, [-1, outputs.tokens.shape[-1]])
-                attended = tf.reshape(outputs.alignment, [tf.shape(ids)[0], *outputs.alignment.shape[2:]])
-                raw = [texts[index].encode("utf-8") for index in chosen for _ in range(request.count)]
-                raw += [b""] * (len(ids) - len(raw))  # rows that only fill up the batch
-                written = [text.decode("utf-8") for text in writer(ids, attended, tf.constant(raw)).numpy()]
-                values = zip(
-                    outputs.hypothesis_scores.numpy(), outputs.log_probabilities.numpy(), strict=True
-                )
-                for place, (index, (scores, totals)) in enumerate(zip(chosen, values, strict=False)):
-                    own = written[place * request.count : (place + 1) * request.count]
-                    every = _ranked(own, scores, totals)
-                    if len(rows[index]) == 1:
-                        every = [{"translation": "", "score": 0.0, "log_probability": 0.0}]
-                    notes = token_batches.length_notes(info, "source", len(rows[index]))
-                    answers[index] = {**every[0], **notes}
-                    if request.count > 1:
-                        answers[index]["translations"] = every
-            return answers
-
-        return answer
+        return translating.predictor(models, info, _evaluation(options), request)
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
         """Returns the translation."""
@@ -299,7 +273,7 @@ class Translation(Task):
     def serving_module(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions
     ) -> serving.ServingModule:
-        """Texts in, translations out; see `translating.serving_module`."""
+        """Returns an export from texts to translations, see `translating.serving_module`."""
         return translating.serving_module(model, info, _evaluation(options))
 
     def score(
@@ -309,36 +283,26 @@ class Translation(Task):
         info: DataInfo,
         sizes: pipeline.BatchSizes,
     ) -> Iterator[tuple[int, float, int]]:
-        """Yields index, log probability of the target given the source (nats), and its tokens with END."""
+        """Yields index, log probability (nats) and number of tokens, including END, of each given target."""
         run = translating.log_probability_fn(model)
         for inputs, targets in evaluating.evaluation_batches(self, examples, info, sizes):
             real = int(tf.math.count_nonzero(targets["weights"]))
-            totals = run(inputs, targets["tokens"]).numpy()[:real]
+            log_probabilities = run(inputs, targets["tokens"]).numpy()[:real]
             counts = tf.math.count_nonzero(targets["tokens"], axis=1).numpy()[:real]
             indices = targets["indices"].numpy()[:real]
-            yield from zip(map(int, indices), map(float, totals), map(int, counts), strict=True)
+            yield from zip(map(int, indices), map(float, log_probabilities), map(int, counts), strict=True)
 
     def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
-        """Returns what to do with a finished run."""
+        """Returns commands to continue with after training, and what each is for."""
         return [
             *super().next_commands(folder, attends),
-            (f"attnzoo predict {folder} FILE", "translations of texts, one a line"),
-            (f"attnzoo export {folder}", "a SavedModel that takes raw input"),
+            (f"attnzoo predict {folder} FILE", "translate texts, one per line"),
+            (f"attnzoo export {folder}", "write a SavedModel that takes raw inputs"),
         ]
 
 
-def _ranked(texts: Sequence[str], scores: np.ndarray, log_probabilities: np.ndarray) -> list[dict[str, Any]]:
-    """Returns the translations of one source, best first; draws come in no order."""
-    every = [
-        {"translation": text, "score": float(score), "log_probability": float(total)}
-        for text, score, total in zip(texts, scores, log_probabilities, strict=True)
-        if np.isfinite(score)
-    ]
-    return sorted(every, key=lambda one: one["score"], reverse=True)
-
-
 def _references(split: Split) -> list[list[str]]:
-    """Returns the references of a split, [reference][example]; the first are its targets."""
+    """Returns the references of a split, [reference][example]; the first ones are its targets."""
     targets = list(split.column("target"))
     if "references" not in split.names:
         return [targets]

@@ -1,4 +1,4 @@
-"""Inputs and targets of an encoder-decoder."""
+"""Inputs and targets of an encoder-decoder model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from attnzoo.text import token_links
 from attnzoo.text.ragged import Ragged
 
 
-def links_of(examples: Examples, info: DataInfo) -> Ragged:
-    """Returns the links between the tokens of each pair, see `text.token_links`.
+def alignment_links(examples: Examples, info: DataInfo) -> Ragged:
+    """Returns the alignment links between the tokens of each pair, see `text.token_links`.
 
     Raises:
-        UserError: a text whose tokens are not those of its words one after another.
+        UserError: the tokens of a text are not the tokens of its words in sequence.
     """
     source, target = (
         token_links.Side(
@@ -30,18 +30,23 @@ def links_of(examples: Examples, info: DataInfo) -> Ragged:
 
 
 def attention_targets(links: Ragged, row: Row) -> tf.Tensor:
-    """Returns where each target token of a batch ought to attend, <float32>[batch, target, source]."""
+    """Returns the reference attention of each target token, <float32>[batch, target, source]."""
     source, target = (tf.shape(row.values[name])[1] for name in ("source", "target"))
     return token_links.attention_targets(links, row.indices, source, target)
 
 
-def end_of_truncated(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns rows <int32>[batch, time] in which END is the last token also of a row that was truncated."""
+def restore_end(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns rows <int32>[batch, time] that end with END even if they were truncated."""
     last = tokens[:, -1:]
     return tf.concat([tokens[:, :-1], tf.where(last == PADDING, PADDING, END)], axis=1)
 
 
 def shift_right(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns what a decoder reads to predict `tokens` <int32>[batch, time]: START, then all but the last."""
+    """Returns decoder inputs <int32>[batch, time] for targets `tokens`: START, then all but the last token.
+
+    Examples:
+        >>> shift_right(tf.constant([[7, 8, END]])).numpy().tolist() == [[START, 7, 8]]
+        True
+    """
     start = tf.fill([tf.shape(tokens)[0], 1], START)
     return tf.concat([start, tokens[:, :-1]], axis=1)

@@ -1,4 +1,4 @@
-"""BLEU and chrF of whole translations, by sacrebleu, with their signatures."""
+"""BLEU and chrF of translations, computed by sacrebleu, with their signatures."""
 
 from __future__ import annotations
 
@@ -12,37 +12,35 @@ from sacrebleu.significance import PairedTest
 from sacrebleu.utils import SACREBLEU_DIR
 
 from attnzoo.errors import UserError
-from attnzoo.tasks.task import Comparison
 from attnzoo.tasks.translation_options import TranslationEvalOptions
+from attnzoo.tasks.types import Comparison
 
 RESAMPLES = 1000
-"""Bootstrap resamples of an interval or a comparison, from sacrebleu's own fixed seed."""
-
+"""Number of bootstrap resamples of an interval or a comparison, drawn with sacrebleu's own fixed seed."""
 
 _FLORES = Path(SACREBLEU_DIR, "models", "flores200sacrebleuspm")
 
-
 References = Sequence[Sequence[str]]
-"""[reference][example]: one text of every reference for each translation."""
+"""[reference][example]: for each reference, one text per translation."""
 
 
 def bleu(options: TranslationEvalOptions, references: References | None = None) -> BLEU:
-    """Returns the metric as the options want it.
+    """Returns the BLEU metric that the options specify.
 
     Raises:
-        UserError: its tokenizer is not installed; nothing is downloaded (exit code 2).
+        UserError: its tokenizer is not installed (exit code 2); nothing is downloaded.
     """
     name = options.bleu_tokenizer
     if name == "flores200" and not _FLORES.is_file():
         raise UserError(
-            f"eval.bleu_tokenizer: flores200 needs a file, {_FLORES}; sacrebleu fetches it when it is called "
-            "with --tokenize flores200."
+            f"eval.bleu_tokenizer: flores200 needs the file {_FLORES}; `sacrebleu --tokenize flores200` "
+            "downloads it."
         )
     try:
         return BLEU(
             tokenize=name,
             lowercase=options.bleu_lowercase,
-            force=True,  # no warning of texts that look tokenized: the options say what they are
+            force=True,  # no warning about texts that look tokenized
             references=references,
         )
     except (ImportError, RuntimeError):
@@ -51,15 +49,21 @@ def bleu(options: TranslationEvalOptions, references: References | None = None) 
         ) from None
 
 
-def metrics_of(
+def compute_metrics(
     translations: Sequence[str], references: References, options: TranslationEvalOptions
 ) -> dict[str, float | str]:
-    """Scores translations against one or several references each.
+    """Computes the metrics of translations, against one or several references each.
 
     Returns:
-        `exact_match` (0 to 1; with any reference), `bleu` and `chrf` (0 to 100), `bleu_interval` (half of the
-        width of the 95 % interval of resampled test sets; not for fewer than 2 examples), `bleu_signature`,
+        `exact_match` (fraction equal to any reference, 0 to 1), `bleu` and `chrf` (0 to 100),
+        `bleu_interval` (half the width of the 95 % bootstrap interval; needs 2 examples), `bleu_signature`,
         `chrf_signature`.
+
+    Examples:
+        >>> translations = ["the cat sat on the mat", "a dog"]
+        >>> metrics = compute_metrics(translations, [translations], TranslationEvalOptions())
+        >>> metrics["exact_match"], round(metrics["bleu"], 1), round(metrics["chrf"], 1)
+        (1.0, 100.0, 100.0)
 
     Reference: Post 2018, https://arxiv.org/abs/1804.08771; interval: Koehn 2004,
         https://aclanthology.org/W04-3250
@@ -90,10 +94,10 @@ def compare(
     Args:
         systems: name and translations of each, two or more.
         references: one or several for each translation.
-        options: tokenization and case.
+        options: tokenizer and case of BLEU.
 
     Returns:
-        One comparison a system, and the signature.
+        One comparison per system, and the signature of BLEU.
 
     Reference: Koehn 2004, https://aclanthology.org/W04-3250
     """
@@ -105,6 +109,6 @@ def compare(
     for (name, texts), result in zip(systems, results, strict=True):
         p_value = result.p_value
         if p_value is not None and texts == systems[0][1]:
-            p_value = 1.0  # The test takes a difference of 0 in every resample for a rare one.
+            p_value = 1.0  # With a difference of 0 in every resample sacrebleu reports a small p-value.
         compared.append(Comparison(name, "bleu", result.score, result.ci, p_value))
     return compared, str(next(iter(signatures.values())))

@@ -1,7 +1,4 @@
-"""Options of translation.
-
-Imports no TensorFlow before it is asked for its work.
-"""
+"""Options of translation. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,12 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from attnzoo.config.base import EffectIf
 from attnzoo.config.sections import EvalOptions
 from attnzoo.tasks.options import CrossEntropyOptions
 
 
 class TranslationTrainOptions(CrossEntropyOptions):
-    """How a translator is trained."""
+    """How a translation model is trained."""
 
     guided_alignment: Annotated[float, Field(ge=0.0)] = Field(
         0.0,
@@ -24,7 +22,7 @@ class TranslationTrainOptions(CrossEntropyOptions):
 
 
 class TranslationEvalOptions(EvalOptions):
-    """How translations are written and scored."""
+    """How translations are decoded and scored."""
 
     unknown: Literal["never", "copy"] = Field(
         "never",
@@ -42,7 +40,9 @@ class TranslationEvalOptions(EvalOptions):
     length_penalty: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.6, description="Exponent of the length by which a translation's log probability is divided."
     )
-    length_penalty_kind: Literal["wu", "power"] = Field(
+    length_penalty_kind: Annotated[
+        Literal["wu", "power"], EffectIf("length_penalty is above 0", lambda own: own.length_penalty > 0.0)
+    ] = Field(
         "wu",
         description="What is raised to length_penalty: wu is (5 + length) / 6, power the length itself "
         "(as in Marian).",

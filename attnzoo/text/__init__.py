@@ -1,1 +1,1 @@
-"""Texts: tokenizers, cleaning, masking, alignments of words."""
+"""Texts: tokenizers, cleaning, masking and word alignments."""

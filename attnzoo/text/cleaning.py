@@ -1,4 +1,4 @@
-"""Cleaning of texts before they are split into tokens, in graph operations that exports hold too."""
+"""Cleaning of texts before tokenization, in graph operations that are also part of exports."""
 
 from __future__ import annotations
 
@@ -10,28 +10,36 @@ _MARKUP = r"(?is)<!--.*?-->|<(?:script|style)\b.*?</(?:script|style)\s*>|<[/!?]?
 _ENTITIES = {
     **{"nbsp": "\u00a0", "lt": "<", "gt": ">", "quot": '"', "apos": "'", "ndash": "–", "mdash": "—"},
     **{"lsquo": "‘", "rsquo": "’", "ldquo": "“", "rdquo": "”", "hellip": "…"},
-    "amp": "&",  # the last: `&amp;lt;` stands for `&lt;`
+    "amp": "&",  # last, because `&amp;lt;` means `&lt;`
 }
 _SPACES = r"[\s\x0b\x85\p{Z}]+"
 
 
 def clean(strings: tf.Tensor, steps: Sequence[str]) -> tf.Tensor:
-    """Returns strings <string>[batch], valid UTF-8, after the steps in their order.
+    """Applies cleaning steps in order.
 
     Args:
         strings: <string>[batch], valid UTF-8.
-        steps: names of `STEPS`.
+        steps: names from `STEPS`.
+
+    Returns:
+        <string>[batch], valid UTF-8.
+
+    Examples:
+        >>> texts = tf.constant(["<b>Tea</b> &amp; cake"])
+        >>> clean(texts, ["html", "whitespace"]).numpy().tolist()
+        [b' Tea & cake']
     """
     for step in steps:
         strings = STEPS[step](strings)  # [batch]
     return strings
 
 
-def _without_markup(strings: tf.Tensor) -> tf.Tensor:
-    """Puts a space for each tag, comment, script and style sheet, then a character for each entity.
+def _replace_markup(strings: tf.Tensor) -> tf.Tensor:
+    """Replaces each tag, comment, script and style sheet with a space, then each entity with its character.
 
     The entities are nbsp, lt, gt, quot, apos, ndash, mdash, lsquo, rsquo, ldquo, rdquo, hellip and amp, by
-    name or by number (`&#39;`, `&#x27;`); others stay as they are.
+    name or number (`&#39;`, `&#x27;`); others are left unchanged.
     """
     strings = tf.strings.regex_replace(strings, _MARKUP, " ")
     for name, character in _ENTITIES.items():
@@ -41,20 +49,20 @@ def _without_markup(strings: tf.Tensor) -> tf.Tensor:
     return strings
 
 
-def _single_spaces(strings: tf.Tensor) -> tf.Tensor:
-    """Puts one space for each run of white space, line breaks included."""
+def _collapse_spaces(strings: tf.Tensor) -> tf.Tensor:
+    """Collapses each run of white space, including line breaks, into one space."""
     return tf.strings.regex_replace(strings, _SPACES, " ")
 
 
-def _normalized(strings: tf.Tensor) -> tf.Tensor:
-    """Returns the strings in the Unicode normal form NFKC: one spelling for what looks or means the same."""
+def _normalize(strings: tf.Tensor) -> tf.Tensor:
+    """Returns the strings in Unicode normal form NFKC, which unifies compatible characters."""
     import tensorflow_text
 
     return tensorflow_text.normalize_utf8(strings, "NFKC")
 
 
 STEPS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
-    "html": _without_markup,
-    "whitespace": _single_spaces,
-    "unicode": _normalized,
+    "html": _replace_markup,
+    "whitespace": _collapse_spaces,
+    "unicode": _normalize,
 }

@@ -1,20 +1,20 @@
-"""What texts can be split into and cleaned of, by name. Imports no TensorFlow."""
+"""Names of the kinds of tokens and cleaning steps. Imports no TensorFlow."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Tokenization = Literal["words", "characters", "bytes", "subwords", "bpe"]
-"""What a token can be."""
+"""Kinds of tokens."""
 
 SUBWORD_MODELS = {"subwords": "unigram", "bpe": "bpe"}
-"""Tokenizers into pieces of words -> what SentencePiece learns; the model itself says what it is."""
+"""Subword tokenizer -> model type of SentencePiece."""
 
 LEARNED = {"words": "tokens", "characters": "tokens", "bytes": None, "subwords": "model"}
-"""Kind of a tokenizer's state -> the key of what was learned; the model of subwords says how it splits."""
+"""Kind of a tokenizer's state -> key of its vocabulary; bpe has the kind "subwords" as well."""
 
 Cleaning = Literal["html", "whitespace", "unicode"]
-"""What can be cleaned from a text, in graph operations."""
+"""Cleaning steps; see `cleaning.STEPS`."""
 
 MAX_CLEANINGS = 8
 MAX_VOCABULARY = 1_000_000

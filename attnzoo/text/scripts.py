@@ -1,4 +1,4 @@
-"""Which texts are written without spaces between words. Imports no TensorFlow."""
+"""Detects scripts that are written without spaces between words. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import unicodedata
 from collections.abc import Iterable
 
 _WITHOUT_SPACES = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ", "TIBETAN ")
-"""Beginnings of the names of their letters. Korean has spaces."""
+"""Prefixes of the Unicode names of their letters. Korean uses spaces."""
 
 
 def have_no_spaces(texts: Iterable[str]) -> bool:
-    """Whether most letters of texts are of a script that has no spaces between words, as Chinese and Thai."""
+    """Whether most letters of texts belong to a script without spaces between words, such as Chinese or Thai.
+
+    Examples:
+        >>> have_no_spaces(["今天天气很好"]), have_no_spaces(["good day"])
+        (True, False)
+    """
     total = without = 0
     for text in texts:
         for letter in text:

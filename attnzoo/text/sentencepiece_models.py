@@ -1,4 +1,4 @@
-"""SentencePiece models learned from texts, the same bytes for the same texts in any order."""
+"""Trains SentencePiece models; the same texts in any order give the same bytes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from attnzoo.errors import UserError
 from attnzoo.special_tokens import END, NUM_BYTES, NUM_SPECIAL, PADDING, START, UNKNOWN
 
 MAX_BYTES = 8 << 20
-"""Texts that are learned from, in bytes."""
+"""Largest size of the training texts, in bytes; larger ones are subsampled."""
 
 
 def train(chunks: Iterable[tf.Tensor], model_type: str, vocabulary_size: int) -> bytes | None:
-    """Returns a serialised model; None if the texts hold not one token.
+    """Returns a serialized model, or None if the texts have no tokens.
 
-    Learning takes memory and time in proportion to the texts, so that it uses about 8 MiB of texts at most,
-    spread evenly over the sorted different ones.
+    Training takes memory and time in proportion to the texts, so at most about 8 MiB of texts are used,
+    evenly spaced over the sorted distinct texts.
 
     Args:
-        chunks: texts <string>[chunk] each, in valid UTF-8 with single spaces.
+        chunks: batches of texts <string>[chunk], in valid UTF-8 with single spaces.
         model_type: "unigram" or "bpe".
-        vocabulary_size: most pieces, the 4 special ones included and the 256 bytes, which characters that
-            the texts do not have are made of, not.
+        vocabulary_size: largest number of pieces, including the 4 special ones but not the 256 bytes, which
+            encode characters that the texts do not have.
 
     Raises:
         UserError: `vocabulary_size` is too small for the characters of the texts.
@@ -41,16 +41,16 @@ def train(chunks: Iterable[tf.Tensor], model_type: str, vocabulary_size: int) ->
     if not sentences:
         return None
     stride = -(-sum(len(text) for text in unique) // MAX_BYTES)
-    written = io.BytesIO()
-    # A model without any rule makes TensorFlow Text print a line whenever it is loaded. No-break spaces are
-    # gone already, so that this rule changes nothing.
+    output = io.BytesIO()
+    # TensorFlow Text prints a line whenever it loads a model without normalization rules. This rule has no
+    # effect, because no-break spaces have been replaced already.
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
         rules.write("A0\t20\n")
         rules.flush()
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=iter(sentences[::stride]),
-                model_writer=written,
+                model_writer=output,
                 model_type=model_type,
                 vocab_size=vocabulary_size + NUM_BYTES,
                 byte_fallback=True,
@@ -68,11 +68,11 @@ def train(chunks: Iterable[tf.Tensor], model_type: str, vocabulary_size: int) ->
         except RuntimeError as error:
             num_characters = len(set("".join(sentences[::stride]).replace(" ", "▁")))
             raise UserError(
-                f"data.vocabulary_size: {vocabulary_size} is too small for subwords: the training texts hold "
-                f"{num_characters} different characters; ask for {num_characters + NUM_SPECIAL} or more "
+                f"data.vocabulary_size: {vocabulary_size} is too small for subwords: the training texts have "
+                f"{num_characters} distinct characters; set it to {num_characters + NUM_SPECIAL} or more "
                 f"({' '.join(str(error).split())})."
             ) from None
-    messages: Any = sentencepiece_model_pb2  # its classes come into being on import
-    model = messages.ModelProto.FromString(written.getvalue())
-    model.normalizer_spec.ClearField("normalization_rule_tsv")  # the name of the temporary file
+    messages: Any = sentencepiece_model_pb2  # its classes are created dynamically
+    model = messages.ModelProto.FromString(output.getvalue())
+    model.normalizer_spec.ClearField("normalization_rule_tsv")  # name of the temporary file
     return model.SerializeToString(deterministic=True)

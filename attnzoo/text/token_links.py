@@ -1,4 +1,4 @@
-"""From alignments of words to where the tokens of a translation ought to attend."""
+"""Attention targets for the tokens of a translation, from word alignments."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.errors import UserError
-from attnzoo.records.text_files import shown
+from attnzoo.records.text_files import printable
 from attnzoo.text import alignments, tokenizers
 from attnzoo.text.ragged import Ragged
 
 
 class Side(NamedTuple):
-    """The sources, or the targets, of pairs.
+    """All sources, or all targets, of translation pairs.
 
     Attributes:
         texts: <object>[pairs] of str.
-        tokenizer: the state that splits them.
-        lengths: <int>[pairs], their tokens, without END.
+        tokenizer: state of their tokenizer.
+        lengths: <int>[pairs], number of tokens without END.
     """
 
     texts: Iterable[str]
@@ -29,71 +29,75 @@ class Side(NamedTuple):
 
 
 def token_links(lines: Iterable[str], source: Side, target: Side) -> Ragged:
-    """Returns the links between the tokens of each pair: all tokens of two aligned words are linked.
+    """Returns the links between the tokens of each pair, linking all tokens of two aligned words.
 
     Args:
-        lines: alignments of words, see `alignments`.
-        source, target: what they are about.
+        lines: word alignments, see `alignments`.
+        source, target: the aligned texts.
 
     Returns:
-        `values` <int32>[links, 2], places of a target token and of a source token, each link once, and
+        `values` <int32>[links, 2], positions of a target token and a source token, each link once, and
         `offsets` <int64>[examples + 1].
 
     Raises:
-        UserError: a text whose tokens are not those of its words one after another.
+        UserError: the tokens of a text are not the concatenated tokens of its words.
     """
     links = [
-        sorted(set(_links(line, of_source, of_target)))
-        for line, of_source, of_target in zip(lines, _word_ends(*source), _word_ends(*target), strict=True)
+        sorted(set(_links(line, source_ends, target_ends)))
+        for line, source_ends, target_ends in zip(
+            lines, _word_ends(*source), _word_ends(*target), strict=True
+        )
     ]
-    values = np.array([link for of_pair in links for link in of_pair], np.int32).reshape(-1, 2)
-    return Ragged.of(values, np.array([len(of_pair) for of_pair in links]))
+    values = np.array([link for pair_links in links for link in pair_links], np.int32).reshape(-1, 2)
+    return Ragged.from_lengths(values, np.array([len(pair_links) for pair_links in links]))
 
 
 def _links(line: str, source: Sequence[int], target: Sequence[int]) -> Iterator[tuple[int, int]]:
-    for of_source, of_target in alignments.pairs(line):
-        for place in range(target[of_target], target[of_target + 1]):
-            for other in range(source[of_source], source[of_source + 1]):
-                yield place, other
+    for source_word, target_word in alignments.pairs(line):
+        for target_token in range(target[target_word], target[target_word + 1]):
+            for source_token in range(source[source_word], source[source_word + 1]):
+                yield target_token, source_token
 
 
 def _word_ends(texts: Iterable[str], state: Mapping[str, Any], lengths: np.ndarray) -> list[list[int]]:
-    """Returns for each text 0 and then, for each word, the number of tokens up to its end."""
+    """Returns for each text 0, followed by the number of tokens up to the end of each word."""
     texts = list(texts)
     words = [alignments.words(text) for text in texts]
-    flat = [word for of_text in words for word in of_text]
+    flat = [word for text_words in words for word in text_words]
     _, sizes = tokenizers.encode_all(tokenizers.from_state(state), flat)
     ends, first = [], 0
-    for text, of_text, length in zip(texts, words, lengths, strict=True):
-        own = np.cumsum([0, *sizes[first : first + len(of_text)]]).tolist()
-        first += len(of_text)
-        if own[-1] != length:
+    for text, text_words, length in zip(texts, words, lengths, strict=True):
+        text_ends = np.cumsum([0, *sizes[first : first + len(text_words)]]).tolist()
+        first += len(text_words)
+        if text_ends[-1] != length:
             raise UserError(
-                f"train.guided_alignment: '{shown(text)}': its tokens are not those of its words one after "
-                "another, so links of words do not fit them; take data.tokenizer words, subwords or bpe, and "
-                "leave data.clean out."
+                f"train.guided_alignment: '{printable(text)}': its tokens are not the concatenated "
+                "tokens of its words, so word alignments do not apply to them; set data.tokenizer: words, "
+                "subwords or bpe, and remove data.clean."
             )
-        ends.append(own)
+        ends.append(text_ends)
     return ends
 
 
 def attention_targets(links: Ragged, indices: tf.Tensor, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Returns where each target token ought to attend, <float32>[batch, target, source].
+    """Returns the attention targets of each target token, <float32>[batch, target, source].
 
     Args:
-        links: what `token_links` gave.
-        indices: <int32>[batch], of the examples.
+        links: result of `token_links`.
+        indices: <int32>[batch], indices of the examples.
         source, target: <int32>[], padded lengths.
 
     Returns:
-        Rows that sum to 1, spread over the source tokens that a target token is linked to, or rows of zeros.
+        Rows that sum to 1, evenly over the source tokens linked to a target token, or rows of zeros.
     """
     offsets = tf.constant(links.offsets)
-    places = tf.ragged.range(tf.gather(offsets, indices), tf.gather(offsets, indices + 1))  # [batch, (links)]
-    pairs = tf.gather(links.values, places.flat_values)  # [links, 2]
-    whole = (pairs[:, 0] < target) & (pairs[:, 1] < source - 1)  # the last of a cut source is END
-    cells = tf.concat([tf.cast(places.value_rowids()[:, None], tf.int32), pairs], axis=1)
-    cells = tf.boolean_mask(cells, whole)
+    positions = tf.ragged.range(
+        tf.gather(offsets, indices), tf.gather(offsets, indices + 1)
+    )  # [batch, (links)]
+    pairs = tf.gather(links.values, positions.flat_values)  # [links, 2]
+    is_inside = (pairs[:, 0] < target) & (pairs[:, 1] < source - 1)  # a truncated source ends with END
+    cells = tf.concat([tf.cast(positions.value_rowids()[:, None], tf.int32), pairs], axis=1)
+    cells = tf.boolean_mask(cells, is_inside)
     shape = tf.stack([tf.size(indices), target, source])
     matrix = tf.scatter_nd(cells, tf.ones(tf.shape(cells)[:1]), shape)
     return tf.math.divide_no_nan(matrix, tf.reduce_sum(matrix, axis=-1, keepdims=True))

@@ -1,4 +1,4 @@
-"""What every tokenizer has: clean texts in, and out of ids what was written."""
+"""The interface of tokenizers: texts to token ids and back."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _SPACES = r"[\p{Z}\p{Cc}]+"
 
 
 class Tokenizer(tf.Module):
-    """Strings to token ids and back. Make one with `from_state`.
+    """Strings to token ids and back. Create one with `from_state`.
 
-    Ids 0 to 3 are PADDING, UNKNOWN, START and END; neither START nor END is added or expected by `encode`.
-    Bytes that are not UTF-8 count as U+FFFD, so that no input makes a served model fail.
+    Ids 0 to 3 are PADDING, UNKNOWN, START and END; `encode` adds neither START nor END. Invalid UTF-8 is
+    replaced with U+FFFD, so that no input makes a served model fail.
 
     Args:
-        lowercase: whether texts are lowercased, after they are cleaned.
-        clean: names of `cleaning.STEPS`, which texts go through first.
+        lowercase: whether texts are lowercased, after cleaning.
+        clean: names of the `cleaning.STEPS` to apply first.
 
     Attributes:
-        vocabulary_size: number of token ids, the 4 special ones included.
+        vocabulary_size: number of token ids, including the 4 special ones.
     """
 
     vocabulary_size: int
@@ -41,11 +41,11 @@ class Tokenizer(tf.Module):
         raise NotImplementedError
 
     def token(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns what each id stands for, <string> of the shape of `ids`."""
+        """Returns the token of each id, <string> of the shape of `ids`."""
         raise NotImplementedError
 
     def pieces(self, ids: tf.Tensor) -> list[list[str]]:
-        """Returns what each id of ids <int32>[batch, time] stands for, for people; without padding."""
+        """Returns the human-readable tokens of ids <int32>[batch, time], without padding."""
         ids = tf.cast(ids, tf.int32)
         names = {UNKNOWN: "(unknown)", START: "(start)", END: "(end)"}
         return [
@@ -65,18 +65,18 @@ def kept_ids(ids: tf.Tensor) -> tf.RaggedTensor:
 
 
 def is_kept(ids: tf.Tensor) -> tf.Tensor:
-    """Returns where ids <int32>[batch, time] stand for text, <bool>[batch, time]."""
+    """Returns which ids <int32>[batch, time] are part of the text, <bool>[batch, time]."""
     after_end = tf.cumsum(tf.cast(ids == END, tf.int32), axis=1) > 0  # [batch, time]
     return ~after_end & (ids != PADDING) & (ids != START)
 
 
 def prepare(strings: tf.Tensor, lowercase: bool, clean: Sequence[str]) -> tf.Tensor:
-    """Returns strings <string>[batch] as valid UTF-8, cleaned, in lower case if asked for."""
+    """Returns strings <string>[batch] as valid UTF-8, cleaned, and lowercased if requested."""
     strings = tf.strings.unicode_transcode(strings, "UTF-8", "UTF-8", errors="replace")  # [batch]
     strings = cleaning.clean(strings, clean)  # [batch]
     return tf.strings.lower(strings, encoding="utf-8") if lowercase else strings  # [batch]
 
 
 def single_spaces(strings: tf.Tensor) -> tf.Tensor:
-    """Returns strings <string>[batch] with each run of spaces and control characters as one space."""
+    """Returns strings <string>[batch] with runs of spaces and control characters collapsed into one space."""
     return tf.strings.regex_replace(strings, _SPACES, " ")

@@ -1,7 +1,7 @@
 """Tokenizers: learned once from training texts, then pure TensorFlow from strings to token ids and back.
 
-The same graph operations run while a vocabulary is learned, in `tf.data`, and inside an exported SavedModel,
-so that training and serving cannot disagree.
+The same graph operations run while a vocabulary is learned, in `tf.data`, and in an exported SavedModel, so
+training and serving cannot differ.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ TEXTS_PER_CHUNK = 1024
 
 _LETTERS = r"[\p{L}\p{N}\p{M}\p{Co}][\p{L}\p{N}\p{M}\p{Co}\p{Cf}]*"
 _FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"
-_SIGN = r"[^\s\p{L}\p{N}\p{M}\p{Co}\p{Cf}]"
+_SYMBOL = r"[^\s\p{L}\p{N}\p{M}\p{Co}\p{Cf}]"
 _TONES = r"\x{1F3FB}-\x{1F3FF}"
 _WORD = (
-    # What is seen of a word or sign may hang on characters that are not: joiners, soft hyphens, selectors.
+    # Words and symbols include invisible characters: joiners, soft hyphens, variation selectors.
     rf"\p{{Cf}}*{_LETTERS}(?:['’]{_LETTERS})*"
-    rf"|\p{{Cf}}*(?:{_FLAG}|{_SIGN})(?:\x{{200D}}{_SIGN}|[\p{{M}}\p{{Cf}}{_TONES}])*"
+    rf"|\p{{Cf}}*(?:{_FLAG}|{_SYMBOL})(?:\x{{200D}}{_SYMBOL}|[\p{{M}}\p{{Cf}}{_TONES}])*"
     r"|\p{Cf}+"
 )
 _SPACE_MARK, _ESCAPE = "\u2581", "\x01"
-"""SentencePiece's sign for a space, and what stands for that sign in a text: no text has control characters
-where words are split into pieces."""
+"""SentencePiece's character for a space, and its replacement in texts, which have no control characters when
+they are split into pieces."""
 
 
 class _TableTokenizer(Tokenizer):
-    """A tokenizer whose ids come from a table of tokens.
+    """A tokenizer with a lookup table of tokens.
 
     Args:
-        tokens: tokens in the order of their ids.
+        tokens: learned tokens in the order of their ids.
         lowercase, clean: see `Tokenizer`.
     """
 
     separator: str
     unknown: str
-    before: tuple[bytes, ...] = ()
-    """Tokens that every vocabulary has, from id 4 on; those that are learned come after them."""
+    base_tokens: tuple[bytes, ...] = ()
+    """Tokens of every vocabulary, from id 4 on; learned tokens follow."""
 
     def __init__(self, tokens: Sequence[str], lowercase: bool, clean: Sequence[str] = ()) -> None:
         super().__init__(lowercase, clean)
-        every = [*self.before, *(token.encode("utf-8") for token in tokens)]
-        self.vocabulary_size = NUM_SPECIAL + len(every)
-        encoded = tf.constant(every, tf.string)  # [tokens]
+        all_tokens = [*self.base_tokens, *(token.encode("utf-8") for token in tokens)]
+        self.vocabulary_size = NUM_SPECIAL + len(all_tokens)
+        encoded = tf.constant(all_tokens, tf.string)  # [tokens]
         ids = tf.range(NUM_SPECIAL, self.vocabulary_size, dtype=tf.int32)  # [tokens]
-        learned = slice(len(self.before), None)
-        # Tables are attributes of a module: a SavedModel keeps only resources that it can reach this way.
+        learned = slice(len(self.base_tokens), None)
+        # Tables are attributes of a tf.Module, the only way for a SavedModel to track them.
         self.ids_by_token = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(encoded[learned], ids[learned]), UNKNOWN
         )
@@ -71,7 +71,7 @@ class _TableTokenizer(Tokenizer):
         raise NotImplementedError
 
     def words(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        """Returns what is looked up for strings <string>[batch], known or not: <string>[batch, (time)]."""
+        """Returns the tokens <string>[batch, (time)] of strings <string>[batch], known or not."""
         return self.split(prepare(strings, self.lowercase, self.clean))
 
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
@@ -80,10 +80,10 @@ class _TableTokenizer(Tokenizer):
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         ids = tf.cast(ids, tf.int32)  # [batch, time]
-        return self.joined(ids, self.tokens_by_id.lookup(ids))
+        return self.join_tokens(ids, self.tokens_by_id.lookup(ids))
 
-    def joined(self, ids: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """Returns the texts <string>[batch] of tokens <string>[batch, time] that stand for ids."""
+    def join_tokens(self, ids: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+        """Returns the texts <string>[batch] of ids and their tokens <string>[batch, time]."""
         kept = tf.ragged.boolean_mask(tokens, is_kept(ids))  # [batch, (time)]
         return tf.strings.reduce_join(kept, axis=-1, separator=self.separator)
 
@@ -92,10 +92,16 @@ class _TableTokenizer(Tokenizer):
 
 
 class WordTokenizer(_TableTokenizer):
-    """Words and numbers with inner apostrophes (`don't`), and each other sign by itself.
+    """Words and numbers, including inner apostrophes (`don't`), and every other symbol as its own token.
 
-    Characters that are not seen stay with the word or sign that they are in or before: joiners, soft hyphens,
-    variation selectors; so do the parts of one emoji.
+    Invisible characters (joiners, soft hyphens, variation selectors) stay with the word or symbol that they
+    are in or before, as do the parts of an emoji.
+
+    Examples:
+        >>> state = build("words", ["Tea, please!", "tea"], vocabulary_size=100, lowercase=True)
+        >>> tokenizer = from_state(state)
+        >>> tokenizer.decode(tokenizer.encode(tf.constant(["Tea now!"])).to_tensor()).numpy().tolist()
+        [b'tea <unknown> !']
     """
 
     separator = " "
@@ -103,20 +109,25 @@ class WordTokenizer(_TableTokenizer):
 
     @staticmethod
     def split(strings: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the words and signs <string>[batch, (time)]."""
+        """Returns the words and symbols <string>[batch, (time)]."""
         spaced = single_spaces(strings)  # [batch]
         return tf.strings.split(tf.strings.regex_replace(spaced, _WORD, r"\0 "))  # [batch, (time)]
 
 
 class CharacterTokenizer(_TableTokenizer):
-    """Unicode code points, spaces included; one that training never had is the bytes of its UTF-8.
+    """Unicode code points, including spaces; unknown characters become the bytes of their UTF-8.
 
-    Byte b is id b + 4, as in `ByteTokenizer`; characters come after the bytes.
+    Byte b has id b + 4, as in `ByteTokenizer`; the ids of characters follow.
+
+    Examples:
+        >>> tokenizer = from_state(build("characters", ["abba"], vocabulary_size=100, lowercase=False))
+        >>> tokenizer.encode(tf.constant(["bé"])).to_list()
+        [[261, 199, 173]]
     """
 
     separator = ""
     unknown = "\ufffd"
-    before = tuple(bytes([byte]) for byte in range(NUM_BYTES))
+    base_tokens = tuple(bytes([byte]) for byte in range(NUM_BYTES))
 
     @staticmethod
     def split(strings: tf.Tensor) -> tf.RaggedTensor:
@@ -128,25 +139,23 @@ class CharacterTokenizer(_TableTokenizer):
         characters = self.words(strings)  # [batch, (characters)]
         known = self.ids_by_token.lookup(characters.flat_values)  # [characters]
         is_known = known != UNKNOWN
-        # One byte stands for a known character, so that it has one place.
-        written = tf.where(is_known, "x", characters.flat_values)
-        values = tf.strings.unicode_decode(written, "ISO-8859-1")  # [characters, (bytes)]
-        places = values.value_rowids()
-        ids = tf.where(
-            tf.gather(is_known, places), tf.gather(known, places), values.flat_values + NUM_SPECIAL
-        )
+        # Each known character is replaced with a single byte, so that it takes one position.
+        replaced = tf.where(is_known, "x", characters.flat_values)
+        values = tf.strings.unicode_decode(replaced, "ISO-8859-1")  # [characters, (bytes)]
+        rows = values.value_rowids()
+        ids = tf.where(tf.gather(is_known, rows), tf.gather(known, rows), values.flat_values + NUM_SPECIAL)
         each = values.with_flat_values(ids)  # [characters, (bytes)]
         return characters.with_flat_values(each).merge_dims(1, 2)  # [batch, (time)]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns the characters joined to valid UTF-8 <string>[batch]."""
+        """Returns the joined characters as valid UTF-8 <string>[batch]."""
         return tf.strings.unicode_transcode(super().decode(ids), "UTF-8", "UTF-8", errors="replace")
 
 
 class ByteTokenizer(Tokenizer):
-    """The bytes of UTF-8, byte b as id b + 4: no vocabulary is learned and no character is unknown.
+    """The bytes of UTF-8, with id b + 4 for byte b: there is no learned vocabulary and no unknown character.
 
-    What is decoded is valid UTF-8: an id that is no byte and a broken sequence of bytes become U+FFFD.
+    Decoded texts are valid UTF-8: ids that are not bytes and invalid byte sequences become U+FFFD.
 
     Reference: Xue et al. 2022 (ByT5), https://arxiv.org/abs/2105.13626
     """
@@ -158,32 +167,32 @@ class ByteTokenizer(Tokenizer):
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of the bytes <int32>[batch, (time)]."""
         prepared = prepare(strings, self.lowercase, self.clean)  # [batch]
-        # In Latin-1 each byte is the code point of its number.
+        # In Latin-1 the code point of each byte is its value.
         values = tf.strings.unicode_decode(prepared, "ISO-8859-1")  # [batch, (time)]
         return values.with_flat_values(values.flat_values + NUM_SPECIAL)  # [batch, (time)]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns the bytes joined to texts <string>[batch]."""
-        written = kept_ids(ids)  # [batch, (time)]
-        tokens = written.with_flat_values(self.token(written.flat_values))  # [batch, (time)]
+        """Returns the texts <string>[batch] of the joined bytes."""
+        kept = kept_ids(ids)  # [batch, (time)]
+        tokens = kept.with_flat_values(self.token(kept.flat_values))  # [batch, (time)]
         joined = tf.strings.reduce_join(tokens, axis=-1)  # [batch]
         return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")  # [batch]
 
     def token(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns the byte of each id, <string> of the shape of `ids`; U+FFFD for one that is no byte."""
+        """Returns the byte of each id, <string> of the shape of `ids`; U+FFFD for ids that are not bytes."""
         tokens = tf.constant(["\ufffd".encode()] * NUM_SPECIAL + [bytes([byte]) for byte in range(NUM_BYTES)])
         return tf.gather(tokens, tf.where((ids >= 0) & (ids < self.vocabulary_size), ids, UNKNOWN))
 
 
 class SubwordTokenizer(Tokenizer):
-    """Pieces of words from a SentencePiece model.
+    """Subwords from a SentencePiece model.
 
-    White space and control characters become single spaces; nothing else is normalized, and characters that
-    training never had become the bytes of their UTF-8, so that decoding gives the text back exactly. A
-    SavedModel with it needs `import tensorflow_text` where it is loaded.
+    White space and control characters become single spaces. Nothing else is normalized and unknown characters
+    become the bytes of their UTF-8, so decoding restores the text exactly. Loading a SavedModel with this
+    tokenizer requires `import tensorflow_text`.
 
     Args:
-        model: serialised SentencePiece model.
+        model: serialized SentencePiece model.
         lowercase, clean: see `Tokenizer`.
 
     Reference: unigram: Kudo 2018, https://arxiv.org/abs/1804.10959; bpe: Sennrich et al. 2016,
@@ -199,21 +208,21 @@ class SubwordTokenizer(Tokenizer):
 
     def encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of the pieces <int32>[batch, (time)]."""
-        return self.model.tokenize(self.spaced(strings))  # [batch, (time)]
+        return self.model.tokenize(self.normalize_spaces(strings))  # [batch, (time)]
 
-    def spaced(self, strings: tf.Tensor) -> tf.Tensor:
-        """Returns strings <string>[batch] as they are split into pieces: words with single spaces between."""
-        return _without_space_marks(single_spaces(prepare(strings, self.lowercase, self.clean)))  # [batch]
+    def normalize_spaces(self, strings: tf.Tensor) -> tf.Tensor:
+        """Returns strings <string>[batch] in the form that is split into pieces, with single spaces."""
+        return _escape_space_marks(single_spaces(prepare(strings, self.lowercase, self.clean)))  # [batch]
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns the pieces joined to texts <string>[batch]."""
+        """Returns the texts <string>[batch] of the joined pieces."""
         pieces = kept_ids(ids)  # [batch, (time)]
         known = tf.where(pieces.flat_values < self.vocabulary_size, pieces.flat_values, UNKNOWN)
         texts = self.model.detokenize(pieces.with_flat_values(known))  # [batch]
         return tf.strings.regex_replace(texts, _ESCAPE, _SPACE_MARK)
 
     def token(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns the pieces; one that begins a word begins with U+2581."""
+        """Returns the pieces; those at the start of a word begin with U+2581."""
         return self.model.id_to_string(ids)
 
 
@@ -223,33 +232,37 @@ def build(
     """Learns a vocabulary. The order of the texts does not matter.
 
     Args:
-        kind: "words" or "characters" (the most frequent ones, ties by code point), "bytes", "subwords" or
+        kind: "words" or "characters" (the most frequent ones; ties by code point), "bytes", "subwords" or
             "bpe".
         texts: training texts; a list or <object>[examples] of str.
-        vocabulary_size: most token ids, the 4 special ones included and the 256 bytes that all kinds but
-            words have besides not. Subwords get fewer where the texts do not give that many.
+        vocabulary_size: largest number of token ids, above 4, including the 4 special ones but not the 256
+            bytes that all kinds except words add. Subwords may be fewer if the texts do not have that many.
         lowercase, clean: see `Tokenizer`.
 
     Returns:
-        What `from_state` needs, as JSON: `kind`, `lowercase`, `clean` if there is any, and `tokens` (a list)
-        or `model` (base64) or, for bytes, nothing.
+        State for `from_state`, as JSON values: `kind`, `lowercase`, `clean` if not empty, and `tokens` (a
+        list), `model` (base64) or, for bytes, neither.
 
     Raises:
-        ValueError: unknown kind, or no id left beside the special ones.
+        ValueError: `kind` is unknown or `vocabulary_size` too small.
         UserError: there is nothing to learn from, or `vocabulary_size` is too small for subwords.
+
+    Examples:
+        >>> build("words", ["good tea", "good cake"], vocabulary_size=6, lowercase=True)["tokens"]
+        ['good', 'cake']
     """
     kinds = get_args(Tokenization)
     if kind not in kinds:
         raise ValueError(f"Unknown kind of tokenizer {kind!r}; expected one of {', '.join(kinds)}.")
     if vocabulary_size <= NUM_SPECIAL:
         raise ValueError(
-            f"vocabulary_size must be more than the {NUM_SPECIAL} special tokens; got {vocabulary_size}."
+            f"vocabulary_size must be larger than the {NUM_SPECIAL} special tokens; got {vocabulary_size}."
         )
     prepared = (prepare(chunk, lowercase, clean) for chunk in _chunks(texts))  # <string>[chunk] each
     common: dict[str, Any] = {"lowercase": lowercase, **({"clean": list(clean)} if clean else {})}
     if kind in SUBWORD_MODELS:
         model = sentencepiece_models.train(
-            (_without_space_marks(single_spaces(chunk)) for chunk in prepared),
+            (_escape_space_marks(single_spaces(chunk)) for chunk in prepared),
             SUBWORD_MODELS[kind],
             vocabulary_size,
         )
@@ -271,16 +284,14 @@ def build(
 
 
 def _nothing_to_learn(num_texts: int, kind: str) -> UserError:
-    return UserError(
-        f"The training texts hold not one token ({num_texts} texts, kind {kind!r}); check the data."
-    )
+    return UserError(f"The training texts have no tokens ({num_texts} texts, kind {kind!r}); check the data.")
 
 
 def from_state(state: Mapping[str, Any]) -> Tokenizer:
-    """Makes the tokenizer that `build` described.
+    """Creates a tokenizer from the state returned by `build`.
 
     Raises:
-        ValueError: the state is of no known kind or a part of it is missing.
+        ValueError: the kind of the state is unknown or a key is missing.
     """
     kind = str(state.get("kind"))
     content = LEARNED.get(kind, "tokens")
@@ -291,7 +302,7 @@ def from_state(state: Mapping[str, Any]) -> Tokenizer:
             f"{missing}."
         )
     lowercase, clean = state["lowercase"], state.get("clean", ())
-    # Tables must not live in the graph of the first caller.
+    # Tables must not be created in the graph of the first caller.
     with tf.init_scope():
         if kind == "subwords":
             return SubwordTokenizer(base64.b64decode(state["model"]), lowercase, clean)
@@ -301,15 +312,15 @@ def from_state(state: Mapping[str, Any]) -> Tokenizer:
 
 
 def needs_tensorflow_text(state: Mapping[str, Any]) -> bool:
-    """Whether a graph with the tokenizer of this state has operations of TensorFlow Text."""
+    """Whether the graph of the tokenizer uses operations of TensorFlow Text."""
     return state["kind"] == "subwords" or "unicode" in state.get("clean", ())
 
 
 def encode_all(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Encodes many texts, chunk by chunk.
+    """Encodes many texts in chunks.
 
     Returns:
-        (ids <int32>[all tokens], lengths <int64>[examples]): the ids of one text after those of another.
+        (ids <int32>[all tokens], lengths <int64>[examples]): the concatenated ids of all texts.
     """
     encode = tf.function(tokenizer.encode, input_signature=[tf.TensorSpec([None], tf.string)])
     encoded = [encode(chunk) for chunk in _chunks(texts)]
@@ -319,10 +330,10 @@ def encode_all(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, 
     return ids, np.concatenate([chunk.row_lengths().numpy() for chunk in encoded])
 
 
-def words_of_all(tokenizer: SubwordTokenizer, texts: Sequence[str]) -> Iterator[list[str]]:
-    """Yields the parts of each text that are split into pieces one by one: its words."""
+def split_words(tokenizer: SubwordTokenizer, texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yields the words of each text, which are split into pieces separately."""
     for chunk in _chunks(texts):
-        for text in map(bytes.decode, tokenizer.spaced(chunk).numpy()):
+        for text in map(bytes.decode, tokenizer.normalize_spaces(chunk).numpy()):
             yield text.split()
 
 
@@ -332,8 +343,8 @@ _TABLE_TOKENIZERS: dict[str, type[_TableTokenizer]] = {
 }
 
 
-def _without_space_marks(strings: tf.Tensor) -> tf.Tensor:
-    """Returns strings <string>[batch] in which nothing is SentencePiece's sign for a space."""
+def _escape_space_marks(strings: tf.Tensor) -> tf.Tensor:
+    """Returns strings <string>[batch] without SentencePiece's character for a space."""
     return tf.strings.regex_replace(strings, _SPACE_MARK, _ESCAPE)
 
 

@@ -1,4 +1,4 @@
-"""What has changed since a run was started: its config, its data, the code."""
+"""Changes of the config, the data and the code since a run was started."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ CODE, DATA = "code", "data"
 _COMPARED = ("attnzoo", "source", "tensorflow", "keras")
 
 
-def of_config(run: RunDir, resolved: ResolvedConfig) -> list[str]:
-    """Returns the keys of the config whose values differ; none for a run that has not started."""
+def config_changes(run: RunDir, resolved: ResolvedConfig) -> list[str]:
+    """Returns the config keys whose values have changed; none if the run has not started."""
     if not run.config.is_file():
         return []
     run.require_format()
     return resolved.changed_keys(RunConfig.read(run.config))
 
 
-def code() -> dict[str, str]:
-    """Returns the versions that results depend on; `source` is the SHA-256 of this package's files."""
+def code_versions() -> dict[str, str]:
+    """Returns the versions that results depend on; `source` is the SHA-256 of this package's source."""
     digest = hashlib.sha256()
     folder = Path(attnzoo.__file__).parent
     for path in sorted(folder.rglob("*.py")):
@@ -47,25 +47,25 @@ def code() -> dict[str, str]:
     }
 
 
-def of_code(run: RunDir) -> list[str]:
-    """Returns `code` if the run was started with other versions."""
+def code_changes(run: RunDir) -> list[str]:
+    """Returns ["code"] if the run was started with other versions, else an empty list."""
     if not run.machine.is_file():
         return []
-    old, new = read_json(run.machine), code()
+    old, new = read_json(run.machine), code_versions()
     return [CODE] if any(old.get(name) != new[name] for name in _COMPARED) else []
 
 
-def of_data(run: RunDir, splits: DataSplits, task: str, allowed: Collection[str]) -> DataInfo:
-    """Returns what the run knows of its data, brought up to date if a change is allowed.
+def updated_data_info(run: RunDir, splits: DataSplits, task: str, allowed: Collection[str]) -> DataInfo:
+    """Returns the `DataInfo` of a run, updated if the data has changed and that is allowed.
 
     Raises:
-        UserError: the data has changed and that is not allowed, or its classes are others (exit code 2).
+        UserError: the data has changed and that is not allowed, or it has other classes (exit code 2).
     """
     info = DataInfo.read(run.info, task)
     fingerprint = examples.fingerprint(splits, info.features)
     if fingerprint == info.fingerprint:
         return info
-    refuse(run, [DATA], allowed)
+    refuse_changes(run, [DATA], allowed)
     for name, feature in splits.features.items():
         difference = info.features[name].difference(feature) if name in info.features else None
         if difference is not None:
@@ -74,16 +74,16 @@ def of_data(run: RunDir, splits: DataSplits, task: str, allowed: Collection[str]
     return dataclasses.replace(info, fingerprint=fingerprint, num_examples=counts)
 
 
-def refuse(run: RunDir, changed: Collection[str], allowed: Collection[str]) -> None:
+def refuse_changes(run: RunDir, changed: Collection[str], allowed: Collection[str]) -> None:
     """Refuses changes that are not allowed.
 
     Raises:
-        UserError: naming each of them (exit code 2).
+        UserError: it names each of them (exit code 2).
     """
     refused = [key for key in changed if key not in allowed]
     if refused:
         options = " ".join(f"--allow-changed {key}" for key in refused)
         raise UserError(
-            f"{run.path}: {', '.join(refused)} changed since the run started; take that back, name another "
-            f"folder with --run, start again with --restart, or continue all the same with {options}."
+            f"{run.path}: {', '.join(refused)} changed since the run started; undo the change, choose "
+            f"another folder with --run, start from scratch with --restart, or continue with {options}."
         )

@@ -1,4 +1,4 @@
-"""Everything that a run needs to continue as if it had never stopped."""
+"""Checkpoints: everything that a run needs to continue as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from attnzoo.training.step import TrainStep
 from attnzoo.variables import (
     assign,
     by_name,
-    bytes_of,
+    num_bytes,
     read_tensors,
+    read_values,
     size_limit,
-    values_of,
     write_tensors,
 )
 
-KEPT_STEPS = 2
+MAX_CHECKPOINTS = 2
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run stands, besides its tensors. Saved as JSON.
+    """The state of a run other than its tensors. Saved as JSON.
 
     Attributes:
-        step: optimizer steps taken.
-        epoch: epochs finished.
-        batch: batches of the current epoch that are done.
-        seconds: training time so far, evaluations and start-up apart.
+        step: number of optimizer steps taken.
+        epoch: number of completed epochs.
+        batch: number of batches of the current epoch that have been used.
+        seconds: training time so far, without evaluations and startup.
         best_step: step of the best evaluation, 0 before the first.
-        best_rank: its `selection.Rank`.
-        loss_gain: by how much the loss of the best evaluation is lower than that of the best one before it.
-        counted_value: value of the rank of the last evaluation that was better by `train.min_delta`.
-        evaluations_since_best: evaluations since then.
-        plateau_factor: product of the falls of the plateau schedule.
-        evaluations_since_fall: evaluations since the last fall or since then.
+        best_rank: `selection.Rank` of the best evaluation.
+        loss_gain: difference in loss between the best evaluation and the best one before it.
+        counted_value: `Rank.value` of the last evaluation that improved by more than `train.min_delta`.
+        evaluations_since_best: evaluations since that one.
+        plateau_factor: product of the reductions by the plateau schedule.
+        evaluations_since_fall: evaluations since the last reduction or improvement.
         window: sums since the last logged line: name -> [numerator, denominator].
         evaluated: step of the last evaluation.
-        evaluations: how many there were.
-        recoveries: times that the run went back to a checkpoint after it had diverged.
-        rate_factor: product of the falls of the learning rate that this brought.
-        batches: batches of an epoch, to notice that they have changed.
-        log_sizes: bytes of each log file at this moment; what a crash wrote after them is cut off.
-        stopped_early: whether early stopping has ended the training, as the options are now.
+        evaluations: number of evaluations.
+        recoveries: number of times the run went back to a checkpoint after it diverged.
+        rate_factor: product of the learning rate reductions of these recoveries.
+        batches: number of batches in the current epoch, to detect that it has changed.
+        log_sizes: bytes of each log file; anything that a crashed process wrote after them is removed.
+        stopped_early: whether early stopping has ended the training, with the current options.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -83,7 +83,7 @@ class Progress:
 
 
 def _variables(train_step: TrainStep) -> dict[str, keras.Variable]:
-    """Returns all that a checkpoint holds, by name."""
+    """Returns all variables of a checkpoint, by name."""
     groups = {
         "model": train_step.model.variables,
         "optimizer": train_step.optimizer.variables,
@@ -96,26 +96,26 @@ def _variables(train_step: TrainStep) -> dict[str, keras.Variable]:
     return named
 
 
-def require_space(run: RunDir, train_step: TrainStep, weights_kept: int) -> None:
-    """Looks whether what a run writes fits on the disk.
+def require_space(run: RunDir, train_step: TrainStep, num_weights_kept: int) -> None:
+    """Checks that the checkpoints of a run fit on the disk.
 
     Args:
         run: the run folder.
-        train_step: says how large a checkpoint is.
-        weights_kept: number of evaluations whose weights are kept.
+        train_step: holds the variables of a checkpoint.
+        num_weights_kept: number of evaluations whose weights are kept.
 
     Raises:
-        UserError: it does not fit (exit code 4).
+        UserError: they do not fit (exit code 4).
     """
-    checkpoint = sum(map(bytes_of, _variables(train_step).values()))
-    weights = sum(map(bytes_of, train_step.model.weights))
-    needed = (KEPT_STEPS + 1) * checkpoint + (weights_kept + 3) * weights
+    checkpoint = sum(map(num_bytes, _variables(train_step).values()))
+    weights = sum(map(num_bytes, train_step.model.weights))
+    needed = (MAX_CHECKPOINTS + 1) * checkpoint + (num_weights_kept + 3) * weights
     written = sum(path.stat().st_size for path in run.checkpoints.rglob("*") if path.is_file())
     free = shutil.disk_usage(run.path).free
     if free + written < needed:
         raise UserError(
-            f"{run.path}: {mebibytes(free)} free on this disk, checkpoints need "
-            f"{mebibytes(needed - written)} more; free some, or choose another folder with --run.",
+            f"{run.path}: {mebibytes(free)} free on this disk, but checkpoints need "
+            f"{mebibytes(needed - written)} more; free some space, or choose another folder with --run.",
             EXIT_DAMAGED,
         )
 
@@ -127,16 +127,16 @@ def save(run: RunDir, train_step: TrainStep, progress: Progress) -> None:
         Diverged: a value is not finite; nothing is written.
         UserError: it cannot be written (exit code 4); older checkpoints are untouched.
     """
-    write_step(run, values_of(_variables(train_step)), progress)
+    write_step(run, read_values(_variables(train_step)), progress)
 
 
 def write_step(run: RunDir, values: Mapping[str, np.ndarray], progress: Progress) -> None:
-    """Does what `save` says with values that have been read."""
+    """Writes a checkpoint like `save`, from values that have been read."""
     _require_finite(run, values, progress.step)
     write_tensors(run.step(progress.step), values, dataclasses.asdict(progress))
-    newest = run.steps()[-KEPT_STEPS:]
+    newest = run.steps()[-MAX_CHECKPOINTS:]
     for step in run.steps():
-        # A step beyond this one is from before the run went back to an older checkpoint.
+        # Checkpoints of later steps were written before the run went back to an older one.
         if step not in newest or step > progress.step:
             shutil.rmtree(run.step(step), ignore_errors=True)
 
@@ -146,15 +146,15 @@ def _require_finite(run: RunDir, values: Mapping[str, np.ndarray], step: int) ->
         if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
             raise Diverged(
                 f"{run.path}: diverged: '{name}' is not finite after step {step}; "
-                f"{DIVERGED_ADVICE}; the checkpoints are from before it."
+                f"{DIVERGED_ADVICE}; the checkpoints are from before the divergence."
             )
 
 
 def restore(run: RunDir, train_step: TrainStep) -> Progress | None:
-    """Restores the newest checkpoint that is whole; a damaged one is passed over with a line that says so.
+    """Restores the newest intact checkpoint; damaged ones are skipped with a warning.
 
     Returns:
-        The progress there, or None where there is no checkpoint.
+        Its progress, or None if there is no checkpoint.
 
     Raises:
         UserError: every checkpoint is damaged, or one does not fit the model (exit code 4).
@@ -167,7 +167,7 @@ def restore(run: RunDir, train_step: TrainStep) -> Progress | None:
             values, state = read_tensors(folder, size_limit(variables.values()))
         except UserError as error:
             damaged = error
-            warn(f"{error} The one before is tried.")
+            warn(f"{error} Trying the checkpoint before it.")
             continue
         progress = _progress(state, folder)
         assign(variables, values, folder)
@@ -176,7 +176,8 @@ def restore(run: RunDir, train_step: TrainStep) -> Progress | None:
         return progress
     if damaged is not None:
         raise UserError(
-            f"{run.checkpoints}: no checkpoint is whole; start again with --restart.", EXIT_DAMAGED
+            f"{run.checkpoints}: all checkpoints are damaged; start from scratch with --restart.",
+            EXIT_DAMAGED,
         ) from damaged
     return None
 
@@ -186,31 +187,31 @@ def _progress(state: dict[str, Any], folder: Path) -> Progress:
     if set(state) != names:
         raise UserError(
             f"{folder}: written by another version of attnzoo ({sorted(set(state) ^ names)} differ); "
-            "finish the run with that version or start again with --restart.",
+            "finish the run with that version or start from scratch with --restart.",
             EXIT_DAMAGED,
         )
     try:
         return TypeAdapter(Progress).validate_json(json.dumps(state))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{folder}: damaged ({place}: {first['msg']}).", EXIT_DAMAGED) from None
+        field = ".".join(map(str, first["loc"]))
+        raise UserError(f"{folder}: damaged ({field}: {first['msg']}).", EXIT_DAMAGED) from None
 
 
 def save_weights(run: RunDir, model: keras.Model, step: int, metrics: dict[str, Any]) -> None:
-    """Writes `checkpoints/weights-XXXXXXXX`: the weights as they were just evaluated.
+    """Writes `checkpoints/weights-XXXXXXXX`, the weights that were just evaluated.
 
     Raises:
         Diverged: a value is not finite; nothing is written.
         UserError: it cannot be written (exit code 4).
     """
-    values = values_of(by_name(model.weights, "model"))
+    values = read_values(by_name(model.weights, "model"))
     _require_finite(run, values, step)
     write_tensors(run.weights(step), values, {"step": step, "metrics": metrics})
 
 
 def recover(run: RunDir, train_step: TrainStep) -> Progress:
-    """Goes back to the newest checkpoint, with half the learning rate from there on.
+    """Restores the newest checkpoint and halves the learning rate for the rest of the training.
 
     Raises:
         UserError: it cannot be read or written (exit code 4).
@@ -225,22 +226,22 @@ def recover(run: RunDir, train_step: TrainStep) -> Progress:
 
 
 def keep_weights(run: RunDir, kept: Collection[int]) -> None:
-    """Removes the weights of all evaluations but those of the steps `kept` and of the newest."""
+    """Removes the weights of all evaluations except those of the steps `kept` and the newest."""
     for step in run.evaluated_steps()[:-1]:
         if step not in kept:
             shutil.rmtree(run.weights(step), ignore_errors=True)
 
 
 def average_checkpoints(run: RunDir, model: keras.Model, steps: Sequence[int]) -> str:
-    """Gives `model` the mean of the weights of evaluations.
+    """Assigns the mean of the weights of several evaluations to `model`.
 
     Args:
         run: the run folder.
         model: receives the weights.
-        steps: of the evaluations, one or more.
+        steps: steps of the evaluations, one or more.
 
     Returns:
-        A phrase that says which they are.
+        A human-readable description, such as "average of steps 100, 120".
     """
     total: dict[str, Any] = {}
     for step in steps:

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: a progress bar on a terminal, plain lines elsewhere."""
+"""Console output during training: a progress bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PLAIN_LINE_SECONDS = 10.0
 
 
 class Display:
-    """Shows one run. Use as a context manager: the bar ends with it.
+    """Shows the progress of one run. Use it as a context manager, which ends the progress bar.
 
     Args:
-        total: optimizer steps of the whole training.
-        done: steps that were taken before.
-        unit: what speed is counted in ("examples", "tokens").
+        total: total number of optimizer steps.
+        done: steps already taken before a restart.
+        unit: unit of the speed ("examples", "tokens").
     """
 
     def __init__(self, total: int, done: int, unit: str) -> None:
@@ -47,16 +47,16 @@ class Display:
             self.bar.stop()
 
     def line(self, text: str) -> None:
-        """Prints a line above the bar."""
+        """Prints a line above the progress bar."""
         self.console.print(text, markup=False)
 
     def step(self, step: int, loss: float, speed: float) -> None:
-        """Shows where the training stands.
+        """Updates the progress.
 
         Args:
             step: optimizer steps taken.
             loss: mean training loss since the last call.
-            speed: targets a second.
+            speed: targets per second.
         """
         now = time.monotonic()
         state = f"loss {loss:.4f}  {speed:,.0f} {self.unit}/s{self._left(now, step)}"
@@ -67,7 +67,7 @@ class Display:
             self.line(f"step {step}/{self.total}  {state}")
 
     def _left(self, now: float, step: int) -> str:
-        """Returns the time that is left, once it is known: the first steps are traced and compiled."""
+        """Returns the remaining time; nothing for the first steps, which are traced and compiled."""
         if step == self.total:
             return "  0:00 left"
         if self.since is None:
@@ -77,37 +77,47 @@ class Display:
         return f"  {duration((now - begin) / max(1, step - first) * (self.total - step))} left"
 
 
-def say(text: str) -> None:
-    """Prints a line where there is no display."""
+def print_line(text: str) -> None:
+    """Prints a line when there is no display."""
     print(text)
 
 
 def warn(text: str) -> None:
-    """Prints a warning of one line to the error stream."""
+    """Prints a one-line warning to the error stream."""
     print(f"attnzoo: warning: {text}", file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:
-    """Prints a line that is no warning to the error stream."""
+    """Prints a one-line note, which is less than a warning, to the error stream."""
     print(f"attnzoo: note: {text}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
-    """Returns 75.0 as "1:15" and 4000.0 as "1:06:40"."""
+    """Formats a duration.
+
+    Examples:
+        >>> duration(75.0), duration(4000.0)
+        ('1:15', '1:06:40')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def metrics_text(metrics: Mapping[str, float | str]) -> str:
-    """Returns numbers as "loss 0.1234  accuracy 0.9876"; texts (signatures) are left out."""
+    """Formats numeric metrics on one line; strings (signatures) are left out.
+
+    Examples:
+        >>> metrics_text({"loss": 0.12344, "bleu_signature": "nrefs:1"})
+        'loss 0.1234'
+    """
     return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if not isinstance(value, str))
 
 
-def next_lines(commands: Sequence[tuple[str, str]]) -> str:
-    """Returns what to do with a finished run, for people.
+def next_commands_text(commands: Sequence[tuple[str, str]]) -> str:
+    """Returns the lines that suggest what to do with a finished run.
 
     Args:
-        commands: and what each is for.
+        commands: commands, and what each is for.
     """
     return "\n".join(["next:", *(f"  {command:32} {what}" for command, what in commands)])

@@ -1,4 +1,4 @@
-"""The devices that share a batch."""
+"""The devices that a batch is distributed over."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import tensorflow as tf
 
 from attnzoo.errors import UserError
-from attnzoo.startup import processors
+from attnzoo.startup import num_cpus
 
 
 def make_strategy(replicas: int) -> tf.distribute.Strategy:
-    """Returns the strategy for `replicas` devices of this machine: GPUs where there are any, else CPU shares.
+    """Returns the strategy for `replicas` devices of this machine: GPUs if there are any, else logical CPUs.
 
     Raises:
-        UserError: there are fewer devices, or TensorFlow was started with another number of them.
+        UserError: there are fewer GPUs, or TensorFlow was started with another number of logical CPUs.
     """
     if replicas == 1:
         return tf.distribute.get_strategy()
@@ -36,17 +36,17 @@ def make_strategy(replicas: int) -> tf.distribute.Strategy:
 
 
 def describe_device() -> str:
-    """Returns the name of what the model runs on."""
+    """Returns a human-readable name of the device that the model runs on."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        threads = tf.config.threading.get_intra_op_parallelism_threads() or processors()
+        threads = tf.config.threading.get_intra_op_parallelism_threads() or num_cpus()
         return f"CPU, {threads} of {os.cpu_count()} threads"
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     return name if len(gpus) == 1 else f"{len(gpus)} x {name}"
 
 
 def multiplies_bfloat16() -> bool:
-    """Returns whether the processor has instructions for products of bfloat16; known on Linux x86 alone."""
+    """Returns whether the CPU has bfloat16 matrix instructions; detected only on Linux with x86."""
     try:
         flags = Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Learning rates of layers by name: some learn slower or faster than others, some not at all."""
+"""Learning rate multipliers by layer name: layers can train slower or faster, or be frozen."""
 
 from __future__ import annotations
 
@@ -9,55 +9,56 @@ import keras
 
 from attnzoo.config import ResolvedConfig
 from attnzoo.errors import UserError
-from attnzoo.records.text_files import listed, shown
+from attnzoo.records.text_files import join_names, printable
 from attnzoo.suggest import did_you_mean
 
 
-def assign(resolved: ResolvedConfig, model: keras.Model) -> dict[str, float]:
-    """Freezes the weights whose rate is 0 and returns the factors of the others.
+def apply_multipliers(resolved: ResolvedConfig, model: keras.Model) -> dict[str, float]:
+    """Freezes the weights whose multiplier is 0 and returns the multipliers of the others.
 
     Args:
-        resolved: gives `train.learning_rate_multipliers`, a factor of the learning rate by
-            pattern. A pattern fits a weight if it fits its path (`block_0/attention/query/kernel`)
-            or the beginning of it up to a `/` (`block_*`); of several that fit the first counts.
-        model: built.
+        resolved: its `train.learning_rate_multipliers` maps patterns to multipliers. A pattern matches a
+            weight if it matches its path (`block_0/attention/query/kernel`) or a prefix of it that ends
+            before a `/` (`block_*`); the first matching pattern applies.
+        model: a built model.
 
     Returns:
-        Path of a weight -> factor, where it is neither 0 nor 1.
+        Path of a weight -> multiplier, for those that are neither 0 nor 1.
 
     Raises:
-        UserError: a pattern fits no weight, or none is left to train (exit code 2).
+        UserError: a pattern matches no weight, or all weights are frozen (exit code 2).
     """
-    rates = resolved.config.train.learning_rate_multipliers
+    multipliers = resolved.config.train.learning_rate_multipliers
     by_path = {variable.path: variable for variable in model.trainable_variables}
-    for pattern in rates:
-        if not any(_fits(pattern, path) for path in by_path):
+    for pattern in multipliers:
+        if not any(_matches(pattern, path) for path in by_path):
             layers = dict.fromkeys(path.split("/")[0] for path in by_path)
             origin = resolved.origins[("train", "learning_rate_multipliers", pattern)].label
             raise UserError(
-                f"{origin}: train.learning_rate_multipliers: no weight fits '{shown(pattern)}'"
-                f"{did_you_mean(pattern, layers)}; the layers are {listed(layers)}."
+                f"{origin}: train.learning_rate_multipliers: no weight matches '{printable(pattern)}'"
+                f"{did_you_mean(pattern, layers)}; the layers are {join_names(layers)}."
             )
-    factors = {path: _factor(rates, path) for path in by_path}
-    if not any(factors.values()):
+    by_weight = {path: _multiplier(multipliers, path) for path in by_path}
+    if not any(by_weight.values()):
         raise UserError(
-            "train.learning_rate_multipliers: every weight is frozen (rate 0); leave one to train."
+            "train.learning_rate_multipliers: all weights are frozen (multiplier 0); leave some to train."
         )
     for path, variable in by_path.items():
-        if factors[path] == 0.0:
+        if by_weight[path] == 0.0:
             variable.trainable = False
     for layer in model._flatten_layers(include_self=False):
-        # A layer with nothing left to train is frozen as a whole: normalizations use stored statistics.
+        # A layer whose weights are all frozen is frozen itself, so that batch normalization uses its
+        # moving statistics.
         paths = [variable.path for variable in layer.weights]
         paths = [path for path in paths if path in by_path] or paths
-        if paths and not any(_factor(rates, path) for path in paths):
+        if paths and not any(_multiplier(multipliers, path) for path in paths):
             layer.trainable = False
-    return {path: factor for path, factor in factors.items() if factor not in (0.0, 1.0)}
+    return {path: multiplier for path, multiplier in by_weight.items() if multiplier not in (0.0, 1.0)}
 
 
-def _fits(pattern: str, path: str) -> bool:
+def _matches(pattern: str, path: str) -> bool:
     return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}/*")
 
 
-def _factor(rates: Mapping[str, float], path: str) -> float:
-    return next((rate for pattern, rate in rates.items() if _fits(pattern, path)), 1.0)
+def _multiplier(multipliers: Mapping[str, float], path: str) -> float:
+    return next((value for pattern, value in multipliers.items() if _matches(pattern, path)), 1.0)

@@ -1,4 +1,4 @@
-"""How much memory a step takes: estimated from its graph, and held against what there is."""
+"""Memory of a training step, estimated from its graph and compared with the available memory."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from attnzoo.errors import UserError
 from attnzoo.features.image import Image
 from attnzoo.features.info import DataInfo
 from attnzoo.free_memory import allocator_limit, free_memory
-from attnzoo.startup import ALLOCATOR_LIMIT, processors
+from attnzoo.startup import ALLOCATOR_LIMIT, num_cpus
 from attnzoo.tasks.evaluating import Evaluator
 from attnzoo.tasks.task import Task
 from attnzoo.training.step import TrainStep
 
 MARGIN = 1.5
-"""Times what is there an estimate may be: it is coarse, and a training that would work is not refused."""
+"""Training is refused if the estimate exceeds the available memory by this factor: it is a coarse one."""
 COMPILER_BYTES = 256 << 20
-"""What compiling and running a small step took on top of its tensors (measured: 200 to 450 MiB)."""
+"""Memory for compiling and running a small step, in addition to its tensors (measured: 200 to 450 MiB)."""
 
-_SHARED = (
+_BUFFER_ALIASES = (
     "Identity",
     "Reshape",
     "Squeeze",
@@ -35,13 +35,13 @@ _SHARED = (
     "PreventGradient",
     "ReadVariableOp",
 )
-"""Operations whose output is the buffer of an input."""
-_OUTSIDE = ("Placeholder", "Const")
-_APART = ("Conv", "MatMul", "Pool", "Einsum", "Transpose", "Concat", "Pack", "Gather", "Tile", "Pad")
-"""Parts of the names of operations that never write into the buffer of an input."""
+"""Operations whose output shares the buffer of an input."""
+_NO_BUFFER = ("Placeholder", "Const")
+_NEVER_IN_PLACE = ("Conv", "MatMul", "Pool", "Einsum", "Transpose", "Concat", "Pack", "Gather", "Tile", "Pad")
+"""Parts of the names of operations that never reuse the buffer of an input for their output."""
 
 
-def require(
+def require_memory(
     config: RunConfig,
     info: DataInfo,
     examples: Examples,
@@ -49,27 +49,27 @@ def require(
     train_step: TrainStep,
     evaluator: Evaluator,
 ) -> None:
-    """Refuses a training whose largest batch would take far more memory than there is.
+    """Refuses a training whose largest batch would need far more memory than is available.
 
-    Only for one device that is not a GPU, whose memory is its own.
+    Checked only for a single replica on a CPU; a GPU has memory of its own.
 
     Args:
         config: all options.
-        info: what is known of the data.
-        examples: of train.
-        task: makes batches.
-        train_step: whose weights and slots have their memory already.
-        evaluator: is looked at where its batches are the larger ones.
+        info: what is known about the data.
+        examples: training examples.
+        task: the task, which makes the batches.
+        train_step: its weights and optimizer slots are already allocated.
+        evaluator: checked too if its batches are larger.
 
     Raises:
-        UserError: with the estimate, what is there, and what takes less.
+        UserError: it states the estimate, the available memory, and which options need less.
     """
     if config.train.replicas > 1 or tf.config.list_physical_devices("GPU"):
         return
     train, lengths = config.train, info.buckets[-1] if info.buckets else {}
     size = pipeline.BatchSizes(train.batch_size, train.batch_tokens).of(lengths)
     larger = evaluator.sizes.of(lengths)
-    held = bytes_of(train_step.kept_values())
+    held = num_bytes(train_step.persistent_values())
     if _bound(max(size, larger), info, train_step.model) + held < _allowed(held)[0]:
         return
     batch = {"train.batch_size": size}
@@ -86,33 +86,35 @@ def require(
 
 
 def _bound(size: int, info: DataInfo, model: keras.Model) -> int:
-    """Returns what a step is very unlikely to take, without its graph: tracing one takes a second."""
-    positions = [math.prod(one.shape[:2]) for one in info.features.values() if isinstance(one, Image)]
-    most = max([1, *positions, *(info.buckets[-1].values() if info.buckets else ())])
-    widest = max([most, *(dim for weight in model.weights for dim in weight.shape)])
-    return COMPILER_BYTES + 4 * size * most * widest * len(model.weights)
+    """Returns a generous upper bound of the memory of a step, without tracing it, which takes a second."""
+    positions = [
+        math.prod(feature.shape[:2]) for feature in info.features.values() if isinstance(feature, Image)
+    ]
+    length = max([1, *positions, *(info.buckets[-1].values() if info.buckets else ())])
+    width = max([length, *(dim for weight in model.weights for dim in weight.shape)])
+    return COMPILER_BYTES + 4 * size * length * width * len(model.weights)
 
 
 def _allowed(held: int) -> tuple[int, str]:
-    """Returns the bytes that there are for a training that holds some already, and what sets this bound."""
+    """Returns the bytes available to a training that holds some already, and what limits them."""
     free, source = free_memory()
     limit = allocator_limit()
     return (free + held, source) if limit is None else min((free + held, source), (limit, ALLOCATOR_LIMIT))
 
 
 def _require(what: str, needed: int, held: int, smaller: str) -> None:
-    """Refuses what needs far more memory than there is, besides what weights hold."""
+    """Raises a `UserError` if far more memory is needed than is available, in addition to weights."""
     allowed, source = _allowed(held)
     needed += held + COMPILER_BYTES
     if needed > MARGIN * allowed:
         raise UserError(
-            f"out of memory: {what} takes about {needed >> 20:,} MiB, and {source} allows "
-            f"{allowed >> 20:,} MiB; lower {smaller}."
+            f"out of memory: {what} needs about {needed >> 20:,} MiB, but {source} allows only "
+            f"{allowed >> 20:,} MiB; reduce {smaller}."
         )
 
 
 def _smaller(batch: dict[str, int], config: RunConfig, info: DataInfo) -> str:
-    """Returns what decides how much memory is taken, with the values that it has."""
+    """Returns the options that determine the memory of a step, with their current values."""
     data, model = config.data.model_dump(), config.model.model_dump()
     values = {name: str(value) for name, value in batch.items()}
     for feature in info.features.values():
@@ -121,16 +123,16 @@ def _smaller(batch: dict[str, int], config: RunConfig, info: DataInfo) -> str:
     if "max_length" in data and info.buckets:
         values["data.max_length"] = f"{data['max_length']}, texts have up to {max(info.buckets[-1].values())}"
     values |= {f"model.{name}": str(model[name]) for name in ("units", "stages") if name in model}
-    texts = [f"{name} (now {value})" for name, value in values.items()]
-    return ", ".join(texts[:-1]) + f" or {texts[-1]}"
+    options = [f"{name} (now {value})" for name, value in values.items()]
+    return ", ".join(options[:-1]) + f" or {options[-1]}"
 
 
 def _specs(
     size: int, info: DataInfo, examples: Examples, task: Task, config: RunConfig | None
 ) -> pipeline.Batch:
-    """Returns what a batch of the longest bucket looks like, as the first example shows it.
+    """Returns the tensor specs of a batch of the longest bucket, derived from the first example.
 
-    A batch of training where there is a config, else one of evaluations.
+    With a config it is a training batch, otherwise an evaluation batch.
     """
     bucket = max(0, len(info.buckets) - 1)
     planned = pipeline.PlannedBatch(np.zeros(1, np.int32), 1, bucket, examples.encoded)
@@ -142,36 +144,37 @@ def _specs(
 
 def _waiting_bytes(specs: pipeline.Batch, taken: int) -> int:
     """Returns what batches take: those that are ready, those that are being made and those of the step."""
-    return bytes_of(tf.nest.flatten(specs)) * (pipeline.PREFETCHED + processors() + taken)
+    return num_bytes(tf.nest.flatten(specs)) * (pipeline.PREFETCHED + num_cpus() + taken)
 
 
-def bytes_of(tensors: Iterable[tf.Tensor | tf.TensorSpec]) -> int:
-    """Returns what tensors take whose shapes are known; others count as nothing."""
+def num_bytes(tensors: Iterable[tf.Tensor | tf.TensorSpec]) -> int:
+    """Returns the bytes of the tensors whose shapes are known; others count as 0."""
     known = (tensor for tensor in tensors if tensor.shape.is_fully_defined())
     return sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in known)
 
 
 def peak_bytes(graph: tf.Graph) -> int:
-    """Returns the most bytes that the tensors of a function's graph take at a time, its inputs left out.
+    """Returns the peak bytes of the tensors in a function's graph, without its inputs.
 
-    Operations run one after another, each tensor lives until its last use, and a result takes the place of
-    an input that is not used again. So attention counts its logits where it keeps them, and where it goes
-    over blocks it does not. What loops keep of their rounds is not counted.
+    It assumes that operations run one after another, that each tensor lives until its last use, and that a
+    result reuses the buffer of an input that is not used again. So attention logits count where they are
+    materialized, and not where attention is computed in blocks. Values that loops keep of their iterations
+    are not counted.
     """
     operations = graph.get_operations()
-    owners: dict[str, str] = {}  # name of a tensor -> of the one whose buffer it has
+    owners: dict[str, str] = {}  # name of a tensor -> name of the tensor whose buffer it shares
     sizes: dict[str, int] = {}
     last: dict[str, int] = {}
     for number, operation in enumerate(operations):
         for tensor in operation.outputs:
-            if operation.type in _SHARED:
+            if operation.type in _BUFFER_ALIASES:
                 first = operation.inputs[0].name
                 owners[tensor.name] = owners.get(first, first)
             else:
                 owners[tensor.name] = tensor.name
-                sizes[tensor.name] = 0 if operation.type in _OUTSIDE else bytes_of([tensor])
+                sizes[tensor.name] = 0 if operation.type in _NO_BUFFER else num_bytes([tensor])
             last[owners[tensor.name]] = number
-    for number, operation in enumerate(operations):  # a loop gets some of its inputs after it was made
+    for number, operation in enumerate(operations):  # a loop gets some of its inputs after its creation
         for tensor in operation.inputs:
             last[owners[tensor.name]] = max(number, last[owners[tensor.name]])
     last.update((owners[tensor.name], len(operations)) for tensor in graph.outputs)
@@ -180,7 +183,7 @@ def peak_bytes(graph: tf.Graph) -> int:
         used = {owners[tensor.name] for tensor in (*operation.inputs, *operation.outputs)}
         made = sum(sizes.get(tensor.name, 0) for tensor in operation.outputs)
         gone = sum(sizes.get(name, 0) for name in used if last[name] == number)
-        in_place = 0 if any(part in operation.type for part in _APART) else min(made, gone)
+        in_place = 0 if any(part in operation.type for part in _NEVER_IN_PLACE) else min(made, gone)
         inner = max(map(peak_bytes, _called(operation)), default=0)
         peak = max(peak, taken + made - in_place + inner)
         taken += made - gone

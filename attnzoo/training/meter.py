@@ -1,4 +1,4 @@
-"""Sums and times between two log lines."""
+"""Metric sums and timing between two log lines."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from attnzoo.data import pipeline
 
 
 class Meter:
-    """Collects the sums of steps without waiting for the device, and the time they took.
+    """Collects metric sums without waiting for the device, and measures time.
 
     Attributes:
-        compilations: batch shapes met so far: each is one XLA program of the training step.
-        compile_seconds: time of the steps that met a new shape.
+        compilations: number of batch shapes so far; the training step is compiled once for each.
+        compile_seconds: time of the steps with a new shape.
         seconds: time of all steps since `reset`.
     """
 
@@ -28,7 +28,7 @@ class Meter:
         self.reset()
 
     def reset(self) -> None:
-        """Begins a new window."""
+        """Starts a new window."""
         self.seconds = self._waited = self._steady_seconds = 0.0
         self._steady_targets = 0
 
@@ -42,15 +42,15 @@ class Meter:
         seconds: float,
         waited: float,
     ) -> None:
-        """Keeps the result of a step.
+        """Records the result of a step.
 
         Args:
-            step: its number.
-            group: its batches.
-            sums: what `TrainStep.step` returned.
-            rate: its learning rate.
-            seconds: how long it took, input and all.
-            waited: how long it waited for input.
+            step: number of the step.
+            group: batches of the step.
+            sums: the return value of `TrainStep.step`.
+            rate: learning rate of the step.
+            seconds: duration of the step, including input.
+            waited: time spent waiting for input.
         """
         self._pending.append((step, group, sums, rate))
         self.seconds += seconds
@@ -69,7 +69,7 @@ class Meter:
         """Adds pending steps to `window` (name -> [numerator, denominator]) in order.
 
         Returns:
-            (step, indices of its examples) of every step that was not finite.
+            (step, indices of its examples) of each step with a loss or gradient that was not finite.
         """
         diverged = []
         begin = time.monotonic()
@@ -96,7 +96,7 @@ class Meter:
         return diverged
 
     def speed(self) -> dict[str, float]:
-        """Returns targets a second without compilation, and the fraction of time spent waiting for input."""
+        """Returns targets per second without compilation, and the fraction of time waiting for input."""
         return {
             "speed/targets_per_second": self._steady_targets / max(self._steady_seconds, 1e-9),
             "speed/input_wait_fraction": self._waited / max(self.seconds, 1e-9),
@@ -104,13 +104,13 @@ class Meter:
 
 
 def count_padding(group: list[pipeline.Batch]) -> tuple[int, int]:
-    """Returns how many of the token ids of some batches are padding, and how many there are."""
+    """Returns the number of padding token ids in some batches, and the total number of token ids."""
     ids = [tensor.numpy() for inputs, _ in group for tensor in inputs.values() if tensor.dtype.is_integer]
     total = sum(part.size for part in ids)
     return total - sum(np.count_nonzero(part) for part in ids), total
 
 
 def count_targets(targets: dict[str, tf.Tensor]) -> int:
-    """Returns how many targets a batch has: tokens that are not padding, or examples."""
+    """Returns the number of targets in a batch: tokens that are not padding, or examples."""
     real = targets["weights"].numpy() > 0
     return int(np.count_nonzero(targets["tokens"].numpy()[real]) if "tokens" in targets else real.sum())

@@ -1,4 +1,4 @@
-"""The optimizer of the config, from Keras."""
+"""Keras optimizers from the options of a config."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ NOT_DECAYED = ("bias", "gamma", "beta")
 
 
 def build(options: TrainOptions) -> keras.optimizers.Optimizer:
-    """Returns the optimizer; the training loop sets its learning rate before every step.
+    """Returns the optimizer; the training loop sets its learning rate before each step.
 
-    Gradients are clipped and weights averaged by the training loop, for all optimizers alike.
-    Weight decay is decoupled (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101) and leaves out
+    Gradient clipping and weight averaging are done by the training loop, in the same way for all optimizers.
+    Weight decay is decoupled (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101) and excludes
     biases and normalization.
+
+    Examples:
+        >>> optimizer = build(TrainOptions(optimizer="lion", learning_rate=1e-4))
+        >>> type(optimizer).__name__, round(float(optimizer.learning_rate), 6)
+        ('Lion', 0.0001)
     """
     common = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay or None}
     if options.optimizer == "sgd":

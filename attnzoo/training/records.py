@@ -1,4 +1,4 @@
-"""What a run writes down: `metrics.jsonl` and TensorBoard, with the same numbers under the same names."""
+"""Logs of a run: `metrics.jsonl` and TensorBoard, with the same numbers under the same names."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tensorboard.plugins.hparams import api as hparams
 
 from attnzoo.runs.folder import RunDir, write_errors
 
-Numbers = Mapping[str, float]
+Scalars = Mapping[str, float]
 Cell = str | Sequence[tuple[str, bool]]
-"""A text, or a list of texts and whether each stands out."""
-LONGEST_CELL = 120
-"""Signs of a cell that a table still shows beside others."""
-MARKS = "\\`*_{}[]()#+!|&<>"
-"""Signs that mean something in Markdown or HTML."""
+"""A text, or a list of (text, whether it is highlighted)."""
+MAX_CELL_CHARACTERS = 120
+"""Rows with a longer cell are written as paragraphs instead of a table."""
+MARKUP_CHARACTERS = "\\`*_{}[]()#+!|&<>"
+"""Characters with a meaning in Markdown or HTML."""
 
 
 class Records:
-    """Writers of one run. Closing them flushes everything.
+    """Log writers of one run. Closing them flushes everything.
 
     Args:
         run: the run folder.
-        sizes: bytes of each log file at the checkpoint that training continues from; what was written
-            after it is cut off, files that were begun after it are removed.
+        sizes: bytes of each log file at the checkpoint that training continues from; longer files are
+            truncated to them, and newer files are removed.
     """
 
     def __init__(self, run: RunDir, sizes: Mapping[str, int]) -> None:
@@ -50,11 +50,11 @@ class Records:
             for writer in self._writers.values():
                 writer.close()
 
-    def numbers(self, split: str, step: int, values: Numbers, **extra: Any) -> None:
-        """Writes numbers of one moment.
+    def scalars(self, split: str, step: int, values: Scalars, **extra: Any) -> None:
+        """Writes the scalars of one step.
 
         Args:
-            split: "train", "validation" or "test": curves of the same tag lie over each other.
+            split: "train", "validation" or "test"; TensorBoard overlays curves of different splits.
             step: optimizer step.
             values: tag ("loss", "speed/targets_per_second") -> value.
             extra: more fields for the line in metrics.jsonl.
@@ -77,9 +77,9 @@ class Records:
             tf.summary.image(tag, pixels, max_outputs=len(pixels))
 
     def hparams(self, split: str, step: int, options: Mapping[str, Any]) -> None:
-        """Writes options for TensorBoard's HParams page, beside the numbers of `split` that they led to.
+        """Writes options for TensorBoard's HParams page, next to the final scalars of `split`.
 
-        Options that are not set are left out: columns of numbers stay numbers.
+        Options that are None are left out, so that numeric columns stay numeric.
         """
         values = {
             name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
@@ -93,7 +93,7 @@ class Records:
         """Writes everything out and returns the size of each log file in bytes, by relative path.
 
         Raises:
-            UserError: the disk does not take it (exit code 4).
+            UserError: they cannot be written (exit code 4).
         """
         with write_errors(self.run.logs):
             self._file.flush()
@@ -110,7 +110,7 @@ class Records:
 
 
 def trial_id(folder: Path) -> str:
-    """Returns a name for the HParams page, which takes runs of equal names for one; it tells no path."""
+    """Returns a unique name for the HParams page, which merges runs with equal names; it hides the path."""
     return f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
 
 
@@ -130,16 +130,22 @@ def _rewind(run: RunDir, sizes: Mapping[str, int]) -> None:
                 file.truncate(size)
 
 
-def table(rows: Sequence[Mapping[str, Cell]]) -> str:
-    """Returns rows as a Markdown table; texts are shown as they are, not as Markdown.
+def markdown_table(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """Returns rows as a Markdown table, with the texts escaped.
 
-    TensorBoard takes colors out of texts, so what stands out in a cell is bold. Beside a long cell it makes
-    the others as narrow as a letter: then rows are paragraphs, the columns without a long cell first.
+    TensorBoard removes colors from texts, so highlighted texts are bold. Next to a long cell it makes the
+    others one character wide; then rows are paragraphs, with the columns without long cells first.
+
+    Examples:
+        >>> print(markdown_table([{"text": "2 * 3", "predicted": [("six", True)]}]))
+        | text | predicted |
+        | --- | --- |
+        | 2 &#42; 3 | **six** |
     """
     if not rows:
         return "(no rows)"
     names = list(rows[0])
-    long = [name for name in names if any(_length(row[name]) > LONGEST_CELL for row in rows)]
+    long = [name for name in names if any(_length(row[name]) > MAX_CELL_CHARACTERS for row in rows)]
     if long:
         return "\n\n".join(_paragraph(row, long) for row in rows)
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
@@ -164,5 +170,5 @@ def _cell(cell: Cell) -> str:
 
 
 def _escaped(text: str) -> str:
-    signs = text.replace("\r", " ").replace("\n", " ")
-    return "".join(f"&#{ord(sign)};" if sign in MARKS else sign for sign in signs)
+    one_line = text.replace("\r", " ").replace("\n", " ")
+    return "".join(f"&#{ord(one)};" if one in MARKUP_CHARACTERS else one for one in one_line)

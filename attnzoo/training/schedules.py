@@ -10,19 +10,25 @@ from attnzoo.config.sections import TrainOptions
 def learning_rate(options: TrainOptions, step: int, total_steps: int, plateau_factor: float = 1.0) -> float:
     """Returns the learning rate of one optimizer step.
 
-    With peak `p`, warm-up `w` and total `T` steps, after a linear rise over the first `w` steps:
+    With peak `p`, warmup `w` and total `T` steps, after a linear warmup over the first `w` steps:
         constant: p
         cosine: p (1 + cos(pi (step - w) / (T - w))) / 2
         inverse_square_root: p sqrt(max(w, 1) / step)
         step: p factor^floor((step - w) / every)
-        plateau: p times the factor that the caller keeps
-    Over the last `c` steps (cooldown_steps) each is multiplied by (T + 1 - step) / (c + 1), a fall to 0.
+        plateau: p times `plateau_factor`, which the caller updates
+    Over the last `c` steps (cooldown_steps) each is multiplied by (T + 1 - step) / (c + 1), a linear decay
+    to 0.
 
     Args:
         options: the train section.
-        step: the step about to be taken, from 1 on.
-        total_steps: length of the training, in steps.
-        plateau_factor: product of the falls so far (schedule: plateau).
+        step: the step to be taken next, starting at 1.
+        total_steps: total number of steps.
+        plateau_factor: product of the reductions so far (schedule: plateau).
+
+    Examples:
+        >>> options = TrainOptions(learning_rate=0.1, warmup_steps=2, schedule="cosine")
+        >>> [round(learning_rate(options, step, total_steps=6), 3) for step in range(1, 7)]
+        [0.05, 0.1, 0.1, 0.085, 0.05, 0.015]
 
     Reference:
         inverse_square_root: Vaswani et al. 2017, equation 3, https://arxiv.org/abs/1706.03762

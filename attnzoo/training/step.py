@@ -1,7 +1,7 @@
-"""One optimizer step: gradients of each replica in one compiled program, the update in another.
+"""One optimizer step: one compiled program for the gradients of each replica, another for the update.
 
 With loss sums L_b and target counts n_b of the batches b (of all replicas), the gradient is that of
-sum_b L_b / sum_b n_b: exact for uneven batches, replicas and accumulation alike.
+sum_b L_b / sum_b n_b, which is exact for uneven batches, replicas and gradient accumulation.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from attnzoo.data.pipeline import Batch
 from attnzoo.tasks.evaluating import distribute
 from attnzoo.tasks.task import Task
 
-NO_RATES: Mapping[str, float] = {}
-FIRST_LOSS_SCALE = 2.0**15
+NO_MULTIPLIERS: Mapping[str, float] = {}
+INITIAL_LOSS_SCALE = 2.0**15
 FINITE_STEPS_BEFORE_GROWTH = 2000
 
 
@@ -25,17 +25,17 @@ class TrainStep:
     """Takes optimizer steps.
 
     Args:
-        model: gives logits for `inputs`; built.
-        optimizer: its slots are made here.
-        task: gives the loss.
+        model: a built model.
+        optimizer: its slots are created here.
+        task: defines the loss.
         options: the train section.
-        strategy: where the model's variables live.
-        xla: whether XLA compiles the gradients as one program; on one device it compiles the update always.
-        average: a model of the same variables that holds their moving average; None without.
-        rates: path of a variable -> factor of its learning rate; 1 for others.
+        strategy: holds the model's variables.
+        xla: whether XLA compiles the gradients as one program; on one device it always compiles the update.
+        average: a model with the same variables, for their moving average; None for no average.
+        multipliers: path of a variable -> learning rate multiplier; 1 for others.
 
     Attributes:
-        scale_state: loss scale and finite steps since it last changed (mixed_float16 only; else empty).
+        scale_state: loss scale and finite steps since its last change; empty except for mixed_float16.
     """
 
     def __init__(
@@ -48,21 +48,21 @@ class TrainStep:
         *,
         xla: bool,
         average: keras.Model | None = None,
-        rates: Mapping[str, float] = NO_RATES,
+        multipliers: Mapping[str, float] = NO_MULTIPLIERS,
     ) -> None:
         self.model, self.optimizer, self.task = model, optimizer, task
         self.options, self.strategy, self.average = options, strategy, average
-        self.slowed = [
-            (variable, rates[variable.path])
+        self.multipliers = [
+            (variable, multipliers[variable.path])
             for variable in model.trainable_variables
-            if variable.path in rates
+            if variable.path in multipliers
         ]
         with strategy.scope():
             optimizer.build(model.trainable_variables)
             self.scale_state: list[keras.Variable] = []
             if options.precision == "mixed_float16":
                 self.scale_state = [
-                    keras.Variable(FIRST_LOSS_SCALE, trainable=False, dtype="float32", name="loss_scale"),
+                    keras.Variable(INITIAL_LOSS_SCALE, trainable=False, dtype="float32", name="loss_scale"),
                     keras.Variable(0.0, trainable=False, dtype="float32", name="finite_steps"),
                 ]
         self._compiled_gradients = tf.function(self._replica_gradients, jit_compile=xla, autograph=False)
@@ -73,26 +73,24 @@ class TrainStep:
         self._compiled_step = tf.function(self._step, autograph=False)
 
     def step(self, batches: list[Batch], learning_rate: float) -> dict[str, tf.Tensor]:
-        """Takes one optimizer step over `batches`.
-
-        A step whose gradients are not finite changes no weight.
+        """Takes one optimizer step over `batches`, unless a gradient is not finite.
 
         Returns:
             Sums of the task's metrics <float32>[2], `gradient_norm` <float32>[] before clipping, and
             `finite` <bool>[].
         """
-        spread = [distribute(self.strategy, batch) for batch in batches]
-        return self._compiled_step(spread, tf.constant(learning_rate, tf.float32))
+        distributed = [distribute(self.strategy, batch) for batch in batches]
+        return self._compiled_step(distributed, tf.constant(learning_rate, tf.float32))
 
     def graph(self, inputs: dict[str, tf.TensorSpec], targets: dict[str, tf.TensorSpec]) -> tf.Graph:
-        """Returns the graph of the gradients of one batch; a step on such a batch takes the same."""
+        """Returns the graph of the gradients of one batch, as steps on such batches use it."""
         return self._compiled_gradients.get_concrete_function(inputs, targets).graph
 
-    def kept_values(self) -> list[tf.Tensor]:
-        """Returns the values of all that is kept from step to step: weights, their average, slots."""
-        kept = [*self.model.variables, *self.optimizer.variables]
-        kept += self.average.variables if self.average is not None else []
-        return [variable.value for variable in kept]
+    def persistent_values(self) -> list[tf.Tensor]:
+        """Returns the values that are kept between steps: weights, their average, optimizer slots."""
+        variables = [*self.model.variables, *self.optimizer.variables]
+        variables += self.average.variables if self.average is not None else []
+        return [variable.value for variable in variables]
 
     def _loss_scale(self) -> tf.Tensor:
         return tf.convert_to_tensor(self.scale_state[0]) if self.scale_state else tf.constant(1.0)
@@ -110,18 +108,18 @@ class TrainStep:
         sums: dict[str, tf.Tensor] = {}
         for inputs, targets in batches:
             new_gradients, new_sums = self.strategy.run(self._compiled_gradients, args=(inputs, targets))
-            new_gradients = [self._total(gradient) for gradient in new_gradients]
+            new_gradients = [self._reduce(gradient) for gradient in new_gradients]
             gradients = (
                 new_gradients
                 if gradients is None
                 else [old + new for old, new in zip(gradients, new_gradients, strict=True)]
             )
             for name, value in new_sums.items():
-                sums[name] = sums.get(name, 0.0) + self._total(value)
+                sums[name] = sums.get(name, 0.0) + self._reduce(value)
         norm, finite = self._compiled_update(gradients, sums["loss"][1], learning_rate)
         return {**sums, "gradient_norm": norm, "finite": finite}
 
-    def _total(self, value):
+    def _reduce(self, value):
         return self.strategy.reduce("SUM", value, axis=None)
 
     def _update(self, gradients, count, learning_rate):
@@ -139,23 +137,23 @@ class TrainStep:
         return norm, finite
 
     def _apply(self, gradients):
-        before = [tf.identity(variable.value) for variable, _ in self.slowed]
+        before = [tf.identity(variable.value) for variable, _ in self.multipliers]
         self.strategy.run(self._apply_on_replica, args=(gradients,))
-        # Every update rule, its weight decay included, is linear in the learning rate.
-        for (variable, factor), old in zip(self.slowed, before, strict=True):
-            variable.assign(old + factor * (variable.value - old))
+        # All update rules, including weight decay, are linear in the learning rate.
+        for (variable, multiplier), old in zip(self.multipliers, before, strict=True):
+            variable.assign(old + multiplier * (variable.value - old))
         if self.average is not None:
-            taken = tf.cast(self.optimizer.iterations, tf.float32)
-            decay = tf.minimum(self.options.ema_decay, (1.0 + taken) / (10.0 + taken))
-            for kept, variable in zip(self.average.weights, self.model.weights, strict=True):
-                if kept.dtype == "float32":
-                    kept.assign(decay * kept.value + (1.0 - decay) * variable.value)
+            steps = tf.cast(self.optimizer.iterations, tf.float32)
+            decay = tf.minimum(self.options.ema_decay, (1.0 + steps) / (10.0 + steps))
+            for average, variable in zip(self.average.weights, self.model.weights, strict=True):
+                if average.dtype == "float32":
+                    average.assign(decay * average.value + (1.0 - decay) * variable.value)
                 else:
-                    kept.assign(variable.value)
+                    average.assign(variable.value)
         return tf.constant(0)
 
     def _apply_on_replica(self, gradients):
-        # Keras sums the gradients of all replicas once more when it applies them.
+        # Keras sums the gradients of all replicas again when it applies them.
         replicas = self.strategy.num_replicas_in_sync
         self.optimizer.apply(gradients if replicas == 1 else [gradient / replicas for gradient in gradients])
 

@@ -6,8 +6,8 @@ from attnzoo.attention import blocks
 
 
 @pytest.fixture
-def cut_into(monkeypatch):
-    """Sets how large the kernel makes its blocks: `cut_into(query=5, key=7, logits=200)`."""
+def set_block_sizes(monkeypatch):
+    """Sets the block sizes of the kernel: `set_block_sizes(query=5, key=7, logits=200)`."""
 
     def set_sizes(**sizes):
         monkeypatch.setattr(blocks, "block_sizes", lambda: blocks.CPU._replace(**sizes))
@@ -16,6 +16,6 @@ def cut_into(monkeypatch):
 
 
 @pytest.fixture
-def small_blocks(cut_into):
-    """Gives short sequences several blocks, of which the last rarely fits, and several groups of heads."""
-    cut_into(query=5, key=7, logits=200)
+def small_blocks(set_block_sizes):
+    """Short sequences have several blocks, the last one overlapping, and several groups of heads."""
+    set_block_sizes(query=5, key=7, logits=200)

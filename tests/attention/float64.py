@@ -26,7 +26,7 @@ class Result(NamedTuple):
         output: [batch, heads, query, value_dim].
         lse: [batch, heads, query], -inf where there is neither a key nor a sink.
         weights: [batch, heads, query, key], before dropout.
-        capped: [batch, heads, query, key], the scores without regard to who may attend.
+        capped: [batch, heads, query, key], the logits, before masking.
         distance: [query, key], key position minus query position.
         factor: [batch, heads, query, key] or a number, what dropout multiplies the weights by.
     """
@@ -71,7 +71,7 @@ def attend(
 ):
     """Takes the arguments of `attention` as NumPy arrays.
 
-    In place of the seed it takes `keep`, <bool>[batch, heads, query, key].
+    Instead of a seed it takes the dropout mask `keep`, <bool>[batch, heads, query, key].
     """
     (_, heads, queries, dim), keys = query.shape, key.shape[2]
     distance = distances(queries, keys, align)
@@ -89,39 +89,39 @@ def attend(
     if padding_mask is not None:
         allowed &= np.asarray(padding_mask, bool)[:, None, None, :]
     if segment_ids is not None:
-        of_queries, of_keys = segment_ids if isinstance(segment_ids, tuple) else (segment_ids, segment_ids)
-        allowed &= (np.asarray(of_queries)[:, :, None] == np.asarray(of_keys)[:, None, :])[:, None]
+        query_ids, key_ids = segment_ids if isinstance(segment_ids, tuple) else (segment_ids, segment_ids)
+        allowed &= (np.asarray(query_ids)[:, :, None] == np.asarray(key_ids)[:, None, :])[:, None]
     if causal:
         allowed &= distance <= 0
     if window is not None:
         left, right = (window, window) if isinstance(window, int) else window
         allowed &= (-left <= distance) & (distance <= right)
-    scores = np.where(allowed, capped, -np.inf)
-    lse = log_sum_exp(scores, sink)
-    weights = np.exp(scores - np.where(np.isinf(lse), 0, lse)[..., None])
+    logits = np.where(allowed, capped, -np.inf)
+    lse = log_sum_exp(logits, sink)
+    weights = np.exp(logits - np.where(np.isinf(lse), 0, lse)[..., None])
     factor = 1.0 if keep is None else np.asarray(keep) / (1 - dropout)
     output = np.einsum("bhqk,bhkd->bhqd", weights * factor, share_heads(value, heads))
     return Result(output, lse, weights, capped, distance, factor)
 
 
-def log_sum_exp(scores, sink):
+def log_sum_exp(logits, sink):
     if sink is not None:
-        column = np.broadcast_to(np.asarray(sink, np.float64)[:, None, None], (*scores.shape[:3], 1))
-        scores = np.concatenate([scores, column], axis=-1)
-    highest = scores.max(axis=-1)
-    highest = np.where(np.isinf(highest), 0, highest)
+        column = np.broadcast_to(np.asarray(sink, np.float64)[:, None, None], (*logits.shape[:3], 1))
+        logits = np.concatenate([logits, column], axis=-1)
+    row_max = logits.max(axis=-1)
+    row_max = np.where(np.isinf(row_max), 0, row_max)
     with np.errstate(divide="ignore"):  # log(0) of a row with nothing to attend to
-        return highest + np.log(np.exp(scores - highest[..., None]).sum(axis=-1))
+        return row_max + np.log(np.exp(logits - row_max[..., None]).sum(axis=-1))
 
 
-def gradients(query, key, value, output_gradient, lse_gradient, **terms):
+def gradients(query, key, value, output_gradient, lse_gradient, **arguments):
     """Returns the gradient of sum(output * output_gradient) + sum(finite lse * lse_gradient) by source."""
-    result = attend(query, key, value, **terms)
+    result = attend(query, key, value, **arguments)
     heads, key_heads, queries = query.shape[1], key.shape[1], query.shape[2]
-    scale = query.shape[3] ** -0.5 if terms.get("scale") is None else terms["scale"]
+    scale = query.shape[3] ** -0.5 if arguments.get("scale") is None else arguments["scale"]
     output_gradient = np.asarray(output_gradient, np.float64)
     lse_gradient = np.where(np.isinf(result.lse), 0, lse_gradient)
-    weights, soft_cap = result.weights, terms.get("soft_cap")
+    weights, soft_cap = result.weights, arguments.get("soft_cap")
     dropped = np.einsum("bhqd,bhkd->bhqk", output_gradient, share_heads(value, heads)) * result.factor
     row = (weights * dropped).sum(axis=-1)  # D
     raw = weights * (dropped - row[..., None] + lse_gradient[..., None])
@@ -132,24 +132,24 @@ def gradients(query, key, value, output_gradient, lse_gradient, **terms):
         batch, _, *rest = tensor.shape
         return tensor.reshape(batch, key_heads, heads // key_heads, *rest).sum(axis=2)
 
-    found = {
+    grads = {
         "query": scale * np.einsum("bhqk,bhkd->bhqd", raw, share_heads(key, heads)),
         "key": scale * sum_heads(np.einsum("bhqk,bhqd->bhkd", raw, np.asarray(query, np.float64))),
         "value": sum_heads(np.einsum("bhqk,bhqd->bhkd", weights * result.factor, output_gradient)),
     }
-    if terms.get("bias") is not None:
-        broadcast = tuple(axis for axis, size in enumerate(terms["bias"].shape) if size == 1)
-        found["bias"] = raw.sum(axis=broadcast, keepdims=True)
-    if terms.get("distance_bias") is not None:
+    if arguments.get("bias") is not None:
+        broadcast = tuple(axis for axis, size in enumerate(arguments["bias"].shape) if size == 1)
+        grads["bias"] = raw.sum(axis=broadcast, keepdims=True)
+    if arguments.get("distance_bias") is not None:
         by_pair = raw.sum(axis=0)  # [heads, query, key]
-        found["distance_bias"] = np.stack(
+        grads["distance_bias"] = np.stack(
             # The diagonal of equal key minus query, from the last query and key 0 on.
             [by_pair.trace(offset, axis1=1, axis2=2) for offset in range(1 - queries, raw.shape[3])],
             axis=-1,
         )
-    if terms.get("alibi_slopes") is not None:
-        found["alibi_slopes"] = -(raw * np.abs(result.distance)).sum(axis=(0, 2, 3))
-    if terms.get("sink") is not None:
-        of_sink = np.exp(np.asarray(terms["sink"], np.float64)[:, None] - result.lse)
-        found["sink"] = (of_sink * (lse_gradient - row)).sum(axis=(0, 2))
-    return found
+    if arguments.get("alibi_slopes") is not None:
+        grads["alibi_slopes"] = -(raw * np.abs(result.distance)).sum(axis=(0, 2, 3))
+    if arguments.get("sink") is not None:
+        sink_weights = np.exp(np.asarray(arguments["sink"], np.float64)[:, None] - result.lse)
+        grads["sink"] = (sink_weights * (lse_gradient - row)).sum(axis=(0, 2))
+    return grads

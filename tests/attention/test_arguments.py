@@ -12,27 +12,27 @@ REFUSED = {
     "value without heads": ({"value": value[0]}, r"`value` must have 4 axes.*value.shape=\(3, 11, 13\)"),
     "value of another length": (
         {"value": value[:, :, :3]},
-        r"batch, heads and length.*key.shape=\(2, 3, 11, 7\), value.shape=\(2, 3, 3, 13\)",
+        r"batch size, number of heads and length.*key.shape=\(2, 3, 11, 7\), value.shape=\(2, 3, 3, 13\)",
     ),
     "key of another dim": (
         {"key": key[..., :5]},
-        r"batch and dim.*query.shape=\(2, 6, 5, 7\), key.shape=\(2, 3, 11, 5\)",
+        r"batch size and dim.*query.shape=\(2, 6, 5, 7\), key.shape=\(2, 3, 11, 5\)",
     ),
     "key of another batch": (
         {"key": key[:1], "value": value[:1]},
-        r"batch and dim.*query.shape=\(2, 6, 5, 7\), key.shape=\(1, 3, 11, 7\)",
+        r"batch size and dim.*query.shape=\(2, 6, 5, 7\), key.shape=\(1, 3, 11, 7\)",
     ),
     "heads that do not divide": (
         {"query": query[:, :5]},
-        r"known multiple.*query.shape=\(2, 5, 5, 7\), key.shape=\(2, 3, 11, 7\)",
+        r"multiple of the heads of `key`.*query.shape=\(2, 5, 5, 7\), key.shape=\(2, 3, 11, 7\)",
     ),
     "two types": (
         {"key": tf.cast(key, tf.float16)},
-        r"one floating type. Received: float32, float16, float32",
+        r"same floating-point dtype. Received: float32, float16, float32",
     ),
     "integers": (
         {"query": tf.cast(query, tf.int32), "key": tf.cast(key, tf.int32), "value": tf.cast(value, tf.int32)},
-        r"one floating type. Received: int32, int32, int32",
+        r"same floating-point dtype. Received: int32, int32, int32",
     ),
     "bias of rank 3": (
         {"bias": tf.zeros([6, 5, 11])},
@@ -63,13 +63,19 @@ REFUSED = {
         {"segment_ids": tf.zeros([2, 5])},
         r"`segment_ids`.*\[batch, key\] = \(2, 11\). Received: segment_ids.shape=\(2, 5\)",
     ),
-    "window below 0": ({"window": (2, -3)}, r"0 or more keys to each side. Received: window=\(2, -3\)"),
-    "one window below 0": ({"window": -1}, r"0 or more keys to each side. Received: window=\(-1, -1\)"),
+    "window below 0": (
+        {"window": (2, -3)},
+        r"Both sides of `window` must be 0 or more. Received: window=\(2, -3\)",
+    ),
+    "one window below 0": (
+        {"window": -1},
+        r"Both sides of `window` must be 0 or more. Received: window=\(-1, -1\)",
+    ),
     "align": ({"align": "middle"}, r"top_left.*bottom_right.*Received: align='middle'"),
     "soft cap of 0": ({"soft_cap": 0.0}, r"`soft_cap` must be above 0. Received: soft_cap=0.0"),
     "dropout of everything": (
         {"dropout": 1.0, "seed": 1},
-        r"at least 0 and below 1. Received: dropout=1.0",
+        r"must be in \[0, 1\). Received: dropout=1.0",
     ),
     "dropout without seed": ({"dropout": 0.5}, r"needs a seed.*Received: dropout=0.5, seed=None"),
     "implementation": ({"implementation": "flash"}, r"xla.*reference.*Received: implementation='flash'"),
@@ -82,7 +88,7 @@ def test_arguments_that_do_not_fit_are_refused(arguments, message):
         attention(**{"query": query, "key": key, "value": value, **arguments})
 
 
-def test_unknown_heads_are_refused():
+def test_unknown_number_of_heads_is_refused():
     specification = [tf.TensorSpec([2, None, 5, 7]), tf.TensorSpec(key.shape), tf.TensorSpec(value.shape)]
-    with pytest.raises(ValueError, match=r"known multiple.*query.shape=\(2, None, 5, 7\)"):
+    with pytest.raises(ValueError, match=r"heads and dim must be static.*query.shape=\(2, None, 5, 7\)"):
         tf.function(attention, input_signature=specification, autograph=False).get_concrete_function()

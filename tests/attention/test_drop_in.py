@@ -15,7 +15,7 @@ def seeded():
 
 
 def marked_tokens():
-    """Sequences in which one token is marked, the token behind it as label; 0 fills up the end."""
+    """Sequences in which one token is marked, and the next token is the label; padded with 0."""
     generator = np.random.default_rng(3)
     inputs = generator.integers(1, TOKENS + 1, (EXAMPLES, TIME))
     lengths = generator.integers(3, TIME + 1, EXAMPLES)

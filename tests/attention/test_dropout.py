@@ -6,7 +6,7 @@ import tensorflow as tf
 from attnzoo.attention.dropout import check_rate, drop, next_seed
 
 
-def test_share_of_dropped_elements_is_the_rate_and_the_mean_stays():
+def test_fraction_of_dropped_elements_is_the_rate_and_the_mean_is_preserved():
     dropped = drop(tf.ones([101, 1009]), 0.3, 7).numpy()
     assert abs((dropped == 0).mean() - 0.3) < 0.005
     assert abs(dropped.mean() - 1) < 0.01
@@ -39,5 +39,5 @@ def test_generator_gives_another_seed_each_time():
 
 
 def test_rate_outside_its_range_is_refused():
-    with pytest.raises(ValueError, match=r"at least 0 and below 1. Received: dropout=-0.1"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\). Received: dropout=-0.1"):
         check_rate(-0.1)

@@ -53,33 +53,33 @@ def convolve(layer, summary):
     kernel = layer.convolution.kernel.numpy()[..., 0]  # [size, size, 2]
     reach = kernel.shape[0] // 2
     padded = np.pad(summary, [[0, 0], [reach, reach], [reach, reach], [0, 0]])
-    found = np.zeros(summary.shape[:3])
+    actual = np.zeros(summary.shape[:3])
     for row, column in np.ndindex(kernel.shape[:2]):
         window = padded[:, row : row + summary.shape[1], column : column + summary.shape[2]]
-        found += window @ kernel[row, column]
-    return found[..., None]
+        actual += window @ kernel[row, column]
+    return actual[..., None]
 
 
 def test_squeeze_excitation_scales_channels_by_a_gate_of_the_mean():
     layer, maps, mask = build("squeeze_excitation"), feature_map(), mask_of_map()
-    found, scores = layer(maps, padding_mask=mask, return_attention_scores=True)
+    actual, attention_weights = layer(maps, padding_mask=mask, return_attention_scores=True)
     mean = np.stack([maps[example][mask[example]].mean(0) for example in range(BATCH)])
     gate = sigmoid(excite(layer, mean))  # [batch, units]
-    close(scores[:, 0, 0], gate)
-    close(found, maps * mask[..., None] * gate[:, None, None])
+    close(attention_weights[:, 0, 0], gate)
+    close(actual, maps * mask[..., None] * gate[:, None, None])
     close(layer(maps), maps * sigmoid(excite(layer, maps.mean((1, 2))))[:, None, None])
 
 
 def test_cbam_scales_channels_and_then_positions():
     layer, maps, mask = build("cbam"), feature_map(), mask_of_map()
-    found, scores = layer(maps, padding_mask=mask, return_attention_scores=True)
+    actual, attention_weights = layer(maps, padding_mask=mask, return_attention_scores=True)
     valid = [maps[example][mask[example]] for example in range(BATCH)]  # each [positions, units]
     mean, maximum = np.stack([part.mean(0) for part in valid]), np.stack([part.max(0) for part in valid])
     scaled = maps * sigmoid(excite(layer, mean) + excite(layer, maximum))[:, None, None] * mask[..., None]
     summary = np.stack([scaled.mean(-1), scaled.max(-1)], axis=-1)
     gate = sigmoid(convolve(layer, summary))  # [batch, height, width, 1]
-    close(found, scaled * gate)
-    close(scores, (gate * mask[..., None]).reshape(BATCH, 1, 1, HEIGHT * WIDTH))
+    close(actual, scaled * gate)
+    close(attention_weights, (gate * mask[..., None]).reshape(BATCH, 1, 1, HEIGHT * WIDTH))
 
 
 def test_cbam_of_a_sequence_is_cbam_of_a_map_one_position_high():
@@ -95,12 +95,12 @@ def test_cbam_of_a_sequence_is_cbam_of_a_map_one_position_high():
 @pytest.mark.parametrize("name", ["spatial", "squeeze_excitation"])
 def test_map_and_its_flat_sequence_give_the_same(name):
     layer, maps, mask = build(name), feature_map(), mask_of_map()
-    found, scores = layer(maps, padding_mask=mask, return_attention_scores=True)
-    flat, flat_scores = layer(
+    actual, attention_weights = layer(maps, padding_mask=mask, return_attention_scores=True)
+    flat, flat_weights = layer(
         maps.reshape(BATCH, -1, UNITS), padding_mask=mask.reshape(BATCH, -1), return_attention_scores=True
     )
-    close(tf.reshape(found, flat.shape), flat)
-    close(scores, flat_scores)
+    close(tf.reshape(actual, flat.shape), flat)
+    close(attention_weights, flat_weights)
 
 
 @every_gate
@@ -132,7 +132,7 @@ def test_saved_and_loaded_gate_of_maps_of_any_size_gives_the_same(name, tmp_path
     assert [variable.path for variable in loaded.variables] == [variable.path for variable in model.variables]
 
 
-def test_hidden_layer_has_one_unit_at_least():
+def test_hidden_layer_has_at_least_one_unit():
     assert attention.SqueezeExcitation(UNITS).squeeze_projection.units == 1
     assert attention.CBAM(35).squeeze_projection.units == 2
 
@@ -141,7 +141,9 @@ def test_hidden_layer_has_one_unit_at_least():
 def test_what_a_gate_cannot_do_is_refused(name):
     layer, inputs = build(name), feature_map()[:, 0]
     kind = type(layer).__name__
-    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*query only.*None, value.shape=\(2, 5, 7\)"):
+    with pytest.raises(
+        ValueError, match=rf"{kind} 'gate'.*only uses its query.*None, value.shape=\(2, 5, 7\)"
+    ):
         layer(inputs, value=inputs)
     with pytest.raises(ValueError, match=rf"{kind} 'gate'.*cannot be causal.*causal=True"):
         layer(inputs, causal=True)
@@ -149,7 +151,7 @@ def test_what_a_gate_cannot_do_is_refused(name):
         layer(inputs, segment_ids=tf.zeros([2, 5], tf.int32))
     with pytest.raises(ValueError, match=rf"{kind} 'gate'.*query_shape=\(2, 7\)"):
         build(name).build((2, 7))
-    with pytest.raises(ValueError, match=rf"can be causal; {kind} cannot.*'{name}'"):
+    with pytest.raises(ValueError, match=rf"causal attention; {kind} does not.*'{name}'"):
         DecoderBlock(UNITS, options_of(name), "additive")
     with pytest.raises(ValueError, match=rf"another sequence; {kind} cannot.*'{name}'"):
         DecoderBlock(UNITS, "additive", options_of(name))

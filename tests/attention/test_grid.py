@@ -32,17 +32,17 @@ def test_a_bias_belongs_to_a_distance_along_its_axis():
     rows, columns = layer.distance_biases
     rows.assign(tf.tensor_scatter_nd_update(tf.zeros(rows.shape), [[HEIGHT - 1 + 1, 0]], [50.0]))  # next row
     columns.assign(tf.tensor_scatter_nd_update(tf.zeros(columns.shape), [[WIDTH - 1 - 2, 0]], [50.0]))
-    _, scores = layer(maps(), return_attention_scores=True)
-    first = scores[0, 0].numpy().reshape(HEIGHT, WIDTH, HEIGHT, WIDTH)
+    _, attention_weights = layer(maps(), return_attention_scores=True)
+    first = attention_weights[0, 0].numpy().reshape(HEIGHT, WIDTH, HEIGHT, WIDTH)
     for row in range(HEIGHT - 1):
         for column in range(2, WIDTH):
             assert first[row, column, row + 1, column - 2] == pytest.approx(1.0, abs=1e-5)
-    other = scores[0, 1].numpy()
+    other = attention_weights[0, 1].numpy()
     assert other.max() < 0.99
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_outputs_and_gradients_are_those_of_the_scores(compiled):
+def test_outputs_and_gradients_are_those_of_explicit_weights(compiled):
     layer = grid()
     for bias in layer.distance_biases:
         bias.assign(tf.random.stateless_normal(bias.shape, [5, 6]))
@@ -59,26 +59,29 @@ def test_outputs_and_gradients_are_those_of_the_scores(compiled):
         return value, tape.gradient(value, layer.trainable_variables)
 
     run = tf.function(loss, jit_compile=True) if compiled else loss
-    for found, expected in zip(
+    for actual, expected in zip(
         tf.nest.flatten(run(maps())), tf.nest.flatten(loss_by_scores(maps())), strict=True
     ):
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_feature_map_takes_it_for_relative_positions_and_needs_its_sides():
+def test_a_feature_map_uses_it_for_relative_positions_and_needs_its_size():
     options = {"name": "multi_head", "num_heads": 2, "position": "relative"}
     layer = FeatureMapAttention(UNITS, options, residual=False)
     pictures = tf.reshape(maps(), [2, HEIGHT, WIDTH, UNITS])
     assert layer(pictures).shape == pictures.shape
-    assert layer.attention.sides == (HEIGHT, WIDTH)
+    assert layer.attention.map_size == (HEIGHT, WIDTH)
     again = FeatureMapAttention.from_config(layer.get_config())
     again.build(pictures.shape)
     again.set_weights(layer.get_weights())
     np.testing.assert_allclose(again(pictures), layer(pictures), atol=1e-6)
-    with pytest.raises(ValueError, match=r"need its sides\. Received: inputs_shape=\(None, None, 5, 4\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"static height and width of the feature map\. Received: inputs_shape=\(None, None, 5, 4\)",
+    ):
         FeatureMapAttention(UNITS, options).build((None, None, WIDTH, UNITS))
 
 
-def test_sides_are_positive():
+def test_height_and_width_are_positive():
     with pytest.raises(ValueError, match="`width` must be"):
         GridAttention(UNITS, HEIGHT, 0)

@@ -37,8 +37,8 @@ def test_a_mask_of_the_query_hides_padding_from_attention_within_a_sequence(embe
 
 @pytest.mark.parametrize("name", known.CROSS)
 @pytest.mark.parametrize("masked", ["key", "value", "both"])
-def test_masks_of_key_and_value_are_heeded_each(embedding, name, masked):
-    layer = mechanisms.build(mechanisms.parse(name).across(), UNITS)
+def test_masks_of_key_and_value_both_apply(embedding, name, masked):
+    layer = mechanisms.build(mechanisms.parse(name).for_cross_attention(), UNITS)
     query = np.ones([1, 2, UNITS], np.float32)
     key = embedding(LONG) if masked != "value" else plain(embedding(LONG))
     value = embedding(LONG) if masked != "key" else plain(embedding(LONG))
@@ -48,14 +48,14 @@ def test_masks_of_key_and_value_are_heeded_each(embedding, name, masked):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", known.CROSS)
-def test_a_mask_is_heeded_beside_segments(embedding, name):
+def test_a_mask_applies_together_with_segments(embedding, name):
     layer = mechanisms.build(name, UNITS)
     segments = np.array([[1, 1, 1, 1, 1]])
     masked = layer(embedding(LONG), segment_ids=keras.ops.convert_to_tensor(segments))
     close(masked[:, :3], layer(embedding(SHORT)))
 
 
-def test_pooling_heeds_the_mask_of_its_input_and_a_functional_model_too(embedding):
+def test_pooling_uses_the_mask_of_its_input_also_in_a_functional_model(embedding):
     layer = AttentionPooling()
     close(layer(embedding(LONG)), layer(embedding(SHORT)))
     ids = keras.Input([None], dtype="int32")

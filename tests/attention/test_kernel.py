@@ -29,18 +29,18 @@ def mask(lengths=(4, 0), key=KEY):
     return tf.sequence_mask(lengths, key)
 
 
-def outputs_and_gradients(sources, **terms):
+def outputs_and_gradients(sources, **arguments):
     """Returns output, lse and the gradients of a loss that both take part in."""
     with tf.GradientTape() as tape:
         tape.watch(sources)
-        output, lse = attention(*sources, return_lse=True, **terms)
+        output, lse = attention(*sources, return_lse=True, **arguments)
         loss = tf.reduce_sum(tf.sin(tf.cast(output, tf.float32)))
         loss += tf.reduce_sum(tf.cos(tf.where(tf.math.is_inf(lse), 0.0, lse)))
     return [output, lse, *tape.gradient(loss, sources)]
 
 
-def assert_all_close(found, expected, tolerance=3e-5):
-    for one, other in zip(found, expected, strict=True):
+def assert_all_close(actual, expected, tolerance=3e-5):
+    for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(
             tf.cast(one, tf.float32), tf.cast(other, tf.float32), rtol=tolerance, atol=tolerance
         )
@@ -55,12 +55,12 @@ def test_golden_numbers(implementation):
     np.testing.assert_allclose(lse[0, 0], [np.log(4), np.log(2)], rtol=1e-6)
 
 
-def test_golden_numbers_of_every_term():
-    """With products of 0 the weights are what the terms alone make them."""
+def test_golden_numbers_of_every_argument():
+    """With products of 0 the weights depend only on the arguments."""
     query, key, value = tf.zeros([1, 1, 2, 1]), tf.zeros([1, 1, 3, 1]), tf.eye(3)[None, None]
 
-    def weights(**terms):
-        return attention(query, key, value, implementation="reference", **terms)[0, 0].numpy().tolist()
+    def weights(**arguments):
+        return attention(query, key, value, implementation="reference", **arguments)[0, 0].numpy().tolist()
 
     def near(*rows):
         return [pytest.approx(row, abs=1e-6) for row in rows]
@@ -86,12 +86,12 @@ def test_golden_numbers_of_every_term():
 
 @both_implementations
 @pytest.mark.parametrize(
-    "terms",
+    "arguments",
     [{"padding_mask": mask()}, {"causal": True, "window": (1, 2), "align": tf.constant(-QUERY)}],
     ids=["padding", "position"],
 )
-def test_row_with_nothing_to_attend_to_is_zero_with_finite_gradients(terms, implementation):
-    output, lse, *gradients = outputs_and_gradients(tensors(), implementation=implementation, **terms)
+def test_row_with_nothing_to_attend_to_is_zero_with_finite_gradients(arguments, implementation):
+    output, lse, *gradients = outputs_and_gradients(tensors(), implementation=implementation, **arguments)
     assert (output.numpy()[1] == 0).all()
     assert (lse.numpy()[1] == -np.inf).all()
     for gradient in gradients:
@@ -101,16 +101,16 @@ def test_row_with_nothing_to_attend_to_is_zero_with_finite_gradients(terms, impl
 
 @both_implementations
 @pytest.mark.parametrize("soft_cap", [None, 2.0])
-def test_bias_of_minus_infinity_forbids_the_pair(soft_cap, implementation):
+def test_bias_of_minus_infinity_masks_the_pair(soft_cap, implementation):
     allowed = np.random.default_rng(5).random((BATCH, 1, 1, KEY)) < 0.5
     allowed[1] = False
-    terms = {"soft_cap": soft_cap, "implementation": implementation}
-    found = outputs_and_gradients(tensors(), bias=tf.where(allowed, 0.0, -np.inf), **terms)
-    assert_all_close(found, outputs_and_gradients(tensors(), padding_mask=allowed[:, 0, 0], **terms))
+    arguments = {"soft_cap": soft_cap, "implementation": implementation}
+    actual = outputs_and_gradients(tensors(), bias=tf.where(allowed, 0.0, -np.inf), **arguments)
+    assert_all_close(actual, outputs_and_gradients(tensors(), padding_mask=allowed[:, 0, 0], **arguments))
 
 
 @both_implementations
-def test_sink_alone_takes_all_the_weight(implementation):
+def test_sink_takes_all_the_weight_without_keys(implementation):
     sink = normal(HEADS)
     output, lse = attention(
         *tensors(), sink=sink, padding_mask=mask((0, 0)), return_lse=True, implementation=implementation
@@ -121,14 +121,14 @@ def test_sink_alone_takes_all_the_weight(implementation):
 
 @every_implementation
 @pytest.mark.parametrize("jit_compile", [None, True])
-def test_dropout_takes_the_bits_of_the_seed_in_both_passes(jit_compile, implementation):
+def test_dropout_uses_the_same_random_bits_in_both_passes(jit_compile, implementation):
     value = tf.eye(7, batch_shape=[BATCH, KEY_HEADS])
     zeros = tf.zeros([BATCH, KEY_HEADS, 7, DIM])
 
     def both_passes(seed):
         with tf.GradientTape() as tape:
             tape.watch(value)
-            # Even weights: output row i is what is left of weight row i, and so is column i of the gradient.
+            # Uniform weights: output row i is weight row i after dropout, and so is column i of the gradient.
             output = attention(zeros, zeros, value, dropout=0.3, seed=seed, implementation=implementation)
         return output, tape.gradient(output, value, output_gradients=value)
 
@@ -148,7 +148,7 @@ def test_same_seed_drops_the_same_weights_and_padding_does_not_move_them():
     assert np.abs(once - attention(query, key, value, dropout=0.5, seed=[3, 6])).max() > 0.01
 
 
-ALL_TERMS = {
+ALL_ARGUMENTS = {
     "padding_mask": mask((KEY, 4)),
     "segment_ids": (np.arange(QUERY)[None] // 3 * [[1], [1]], np.arange(KEY)[None] // 7 * [[1], [1]]),
     "causal": True,
@@ -169,34 +169,34 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     "sizes", [(2, 3, 11), pytest.param((1, 1, 1), marks=SLOW), pytest.param((5, 11, 10**6), marks=SLOW)]
 )
-def test_blocks_of_any_size_give_the_same(cut_into, sizes):
-    terms = {**ALL_TERMS, "dropout": 0.3, "seed": 7}
-    expected = outputs_and_gradients(tensors(), implementation="reference", **terms)
-    cut_into(**dict(zip(("query", "key", "logits"), sizes, strict=True)))
-    assert_all_close(outputs_and_gradients(tensors(), implementation="xla", **terms), expected)
+def test_blocks_of_any_size_give_the_same_results(set_block_sizes, sizes):
+    arguments = {**ALL_ARGUMENTS, "dropout": 0.3, "seed": 7}
+    expected = outputs_and_gradients(tensors(), implementation="reference", **arguments)
+    set_block_sizes(**dict(zip(("query", "key", "logits"), sizes, strict=True)))
+    assert_all_close(outputs_and_gradients(tensors(), implementation="xla", **arguments), expected)
 
 
-def test_scores_reproduce_the_output():
+def test_weights_reproduce_the_output():
     query, key, value = tensors()
-    scores = attention_weights(query, key, **ALL_TERMS)
-    assert scores.shape == (BATCH, HEADS, QUERY, KEY)
-    output = scores @ tf.repeat(value, HEADS // KEY_HEADS, axis=1)
-    assert_all_close([attention(query, key, value, implementation="xla", **ALL_TERMS)], [output])
+    weights = attention_weights(query, key, **ALL_ARGUMENTS)
+    assert weights.shape == (BATCH, HEADS, QUERY, KEY)
+    output = weights @ tf.repeat(value, HEADS // KEY_HEADS, axis=1)
+    assert_all_close([attention(query, key, value, implementation="xla", **ALL_ARGUMENTS)], [output])
 
 
-def test_scores_of_chosen_rows_are_those_rows():
+def test_weights_of_selected_rows_are_those_rows():
     query, key, _ = tensors()
-    scores = attention_weights(query, key, **ALL_TERMS)
-    found = attention_weights(query, key, rows=[4, 0, 4], **ALL_TERMS)
-    assert_all_close([found], [tf.gather(scores, [4, 0, 4], axis=2)], 1e-6)
+    weights = attention_weights(query, key, **ALL_ARGUMENTS)
+    actual = attention_weights(query, key, rows=[4, 0, 4], **ALL_ARGUMENTS)
+    assert_all_close([actual], [tf.gather(weights, [4, 0, 4], axis=2)], 1e-6)
 
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("wrap", [lambda function: function, pytest.param(tf.function, marks=SLOW)])
 def test_second_derivatives_equal_those_of_the_reference(wrap):
     def second_order(implementation):
-        sources, terms = tensors(), dict(ALL_TERMS)
-        learned = {name: terms.pop(name) for name in ("bias", "distance_bias", "alibi_slopes", "sink")}
+        sources, arguments = tensors(), dict(ALL_ARGUMENTS)
+        learned = {name: arguments.pop(name) for name in ("bias", "distance_bias", "alibi_slopes", "sink")}
         with tf.GradientTape() as outer:
             outer.watch([sources, learned])
             with tf.GradientTape() as inner:
@@ -208,7 +208,7 @@ def test_second_derivatives_equal_those_of_the_reference(wrap):
                     seed=7,
                     implementation=implementation,
                     **learned,
-                    **terms,
+                    **arguments,
                 )
                 loss = tf.reduce_sum(tf.sin(output)) + tf.reduce_sum(tf.cos(lse))
             gradients = tf.nest.flatten(inner.gradient(loss, [sources, learned]))
@@ -229,14 +229,14 @@ UNKNOWN_LENGTHS = [
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("jit_compile", [pytest.param(False, marks=SLOW), True])
 def test_inside_another_function_with_unknown_lengths(jit_compile):
-    terms = {"causal": True, "align": "bottom_right", "window": 3, "dropout": 0.3, "seed": 3}
+    arguments = {"causal": True, "align": "bottom_right", "window": 3, "dropout": 0.3, "seed": 3}
 
     @tf.function(input_signature=UNKNOWN_LENGTHS, jit_compile=jit_compile)
     def outer(*sources):
-        return outputs_and_gradients(list(sources), implementation="xla", **terms)
+        return outputs_and_gradients(list(sources), implementation="xla", **arguments)
 
     for sources in (tensors(), tensors(query=3, key=13, batch=1)):
-        expected = outputs_and_gradients(sources, implementation="reference", **terms)
+        expected = outputs_and_gradients(sources, implementation="reference", **arguments)
         assert_all_close(outer(*sources), expected)
 
 
@@ -267,20 +267,20 @@ def test_every_replica_gets_the_results_of_its_own_examples(jit_compile):
     sources = tensors()
 
     @tf.function(jit_compile=jit_compile)
-    def of_replica(*parts):
+    def run_replica(*parts):
         return outputs_and_gradients(list(parts), causal=True, implementation="xla")
 
     @tf.function
-    def of_all(parts):
-        return strategy.run(of_replica, args=parts)
+    def run_all(parts):
+        return strategy.run(run_replica, args=parts)
 
     def part(tensor):
         return strategy.experimental_distribute_values_from_function(
             lambda context: tensor[context.replica_id_in_sync_group :][:1]
         )
 
-    found = of_all(tuple(part(tensor) for tensor in sources))
-    joined = [tf.concat(strategy.experimental_local_results(result), axis=0) for result in found]
+    actual = run_all(tuple(part(tensor) for tensor in sources))
+    joined = [tf.concat(strategy.experimental_local_results(result), axis=0) for result in actual]
     assert_all_close(joined, outputs_and_gradients(sources, causal=True, implementation="reference"))
 
 
@@ -292,7 +292,7 @@ def test_call_without_examples_queries_or_keys_gives_zeros(batch, queries, keys)
     assert (output.numpy() == 0).all()
 
 
-def test_auto_takes_the_kernel_for_long_and_unknown_lengths():
+def test_auto_selects_the_kernel_for_long_and_unknown_lengths():
     assert choose_implementation(tf.zeros([1, 1, 5, 7]), tf.zeros([1, 1, 7, 7]))[0] == "reference"
     implementation, reason = choose_implementation(tf.zeros([1, 1, 31, 7]), tf.zeros([1, 1, 4099, 7]))
     assert implementation == "xla"
@@ -302,13 +302,13 @@ def test_auto_takes_the_kernel_for_long_and_unknown_lengths():
 
 
 @every_implementation
-def test_program_around_it_is_compiled_once_for_all_values(implementation):
+def test_surrounding_function_is_compiled_once_for_all_values(implementation):
     """A value that XLA must know when it compiles is no parameter, and each other one compiles again."""
 
     @tf.function(jit_compile=True)
     def both_passes(query, key, value, mask, seed):
-        terms = {"padding_mask": mask, "causal": True, "dropout": 0.3, "seed": seed}
-        return outputs_and_gradients([query, key, value], implementation=implementation, **terms)
+        arguments = {"padding_mask": mask, "causal": True, "dropout": 0.3, "seed": seed}
+        return outputs_and_gradients([query, key, value], implementation=implementation, **arguments)
 
     program = both_passes.experimental_get_compiler_ir(*tensors(), mask(), tf.constant(3))(stage="hlo")
     parameters = re.search(r"entry_computation_layout={\((.*?)\)->", program)[1]
@@ -335,13 +335,13 @@ def elements_of_program(length, implementation):
     return sum(counts), max(counts)
 
 
-def test_memory_grows_with_the_length_and_not_with_its_square(cut_into):
-    cut_into(query=256, key=512, logits=256 * 512)
+def test_memory_grows_linearly_with_the_length(set_block_sizes):
+    set_block_sizes(query=256, key=512, logits=256 * 512)
     (total, _), (longer_total, longer_greatest) = (
         elements_of_program(length, "xla") for length in (4096, 8192)
     )
     assert longer_total <= 2.05 * total
     assert longer_greatest < 8192**2 / 64
-    # The measure finds the scores where they are.
+    # The measure finds the logits in memory.
     total, greatest = elements_of_program(2048, "reference")
     assert greatest == 2048**2

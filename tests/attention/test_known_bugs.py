@@ -10,8 +10,8 @@ from attnzoo.attention.kernel import attention, attention_weights
 from tests import arrays
 
 
-def close(found, expected, tolerance=3e-5):
-    arrays.close(found, expected, tolerance)
+def close(actual, expected, tolerance=3e-5):
+    arrays.close(actual, expected, tolerance)
 
 
 both_implementations = pytest.mark.parametrize("implementation", ["xla", "reference"])
@@ -29,58 +29,58 @@ def tensors(query=13, key=17, heads=2, key_heads=2):
     ]
 
 
-def with_gradients(sources, **terms):
+def with_gradients(sources, **arguments):
     with tf.GradientTape() as tape:
         tape.watch(sources)
-        output = attention(*sources, **terms)
+        output = attention(*sources, **arguments)
     upstream = tf.cast(tf.reshape(tf.range(tf.size(output)) % 7, output.shape), output.dtype)
     return [output, *tape.gradient(output, sources, output_gradients=upstream)]
 
 
-def weights(query, key, **terms):
-    """Returns what the values are weighed by, found from the output alone: [batch, heads, query, key]."""
+def weights(query, key, **arguments):
+    """Returns the attention weights, derived from the output: [batch, heads, query, key]."""
     value = tf.eye(key.shape[2], batch_shape=key.shape[:2], dtype=key.dtype)
-    return attention(query, key, value, **terms)
+    return attention(query, key, value, **arguments)
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_lengths_that_no_block_divides_are_attended_to_in_full():
     """lucidrains/flash-attention-jax: a slice that starts too late is moved back, and counts keys twice."""
-    for found, expected in zip(
+    for actual, expected in zip(
         with_gradients(tensors(), implementation="xla"),
         with_gradients(tensors(), implementation="reference"),
         strict=True,
     ):
-        close(found, expected)
+        close(actual, expected)
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_blocks_of_the_gradient_belong_to_their_own_example_and_head():
     """lucidrains/flash-attention-jax: slices of the backward pass started at the block's number."""
     changed = [tf.concat([tensor[:1], tensor[1:] * 1.7], axis=0) for tensor in tensors()]
-    # The second example alone has another gradient from above as well, so only the first one must stay.
-    for found, expected in zip(
+    # Only the second example also has a different upstream gradient, so only the first must not change.
+    for actual, expected in zip(
         with_gradients(changed, implementation="xla"),
         with_gradients(tensors(), implementation="xla"),
         strict=True,
     ):
-        np.testing.assert_array_equal(found[0], expected[0])
-        assert np.abs(found[1] - expected[1]).max() > 0.01
+        np.testing.assert_array_equal(actual[0], expected[0])
+        assert np.abs(actual[1] - expected[1]).max() > 0.01
 
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("jit_compile", [None, False, True])
-def test_tape_outside_of_the_compiled_loop_gives_gradients(jit_compile):
+def test_tape_outside_the_compiled_loop_gives_gradients(jit_compile):
     """tensorflow#108080: a tape over a compiled loop aborts the process."""
     function = with_gradients if jit_compile is None else tf.function(with_gradients, jit_compile=jit_compile)
-    found = function(tensors(), implementation="xla")
-    for one, other in zip(found, with_gradients(tensors(), implementation="reference"), strict=True):
+    actual = function(tensors(), implementation="xla")
+    for one, other in zip(actual, with_gradients(tensors(), implementation="reference"), strict=True):
         close(one, other)
 
 
 @both_implementations
-def test_common_offset_of_the_scores_moves_the_lse_only(implementation):
-    """The first FlashAttention: an epsilon in the sum counts where the scores are far below 0."""
+def test_common_offset_of_the_logits_only_shifts_the_lse(implementation):
+    """The first FlashAttention: an epsilon in the sum counts where the logits are far below 0."""
     options = {"return_lse": True, "implementation": implementation}
     output, lse = attention(*tensors(), bias=tf.zeros([1] * 4), **options)
     moved_output, moved_lse = attention(*tensors(), bias=tf.fill([1] * 4, -512.0), **options)
@@ -89,11 +89,11 @@ def test_common_offset_of_the_scores_moves_the_lse_only(implementation):
 
 
 @both_implementations
-def test_mask_counts_beside_a_bias_with_one_column(implementation):
+def test_mask_applies_together_with_a_bias_with_one_column(implementation):
     """AminRezaei0x443/memory-efficient-attention: the mask was cut only if the bias had one column."""
     mask, bias = tf.sequence_mask([4, 9], 17), normal(2, 1, 13, 1)
-    found = attention(*tensors(), padding_mask=mask, bias=bias, implementation=implementation)
-    close(found, attention(*tensors(), padding_mask=mask, implementation="reference"))
+    actual = attention(*tensors(), padding_mask=mask, bias=bias, implementation=implementation)
+    close(actual, attention(*tensors(), padding_mask=mask, implementation="reference"))
 
 
 @both_implementations
@@ -110,43 +110,43 @@ def test_sums_over_many_keys_and_queries_are_not_rounded_to_half_precision(imple
 
 
 @both_implementations
-def test_scores_of_half_precision_are_not_rounded_before_the_softmax(implementation):
+def test_logits_of_half_precision_are_not_rounded_before_the_softmax(implementation):
     """Keras: the product of bfloat16 query and key is rounded, then made float32."""
     query = tf.constant([[[[16.0, 0.5]]]], tf.bfloat16)
-    key = tf.constant([[[[16.0, 0.0], [16.0, 2.0]]]], tf.bfloat16)  # scores 256 and 257; bfloat16 has no 257
-    found = weights(query, key, scale=1.0, implementation=implementation)
-    close(found[0, 0, 0], [0.2689, 0.7311], 3e-3)
+    key = tf.constant([[[[16.0, 0.0], [16.0, 2.0]]]], tf.bfloat16)  # logits 256 and 257; bfloat16 has no 257
+    actual = weights(query, key, scale=1.0, implementation=implementation)
+    close(actual[0, 0, 0], [0.2689, 0.7311], 3e-3)
 
 
 @both_implementations
-def test_scores_above_the_greatest_half_number_do_not_overflow(implementation):
+def test_logits_above_the_largest_half_number_do_not_overflow(implementation):
     """keras#17571, tensorflow#59657: float16 ends at 65504."""
     query = tf.fill([1, 1, 1, 64], tf.constant(60, tf.float16))
-    key = tf.concat([query, query - 0.03125], axis=2)  # scores 230400 and 230280
+    key = tf.concat([query, query - 0.03125], axis=2)  # logits 230400 and 230280
     with tf.GradientTape() as tape:
         tape.watch([query, key])
-        found = weights(query, key, scale=1 / 120, implementation=implementation)[0, 0, 0]
-        first = found[0]
-    close(found, [0.7311, 0.2689], 3e-3)
+        actual = weights(query, key, scale=1 / 120, implementation=implementation)[0, 0, 0]
+        first = actual[0]
+    close(actual, [0.7311, 0.2689], 3e-3)
     assert all(np.isfinite(gradient).all() for gradient in tape.gradient(first, [query, key]))
 
 
 @both_implementations
 def test_query_with_no_key_gets_zeros_and_not_the_mean(implementation):
-    """Keras: masked scores are -2.4e38, so that a row of them has even weights."""
-    found = weights(*tensors()[:2], padding_mask=tf.zeros([2, 17], tf.bool), implementation=implementation)
-    assert (found.numpy() == 0).all()
+    """Keras: masked logits are -2.4e38, so that a row of them has even weights."""
+    actual = weights(*tensors()[:2], padding_mask=tf.zeros([2, 17], tf.bool), implementation=implementation)
+    assert (actual.numpy() == 0).all()
 
 
 @both_implementations
 @pytest.mark.parametrize("dtype", [tf.float16, tf.float32])
-def test_least_number_as_bias_and_masks_on_top_do_not_add_up_to_nan(dtype, implementation):
+def test_smallest_number_as_bias_plus_masks_does_not_give_nan(dtype, implementation):
     """NVIDIA Automodel#2658: two masks of the least number make -inf, and a row of it NaN."""
     sources = [tf.cast(tensor, dtype) for tensor in tensors()]
     masks = {"padding_mask": tf.sequence_mask([4, 0], 17), "causal": True, "window": (20, 0)}
     bias = tf.where(masks["padding_mask"], tf.zeros([], dtype), dtype.min)[:, None, None]
-    found = with_gradients(sources, bias=bias, implementation=implementation, **masks)
-    for one, other in zip(found, with_gradients(sources, implementation="reference", **masks), strict=True):
+    actual = with_gradients(sources, bias=bias, implementation=implementation, **masks)
+    for one, other in zip(actual, with_gradients(sources, implementation="reference", **masks), strict=True):
         close(one, other, 2e-3)
         assert (one.numpy()[1] == 0).all()
 
@@ -155,8 +155,8 @@ def test_least_number_as_bias_and_masks_on_top_do_not_add_up_to_nan(dtype, imple
 def test_soft_cap_is_applied(implementation):
     """Keras on TensorFlow: `attn_logits_soft_cap` is accepted and ignored."""
     query, key = tf.constant([[[[1.0]]]]), tf.constant([[[[1000.0], [-1000.0]]]])
-    found = weights(query, key, soft_cap=1.0, implementation=implementation)
-    close(found[0, 0, 0], [0.8808, 0.1192], 1e-4)  # e : 1 / e
+    actual = weights(query, key, soft_cap=1.0, implementation=implementation)
+    close(actual[0, 0, 0], [0.8808, 0.1192], 1e-4)  # e : 1 / e
 
 
 @both_implementations
@@ -168,8 +168,8 @@ def test_grouped_heads_share_the_key_that_a_repeat_would_give_them(implementatio
 
 
 @pytest.mark.parametrize("with_attention_weights", [False, True])
-def test_causal_layer_stays_causal_with_dropout_and_scores(with_attention_weights):
-    """keras#23038: with dropout, or when scores were returned, the causal mask was dropped."""
+def test_causal_layer_stays_causal_with_dropout_and_returned_weights(with_attention_weights):
+    """keras#23038: with dropout, or when weights were returned, the causal mask was dropped."""
     layer, inputs = MultiHeadAttention(6, 3, dropout=0.3, name="attention"), normal(2, 7, 6)
     layer.build(inputs.shape)
     state = layer.seed_generator.state.numpy()
@@ -180,8 +180,8 @@ def test_causal_layer_stays_causal_with_dropout_and_scores(with_attention_weight
             layer(changed, causal=True, training=True, return_attention_scores=with_attention_weights)
         )
     if with_attention_weights:
-        outputs, scores = zip(*outputs, strict=True)
-        assert (np.triu(scores[0], 1) == 0).all()
+        outputs, weights = zip(*outputs, strict=True)
+        assert (np.triu(weights[0], 1) == 0).all()
     close(outputs[0][:, :4], outputs[1][:, :4])
     assert np.abs(outputs[0] - outputs[1])[:, 4:].max() > 0.01
 
@@ -191,24 +191,24 @@ def test_window_is_used(implementation):
     """keras-hub#2186: the flash path of Gemma 2 never used the sliding window."""
     query, key, value = tensors()
     far = tf.concat([1000 * key[:, :, :6], key[:, :, 6:]], axis=2)
-    found = attention(query, far, value, window=(3, 2), implementation=implementation)
+    actual = attention(query, far, value, window=(3, 2), implementation=implementation)
     expected = attention(query, key, value, window=(3, 2), implementation="reference")
-    close(found[:, :, 9:], expected[:, :, 9:])
-    assert np.abs(found - expected)[:, :, :9].max() > 0.01
+    close(actual[:, :, 9:], expected[:, :, 9:])
+    assert np.abs(actual - expected)[:, :, :9].max() > 0.01
     distance = np.arange(17) - np.arange(13)[:, None]
-    scores = attention_weights(query, key, window=(3, 2)).numpy()
+    weights = attention_weights(query, key, window=(3, 2)).numpy()
     np.testing.assert_array_equal(
-        scores > 0, np.broadcast_to((distance >= -3) & (distance <= 2), scores.shape)
+        weights > 0, np.broadcast_to((distance >= -3) & (distance <= 2), weights.shape)
     )
 
 
 @both_implementations
-def test_causal_starts_where_it_is_told_to(implementation):
+def test_causal_mask_starts_at_the_given_position(implementation):
     """PyTorch, JAX and Keras start at the first key, FlashAttention from 2.1 on ends at the last."""
     query, key = tensors()[:2]
     for align, start in (("top_left", 0), ("bottom_right", 4)):
-        found = weights(query, key, causal=True, align=align, implementation=implementation)
-        np.testing.assert_array_equal(found[1, 1] > 0, np.tri(13, 17, start, bool))
+        actual = weights(query, key, causal=True, align=align, implementation=implementation)
+        np.testing.assert_array_equal(actual[1, 1] > 0, np.tri(13, 17, start, bool))
 
 
 def test_layer_with_dropout_runs_the_kernel_in_training_and_inference(monkeypatch):
@@ -258,21 +258,21 @@ def test_dropout_of_float16_compiles_with_a_seed_that_is_a_tensor(implementation
 
 @both_implementations
 @pytest.mark.parametrize("as_bias", [False, True])
-def test_weights_beside_masked_keys_are_not_even_when_compiled(as_bias, implementation):
+def test_weights_beside_masked_keys_are_not_uniform_when_compiled(as_bias, implementation):
     """tensorflow#55682, transformers#16838: after adding -1e9 XLA gave even weights on CPUs only."""
     mask = tf.sequence_mask([4, 9], 17)
-    terms = {"bias": tf.where(mask, 0.0, -1e9)[:, None, None]} if as_bias else {"padding_mask": mask}
+    arguments = {"bias": tf.where(mask, 0.0, -1e9)[:, None, None]} if as_bias else {"padding_mask": mask}
     query, key = tensors()[:2]
     compiled = tf.function(weights, jit_compile=True)
-    found = compiled(query, key, implementation=implementation, **terms).numpy()
-    close(found[0, ..., :4], tf.nn.softmax(query[0] @ tf.transpose(key[0, :, :4], [0, 2, 1]) / 3**0.5))
-    assert (found[0, ..., 4:] == 0).all()
-    assert np.ptp(found[0, ..., :4], axis=-1).min() > 1e-3
+    actual = compiled(query, key, implementation=implementation, **arguments).numpy()
+    close(actual[0, ..., :4], tf.nn.softmax(query[0] @ tf.transpose(key[0, :, :4], [0, 2, 1]) / 3**0.5))
+    assert (actual[0, ..., 4:] == 0).all()
+    assert np.ptp(actual[0, ..., :4], axis=-1).min() > 1e-3
 
 
-def test_layer_under_mixed_precision_gives_scores_in_float32():
-    """Keras: scores are made in the type of the inputs."""
+def test_layer_under_mixed_precision_returns_weights_in_float32():
+    """Keras: logits are computed in the dtype of the inputs."""
     layer = MultiHeadAttention(6, 3, dtype=keras.DTypePolicy("mixed_bfloat16"))
-    _, scores = layer(normal(2, 7, 6), return_attention_scores=True)
-    assert scores.dtype == tf.float32
-    close(tf.reduce_sum(scores, -1), np.ones(scores.shape[:-1]), 1e-6)
+    _, weights = layer(normal(2, 7, 6), return_attention_scores=True)
+    assert weights.dtype == tf.float32
+    close(tf.reduce_sum(weights, -1), np.ones(weights.shape[:-1]), 1e-6)

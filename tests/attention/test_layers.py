@@ -32,7 +32,7 @@ CROSS = [*mechanisms.CROSS, *VARIANTS]
 DROPPING = [name for name in CROSS if "dropout" in parse(LAYERS[name]).model_dump()]
 """Layers that have dropout."""
 FRACTIONS = [*CROSS, "spatial"]
-"""Layers whose scores are fractions of the keys."""
+"""Layers whose attention weights sum to 1 over the keys."""
 UNORDERED = [name for name in CROSS if not attention.build(LAYERS[name], UNITS).needs_order]
 """Layers to which the order of the keys does not matter."""
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
@@ -54,16 +54,16 @@ def sequence(length=KEY, seed=0):
 
 @every_layer
 @pytest.mark.parametrize("policy", POLICIES)
-def test_eager_compiled_and_scores_agree_in_every_precision(name, policy):
+def test_eager_compiled_and_returned_weights_agree_in_every_precision(name, policy):
     layer = build(name, policy)
     inputs, mask = sequence(), tf.sequence_mask([3, KEY], KEY)
-    output, scores = layer(inputs, padding_mask=mask, return_attention_scores=True)
+    output, attention_weights = layer(inputs, padding_mask=mask, return_attention_scores=True)
     assert output.shape == inputs.shape
     assert output.dtype == layer.compute_dtype
-    assert scores.dtype == tf.float32
+    assert attention_weights.dtype == tf.float32
     if name in FRACTIONS:
-        close(tf.reduce_sum(scores, -1), tf.ones(scores.shape[:-1]))
-        assert (scores.numpy()[0, ..., 3:] == 0).all()
+        close(tf.reduce_sum(attention_weights, -1), tf.ones(attention_weights.shape[:-1]))
+        assert (attention_weights.numpy()[0, ..., 3:] == 0).all()
     tolerance = 1e-5 if policy == "float32" else 5e-2
     close(layer(inputs, padding_mask=mask), output, tolerance)
     compiled = tf.function(lambda x, m: layer(x, padding_mask=m), jit_compile=True)
@@ -173,7 +173,7 @@ def test_call_is_attend_of_the_projected_memory(name):
 
 
 @pytest.mark.parametrize("name", DROPPING)
-def test_dropout_is_active_in_training_only_and_repeats_with_the_seed(name):
+def test_dropout_is_only_active_in_training_and_repeats_with_the_seed(name):
     layer, inputs = build(name, dropout=0.5), sequence()
     expected = layer(inputs)
     close(layer(inputs, training=False), expected)
@@ -214,15 +214,15 @@ def test_arguments_that_do_not_fit_are_refused():
         attention.AdditiveAttention(0)
     with pytest.raises(ValueError, match=r"`score` must be one of dot, scaled.*score='cosine'"):
         attention.DotProductAttention(UNITS, "cosine")
-    with pytest.raises(ValueError, match=r"query must have 6 features.*\(2, 7, 5\)"):
+    with pytest.raises(ValueError, match=r"query must be 6 wide.*\(2, 7, 5\)"):
         build("additive")(sequence()[..., :5])
     with pytest.raises(ValueError, match=r"value is not projected.*6 features.*\(2, 7, 5\)"):
         build("additive")(sequence(), value=sequence()[..., :5])
     with pytest.raises(ValueError, match=r"key is not projected.*6 features.*\(2, 7, 5\)"):
         build("dot")(sequence(), sequence()[..., :5], sequence())
-    with pytest.raises(ValueError, match=r"a key needs a value.*key.shape=\(2, 7, 6\)"):
+    with pytest.raises(ValueError, match=r"a key requires a value.*key.shape=\(2, 7, 6\)"):
         build("additive")(sequence(), sequence())
-    with pytest.raises(ValueError, match=r"its query only.*key.shape=None, value.shape=\(2, 7, 6\)"):
+    with pytest.raises(ValueError, match=r"only uses its query.*key.shape=None, value.shape=\(2, 7, 6\)"):
         build("spatial")(sequence(), value=sequence(KEY, 1))
     with pytest.raises(ValueError, match=r"cannot be causal.*causal=True"):
         build("spatial")(sequence(), causal=True)

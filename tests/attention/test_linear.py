@@ -1,4 +1,4 @@
-"""Linear attention against its definition, and its running sums against the weights written out."""
+"""Linear attention against its definition, and its running sums against explicit weights."""
 
 import numpy as np
 import pytest
@@ -42,16 +42,16 @@ def test_features_are_elu_plus_one_and_never_zero_for_ordinary_numbers():
 
 
 @pytest.mark.parametrize(("causal", "queries", "keys"), [(False, LONG, 7), (True, LONG, LONG), (False, 5, 7)])
-def test_output_and_scores_follow_the_definition(causal, queries, keys):
+def test_output_and_weights_follow_the_definition(causal, queries, keys):
     layer, query, memory = attention.LinearAttention(UNITS, HEADS), sequence(queries, 1), sequence(keys)
     mask = tf.sequence_mask([3, keys], keys)
     allowed = mask.numpy()[:, None, None]
     allowed = allowed & np.tri(queries, keys, dtype=bool) if causal else allowed
-    output, scores = layer(
+    output, attention_weights = layer(
         query, value=memory, padding_mask=mask, causal=causal, return_attention_scores=True
     )
-    expected, expected_scores = definition(layer, query, memory, allowed)
-    close(scores, expected_scores)
+    expected, expected_weights = definition(layer, query, memory, allowed)
+    close(attention_weights, expected_weights)
     close(output, expected)
     close(layer(query, value=memory, padding_mask=mask, causal=causal), expected)
 
@@ -81,18 +81,18 @@ def test_running_sums_are_the_same_compiled_and_for_an_unknown_length(monkeypatc
     expected = layer(inputs, padding_mask=mask, causal=True, return_attention_scores=True)[0]
     signature = [tf.TensorSpec([None, None, UNITS]), tf.TensorSpec([None, None], tf.bool)]
     eager = gradient(inputs, mask)
-    for found in (
+    for actual in (
         eager,
         tf.function(gradient, input_signature=signature)(inputs, mask),
         tf.function(gradient, jit_compile=True)(inputs, mask),
     ):
-        close(found[0], expected)
-        close(found[1], eager[1])
+        close(actual[0], expected)
+        close(actual[1], eager[1])
 
 
 @pytest.mark.parametrize("chunk", [3, 64])
 @pytest.mark.parametrize("causal", [False, True])
-def test_gradients_of_sums_equal_those_of_the_written_out_weights(causal, chunk, monkeypatch):
+def test_gradients_of_sums_equal_those_of_explicit_weights(causal, chunk, monkeypatch):
     monkeypatch.setattr(linear, "CHUNK", chunk)
     layer, inputs, mask = attention.LinearAttention(UNITS, HEADS), sequence(11), tf.sequence_mask([0, 7], 11)
     gradients = []
@@ -104,30 +104,30 @@ def test_gradients_of_sums_equal_those_of_the_written_out_weights(causal, chunk,
             )
             loss = tf.reduce_sum(tf.square(output[0] if with_attention_weights else output))
         gradients.append(tape.gradient(loss, [inputs, *layer.trainable_variables]))
-    for found, expected in zip(*gradients, strict=True):
-        close(found, expected)
+    for actual, expected in zip(*gradients, strict=True):
+        close(actual, expected)
     assert (gradients[0][0].numpy()[0] == 0).all()
 
 
 @pytest.mark.parametrize("position", [4, tf.constant(4)])
-def test_queries_that_continue_a_memory_see_nothing_behind_them(position):
+def test_queries_that_continue_a_memory_ignore_later_keys(position):
     layer, inputs = attention.LinearAttention(UNITS, HEADS), sequence(11)
-    expected, expected_scores = layer(inputs, causal=True, return_attention_scores=True)
+    expected, expected_weights = layer(inputs, causal=True, return_attention_scores=True)
     memory = layer.project_memory(inputs, inputs)
-    found = layer.attend(inputs[:, 4:6], memory, causal=True, position=position)
-    close(found, expected[:, 4:6])
-    _, scores = layer.attend(
+    actual = layer.attend(inputs[:, 4:6], memory, causal=True, position=position)
+    close(actual, expected[:, 4:6])
+    _, attention_weights = layer.attend(
         inputs[:, 4:6], memory, causal=True, position=position, return_attention_scores=True
     )
-    close(scores, expected_scores[:, :, 4:6])
+    close(attention_weights, expected_weights[:, :, 4:6])
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_packed_sequences_do_not_see_each_other(causal):
+def test_packed_sequences_do_not_attend_to_each_other(causal):
     layer, inputs = attention.LinearAttention(UNITS, HEADS), sequence(7)
     packed = layer(inputs, segment_ids=tf.constant([[0, 0, 0, 1, 1, 1, 1]] * BATCH), causal=causal)
-    apart = [layer(part, causal=causal) for part in (inputs[:, :3], inputs[:, 3:])]
-    close(packed, tf.concat(apart, axis=1))
+    separate = [layer(part, causal=causal) for part in (inputs[:, :3], inputs[:, 3:])]
+    close(packed, tf.concat(separate, axis=1))
 
 
 def test_units_that_heads_do_not_divide_are_refused():

@@ -30,7 +30,7 @@ def test_bottom_right_causal_mask_leaves_surplus_queries_without_keys():
     ]
 
 
-def test_queries_stand_at_the_first_keys_or_the_last_or_where_they_are_told_to():
+def test_queries_are_aligned_with_the_first_keys_the_last_or_a_given_position():
     assert masks.query_start(2, 5) == 0
     assert masks.query_start(2, 5, "bottom_right") == 3
     assert masks.query_start(5, 2, "bottom_right") == -3
@@ -50,8 +50,8 @@ def test_lengths_may_be_unknown_when_the_program_is_traced(align):
     def traced(queries, keys):
         return masks.causal_mask(tf.shape(queries)[0], tf.shape(keys)[0], align)
 
-    found = traced(tf.zeros([3]), tf.zeros([5])).numpy()
-    assert (found == masks.causal_mask(3, 5, align).numpy()).all()
+    actual = traced(tf.zeros([3]), tf.zeros([5])).numpy()
+    assert (actual == masks.causal_mask(3, 5, align).numpy()).all()
 
 
 def test_causal_mask_of_a_cached_decoder_is_the_rows_of_the_whole_one():
@@ -59,14 +59,14 @@ def test_causal_mask_of_a_cached_decoder_is_the_rows_of_the_whole_one():
     assert (masks.causal_mask(3, 7, align=4).numpy() == whole[4:]).all()
 
 
-def test_segments_see_themselves_only():
+def test_segments_only_attend_to_themselves():
     mask = masks.segment_mask(tf.constant([[1, 2, 2]]), tf.constant([[1, 2]])).numpy()
     assert mask.tolist() == [[[True, False], [False, True], [False, True]]]
 
 
 @settings(max_examples=20, deadline=None)
 @given(query=LENGTHS, key=LENGTHS, left=LENGTHS, right=st.integers(0, 7))
-def test_window_mask_allows_exactly_the_near_keys(query, key, left, right):
+def test_window_mask_allows_exactly_the_keys_nearby(query, key, left, right):
     mask = masks.window_mask(query, key, left, right).numpy()
     assert mask.shape == (query, key)
     assert all(mask[i, k] == (i - left <= k <= i + right) for i in range(query) for k in range(key))

@@ -1,4 +1,4 @@
-"""Grouped heads, marks of position, soft cap, sink and window of multi-head attention."""
+"""Grouped heads, position encoding, soft cap, sink and window of multi-head attention."""
 
 import keras
 import numpy as np
@@ -51,7 +51,7 @@ KERAS = {
 
 @pytest.mark.parametrize("causal", [False, True], ids=["cross", "causal"])
 @pytest.mark.parametrize("name", KERAS)
-def test_outputs_scores_and_gradients_are_those_of_keras(name, causal):
+def test_outputs_weights_and_gradients_are_those_of_keras(name, causal):
     theirs, query = KERAS[name](), sequence()
     memory = query if causal else sequence(SOURCE, 1)
     mask = tf.sequence_mask([3, memory.shape[1]], memory.shape[1])
@@ -72,20 +72,20 @@ def test_outputs_scores_and_gradients_are_those_of_keras(name, causal):
         return output, tape.gradient(loss, [query, memory, *layer.trainable_variables])
 
     # Keras takes masks with an axis for the queries: [batch, query, key].
-    of_keras = {"attention_mask": mask[:, None, :], "use_causal_mask": causal}
+    keras_arguments = {"attention_mask": mask[:, None, :], "use_causal_mask": causal}
     output, gradients = run(ours, padding_mask=mask, causal=causal)
-    expected_output, expected_gradients = run(theirs, **of_keras)
+    expected_output, expected_gradients = run(theirs, **keras_arguments)
     close(output, expected_output)
     for gradient, expected in zip(gradients, expected_gradients, strict=True):
         close(gradient, tf.reshape(expected, gradient.shape))
-    of_ours = {"padding_mask": mask, "causal": causal, "return_attention_scores": True}
-    _, scores = ours(query, value=memory, **of_ours)
-    _, expected_scores = theirs(query, memory, return_attention_scores=True, **of_keras)
-    close(scores, expected_scores)
+    arguments = {"padding_mask": mask, "causal": causal, "return_attention_scores": True}
+    _, attention_weights = ours(query, value=memory, **arguments)
+    _, expected_weights = theirs(query, memory, return_attention_scores=True, **keras_arguments)
+    close(attention_weights, expected_weights)
 
 
 @pytest.mark.parametrize("position", ["alibi", "relative"])
-def test_scores_without_content_are_the_softmax_of_the_bias(position):
+def test_weights_without_content_are_the_softmax_of_the_bias(position):
     layer = build({"name": "multi_head", "position": position})
     layer.key_projection.kernel.assign(tf.zeros([UNITS, UNITS]))
     layer.key_projection.bias.assign(tf.zeros([UNITS]))
@@ -94,8 +94,8 @@ def test_scores_without_content_are_the_softmax_of_the_bias(position):
         "alibi": lambda: -np.array(alibi_slopes(HEADS))[:, None, None] * abs(distance),
         "relative": lambda: np.moveaxis(layer.bucket_biases.numpy()[relative_bucket(distance)], -1, 0),
     }[position]()  # [heads, query, key]
-    _, scores = layer(sequence(), value=sequence(SOURCE, 1), return_attention_scores=True)
-    close(scores[0], tf.nn.softmax(bias))
+    _, attention_weights = layer(sequence(), value=sequence(SOURCE, 1), return_attention_scores=True)
+    close(attention_weights[0], tf.nn.softmax(bias))
 
 
 def test_moving_query_and_keys_together_changes_no_rotary_output():
@@ -113,35 +113,39 @@ def test_sink_is_one_more_key_without_a_value(sink, sum_of_weights):
     for projection in (layer.query_projection, layer.value_projection, layer.output_projection):
         projection.kernel.assign([[1.0]])
     layer.sink_logits.assign([sink])
-    # A query of 0 scores 0 with all 7 keys; their values are 1.
-    output, scores = layer(tf.zeros([1, 1, 1]), value=tf.ones([1, 7, 1]), return_attention_scores=True)
-    close(scores, np.full([1, 1, 1, 7], sum_of_weights / 7))
+    # A query of 0 has logits of 0 with all 7 keys; their values are 1.
+    output, attention_weights = layer(
+        tf.zeros([1, 1, 1]), value=tf.ones([1, 7, 1]), return_attention_scores=True
+    )
+    close(attention_weights, np.full([1, 1, 1, 7], sum_of_weights / 7))
     close(output, [[[sum_of_weights]]])
     close(layer(tf.zeros([1, 1, 1]), value=tf.ones([1, 7, 1])), output)
 
 
-def test_soft_cap_bends_the_scores():
+def test_soft_cap_bounds_the_logits():
     layer = attention.MultiHeadAttention(1, 1, soft_cap=1.5)
     layer.build((None, None, 1))
     for projection in (layer.query_projection, layer.key_projection):
         projection.kernel.assign([[1.0]])
-    _, scores = layer(tf.ones([1, 1, 1]), value=tf.constant([[[2.0], [-90.0]]]), return_attention_scores=True)
-    bent = 1.5 * np.tanh(2 / 1.5), -1.5
-    close(scores, [[[np.exp(bent) / np.sum(np.exp(bent))]]])
+    _, attention_weights = layer(
+        tf.ones([1, 1, 1]), value=tf.constant([[[2.0], [-90.0]]]), return_attention_scores=True
+    )
+    capped = 1.5 * np.tanh(2 / 1.5), -1.5
+    close(attention_weights, [[[np.exp(capped) / np.sum(np.exp(capped))]]])
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_local_attention_sees_its_window_alone(causal):
+def test_local_attention_only_sees_its_window(causal):
     layer = build({"name": "local", "window": 1})
-    output, scores = layer(sequence(), causal=causal, return_attention_scores=True)
+    output, attention_weights = layer(sequence(), causal=causal, return_attention_scores=True)
     seen = np.eye(TIME) + np.eye(TIME, k=-1) + (0 if causal else np.eye(TIME, k=1))
-    np.testing.assert_array_equal(scores[1, 2] > 0, seen > 0)
+    np.testing.assert_array_equal(attention_weights[1, 2] > 0, seen > 0)
     close(layer(sequence(), causal=causal), output)
 
 
 def test_local_attention_with_a_wide_window_is_multi_head_attention():
-    wide, plain = build({"name": "local", "window": TIME - 1}), build("multi_head")
-    close(wide(sequence()), plain(sequence()))
+    wide_window, plain = build({"name": "local", "window": TIME - 1}), build("multi_head")
+    close(wide_window(sequence()), plain(sequence()))
 
 
 @pytest.mark.parametrize("with_attention_weights", [False, True])
@@ -155,10 +159,10 @@ def test_queries_that_continue_a_memory_equal_the_full_causal_call(kind, with_at
     assert [part.shape for part in memory] == [
         (BATCH, heads, TIME, dim) for heads, *dims in [layer.memory_dims] for dim in dims
     ]
-    found = layer.attend(
+    actual = layer.attend(
         parts[1], memory, causal=True, position=before, return_attention_scores=with_attention_weights
     )
-    close(found[0] if with_attention_weights else found, expected)
+    close(actual[0] if with_attention_weights else actual, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,7 +184,7 @@ def test_steps_of_a_decoder_equal_its_call(kind):
     close(tf.transpose(decode(inputs, encoded), [1, 0, 2]), block(inputs, encoded))
 
 
-def test_functional_model_with_all_options_trains_and_is_loaded_with_what_it_learned(tmp_path):
+def test_functional_model_with_all_options_trains_and_is_loaded_with_its_weights(tmp_path):
     def build():
         query, memory = keras.Input((None, UNITS)), keras.Input((None, UNITS))
         mask = keras.Input((None,), dtype="bool")
@@ -206,7 +210,7 @@ def test_functional_model_with_all_options_trains_and_is_loaded_with_what_it_lea
     assert loaded.get_layer("local").get_config() == model.get_layer("local").get_config()
 
 
-def test_bias_of_relative_positions_grows_with_the_length_and_not_with_its_square():
+def test_bias_of_relative_positions_grows_linearly_with_the_length():
     arguments = build(KINDS["relative"]).kernel_arguments(AttentionArguments(), 1009, 2003, 0)
     assert arguments.distance_bias.shape == (HEADS, 1009 + 2003 - 1)
 

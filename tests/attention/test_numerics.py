@@ -16,7 +16,7 @@ from tests.thinned import thinned
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
 FLOOR = 1e-5
-# What the rounding of results to the type alone explains, and a little of the sums.
+# Explained by rounding the results to the dtype, plus a little of the sums.
 REFERENCE_LIMIT = {"float16": 2e-3, "bfloat16": 1e-2, "float32": 3e-5, "float64": 1e-11}
 LENGTHS = (1, 2, 5, 13, 17, 29)
 DIMS = (1, 3, 7, 8)
@@ -85,7 +85,7 @@ class Case(NamedTuple):
     """Tensors for a structure, as NumPy float64 arrays that the type holds exactly."""
 
     sources: dict
-    terms: dict
+    arguments: dict
     seed: int
     output_gradient: np.ndarray
     lse_gradient: np.ndarray
@@ -116,25 +116,29 @@ def draw(structure, seed):
         sources["alibi_slopes"] = np.abs(normal(heads, factor=0.3))
     if structure.sink:
         sources["sink"] = normal(heads)
-    terms = {name: getattr(structure, name) for name in ("scale", "soft_cap", "causal", "window", "dropout")}
-    terms["align"] = generator.choice([0, keys - queries, int(generator.integers(-queries, keys + 1))]).item()
+    arguments = {
+        name: getattr(structure, name) for name in ("scale", "soft_cap", "causal", "window", "dropout")
+    }
+    arguments["align"] = generator.choice(
+        [0, keys - queries, int(generator.integers(-queries, keys + 1))]
+    ).item()
     if structure.padding:
         by_length = np.arange(keys) < generator.integers(0, keys + 1, (batch, 1))
-        terms["padding_mask"] = generator.choice([by_length, generator.random((batch, keys)) < 0.5])
+        arguments["padding_mask"] = generator.choice([by_length, generator.random((batch, keys)) < 0.5])
     if structure.segments is not None:
         pair = [np.sort(generator.integers(0, 3, (batch, length))) for length in (queries, keys)]
-        terms["segment_ids"] = pair[0] if structure.segments == "one" else tuple(pair)
+        arguments["segment_ids"] = pair[0] if structure.segments == "one" else tuple(pair)
     gradients = normal(batch, heads, queries, value_dim), normal(batch, heads, queries)
-    return Case(sources, terms, int(generator.integers(2**31)), *gradients)
+    return Case(sources, arguments, int(generator.integers(2**31)), *gradients)
 
 
 def expected_results(case):
     """Returns output, lse and every gradient by name, in float64."""
-    arguments = {**case.sources, **case.terms}
-    if case.terms["dropout"] > 0:
+    arguments = {**case.sources, **case.arguments}
+    if case.arguments["dropout"] > 0:
         shape = (*case.lse_gradient.shape, case.sources["key"].shape[2])
         rng_key = make_rng_key(case.seed)
-        arguments["keep"] = keep_mask(rng_key, case.terms["dropout"], tf.constant(shape)).numpy()
+        arguments["keep"] = keep_mask(rng_key, case.arguments["dropout"], tf.constant(shape)).numpy()
     result = float64.attend(**arguments)
     gradients = float64.gradients(
         **arguments, output_gradient=case.output_gradient, lse_gradient=case.lse_gradient
@@ -142,12 +146,12 @@ def expected_results(case):
     return {"output": result.output, "lse": result.lse, **gradients}
 
 
-def found_results(case, dtype, implementation):
+def actual_results(case, dtype, implementation):
     sources = {name: tf.constant(array, dtype) for name, array in case.sources.items()}
     with tf.GradientTape() as tape:
         tape.watch(sources)
         output, lse = attention(
-            **sources, **case.terms, seed=case.seed, return_lse=True, implementation=implementation
+            **sources, **case.arguments, seed=case.seed, return_lse=True, implementation=implementation
         )
     upstream = [tf.constant(case.output_gradient, output.dtype), tf.constant(case.lse_gradient, lse.dtype)]
     gradients = tape.gradient([output, lse], sources, output_gradients=upstream)
@@ -156,18 +160,18 @@ def found_results(case, dtype, implementation):
     assert {name: gradient.dtype.name for name, gradient in gradients.items()} == dict.fromkeys(
         sources, dtype
     )
-    found = {"output": output, "lse": lse, **gradients}
-    return {name: tf.cast(tensor, tf.float64).numpy() for name, tensor in found.items()}
+    actual = {"output": output, "lse": lse, **gradients}
+    return {name: tf.cast(tensor, tf.float64).numpy() for name, tensor in actual.items()}
 
 
-def errors(found, expected):
+def errors(actual, expected):
     """Returns the greatest error of each result, relative to its greatest number if that is above 1."""
     greatest = {}
     for name, array in expected.items():
-        assert found[name].shape == array.shape, name
+        assert actual[name].shape == array.shape, name
         finite = np.isfinite(array)
-        np.testing.assert_array_equal(found[name][~finite], array[~finite], err_msg=name)
-        difference = np.abs(found[name][finite] - array[finite])
+        np.testing.assert_array_equal(actual[name][~finite], array[~finite], err_msg=name)
+        difference = np.abs(actual[name][finite] - array[finite])
         greatest[name] = difference.max(initial=0) / max(1, np.abs(array[finite]).max(initial=0))
     return greatest
 
@@ -176,12 +180,16 @@ def check(structure, seed):
     """Holds the kernel to twice the error of plain TensorFlow in the same type, and that to its type."""
     case = draw(structure, seed)
     expected = expected_results(case)
-    of_reference = errors(found_results(case, structure.dtype, "reference"), expected)
-    of_kernel = errors(found_results(case, structure.dtype, "xla"), expected)
+    reference_errors = errors(actual_results(case, structure.dtype, "reference"), expected)
+    kernel_errors = errors(actual_results(case, structure.dtype, "xla"), expected)
     floor = min(FLOOR, REFERENCE_LIMIT[structure.dtype])
     for name in expected:
-        assert of_reference[name] <= REFERENCE_LIMIT[structure.dtype], (name, of_reference)
-        assert of_kernel[name] <= 2 * of_reference[name] + floor, (name, of_kernel, of_reference)
+        assert reference_errors[name] <= REFERENCE_LIMIT[structure.dtype], (name, reference_errors)
+        assert kernel_errors[name] <= 2 * reference_errors[name] + floor, (
+            name,
+            kernel_errors,
+            reference_errors,
+        )
 
 
 # Together they have every feature with every other kind of length: one, one block, several, one too many.
@@ -215,19 +223,19 @@ def test_kernel_is_as_exact_as_plain_tensorflow(structure):
 
 
 @pytest.mark.parametrize("name", ["all in bfloat16", "all in float16"])
-def test_products_of_half_precision_as_on_a_gpu_lose_a_few_roundings_only(cut_into, name):
-    cut_into(query=5, key=7, logits=200, half_products=True)
+def test_products_of_half_precision_as_on_a_gpu_only_lose_a_few_roundings(set_block_sizes, name):
+    set_block_sizes(query=5, key=7, logits=200, half_products=True)
     structure = CHOSEN[name]
     case = draw(structure, 0)
-    found = errors(found_results(case, structure.dtype, "xla"), expected_results(case))
-    assert max(found.values()) <= 2 * REFERENCE_LIMIT[structure.dtype], found
+    actual = errors(actual_results(case, structure.dtype, "xla"), expected_results(case))
+    assert max(actual.values()) <= 2 * REFERENCE_LIMIT[structure.dtype], actual
 
 
 DRAWN = given(structure=st.sampled_from(STRUCTURES), seed=st.integers(0, 2**32 - 1))
 SETTINGS = {
     "derandomize": True,
     "deadline": None,
-    # Every smaller case would be compiled first; what failed is told by structure and seed anyway.
+    # Every smaller case would be compiled first; structure and seed identify the failure anyway.
     "phases": [Phase.generate],
     "suppress_health_check": [HealthCheck.function_scoped_fixture],
 }
@@ -256,22 +264,22 @@ def test_kernel_is_as_exact_as_plain_tensorflow_on_500_cases():
 
 def test_gradients_in_float64_are_central_differences():
     case = draw(CHOSEN["all in float64"]._replace(batch=2, heads=4, query=3, key=5, dim=2, value_dim=3), 0)
-    terms = {**case.terms, "align": 1}
+    arguments = {**case.arguments, "align": 1}
     shape = (*case.lse_gradient.shape, 5)
-    terms["keep"] = np.random.default_rng(1).random(shape) < 1 - terms["dropout"]
+    arguments["keep"] = np.random.default_rng(1).random(shape) < 1 - arguments["dropout"]
     # A row that sees nothing: its lse must not count.
     del case.sources["sink"]
-    terms["segment_ids"] = (np.array([[0, 7, 1], [0, 0, 1]]), terms["segment_ids"][1])
+    arguments["segment_ids"] = (np.array([[0, 7, 1], [0, 0, 1]]), arguments["segment_ids"][1])
 
     def loss(sources):
-        result = float64.attend(**sources, **terms)
+        result = float64.attend(**sources, **arguments)
         finite = np.isfinite(result.lse)
         return (result.output * case.output_gradient).sum() + (result.lse * case.lse_gradient)[finite].sum()
 
     for sources in (case.sources, {**case.sources, "sink": np.array([0.3, -0.7, 1.1, 0.5])}):
         upstream = case.output_gradient, case.lse_gradient
         gradients = float64.gradients(
-            **sources, **terms, output_gradient=upstream[0], lse_gradient=upstream[1]
+            **sources, **arguments, output_gradient=upstream[0], lse_gradient=upstream[1]
         )
         assert list(gradients) == [name for name in float64.SOURCES if name in sources]
         for name, gradient in gradients.items():

@@ -11,11 +11,11 @@ from attnzoo.attention.mechanisms import AttentionOptions, names, parse
 every_mechanism = pytest.mark.parametrize("name", names())
 
 
-def test_bare_name_is_short_for_a_mapping():
+def test_a_name_is_short_for_a_mapping():
     assert parse("additive") == parse({"name": "additive"}) == parse(parse("additive"))
 
 
-def test_options_of_a_mechanisms_own_module_are_taken_too():
+def test_options_of_a_mechanisms_own_module_are_accepted():
     own = additive.Config(hidden_units=11)
     assert parse(own) == parse({"name": "additive", "hidden_units": 11})
     assert attention.build(own, 6).hidden_units == 11
@@ -28,8 +28,8 @@ def test_the_list_is_that_of_the_catalog():
 @every_mechanism
 def test_every_mechanism_is_built_with_the_options_given(name):
     options = parse(name)
-    config = attention.build(options, 16, name="found").get_config()
-    assert config["name"] == "found"
+    config = attention.build(options, 16, name="custom").get_config()
+    assert config["name"] == "custom"
     for field in set(type(options).model_fields) - {"name"}:
         assert config[field] == getattr(options, field)
 
@@ -38,6 +38,13 @@ def test_every_mechanism_is_built_with_the_options_given(name):
 def test_every_option_is_described(name):
     for field, information in type(parse(name)).model_fields.items():
         assert information.description, field
+
+
+@every_mechanism
+def test_options_say_of_a_mechanism_what_its_layer_says(name):
+    options, layer = parse(name), attention.build(name, 24)
+    assert options.supports_cross == layer.supports_cross
+    assert options.supports_causal == layer.supports_causal
 
 
 def test_schema_allows_name_and_mapping():
@@ -55,7 +62,7 @@ def test_unknown_names_and_options_are_refused():
         attention.Attention  # noqa: B018
 
 
-def test_options_of_heads_stay_in_their_ranges():
+def test_options_of_heads_are_validated():
     wrong = {"num_key_value_heads": 0, "position": "absolute", "soft_cap": 0.0, "window": -1}
     for option, value in wrong.items():
         with pytest.raises(pydantic.ValidationError, match=f"{option}(.|\n)*input_value={value!r}"):
@@ -147,5 +154,8 @@ def test_a_mechanism_with_two_layers_is_refused(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", TWO_LAYERS, str(tmp_path)], capture_output=True, text=True, check=False
     )
-    assert "even.py must define one attention layer that is registered with Keras. Received: " in done.stderr
+    assert (
+        "even.py must define exactly one attention layer that is registered with Keras. Received: "
+        in done.stderr
+    )
     assert "EvenAttention, OddAttention" in done.stderr

@@ -13,41 +13,41 @@ def test_alibi_slopes_are_those_of_the_paper():
     assert alibi_slopes(1) == [1 / 256]
 
 
-def test_alibi_slopes_of_other_numbers_of_heads_fill_up_with_every_second_of_twice_as_many():
+def test_alibi_slopes_of_other_numbers_of_heads_add_every_second_of_twice_as_many():
     assert alibi_slopes(6) == [1 / 4, 1 / 16, 1 / 64, 1 / 256, 1 / 2, 1 / 8]
     assert alibi_slopes(3) == [1 / 16, 1 / 256, 1 / 4]
 
 
-def test_relative_buckets_grow_with_the_distance_and_tell_the_sides_apart():
+def test_relative_buckets_grow_with_the_distance_and_differ_by_direction():
     # From 8 on a bucket is sqrt(2) times as far out as the one before: 8, 11.3, 16, 22.6, 32, 45.3, 64, 90.5.
     buckets = {
         **{0: 0, -1: 1, -7: 7, -8: 8, -11: 8, -12: 9, -15: 9, -16: 10, -22: 10, -23: 11, -31: 11},
         **{-32: 12, -45: 12, -46: 13, -64: 14, -90: 14, -91: 15, -127: 15, -128: 15, -9999: 15},
         **{1: 17, 7: 23, 8: 24, 12: 25, 16: 26, 64: 30, 91: 31, 9999: 31},
     }
-    found = relative_bucket(tf.constant(list(buckets)))
-    np.testing.assert_array_equal(found, list(buckets.values()))
+    actual = relative_bucket(tf.constant(list(buckets)))
+    np.testing.assert_array_equal(actual, list(buckets.values()))
 
 
 @pytest.mark.parametrize("position", [0, tf.constant(200)])
 def test_distance_bias_is_the_table_at_the_bucket_of_every_distance(position):
     table = np.random.default_rng(0).standard_normal((NUM_BUCKETS, HEADS)).astype("float32")
-    found = distance_bias(tf.constant(table), QUERY, KEY, position)  # [heads, query + key - 1]
-    assert found.shape == (HEADS, QUERY + KEY - 1)
+    actual = distance_bias(tf.constant(table), QUERY, KEY, position)  # [heads, query + key - 1]
+    assert actual.shape == (HEADS, QUERY + KEY - 1)
     for query in range(QUERY):
         for key in range(KEY):
             bucket = relative_bucket(tf.constant(key - query - int(position)))
-            np.testing.assert_array_equal(found[:, key - query + QUERY - 1], table[bucket])
+            np.testing.assert_array_equal(actual[:, key - query + QUERY - 1], table[bucket])
 
 
-def test_rotation_turns_feature_pairs_by_one_radian_and_by_less():
+def test_feature_pairs_rotate_by_one_radian_and_by_less():
     # dim 4: pairs (0, 2) and (1, 3) turn by 1 and 1 / 100 radian a position.
-    found = rotate(tf.constant([[[[1.0, 1.0, 0.0, 0.0]] * 2]]), 2)
+    actual = rotate(tf.constant([[[[1.0, 1.0, 0.0, 0.0]] * 2]]), 2)
     angles = np.array([[2, 0.02], [3, 0.03]])
-    np.testing.assert_allclose(found[0, 0], np.concatenate([np.cos(angles), np.sin(angles)], 1), rtol=1e-6)
+    np.testing.assert_allclose(actual[0, 0], np.concatenate([np.cos(angles), np.sin(angles)], 1), rtol=1e-6)
 
 
-def test_products_of_rotated_vectors_depend_on_the_distance_only():
+def test_products_of_rotated_vectors_only_depend_on_the_distance():
     query, key = np.random.default_rng(1).standard_normal((2, 1, 1, 1, 6))
 
     def product(query_position, key_position):
@@ -65,8 +65,8 @@ def test_products_of_rotated_vectors_depend_on_the_distance_only():
 
 def test_rotation_keeps_half_precision_at_far_positions():
     vector = tf.constant(np.random.default_rng(2).standard_normal((1, 1, 1, 6)), tf.bfloat16)
-    found = rotate(vector, 60_001)
-    assert found.dtype == tf.bfloat16
+    actual = rotate(vector, 60_001)
+    assert actual.dtype == tf.bfloat16
     np.testing.assert_allclose(
-        tf.cast(found, tf.float32), rotate(tf.cast(vector, tf.float32), 60_001), atol=0.02
+        tf.cast(actual, tf.float32), rotate(tf.cast(vector, tf.float32), 60_001), atol=0.02
     )

@@ -199,7 +199,7 @@ def test_errors_of_set_begin_with_what_was_typed(errors_of, override, message):
 def test_one_item_of_a_list_cannot_be_set(errors_of):
     text = VALID.replace("label: score", "labels: [a, b]")
     assert errors_of(text, "data.labels.0=c") == [
-        "--set data.labels.0=c: data.labels is a list, expected data.labels=[...] with all of it"
+        "--set data.labels.0=c: data.labels is a list, expected data.labels=[...] with all its items"
     ]
 
 

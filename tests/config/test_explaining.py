@@ -16,7 +16,7 @@ def explained(asked, capsys):
             texts.append(part)
         else:
             rows += part
-            print_table(["key", "for", "default", "what it is"], part)
+            print_table(["key", "for", "default", "description"], part)
     capsys.readouterr()
     return texts, rows
 
@@ -86,9 +86,7 @@ def test_a_section_lists_its_keys(capsys):
 
 def test_a_name_lists_all_keys_that_it_has(capsys):
     texts, rows = explained("local", capsys)
-    assert texts == [
-        "attention mechanism local (model.attention): Multi-head attention to near positions alone."
-    ]
+    assert texts == ["attention mechanism local (model.attention): Sliding-window multi-head attention."]
     assert {"model.attention.window", "model.attention.num_heads"} <= {row[0] for row in rows}
     assert "model.attention.hidden_units" not in {row[0] for row in rows}
 

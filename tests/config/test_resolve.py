@@ -203,8 +203,8 @@ def test_a_missing_file_is_an_error_that_names_a_near_one(fake_catalog, empty_fo
     Path("configs/dates.yaml").write_text("data: x\n")
     with pytest.raises(UserError) as caught:
         resolve("configs/dats.yaml")
-    assert str(caught.value) == ("configs/dats.yaml: there is no such config file, did you mean 'dates'?")
-    with pytest.raises(UserError, match=r"there is no such config file, see `attnzoo list configs`$"):
+    assert str(caught.value) == ("configs/dats.yaml: no such config file, did you mean 'dates'?")
+    with pytest.raises(UserError, match=r"no such config file, see `attnzoo list configs`$"):
         resolve("something.yaml")
 
 

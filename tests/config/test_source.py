@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from attnzoo.config import source
 from attnzoo.errors import ConfigErrors, UserError
 
-BAD_ESCAPE = "an escape in the text gives a NUL or half a character, expected \\UXXXXXXXX for emoji"
+BAD_ESCAPE = "an escape in the text is a NUL or half a character, expected \\UXXXXXXXX for emoji"
 
 
 def error_of(text: str) -> str:
@@ -112,7 +112,7 @@ def test_origin_near_falls_back_to_what_is_around():
         ("a: &one [*one]", "x.yaml:1:4: anchor &one, expected a value without anchor"),
         ("a: !!str 1", "x.yaml:1:4: tag !!str, expected a value without tag; put text in quotes"),
         ("a: !mine 1", "x.yaml:1:4: tag !mine, expected a value without tag; put text in quotes"),
-        ("a: 1\n---\nb: 1", "x.yaml:2:1: a second document starts here, expected one document a file"),
+        ("a: 1\n---\nb: 1", "x.yaml:2:1: a second document starts here, expected one document per file"),
         ("a:\n\tb: 1", "x.yaml:2:1: a tab, expected spaces"),
         ("? [a]\n: 1", "x.yaml:1:3: a key that is a list or a mapping, expected a word"),
         ("a: [1, 2", "x.yaml:1:9: not valid YAML: expected ',' or ']', but got '<stream end>'"),
@@ -129,7 +129,7 @@ def test_origin_near_falls_back_to_what_is_around():
             'a: 1\n"\\ud800": 1',
             "x.yaml:2:1: " + BAD_ESCAPE,
         ),
-        ('a: 1\nb: "\\U00110000"', "x.yaml:2:1: an escape names no character, expected at most \\U0010FFFF"),
+        ('a: 1\nb: "\\U00110000"', "x.yaml:2:1: an escape is not a character, expected at most \\U0010FFFF"),
     ],
 )
 def test_what_could_mislead_is_refused_with_line_and_column(text, message):
@@ -153,7 +153,9 @@ def test_files_are_limited_in_size(tmp_path):
     path.write_bytes(b"# " + b"x" * (1 << 20))
     with pytest.raises(UserError, match=r"x\.yaml: 1048578 bytes long, expected a config of at most 1048576"):
         source.read(path)
-    with pytest.raises(UserError, match=re.escape("x.yaml: longer than 1048576 bytes")):
+    with pytest.raises(
+        UserError, match=re.escape("x.yaml: too long, expected a config of at most 1048576 bytes")
+    ):
         source.parse("# " + "x" * (1 << 20), "x.yaml")
 
 

@@ -92,11 +92,12 @@ def test_a_run_with_other_texts_cannot_be_started_from():
     splits = DataSplits(train, train, None, {"label": Label(names=("x", "y"))})
     initial, _ = learn(TRANSLATION, DataSplits(pairs_split(), pairs_split(), None), TextOptions(name="pairs"))
     with pytest.raises(
-        UserError, match=r"train\.init_from: a run with texts source, target; this data has text\. Name a run"
+        UserError,
+        match=r"train\.init_from: that run has the texts source, target, this data has text; choose",
     ):
         learn(CLASSIFICATION, splits, TextOptions(name="any"), initial)
     without = dataclasses.replace(initial, features={"label": Label(names=("x", "y"))})
-    with pytest.raises(UserError, match=r"a run with texts none; this data has text"):
+    with pytest.raises(UserError, match=r"that run has the texts \(none\), this data has text"):
         learn(CLASSIFICATION, splits, TextOptions(name="any"), without)
 
 

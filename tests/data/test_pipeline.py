@@ -209,15 +209,15 @@ def test_mixed_images_come_with_the_labels_of_both_and_their_shares():
     training = tasks.load("image_classification").TrainOptions(class_weights={"b": 3.0})
     changes = ImageOptions(name="images", augment=["mixup"])
     inputs, targets = next(batches(examples, info, plans, training, changes=changes, seed=3))
-    indices, shares = targets["indices"].numpy(), targets["label_fractions"].numpy()
+    indices, fractions = targets["indices"].numpy(), targets["label_fractions"].numpy()
     labels, others = targets["labels"].numpy(), targets["other_labels"].numpy()
     np.testing.assert_array_equal(labels, indices % 2)
     np.testing.assert_array_equal(others, np.roll(indices, 1) % 2)
     whole = standardized(examples, info)
-    share = shares[:, None, None, None]
-    expected = share * whole[indices] + (1 - share) * whole[np.roll(indices, 1)]
+    fraction = fractions[:, None, None, None]
+    expected = fraction * whole[indices] + (1 - fraction) * whole[np.roll(indices, 1)]
     np.testing.assert_allclose(inputs["image"], expected, atol=1e-5)
-    mixed_weights = shares * weights[labels] + (1 - shares) * weights[others]
+    mixed_weights = fractions * weights[labels] + (1 - fractions) * weights[others]
     np.testing.assert_allclose(targets["loss_weights"], targets["weights"] * mixed_weights, rtol=1e-5)
 
 

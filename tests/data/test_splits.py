@@ -120,7 +120,7 @@ def test_examples_are_read_by_index_whatever_holds_them(source):
 
 
 def test_an_empty_split_is_the_users_error():
-    with pytest.raises(UserError, match=r"empty\.csv: there is not one example"):
+    with pytest.raises(UserError, match=r"empty\.csv: no examples"):
         text_split([], [], "empty.csv")
 
 

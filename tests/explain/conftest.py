@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from attnzoo.runs.trained import load_trained
 from attnzoo.special_tokens import NUM_SPECIAL
-from attnzoo.variables import by_name, values_of, write_tensors
+from attnzoo.variables import by_name, read_values, write_tensors
 
 SIGNALS = ("good", "hello", "thank")
 """The words that the known run looks at: with one of them a text is English, without German."""
@@ -35,5 +35,5 @@ def known(runs, tmp_path_factory) -> Path:
     column = {"en": signal, "de": other}
     kernel = np.stack([10.0 * column[name] for name in label.names], axis=1)
     model.get_layer("logits").set_weights([kernel, np.zeros(len(label.names))])
-    write_tensors(trained.run.final, values_of(by_name(model.weights, "model")), {})
+    write_tensors(trained.run.final, read_values(by_name(model.weights, "model")), {})
     return folder

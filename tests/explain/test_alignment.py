@@ -13,7 +13,7 @@ from attnzoo.explanation import Explanation
 @pytest.mark.parametrize("beams", [1, 3])
 def test_attention_is_shown_as_data_and_as_a_picture(runs, tmp_path, beams):
     explanation = Explanation(runs["translation"], beams=beams)
-    one, other = explanation.of_inputs(["abc", "ca"])
+    one, other = explanation.explain_inputs(["abc", "ca"])
     assert one.source_tokens == ["a", "b", "c", "(end)"]
     assert one.weights.shape == (len(one.target_tokens), 4)
     assert other.source_tokens == ["c", "a", "(end)"]
@@ -22,14 +22,14 @@ def test_attention_is_shown_as_data_and_as_a_picture(runs, tmp_path, beams):
     (path,) = explanation.view.write([one], tmp_path / "pictures", "x")
     assert path == tmp_path / "pictures" / "1.png"
     assert tf.io.decode_png(path.read_bytes()).shape[0] > 100
-    assert len(explanation.of_examples(None, 2)) == 2
+    assert len(explanation.explain_examples(None, 2)) == 2
     longest = explanation.trained.info.longest("source") - 1  # END takes a place
-    whole, truncated = explanation.of_inputs(["b" * longest, "b" * (longest + 1)])
+    whole, truncated = explanation.explain_inputs(["b" * longest, "b" * (longest + 1)])
     assert (one.truncated, whole.truncated, truncated.truncated) == (False, False, True)
     assert whole.source_tokens == truncated.source_tokens == [*"b" * longest, "(end)"]
 
 
-def test_tokens_of_any_signs_are_drawn_as_they_are(tmp_path, recwarn):
+def test_tokens_with_any_characters_are_drawn_literally(tmp_path, recwarn):
     tokens = ["$$", r"$5-$\foo$", "猫", "\x00", "(end)"]
     draw(
         Alignment("any", "any", tokens, tokens, np.eye(5, dtype=np.float32), truncated=False),

@@ -19,23 +19,23 @@ def test_the_command_writes_a_page_and_prints_json(known, tmp_path):
     ]
 
 
-def test_options_that_do_not_go_together_are_one_line(known, runs, tmp_path):
+def test_options_that_cannot_be_combined_are_one_line(known, runs, tmp_path):
     for arguments, message in (
-        ((known, "x", "--split", "test"), "leave the texts out"),
-        ((known, "--faithfulness", "--out", "x"), "leave --out out"),
-        ((known, "--beams", "2"), "a run of text_classification; --beams is about translations."),
+        ((known, "x", "--split", "test"), "remove them or the texts"),
+        ((known, "--faithfulness", "--out", "x"), "remove --out"),
+        ((known, "--beams", "2"), "a run of text_classification; --beams is only for translation."),
         ((known, "\udcff"), "text 1: not UTF-8; expected a terminal and a text in UTF-8"),
         (
             (runs["translation"], "--faithfulness"),
-            "a run of translation; --faithfulness is about text classifiers with one label a text.",
+            "a run of translation; --faithfulness is only for single-label text classification.",
         ),
         (
             (runs["translation"], "--layer", "x"),
-            "--layer x: a translation shows the attention of its last block; leave it out.",
+            "--layer x: not available for translation, which always shows the last block; remove it.",
         ),
         (
             (tmp_path, "x"),
-            "not a run folder (no config.yaml in it); name one that `attnzoo train` made.",
+            "not a run folder (it has no config.yaml); expected one created by `attnzoo train`.",
         ),
     ):
         ended = commands.run("attend", *arguments, folder=tmp_path)

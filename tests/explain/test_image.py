@@ -53,19 +53,19 @@ def pictures():
 def test_weights_are_those_of_the_last_attention_over_its_map(pictures, options, names, sides):
     model = model_of(**options)
     assert attention_names(model) == names
-    found = view_of(model).attend(pictures)
-    assert [one.weights.shape for one in found] == [sides] * 3
+    result = view_of(model).predict_with_attention(pictures)
+    assert [one.weights.shape for one in result] == [sides] * 3
     logits = model({"image": IMAGE.prepare(tf.constant(pictures))})
-    np.testing.assert_allclose([one.values for one in found], tf.nn.softmax(logits), atol=1e-5)
+    np.testing.assert_allclose([one.values for one in result], tf.nn.softmax(logits), atol=1e-5)
     if names != ["stage_0_block_0"]:  # a gate's factors need not sum to one
-        np.testing.assert_allclose([one.weights.sum() for one in found], 1.0, atol=1e-5)
+        np.testing.assert_allclose([one.weights.sum() for one in result], 1.0, atol=1e-5)
 
 
-def test_a_model_that_weighs_no_positions_shows_none():
+def test_a_model_without_attention_over_positions_shows_none():
     model = model_of(stages=[{"width": 4, "depth": 1, "attention": "squeeze_excitation"}, {"width": 4}])
     assert attention_names(model) == []
     assert view_of(model) is None
-    with pytest.raises(UserError, match="no layer that attends to positions"):
+    with pytest.raises(UserError, match="no layer with attention over positions"):
         ImageView(model, INFO)
 
 
@@ -82,25 +82,25 @@ def test_colors_are_where_the_weights_are(pictures):
 def test_files_and_examples_are_answered_and_drawn(runs, tmp_path):
     run = runs["image"]
     explanation = Explanation(run)
-    one, _ = explanation.of_examples(None, 2)
-    said = json.loads(one.to_json())
-    assert said["true_label"] in ("bright", "dark")
+    one, _ = explanation.explain_examples(None, 2)
+    answer = json.loads(one.to_json())
+    assert answer["true_label"] in ("bright", "dark")
     assert one.weights.shape == (4, 4)
-    assert one.said == f"{said['label']} {said['probability']:.4f} (true: {said['true_label']})"
+    assert (
+        one.prediction_text == f"{answer['label']} {answer['probability']:.4f} (true: {answer['true_label']})"
+    )
     pixels = np.full((9, 7, 3), 40, np.uint8)
     path = tmp_path / "night.png"
     path.write_bytes(tf.io.encode_png(pixels).numpy())
-    (given,) = explanation.of_inputs([str(path)])
+    (given,) = explanation.explain_inputs([str(path)])
     assert (given.image, given.truth) == (str(path), None)
     assert json.loads(given.to_json())["true_label"] is None
     assert explanation.view.write([given], tmp_path / "drawn", "x") == [tmp_path / "drawn" / "1.png"]
     assert tf.io.decode_png((tmp_path / "drawn" / "1.png").read_bytes()).shape[1] > 200
     (tmp_path / "not.png").write_text("no image")
     with pytest.raises(UserError, match=r"not\.png: not a JPEG, PNG, WebP, GIF or BMP image"):
-        explanation.of_inputs([str(tmp_path / "not.png")])
-    with pytest.raises(
-        UserError, match="--layer other: there is no such attention; expected one of attention"
-    ):
+        explanation.explain_inputs([str(tmp_path / "not.png")])
+    with pytest.raises(UserError, match="--layer other: no such attention layer; expected one of attention"):
         Explanation(run, layer="other")
 
 

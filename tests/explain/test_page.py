@@ -8,11 +8,11 @@ import numpy as np
 from tensorboard.plugin_util import markdown_to_safe_html
 
 from attnzoo.explain.page import page
-from attnzoo.explain.text import marked_tokens
-from attnzoo.explain.words import visible
+from attnzoo.explain.printable import printable
+from attnzoo.explain.text import highlighted_tokens
 from attnzoo.explanation import Explanation
 from attnzoo.features.label import Label
-from attnzoo.training.records import table
+from attnzoo.training.records import markdown_table
 
 HOSTILE = "<script>alert(1)</script> hello </title> & \"'> \x1b[31m"
 
@@ -36,29 +36,31 @@ class Reader(html.parser.HTMLParser):
 
 def test_hostile_texts_are_shown_and_never_obeyed(known, tmp_path):
     explanation = Explanation(known)
-    (found,) = explanation.of_inputs(["hello"])
-    found = dataclasses.replace(
-        found,
+    (result,) = explanation.explain_inputs(["hello"])
+    result = dataclasses.replace(
+        result,
         text=HOSTILE,
-        shown=[HOSTILE],
+        display_tokens=[HOSTILE],
         tokens=[HOSTILE],
         target=Label(names=(HOSTILE, "</p><img src=x>")),
         values=np.array([1.0, 0.0], np.float32),
         truth=1,
     )
-    read = Reader(page([found], title=HOSTILE))
+    read = Reader(page([result], title=HOSTILE))
     assert read.tags == {
         *("html", "head", "meta", "title", "style", "body", "h1", "p", "b", "span", "article", "small")
     }
     text = "".join(read.words)
-    assert text.count(visible(HOSTILE)) >= 3
+    assert text.count(printable(HOSTILE)) >= 3
     assert "true: </p><img src=x>" in text
     assert "\x1b" not in text
-    assert "default-src 'none'" in page([found], "x")
-    (path,) = explanation.view.write([found], tmp_path / "new", "x")
+    assert "default-src 'none'" in page([result], "x")
+    (path,) = explanation.view.write([result], tmp_path / "new", "x")
     assert path == tmp_path / "new" / "attention.html"
     assert "&lt;script&gt;" in path.read_text("utf-8")
-    shown = table([{"tokens": marked_tokens(["<script>", "*", "|", " "], np.array([0.9, 0.1, 0.0, 0.0]))}])
+    shown = markdown_table(
+        [{"tokens": highlighted_tokens(["<script>", "*", "|", " "], np.array([0.9, 0.1, 0.0, 0.0]))}]
+    )
     rendered = markdown_to_safe_html(shown)
     assert "<script" not in rendered
     assert "<strong><script> 90%</strong> * | \u2423</td>" in html.unescape(rendered)

@@ -13,14 +13,14 @@ from attnzoo.explanation import Explanation
 
 def test_the_weights_of_a_known_run_are_found(known):
     texts = ["hello friend 3", "guten morgen", "what?", ""]
-    english, german, unknown, empty = Explanation(known).of_inputs(texts)
+    english, german, unknown, empty = Explanation(known).explain_inputs(texts)
     assert english.tokens == ["hello", "friend", "3"]
     np.testing.assert_allclose(english.weights, [1.0, 0.0, 0.0], atol=1e-6)
     assert (english.layer, english.truth, english.truncated) == ("pooling", None, False)
     np.testing.assert_allclose(german.weights, [0.5, 0.5], atol=1e-6)
     assert json.loads(german.to_json())["label"] == "de"
     assert unknown.tokens == ["(unknown)", "(unknown)"]
-    assert (empty.tokens, empty.weights.tolist(), empty.shares.tolist()) == ([], [], [])
+    assert (empty.tokens, empty.weights.tolist(), empty.relative_weights.tolist()) == ([], [], [])
     given = json.loads(english.to_json())
     assert given["weights"] == pytest.approx([1.0, 0.0, 0.0], abs=1e-5)
     assert (given["label"], given["true_label"]) == ("en", None)
@@ -38,7 +38,7 @@ def test_the_weights_of_a_known_run_are_found(known):
             "truncated",
         )
     }
-    first, second = Explanation(known, layer="block_0").of_examples("train", 2)
+    first, second = Explanation(known, layer="block_0").explain_examples("train", 2)
     assert [json.loads(one.to_json())["true_label"] for one in (first, second)] == ["en", "de"]
     np.testing.assert_allclose(first.weights, np.full(len(first.tokens), 1 / len(first.tokens)), atol=1e-6)
 
@@ -66,21 +66,19 @@ def test_tensorboard_shows_where_fixed_examples_are_attended_to(runs):
 
 
 def test_an_unknown_layer_is_one_line_with_the_names(known):
-    with pytest.raises(
-        UserError, match="--layer x: there is no such attention; expected one of block_0, poo"
-    ):
+    with pytest.raises(UserError, match="--layer x: no such attention layer; expected one of block_0, poo"):
         Explanation(known, layer="x")
 
 
 def test_a_terminal_shows_the_largest_weight_in_the_deepest_color(known, monkeypatch, capsys):
     explanation = Explanation(known)
-    found = explanation.of_inputs(["hello friend"])
-    print_lines(explanation.view, found, [])
+    result = explanation.explain_inputs(["hello friend"])
+    print_lines(explanation.view, result, [])
     plain = capsys.readouterr().out
-    assert plain == f"en  {found[0].values.max():.4f}\n  hello(1.000) friend(0.000)\n\n"
+    assert plain == f"en  {result[0].values.max():.4f}\n  hello(1.000) friend(0.000)\n\n"
     for name, value in (("FORCE_COLOR", "1"), ("COLORTERM", "truecolor"), ("TERM", "xterm")):
         monkeypatch.setenv(name, value)
-    print_lines(explanation.view, found, [])
+    print_lines(explanation.view, result, [])
     legend, answer, text = capsys.readouterr().out.splitlines()[:3]
     assert legend.startswith("attention of pooling: 0 ")
     assert legend.count("\x1b[30;48;2;") == 10

@@ -27,13 +27,13 @@ def model_with(attention: str, **options):
     return text_classifier.build(config, INFO)
 
 
-def test_a_tokens_weight_is_the_mean_over_heads_and_over_queries_that_are_no_padding():
+def test_the_weight_of_a_token_is_the_mean_over_heads_and_over_queries_that_are_not_padding():
     scores = np.zeros([1, 2, 3, 3], np.float32)
     scores[0, :, 0] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     scores[0, :, 1] = [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
     scores[0, :, 2] = [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]  # padding
-    found = attention_received(tf.constant(scores), tf.constant([[True, True, False]]))
-    np.testing.assert_allclose(found, [[0.75, 0.25, 0.0]])
+    result = attention_received(tf.constant(scores), tf.constant([[True, True, False]]))
+    np.testing.assert_allclose(result, [[0.75, 0.25, 0.0]])
     of_pooling = attention_received(tf.constant(scores[:, :1, 1:2]), tf.constant([[True, True, False]]))
     np.testing.assert_allclose(of_pooling, [[1.0, 0.0, 0.0]])
     nothing = attention_received(tf.constant(scores), tf.constant([[False, False, False]]))
@@ -41,12 +41,12 @@ def test_a_tokens_weight_is_the_mean_over_heads_and_over_queries_that_are_no_pad
 
 
 @pytest.mark.parametrize("name", catalog.names("attention"))
-def test_every_attention_that_weighs_tokens_can_be_asked(name):
+def test_every_attention_over_tokens_returns_its_weights(name):
     assert weighs_positions(EncoderBlock(8, name)) == (name != "squeeze_excitation")
 
 
 @pytest.mark.parametrize("name", ["linear", "spatial"])
-def test_scores_come_with_the_outputs_and_the_weights_of_the_model_itself(name):
+def test_attention_weights_come_with_the_outputs_of_the_model_itself(name):
     model = model_with(name)
     assert attention_names(model) == ["block_0", "pooling"]
     ids = tf.constant([[4, 5, 6, 0], [7, 0, 0, 0]])
@@ -58,13 +58,13 @@ def test_scores_come_with_the_outputs_and_the_weights_of_the_model_itself(name):
     assert [weight.path for weight in explained.weights] == paths
     assert all(one is other for one, other in zip(explained.weights, model.weights, strict=True))
     valid = tf.cast(ids != 0, tf.float32)
-    found = attention_received(scores, ids != 0)
-    np.testing.assert_allclose(found * (1 - valid), tf.zeros([2, 4]))
-    np.testing.assert_allclose(tf.reduce_sum(found, axis=1), [1.0, 1.0], atol=1e-5)
+    result = attention_received(scores, ids != 0)
+    np.testing.assert_allclose(result * (1 - valid), tf.zeros([2, 4]))
+    np.testing.assert_allclose(tf.reduce_sum(result, axis=1), [1.0, 1.0], atol=1e-5)
 
 
-def test_a_model_without_attention_says_so():
+def test_a_model_without_attention_is_reported():
     model = model_with("multi_head", num_layers=0, pooling="max")
-    with pytest.raises(UserError, match="has no layer that attends to positions"):
+    with pytest.raises(UserError, match="has no layer with attention over positions"):
         choose_layer(model)
     assert tasks.load("text_classification").attention_view(model, INFO, EvalOptions()) is None

@@ -57,4 +57,4 @@ def test_fingerprints_tell_numbers_texts_and_bytes_apart():
 
 def test_changes_of_images_leave_a_feature_that_does_not_move_with_them():
     tensors = {"label": tf.constant([1, 2])}
-    assert Label().change(tensors, OPTIONS, tf.zeros([2, 2], tf.int32)) == tensors
+    assert Label().augment(tensors, OPTIONS, tf.zeros([2, 2], tf.int32)) == tensors

@@ -12,7 +12,7 @@ from PIL import Image as Picture
 
 from attnzoo.config.sections import FileOptions
 from attnzoo.errors import DataWarning, UserError
-from attnzoo.features.image import Image, ImageOptions, find_file, shown_name
+from attnzoo.features.image import Image, ImageOptions, find_file, image_name
 from attnzoo.images.image_headers import MAX_PIXELS
 from attnzoo.records.bad_records import BadRecord
 from tests.features.columns import batch, problems
@@ -51,12 +51,12 @@ def test_images_are_learned_and_come_back_standardized_in_batches(form, tmp_path
     whole = PIXELS / 255.0
     np.testing.assert_allclose(image.mean, whole.mean(axis=(0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(image.std, whole.std(axis=(0, 1, 2)), rtol=1e-6)
-    assert image.phrase("image") == "5 x 7 x 3 pixels"
+    assert image.summary("image") == "5 x 7 x 3 pixels"
     encoded = image.encode(column)
     expected = (whole - np.array(image.mean)) / np.array(image.std)
     np.testing.assert_allclose(batch(image, encoded, [2, 0]), expected[[2, 0]], atol=1e-5)
     np.testing.assert_array_equal(image.first(encoded[:2]), PIXELS[:2])
-    assert image.damaged(encoded, "train") is None
+    assert image.find_damaged(encoded, "train") is None
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -99,17 +99,17 @@ def test_size_and_channels_are_options(form, tmp_path):
     ],
     ids=["one size", "moderate", "a single pixel", "large", "many sizes", "upright and across", "tiny"],
 )
-def test_the_size_is_the_one_that_all_have_or_their_median_and_odd_ones_are_told(
+def test_the_size_is_the_one_that_all_have_or_their_median_and_odd_ones_are_reported(
     tmp_path, recwarn, sizes, size, warning
 ):
     images = [np.zeros((*one, 3), np.uint8) for one in sizes]
     column = np.concatenate([column_of("bytes", tmp_path, image[None]) for image in images])
     assert learn(column).shape == (*size, 3)
-    told = [str(one.message) for one in recwarn]
-    assert len(told) == (warning is not None)
-    assert all(warning in one for one in told)
+    messages = [str(one.message) for one in recwarn]
+    assert len(messages) == (warning is not None)
+    assert all(warning in one for one in messages)
     assert learn(column, image_size=17).shape == (17, 17, 3)
-    assert len(recwarn) == len(told)
+    assert len(recwarn) == len(messages)
 
 
 def test_one_image_in_color_makes_all_of_them_color(tmp_path):
@@ -142,8 +142,8 @@ def test_what_is_transparent_is_laid_on_a_color_on_which_the_rest_is_seen(
 ):
     column = Image().column([drawing(level, 255) for level in levels])
     image = learn(column, **options)
-    told = [str(one.message) for one in recwarn]
-    assert told == (
+    messages = [str(one.message) for one in recwarn]
+    assert messages == (
         [
             "train: 2 of 2 images with an alpha channel are transparent in parts: they are composited on "
             f"{background}; set data.background for another color."
@@ -197,7 +197,7 @@ def test_webp_is_read_with_its_transparency_and_what_moves_is_not():
         image.raw_reader(None).read(tf.constant([moving.getvalue()]))
 
 
-def test_a_gif_with_a_transparent_color_is_told():
+def test_a_gif_with_a_transparent_color_is_reported():
     file = io.BytesIO()
     Picture.new("P", (13, 11)).save(file, "GIF", transparency=0)
     with pytest.warns(DataWarning, match="train: 1 GIF images have a transparent color, which is ignored"):
@@ -211,10 +211,10 @@ def test_random_changes_are_those_of_the_options(form, tmp_path):
     images = image.graph_batch(image.encode(column))(tf.range(3))
     seeds = tf.constant([[1, 2], [3, 5], [7, 11]])
     tensors = {"image": images, "other": tf.range(3)}
-    plain = image.change(tensors, FileOptions(name="table"), seeds)
+    plain = image.augment(tensors, FileOptions(name="table"), seeds)
     np.testing.assert_allclose(plain["image"], PIXELS / 255.0, atol=1e-6)
     options = OPTIONS.model_copy(update={"augment": Options(name="i", augment=["flip_vertical"]).augment})
-    flipped = image.change(tensors, options, seeds)
+    flipped = image.augment(tensors, options, seeds)
     assert flipped["other"] is tensors["other"]
     for found, before in zip(flipped["image"].numpy(), PIXELS / 255.0, strict=True):
         assert any(np.allclose(found, either, atol=1e-6) for either in (before, before[::-1]))
@@ -227,10 +227,10 @@ def test_a_damaged_image_is_found_before_training_and_later(tmp_path):
     message = f"{tmp_path}/1.png: cannot be decoded ("
     with pytest.raises(UserError, match=re.escape(message)):
         image.check(column, OPTIONS, "test")
-    assert str(image.damaged(column, "test")).startswith(message)
+    assert str(image.find_damaged(column, "test")).startswith(message)
     image.check(column, OPTIONS.model_copy(update={"on_bad_record": "skip"}), "test")
     column = np.array([b"no image"], object)
-    assert image.damaged(column, "test").place == "test: example 0"
+    assert image.find_damaged(column, "test").location == "test: example 0"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_damaged_image_is_found_before_training_and_later(tmp_path):
         ("x" * 5000, "{folder}/" + "x" * 5000 + ": cannot be read (File name too long)"),
         (" ", "the image name is empty; fill it in or remove the record."),
         ("a\0", "NUL character in the image name; remove it."),
-        ("\ud800", "half a surrogate pair in the image name; write the whole character."),
+        ("\ud800", "lone surrogate (half a character) in the image name; replace it."),
         ("a\nb.png", "the image name is not printable UTF-8 text; rename the file."),
         (5, "'file' must be a string; got 5."),
         (None, "'file' must be a string; got null."),
@@ -258,12 +258,12 @@ def test_a_name_of_no_image_is_refused(tmp_path, value, message):
     folder = tmp_path / "deep:1"
     folder.mkdir()
     os.mkfifo(folder / "pipe")
-    place = f"{folder}/table.csv:13"
+    location = f"{folder}/table.csv:13"
     with pytest.raises(
-        BadRecord, match=re.escape(f"{place}: {message.replace('{folder}', str(folder))}")
+        BadRecord, match=re.escape(f"{location}: {message.replace('{folder}', str(folder))}")
     ) as caught:
-        Image().read(place, "file", value, OPTIONS)
-    assert caught.value.place == place
+        Image().read(location, "file", value, OPTIONS)
+    assert caught.value.location == location
     assert "\n" not in str(caught.value)
 
 
@@ -285,7 +285,7 @@ def test_a_name_is_relative_to_its_table(tmp_path):
 @pytest.mark.parametrize(
     ("form", "kind"), [("pixels", "array"), ("bytes", "png"), ("paths", "png")], ids=FORMS
 )
-def test_sizes_formats_and_channels_are_told(form, kind, tmp_path):
+def test_sizes_formats_and_channels_are_reported(form, kind, tmp_path):
     column = column_of(form, tmp_path)
     image = learn(column)
     assert image.describe("image", column, image.encode(column)) == {
@@ -293,7 +293,7 @@ def test_sizes_formats_and_channels_are_told(form, kind, tmp_path):
         "formats": {kind: 3},
         "channels": {3: 3},
     }
-    assert shown_name(column, 2) == (column[2] if form == "paths" else "number 2")
+    assert image_name(column, 2) == (column[2] if form == "paths" else "number 2")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -332,15 +332,15 @@ STATE = {"shape": (5, 7, 3), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
         ({"shape": (0, 7, 3)}, "column.shape: (0, 7, 3)"),
         ({"shape": (-5, -7, 3)}, "column.shape: (-5, -7, 3)"),
         ({"shape": (MAX_PIXELS, 2, 3)}, "column.shape: (50000000, 2, 3)"),
-        ({"mean": (0.5,)}, "column.mean, column.std: expected a number for each channel, deviations above 0"),
+        ({"mean": (0.5,)}, "column.mean, column.std: expected a number per channel, std above 0"),
         (
             {"std": (0.2, 0.3)},
-            "column.mean, column.std: expected a number for each channel, deviations above 0",
+            "column.mean, column.std: expected a number per channel, std above 0",
         ),
-        ({"std": (0.2, 0.0, 1.0)}, "column.mean, column.std: expected a number for each channel, deviations"),
+        ({"std": (0.2, 0.0, 1.0)}, "column.mean, column.std: expected a number per channel, std"),
         (
             {"std": (0.2, -1.0, 1.0)},
-            "column.mean, column.std: expected a number for each channel, deviations",
+            "column.mean, column.std: expected a number per channel, std",
         ),
         ({"background": (255, 255, 255), "max_value": 4095}, None),
         ({"background": (255, 255)}, "column.background: (255, 255)"),

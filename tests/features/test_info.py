@@ -107,8 +107,8 @@ def test_a_run_of_another_version_is_refused_with_what_to_do(tmp_path, number):
 
     path = write(tmp_path, info_of("text_classification"), change)
     message = (
-        f"{path}: of another version of attnzoo, which this one cannot read; use that version, or train "
-        "again with `attnzoo train --restart`."
+        f"{path}: written by another version of attnzoo that is not compatible with this one; use that "
+        "version, or train again with `attnzoo train --restart`."
     )
     with pytest.raises(UserError, match=f"^{re.escape(message)}$") as caught:
         DataInfo.read(path)
@@ -144,13 +144,13 @@ def test_what_is_no_info_at_all_is_damaged(tmp_path, content, problem):
     [
         ("more", 1, "more: Unexpected keyword argument"),
         ("\n\x1b[2J", 1, r"\n\x1b[2J: Unexpected keyword argument"),
-        ("task", "text_regression", "label: another feature than 'number' as text_regression has it"),
-        ("task", "os", "task: 'os' where 'os' is expected"),
+        ("task", "text_regression", "label: expected a feature of kind 'number' as in text_regression"),
+        ("task", "os", "task: expected 'os', got 'os'"),
         ("features", {}, "features: Input should be a valid array"),
         ("features", [1], "features.0: Input should be an object"),
         ("features", [], "features: expected those of text, label"),
-        ("buckets", [], "buckets: 0 of them"),
-        ("buckets", [{"text": 3}] * 17, "buckets: 17 of them"),
+        ("buckets", [], "buckets: invalid number of buckets (0)"),
+        ("buckets", [{"text": 3}] * 17, "buckets: invalid number of buckets (17)"),
         ("buckets", [{"text": 0}], "buckets: expected lengths of 1 to 65536 for text"),
         ("buckets", [{"text": 10**9}], "buckets: expected lengths of 1 to 65536 for text"),
         ("buckets", [{"text": 3.5}], "buckets.0.text: Input should be a valid integer"),
@@ -172,9 +172,7 @@ def test_values_that_cannot_have_been_learned_are_damage(tmp_path, key, value, p
 
 def test_the_info_of_another_task_is_damage(tmp_path):
     path = write(tmp_path, info_of("text_classification"))
-    assert (
-        damage(path, "text_regression") == "task: 'text_classification' where 'text_regression' is expected"
-    )
+    assert damage(path, "text_regression") == "task: expected 'text_regression', got 'text_classification'"
 
 
 @pytest.mark.parametrize(
@@ -187,12 +185,17 @@ def test_the_info_of_another_task_is_damage(tmp_path):
         ("text_classification", "text", {"kind": ["text"]}, "features: unknown kind "),
         ("text_classification", "text", {"kind": None}, "features: unknown kind 'None'"),
         ("text_classification", "text", {"more": 1}, "more: Extra inputs are not permitted"),
-        ("text_classification", "text", {"ends": True}, "text: another feature than 'text' as text_classif"),
+        (
+            "text_classification",
+            "text",
+            {"ends": True},
+            "text: expected a feature of kind 'text' as in text_classif",
+        ),
         (
             "text_classification",
             "text",
             {"vocabulary_size": 7},
-            "text.tokenizer.tokens: expected 3 different",
+            "text.tokenizer.tokens: expected 3 distinct",
         ),
         (
             "text_classification",
@@ -201,20 +204,20 @@ def test_the_info_of_another_task_is_damage(tmp_path):
             "vocabulary_size: Input should be a valid i",
         ),
         ("text_classification", "text", {"tokenizer": [1]}, "tokenizer: Input should be an object"),
-        ("text_classification", "label", {"names": []}, "label.names: 0 of them"),
+        ("text_classification", "label", {"names": []}, "label.names: invalid number of classes (0)"),
         ("text_classification", "label", {"names": ["a", 1]}, "names.1: Input should be a valid string"),
         (
             "text_classification",
             "label",
             {"kind": "labels"},
-            "label: another feature than 'label' as text_cla",
+            "label: expected a feature of kind 'label' as in text_cla",
         ),
         ("image_classification", "image", {"shape": [5, 7, 2]}, "image.shape: (5, 7, 2)"),
         (
             "image_classification",
             "image",
             {"std": [0.0]},
-            "image.mean, image.std: expected a number for each",
+            "image.mean, image.std: expected a number per channel",
         ),
         ("image_classification", "image", {"std": [float("inf")]}, "std.0: Input should be a finite number"),
         ("image_regression", "label", {"std": 0.0}, "label.mean, label.std: expected finite numbers"),
@@ -224,7 +227,7 @@ def test_the_info_of_another_task_is_damage(tmp_path):
             "translation",
             "target",
             {"ends": False},
-            "target: another feature than 'text' as translation has it",
+            "target: expected a feature of kind 'text' as in translation",
         ),
     ],
     ids=range(21),

@@ -11,7 +11,7 @@ from attnzoo.errors import UserError
 from attnzoo.features.label import Label
 from attnzoo.features.labels import Labels, LabelsOptions
 from attnzoo.records.bad_records import BadRecord
-from tests.features.columns import PLACE, batch, learned, problems, read
+from tests.features.columns import LOCATION, batch, learned, problems, read
 
 THREE = Labels(names=("a", "b", "c"))
 VALUES = np.array([0.75, 0.25, 0.5], np.float32)
@@ -25,12 +25,12 @@ def test_labels_are_read_from_texts_and_lists_and_come_back_in_batches():
     labels, column = learned(Labels(), ["b, a", "", ["c", 7], "a"], Options(name="table"))
     assert labels.names == ("7", "a", "b", "c")
     assert labels.num_outputs == 4
-    assert labels.phrase("label") == "4 classes"
+    assert labels.summary("label") == "4 classes"
     assert column.dtype == np.float32
     assert column.tolist() == [[0, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 1], [0, 1, 0, 0]]
     assert batch(labels, labels.encode(column), [3, 1]).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
-    told = labels.describe("label", column, labels.encode(column))
-    assert told == {"labels": {"7": 1, "a": 2, "b": 1, "c": 1}}
+    statistics = labels.describe("label", column, labels.encode(column))
+    assert statistics == {"labels": {"7": 1, "a": 2, "b": 1, "c": 1}}
 
 
 def test_the_separator_is_an_option():
@@ -50,20 +50,20 @@ def test_the_separator_is_an_option():
     ],
 )
 def test_what_is_no_label_is_refused(value, message):
-    with pytest.raises(BadRecord, match=re.escape(f"{PLACE}: {message}")):
+    with pytest.raises(BadRecord, match=re.escape(f"{LOCATION}: {message}")):
         read(Labels(), value)
 
 
 def test_data_without_any_label_are_refused_and_one_label_is_enough():
-    with pytest.raises(UserError, match=r"train\.csv: not one text has a label in column 'c'"):
+    with pytest.raises(UserError, match=r"train\.csv: no example has a label in column 'c'"):
         Labels().declare([(), ()], "train.csv", "c")
     assert Labels().declare([("a",), ()], "train.csv", "c").names == ("a",)
 
 
 def test_a_label_that_train_does_not_have_is_refused():
-    THREE.require_known(PLACE, ("a", "c"))
-    with pytest.raises(BadRecord, match=re.escape(f"{PLACE}: label 'd' does not occur in train")):
-        THREE.require_known(PLACE, ("a", "d"))
+    THREE.require_known(LOCATION, ("a", "c"))
+    with pytest.raises(BadRecord, match=re.escape(f"{LOCATION}: label 'd' does not occur in train")):
+        THREE.require_known(LOCATION, ("a", "d"))
 
 
 def test_an_answer_has_every_label_of_half_or_more():
@@ -71,18 +71,18 @@ def test_an_answer_has_every_label_of_half_or_more():
         "labels": ["a", "c"],
         "probabilities": {"a": 0.75, "b": 0.25, "c": 0.5},
     }
-    assert THREE.said(VALUES) == [("a", "0.7500"), ("c", "0.5000")]
-    assert THREE.others(VALUES) == [("b", "0.2500")]
+    assert THREE.prediction_texts(VALUES) == [("a", "0.7500"), ("c", "0.5000")]
+    assert THREE.alternatives(VALUES) == [("b", "0.2500")]
     assert THREE.is_correct(VALUES, np.array([1, 0, 1])) is True
     assert THREE.is_correct(VALUES, np.array([1, 1, 1])) is False
-    assert THREE.truth(np.array([0, 1, 1])) == {"true_labels": ["b", "c"]}
-    assert THREE.truth(None) == {"true_labels": None}
-    assert THREE.shown(np.array([0, 1, 1])) == "b, c"
-    assert THREE.shown(np.zeros(3)) == "no label"
+    assert THREE.true_answer(np.array([0, 1, 1])) == {"true_labels": ["b", "c"]}
+    assert THREE.true_answer(None) == {"true_labels": None}
+    assert THREE.format_value(np.array([0, 1, 1])) == "b, c"
+    assert THREE.format_value(np.zeros(3)) == "no label"
     np.testing.assert_allclose(THREE.activate(tf.zeros([1, 3])), [[0.5] * 3])
 
 
-def test_other_classes_than_those_that_were_learned_are_told():
+def test_other_classes_than_those_that_were_learned_are_reported():
     assert THREE.difference(Labels(names=("a", "b", "c"))) is None
     assert "other classes (a) than in training (a, b, c)" in THREE.difference(Labels(names=("a",)))
     assert THREE.difference(Label(names=("a", "b", "c"))) is not None
@@ -90,4 +90,4 @@ def test_other_classes_than_those_that_were_learned_are_told():
 
 def test_numbers_of_classes_that_no_data_has_are_found():
     assert problems(THREE) == []
-    assert problems(Labels()) == ["column.names: 0 of them"]
+    assert problems(Labels()) == ["column.names: invalid number of classes (0)"]

@@ -68,7 +68,7 @@ def test_mean_and_standard_deviation_are_learned_and_numbers_come_back_in_batche
     assert column.dtype == np.float64
     assert (number.mean, number.std) == pytest.approx((8.0, np.sqrt(17.0)))
     assert number.num_outputs == 1
-    assert number.phrase("label") == "label of 8 ± 4.123"
+    assert number.summary("label") == "label of 8 ± 4.123"
     encoded = number.encode(column)
     np.testing.assert_array_equal(batch(number, encoded, [2, 0, 2]), [11.0, 3.0, 11.0])
     standard = number.standardize(column)
@@ -104,18 +104,18 @@ def test_an_answer_is_the_number_for_programs_and_for_people():
     number = Number(mean=3.0, std=2.0)
     values = np.array([1234.5678], np.float32)
     assert number.answer(values) == {"number": pytest.approx(1234.5678)}
-    assert number.said(values) == [("1234.57", "")]
-    assert number.others(values) == []
+    assert number.prediction_texts(values) == [("1234.57", "")]
+    assert number.alternatives(values) == []
     assert number.is_correct(values, 1234.5678) is None
-    assert number.truth(np.float32(2.5)) == {"true_number": 2.5}
-    assert number.truth(None) == {"true_number": None}
-    assert number.shown(np.float32(0.1234567)) == "0.123457"
+    assert number.true_answer(np.float32(2.5)) == {"true_number": 2.5}
+    assert number.true_answer(None) == {"true_number": None}
+    assert number.format_value(np.float32(0.1234567)) == "0.123457"
 
 
-def test_quantiles_and_moments_are_told():
+def test_quantiles_and_moments_are_reported():
     number, column = learned(Number(), [2, 3, 5, 7, 13])
-    told = number.describe("label", column, number.encode(column))
-    assert told == {
+    statistics = number.describe("label", column, number.encode(column))
+    assert statistics == {
         "numbers": {
             "label": {
                 **{"least": 2.0, "25 %": 3.0, "median": 5.0, "75 %": 7.0, "greatest": 13.0},
@@ -129,5 +129,5 @@ def test_statistics_that_no_numbers_have_are_found():
     assert problems(Number(mean=-3.0, std=0.5)) == []
     for mean, std in ((0.0, 0.0), (0.0, -1.0), (np.inf, 1.0), (np.nan, 1.0), (0.0, np.inf), (0.0, np.nan)):
         found = problems(Number.model_construct(mean=mean, std=std))
-        assert found == ["column.mean, column.std: expected finite numbers, the deviation above 0"]
+        assert found == ["column.mean, column.std: expected finite numbers, std above 0"]
     assert len(problems(Number())) == 1

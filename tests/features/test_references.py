@@ -11,7 +11,7 @@ def column_of(*rows):
     return np.fromiter(rows, object, len(rows))
 
 
-def test_references_stay_as_they_are_and_are_no_part_of_a_batch():
+def test_references_stay_as_they_are_and_are_not_in_batches():
     column = column_of(("a", "b"), ("c", "d"))
     references = References().learn([column], OPTIONS, None, "train")
     assert references == References()
@@ -22,7 +22,7 @@ def test_references_stay_as_they_are_and_are_no_part_of_a_batch():
     ]
     assert references.balance({}) == []
     assert problems(references) == []
-    with pytest.raises(NotImplementedError, match="references are no part of a batch"):
+    with pytest.raises(NotImplementedError, match="references are not part of batches"):
         references.graph_batch(column)
 
 

@@ -10,7 +10,7 @@ from attnzoo.errors import UserError
 from attnzoo.features.text import Text, TextOptions, TextPairOptions
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.text.kinds import MAX_VOCABULARY
-from tests.features.columns import PLACE, batch, learned, problems, read
+from tests.features.columns import LOCATION, batch, learned, problems, read
 
 OPTIONS = TextOptions(name="table", tokenizer="words")
 TEXTS = ["a b a", "", "c a"]
@@ -31,7 +31,7 @@ def test_texts_become_ids_that_batches_pad_or_cut(ends):
     text, column = learned(Text(ends=ends), ["a b a", "c a"], OPTIONS)
     assert text.vocabulary_size == 7
     assert text.tokenizer["tokens"] == ["a", "b", "c"]
-    assert text.phrase("text") == "vocabulary of 7 text tokens"
+    assert text.summary("text") == "vocabulary of 7 text tokens"
     encoded = text.encode(column_of(*TEXTS))
     end = [3] if ends else []
     assert text.lengths(encoded).tolist() == [3 + ends, ends, 2 + ends]
@@ -62,9 +62,9 @@ def test_raw_texts_are_encoded_as_those_of_data_are(ends):
     ("value", "message"),
     [
         ("  ", "the text is empty; fill it in or remove the record."),
-        ("x" * (1 << 20) + "y", "the text is longer than 1,048,576 characters; cut it."),
+        ("x" * (1 << 20) + "y", "the text is longer than 1,048,576 characters; shorten it."),
         ("a\0", "NUL character in the text; remove it."),
-        ("\ud800", "half a surrogate pair in the text; write the whole character."),
+        ("\ud800", "lone surrogate (half a character) in the text; replace it."),
         (5, "'column' must be a string; got 5."),
         (None, "'column' must be a string; got null."),
         (["a"], "'column' must be a string; got [\"a\"]."),
@@ -72,7 +72,7 @@ def test_raw_texts_are_encoded_as_those_of_data_are(ends):
     ids=range(7),
 )
 def test_what_is_no_text_is_refused(value, message):
-    with pytest.raises(BadRecord, match=f"^{re.escape(f'{PLACE}: {message}')}$"):
+    with pytest.raises(BadRecord, match=f"^{re.escape(f'{LOCATION}: {message}')}$"):
         read(Text(), value)
 
 
@@ -96,35 +96,35 @@ def test_what_another_run_has_learned_is_taken():
     assert text.vocabulary_size == initial.vocabulary_size == 6
 
 
-def test_training_texts_are_split_anew_only_where_the_options_say_so():
+def test_training_texts_are_resampled_only_if_the_options_say_so():
     options = TextOptions(name="table", tokenizer="bpe", vocabulary_size=31, subword_sampling=0.5)
     texts = ["lower newer wider", "lowest newest"] * 3
     text = learn(Text(ends=True), texts, options=options)
-    assert text.redraw(column_of(*texts), OPTIONS) is None
-    redraw = text.redraw(column_of(*texts), options)
-    drawn = redraw(np.random.default_rng(3), 101)
+    assert text.resampler(column_of(*texts), OPTIONS) is None
+    resampler = text.resampler(column_of(*texts), options)
+    drawn = resampler(np.random.default_rng(3), 101)
     usual = text.encode(column_of(*texts))
     assert drawn.values.tolist() != usual.values.tolist()
     assert drawn.values[drawn.offsets[1:] - 1].tolist() == [3] * 6
     longest = int(usual.lengths.max())
-    assert redraw(np.random.default_rng(3), longest).lengths.max() <= longest
+    assert resampler(np.random.default_rng(3), longest).lengths.max() <= longest
     with pytest.raises(
-        UserError, match=r"data\.subword_sampling: the run of train\.init_from has other tokens"
+        UserError, match=r"data\.subword_sampling: the run of train\.init_from does not use subwords"
     ):
-        learn(Text(), texts).redraw(column_of(*texts), options)
+        learn(Text(), texts).resampler(column_of(*texts), options)
     (problem,) = Text().option_problems(options.model_copy(update={"tokenizer": "words"}))
     assert problem == (
         "subword_sampling",
-        "goes with data.tokenizer subwords or bpe, not words; leave it out",
+        "only works with data.tokenizer subwords or bpe, not words; remove it",
     )
     assert list(Text().option_problems(options)) == []
 
 
-def test_lengths_are_told_and_equal_texts_are_the_same():
+def test_lengths_are_reported_and_equal_texts_are_the_same():
     text = learn(Text(), TEXTS)
     column = column_of("a", "a a a a a", "a a", "a a a")
-    told = text.describe("text", column, text.encode(column))
-    assert told == {"tokens": {"text": {"shortest": 1, "median": 3, "95 %": 5, "longest": 5}}}
+    statistics = text.describe("text", column, text.encode(column))
+    assert statistics == {"tokens": {"text": {"shortest": 1, "median": 3, "95 %": 5, "longest": 5}}}
     assert text.contents([column_of("a", "b"), column_of("b")]) == [["a", "b"], ["b"]]
     assert b"".join(text.fingerprint(column_of("ab", "c"))) != b"".join(
         text.fingerprint(column_of("a", "bc"))
@@ -167,10 +167,10 @@ def test_whatever_is_learned_has_no_problems(kind):
         ),
         (4, {**WORDS, "tokens": []}, "column.vocabulary_size: 4, expected 5 to 1000000"),
         (MAX_VOCABULARY + 1, WORDS, "column.vocabulary_size: 1000001, expected 5 to 1000000"),
-        (7, WORDS, "column.tokenizer.tokens: expected 3 different ones"),
-        (6, {**WORDS, "tokens": ["a", "a"]}, "column.tokenizer.tokens: expected 2 different ones"),
-        (6, {**WORDS, "tokens": ["a", 1]}, "column.tokenizer.tokens: expected a list of texts"),
-        (5, {**WORDS, "tokens": "a"}, "column.tokenizer.tokens: expected a list of texts"),
+        (7, WORDS, "column.tokenizer.tokens: expected 3 distinct tokens"),
+        (6, {**WORDS, "tokens": ["a", "a"]}, "column.tokenizer.tokens: expected 2 distinct tokens"),
+        (6, {**WORDS, "tokens": ["a", 1]}, "column.tokenizer.tokens: expected a list of strings"),
+        (5, {**WORDS, "tokens": "a"}, "column.tokenizer.tokens: expected a list of strings"),
         (261, BYTES, "column.vocabulary_size: 261, expected 260 for bytes"),
         *(
             (

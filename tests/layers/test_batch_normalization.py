@@ -45,17 +45,17 @@ def outcome(layer, training, xla):
 def test_outputs_gradients_and_statistics_are_those_of_keras(training, policy, xla):
     ours, keras_own = (outcome(layer, training, xla) for layer in pair(policy))
     assert ours[0].dtype == keras_own[0].dtype
-    for found, expected in zip(ours, keras_own, strict=True):
+    for actual, expected in zip(ours, keras_own, strict=True):
         scale = np.abs(np.asarray(expected, "float32")).max()
         np.testing.assert_allclose(
-            np.asarray(found, "float32"),
+            np.asarray(actual, "float32"),
             np.asarray(expected, "float32"),
             atol=TOLERANCE[policy] * scale,
             rtol=0,
         )
 
 
-def test_float64_maps_without_scale_and_offset_are_normalised_too():
+def test_float64_maps_without_scale_and_offset_are_normalized_too():
     ours, keras_own = (outcome(layer, True, False)[0] for layer in pair(scale=False, center=False))
     np.testing.assert_allclose(ours, keras_own, atol=1e-5)
     layer = MapNormalization(dtype="float64")

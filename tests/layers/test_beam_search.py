@@ -18,7 +18,7 @@ VOCABULARY = 7
 
 
 class Chain:
-    """Each token depends on the one before and on the position; takes the place of a model."""
+    """Each token depends on the one before and on the position; stands in for a model."""
 
     def __init__(self, seed, length, sharpness=1.0):
         table = np.random.default_rng(seed).normal(size=(length, VOCABULARY, VOCABULARY)) * sharpness
@@ -50,7 +50,7 @@ def all_sequences(length):
             yield [*tokens, END]
 
 
-def written(tokens):
+def generated(tokens):
     ids = [int(token) for token in tokens]
     return ids[: ids.index(END) + 1]
 
@@ -67,11 +67,11 @@ def test_a_wide_beam_finds_the_best_of_all_sequences(ranking, seed):
         return model.log_probability(tokens) / float(ranking.divisor(tf.constant(len(tokens))))
 
     best = sorted(all_sequences(length), key=score, reverse=True)[:3]
-    found = beam_search([model], tf.constant([[5]]), length, beams=300, ranking=ranking, count=3)
-    assert [written(tokens) for tokens in found.tokens[0]] == best
-    np.testing.assert_allclose(found.hypothesis_scores[0], [score(tokens) for tokens in best], rtol=1e-5)
+    actual = beam_search([model], tf.constant([[5]]), length, beams=300, ranking=ranking, count=3)
+    assert [generated(tokens) for tokens in actual.tokens[0]] == best
+    np.testing.assert_allclose(actual.hypothesis_scores[0], [score(tokens) for tokens in best], rtol=1e-5)
     np.testing.assert_allclose(
-        found.log_probabilities[0], [model.log_probability(tokens) for tokens in best], rtol=1e-5
+        actual.log_probabilities[0], [model.log_probability(tokens) for tokens in best], rtol=1e-5
     )
 
 
@@ -79,21 +79,23 @@ def test_one_beam_without_a_penalty_is_greedy():
     for seed in range(5):
         model = Chain(seed, 9, sharpness=3.0)
         source = tf.constant([[4, 5, 6]])
-        greedy = written(generate([model], source, 9).tokens[0, 0])
-        assert written(beam_search([model], source, 9, 1, Ranking(0.0)).tokens[0, 0]) == greedy
+        greedy = generated(generate([model], source, 9).tokens[0, 0])
+        assert generated(beam_search([model], source, 9, 1, Ranking(0.0)).tokens[0, 0]) == greedy
 
 
 def test_every_source_has_its_own_limit():
     never = Chain(0, 40)
     never.table = tf.where(tf.range(VOCABULARY) == END, -100.0, never.table)
     source = tf.constant([[5, 0, 0], [5, 5, 5]])
-    for found in (beam_search([never], source, 40, 2), generate([never], source, 40)):
-        assert [len(written(tokens[0])) for tokens in found.tokens] == [12, 16]
+    for actual in (beam_search([never], source, 40, 2), generate([never], source, 40)):
+        assert [len(generated(tokens[0])) for tokens in actual.tokens] == [12, 16]
 
 
-def test_coverage_takes_from_targets_that_leave_out_a_part_of_the_source():
-    covered = tf.constant([[[1.0, 1.0], [1.5, 0.5]]])
-    scores = Ranking(0.0, coverage=2.0).scores(tf.constant([[-3.0, -2.0]]), tf.constant(2), covered)
+def test_coverage_penalizes_targets_that_leave_out_a_part_of_the_source():
+    attention_received = tf.constant([[[1.0, 1.0], [1.5, 0.5]]])
+    scores = Ranking(0.0, coverage=2.0).hypothesis_scores(
+        tf.constant([[-3.0, -2.0]]), tf.constant(2), attention_received
+    )
     np.testing.assert_allclose(scores, [[-3.0, -2.0 + 2.0 * np.log(0.5)]], rtol=1e-6)
 
 
@@ -139,11 +141,11 @@ def forced(models, tokens):
 def test_probabilities_of_a_search_are_those_of_the_model(attention):
     """Fails where a target sees keys of another one, of its past or its beam."""
     models = [transformer(attention)]
-    found = beam_search(models, SOURCE, 9, beams=4, count=2)
-    np.testing.assert_allclose(found.log_probabilities[:, 0], forced(models, found.tokens), rtol=1e-4)
-    weights = tf.reduce_sum(found.alignment, axis=-1)[:, 0]
+    actual = beam_search(models, SOURCE, 9, beams=4, count=2)
+    np.testing.assert_allclose(actual.log_probabilities[:, 0], forced(models, actual.tokens), rtol=1e-4)
+    weights = tf.reduce_sum(actual.alignment, axis=-1)[:, 0]
     if attention not in ({"name": "multi_head", "num_heads": 2, "position": "relative", "sink": True},):
-        np.testing.assert_allclose(weights, tf.cast(found.tokens[:, 0] != PADDING, tf.float32), atol=1e-5)
+        np.testing.assert_allclose(weights, tf.cast(actual.tokens[:, 0] != PADDING, tf.float32), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -151,16 +153,16 @@ def test_probabilities_of_a_search_are_those_of_the_model(attention):
 )
 def test_a_compiled_search_is_the_same(attention):
     models = [transformer(attention)]
-    found = beam_search(models, SOURCE, 9, beams=4, count=2)
+    actual = beam_search(models, SOURCE, 9, beams=4, count=2)
     compiled = tf.function(lambda ids: beam_search(models, ids, 9, beams=4, count=2), jit_compile=True)(
         SOURCE
     )
-    np.testing.assert_array_equal(compiled.tokens, found.tokens)
-    np.testing.assert_allclose(compiled.alignment, found.alignment, atol=1e-5)
+    np.testing.assert_array_equal(compiled.tokens, actual.tokens)
+    np.testing.assert_allclose(compiled.alignment, actual.alignment, atol=1e-5)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS[:2], ids=str)
-def test_nothing_of_whole_numbers_is_transposed(attention):
+def test_no_integer_tensor_is_transposed(attention):
     model = transformer(attention)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
@@ -180,40 +182,40 @@ def test_nothing_of_whole_numbers_is_transposed(attention):
     [pytest.param(beam_search, 14, marks=pytest.mark.slow), (generate, 17)],
     ids=["beams", "greedy"],
 )
-def test_rows_of_a_large_batch_are_written_as_alone(search, seed):
+def test_rows_of_a_large_batch_are_generated_as_on_their_own(search, seed):
     """The loop has parts: some rows end in the first, the others go on in two smaller batches."""
     models = [transformer(ATTENTIONS[0], seed)]
     source = np.random.default_rng(0).integers(5, 11, (24, 4)).astype(np.int32)
     source[::3, 2:] = PADDING
     options = {"beams": 3, "count": 2} if search is beam_search else {}
-    found = search(models, tf.constant(source), 30, **options)
-    lengths = np.count_nonzero(found.tokens[:, 0], axis=1)
+    actual = search(models, tf.constant(source), 30, **options)
+    lengths = np.count_nonzero(actual.tokens[:, 0], axis=1)
     assert len(source) // 2 < np.count_nonzero(lengths > source.shape[1]) < len(source)
-    search_alone = tf.function(lambda row: search(models, row, 30, **options))
+    search_single = tf.function(lambda row: search(models, row, 30, **options))
     for number, row in enumerate(source):
-        alone = search_alone(tf.constant(row[None]))
-        np.testing.assert_array_equal(found.tokens[number], alone.tokens[0])
-        np.testing.assert_allclose(found.hypothesis_scores[number], alone.hypothesis_scores[0], rtol=1e-4)
-        np.testing.assert_allclose(found.alignment[number], alone.alignment[0], atol=1e-5)
+        single = search_single(tf.constant(row[None]))
+        np.testing.assert_array_equal(actual.tokens[number], single.tokens[0])
+        np.testing.assert_allclose(actual.hypothesis_scores[number], single.hypothesis_scores[0], rtol=1e-4)
+        np.testing.assert_allclose(actual.alignment[number], single.alignment[0], atol=1e-5)
 
 
 def test_alignment_of_a_search_is_that_of_forced_decoding():
     model = transformer(ATTENTIONS[0])
-    found = beam_search([model], SOURCE, 9, beams=4)
-    row = found.tokens[:, 0]
+    actual = beam_search([model], SOURCE, 9, beams=4)
+    row = actual.tokens[:, 0]
 
     def follow(log_probabilities, position):
         return tf.maximum(row[:, position], 1)[:, None]
 
     same = generate([model], SOURCE, 9, select=follow)
     ended = tf.cast(row != PADDING, tf.float32)[..., None]
-    np.testing.assert_allclose(found.alignment[:, 0], same.alignment[:, 0] * ended, atol=1e-5)
+    np.testing.assert_allclose(actual.alignment[:, 0], same.alignment[:, 0] * ended, atol=1e-5)
 
 
-def test_an_ensemble_writes_by_the_mean_of_the_probabilities():
+def test_an_ensemble_generates_from_the_mean_of_the_probabilities():
     models = [transformer(ATTENTIONS[0], seed) for seed in (3, 5)]
-    found = beam_search(models, SOURCE, 9, beams=4)
-    np.testing.assert_allclose(found.log_probabilities[:, 0], forced(models, found.tokens), rtol=1e-4)
+    actual = beam_search(models, SOURCE, 9, beams=4)
+    np.testing.assert_allclose(actual.log_probabilities[:, 0], forced(models, actual.tokens), rtol=1e-4)
 
 
 def test_a_wider_beam_finds_more_probable_targets_on_the_whole():
@@ -255,9 +257,9 @@ def test_arguments_out_of_range_are_refused():
 
 
 @pytest.mark.parametrize("vocabulary", [5, 64, 130, 1000])
-def test_the_highest_are_found_in_groups(vocabulary):
+def test_top_k_by_groups_is_that_of_all(vocabulary):
     totals = tf.constant(np.random.default_rng(1).normal(size=(3, 4, vocabulary)), tf.float32)
-    values, indices = beam_search_module._highest(totals, 8)
+    values, indices = beam_search_module._top_k(totals, 8)
     expected = tf.math.top_k(tf.reshape(totals, [3, -1]), 8)
     np.testing.assert_array_equal(values, expected.values)
     np.testing.assert_array_equal(indices, expected.indices)

@@ -41,20 +41,20 @@ def test_stage_is_the_maximum_over_squares_of_relu():
 @pytest.mark.parametrize("residual", [True, False])
 def test_feature_map_attention_is_attention_over_the_positions(name, residual):
     layer, maps = FeatureMapAttention(4, name, residual), image(3, 5, 4)
-    found, scores = layer(maps, return_attention_scores=True)
+    actual, attention_weights = layer(maps, return_attention_scores=True)
     # What a convolution makes of a map depends on its sides.
     inputs = maps if name in mechanisms.GATES else tf.reshape(maps, [2, 15, 4])
     expected = layer.attention(inputs) + (inputs if residual else 0)
-    np.testing.assert_allclose(tf.reshape(found, inputs.shape), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tf.reshape(actual, inputs.shape), expected, rtol=1e-5, atol=1e-6)
     if name in mechanisms.GATES:
-        assert scores.shape == (2, 1, 1, 15 if layer.weighs_positions else 4)
+        assert attention_weights.shape == (2, 1, 1, 15 if layer.weighs_positions else 4)
     else:
         heads, *_ = layer.attention.memory_dims
-        assert scores.shape == (2, heads, 15, 15)
+        assert attention_weights.shape == (2, heads, 15, 15)
 
 
 @pytest.mark.parametrize("name", mechanisms.NAMES)
-def test_image_classifier_takes_the_attention_by_its_name(name):
+def test_image_classifier_accepts_the_attention_by_name(name):
     info = DataInfo(
         "image_classification", {"image": Image(shape=(7, 5, 3)), "label": Label(names=("a", "b", "c"))}
     )
@@ -77,14 +77,14 @@ def test_saved_loaded_and_compiled_network_gives_the_same(policy, tmp_path):
     assert [variable.path for variable in loaded.variables] == [variable.path for variable in model.variables]
     np.testing.assert_allclose(tf.cast(loaded(image(7, 11)), tf.float32), expected)
     tolerance = 1e-5 if policy == "float32" else 5e-2
-    found = tf.cast(compiled(image(7, 11)), tf.float32)
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    actual = tf.cast(compiled(image(7, 11)), tf.float32)
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_arguments_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"one convolution at least. Received: widths=\[\]"):
+    with pytest.raises(ValueError, match=r"must not be empty. Received: widths=\[\]"):
         ConvStage([])
     with pytest.raises(ValueError, match=r"Received: widths=0"):
         ConvStage([5, 0])
-    with pytest.raises(ValueError, match=r"query must have 5 features.*\(2, 35, 3\)"):
+    with pytest.raises(ValueError, match=r"query must be 5 wide.*\(2, 35, 3\)"):
         FeatureMapAttention(5, "additive")(image())

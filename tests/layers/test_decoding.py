@@ -6,7 +6,7 @@ from attnzoo.special_tokens import END, PADDING
 
 
 class Counter:
-    """Writes the ids from 5 on, as many as the source has tokens, then END; takes the place of a model."""
+    """Generates ids from 5 on, one per source token, then END; stands in for a model."""
 
     def encode(self, source, training=None):
         return tf.reduce_sum(tf.cast(source != 0, tf.int32), axis=1), source != 0
@@ -21,27 +21,27 @@ class Counter:
     def step(self, tokens, caches, position, ancestry, source_mask):
         token = tf.where(caches >= self.wanted, END, 5 + caches)  # [batch, 1]
         mask = tf.cast(source_mask, tf.float32)[:, None]
-        attended = mask / tf.reduce_sum(mask, axis=-1, keepdims=True)
-        return tf.one_hot(token, 27, 40.0), caches + 1, attended
+        weights = mask / tf.reduce_sum(mask, axis=-1, keepdims=True)
+        return tf.one_hot(token, 27, 40.0), caches + 1, weights
 
 
 def test_greedy_decoding_stops_each_row_at_its_end_and_pads_the_rest():
     source = tf.constant([[4, 4, 0], [4, 4, 4]])
-    found = generate([Counter()], source, 7)
-    alignment = found.alignment[:, 0]
+    actual = generate([Counter()], source, 7)
+    alignment = actual.alignment[:, 0]
     np.testing.assert_array_equal(
-        found.tokens[:, 0],
+        actual.tokens[:, 0],
         [[5, 6, END, PADDING, PADDING, PADDING, PADDING], [5, 6, 7, END, PADDING, PADDING, PADDING]],
     )
     np.testing.assert_allclose(alignment[0, :3], [[0.5, 0.5, 0.0]] * 3)
     np.testing.assert_array_equal(alignment[:, 4:], np.zeros((2, 3, 3)))
 
 
-def test_greedy_decoding_never_writes_more_than_its_limit():
-    found = generate([Counter()], tf.ones([2, 11], tf.int32), 5)
-    np.testing.assert_array_equal(found.tokens[:, 0], [[5, 6, 7, 8, END]] * 2)
-    found = generate([Counter()], tf.constant([[1, 0, 0, 0], [1, 1, 1, 1]]), 99, length_ratio=0.5)
-    assert tf.math.count_nonzero(found.tokens[:, 0], axis=1).numpy().tolist() == [2, 5]
+def test_greedy_decoding_never_exceeds_its_limit():
+    actual = generate([Counter()], tf.ones([2, 11], tf.int32), 5)
+    np.testing.assert_array_equal(actual.tokens[:, 0], [[5, 6, 7, 8, END]] * 2)
+    actual = generate([Counter()], tf.constant([[1, 0, 0, 0], [1, 1, 1, 1]]), 99, length_ratio=0.5)
+    assert tf.math.count_nonzero(actual.tokens[:, 0], axis=1).numpy().tolist() == [2, 5]
 
 
 def test_compiled_decoding_gives_the_same_tokens():

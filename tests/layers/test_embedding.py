@@ -78,7 +78,7 @@ def test_saved_and_loaded_layers_give_the_same(tmp_path):
     ]
 
 
-def test_dropout_is_active_in_training_only_and_repeats_with_the_seed():
+def test_dropout_is_only_active_in_training_and_repeats_with_the_seed():
     layer, inputs = Dropout(0.5), tf.ones([5, 7, 11])
     assert (layer(inputs) == 1).numpy().all()
     state = layer.seed_generator.state.numpy()
@@ -93,7 +93,7 @@ def test_dropout_is_active_in_training_only_and_repeats_with_the_seed():
 def test_arguments_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"vocabulary_size=0"):
         TokenEmbedding(0, 5)
-    with pytest.raises(ValueError, match=r"below 1. Received: dropout=1"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\). Received: dropout=1"):
         Dropout(1)
     with pytest.raises(ValueError, match=r"has 11 positions.*\(2, 7, 5\), offset=5"):
         LearnedPosition(11)(tf.zeros([2, 7, 5]), offset=5)

@@ -29,7 +29,7 @@ def encoded(position, attention, source):
         ("sinusoidal", "none", True),
     ],
 )
-def test_order_is_seen_where_positions_are_marked(position, attention, ordered):
+def test_order_matters_with_a_position_encoding(position, attention, ordered):
     there = encoded(position, attention, [[5, 6, 7]])
     swapped = encoded(position, attention, [[6, 5, 7]])[:, [1, 0, 2]]
     assert np.allclose(there, swapped, atol=1e-5) is not ordered

@@ -30,9 +30,9 @@ def outcome(function, third, mode):
 @pytest.mark.parametrize("third", [False, True])
 @pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
 def test_a_fused_function_has_the_values_and_gradients_of_the_plain_one(mode, third):
-    found, expected = outcome(fused(plain), third, mode), outcome(plain, third, mode)
-    assert len(found) == len(expected) == (5 if third else 3)
-    for one, other in zip(found, expected, strict=True):
+    actual, expected = outcome(fused(plain), third, mode), outcome(plain, third, mode)
+    assert len(actual) == len(expected) == (5 if third else 3)
+    for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 

@@ -37,15 +37,15 @@ def outcome(kind, policy, xla, training):
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("policy", list(TOLERANCE))
 def test_weights_outputs_and_gradients_are_those_of_keras(policy, training, xla):
-    (our_names, ours), (keras_names, kerass) = (
+    (our_names, ours), (keras_names, theirs) = (
         outcome(kind, policy, xla, training) for kind in (LayerNormalization, keras.layers.LayerNormalization)
     )
     assert our_names == keras_names
-    assert ours[0].dtype == kerass[0].dtype
-    for found, expected in zip(ours, kerass, strict=True):
+    assert ours[0].dtype == theirs[0].dtype
+    for actual, expected in zip(ours, theirs, strict=True):
         expected = np.asarray(expected, "float64")
         bound = TOLERANCE[policy] * np.abs(expected).max()
-        np.testing.assert_allclose(np.asarray(found, "float64"), expected, atol=bound, rtol=0)
+        np.testing.assert_allclose(np.asarray(actual, "float64"), expected, atol=bound, rtol=0)
 
 
 def test_a_row_of_one_value_gives_the_offset():

@@ -39,10 +39,10 @@ def test_steps_equal_the_call(attention, cell, input_feeding):
     hidden, alignment = model.decode_all({"source": SOURCE, "target": TARGET}, False, with_alignment=True)
     np.testing.assert_allclose(model.logits(hidden), expected, atol=1e-5)
     for position in range(4):
-        logits, caches, attended = model.step(TARGET[:, position, None], caches, position, None, mask)
+        logits, caches, weights = model.step(TARGET[:, position, None], caches, position, None, mask)
         np.testing.assert_allclose(logits[:, 0], expected[:, position], atol=1e-5)
-        np.testing.assert_allclose(attended[:, 0], alignment[:, position], atol=1e-5)
-        np.testing.assert_allclose(tf.reduce_sum(attended, -1), 1.0, atol=1e-5)
+        np.testing.assert_allclose(weights[:, 0], alignment[:, position], atol=1e-5)
+        np.testing.assert_allclose(tf.reduce_sum(weights, -1), 1.0, atol=1e-5)
 
 
 def test_the_compiled_call_is_the_same():
@@ -58,15 +58,15 @@ def test_padding_of_the_source_changes_nothing():
     np.testing.assert_allclose(model({"source": longer, "target": TARGET}), expected, atol=1e-5)
 
 
-def test_a_search_follows_its_targets_through_the_lanes():
+def test_a_search_follows_its_hypotheses_through_the_beams():
     model = built(cell="lstm")
-    found = beam_search([model], SOURCE, 9, beams=4)
-    tokens = found.tokens[:, 0]
+    actual = beam_search([model], SOURCE, 9, beams=4)
+    tokens = actual.tokens[:, 0]
     target = tf.concat([tf.fill([3, 1], START), tokens[:, :-1]], axis=1)
     steps = tf.nn.log_softmax(model({"source": SOURCE, "target": target}))
     steps = tf.gather(steps, tokens[..., None], batch_dims=2)[..., 0]
     total = tf.reduce_sum(tf.where(tokens == PADDING, 0.0, steps), axis=1)
-    np.testing.assert_allclose(found.log_probabilities[:, 0], total, rtol=1e-4)
+    np.testing.assert_allclose(actual.log_probabilities[:, 0], total, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_it_learns_to_copy():
     assert history[-1] < 0.5 * history[0]
 
 
-def test_weights_have_paths_of_their_own():
+def test_weight_paths_are_unique():
     paths = [weight.path for weight in built("multi_head", tie_output=False, cell="lstm").weights]
     assert len(set(paths)) == len(paths)
     assert any("encoder_0/forward" in path for path in paths)
@@ -95,8 +95,8 @@ def test_odd_units_are_refused():
 
 
 @pytest.mark.parametrize("gate", mechanisms.GATES)
-def test_an_attention_that_cannot_look_at_the_source_is_refused(gate):
-    with pytest.raises(ValueError, match=rf"look at another sequence; \w+ cannot.*'name': '{gate}'"):
+def test_an_attention_without_cross_attention_is_refused(gate):
+    with pytest.raises(ValueError, match=rf"cross-attention; \w+ does not.*'name': '{gate}'"):
         built(gate)
 
 

@@ -26,12 +26,12 @@ def test_residual_block_keeps_or_halves_the_map(norm, stride, gate):
     size = (7, 5) if stride == 1 else (4, 3)
     assert block(image()).shape == (2, *size, 6)
     if gate is not None:
-        outputs, scores = block(image(), return_attention_scores=True)
+        outputs, attention_weights = block(image(), return_attention_scores=True)
         np.testing.assert_allclose(outputs, block(image()), atol=1e-6)
-        assert scores.shape[0] == 2
+        assert attention_weights.shape[0] == 2
 
 
-def test_residual_block_whose_branch_is_silent_is_its_shortcut():
+def test_residual_block_with_a_zero_branch_is_its_shortcut():
     block = ResidualBlock(3)
     block.build((None, None, None, 3))
     block.convolutions[1].kernel.assign(tf.zeros([3, 3, 3, 3]))
@@ -40,7 +40,7 @@ def test_residual_block_whose_branch_is_silent_is_its_shortcut():
     assert ResidualBlock(3, stride=2)(image()).shape == (2, 4, 3, 3)
 
 
-def test_stochastic_depth_leaves_the_branch_out_for_whole_images():
+def test_stochastic_depth_skips_the_branch_for_whole_images():
     maps = tf.repeat(image(channels=3)[:1], 64, axis=0)
     block = ResidualBlock(3, norm="none", drop_path=0.5)
     branch = (block(maps) - maps).numpy()
@@ -51,7 +51,7 @@ def test_stochastic_depth_leaves_the_branch_out_for_whole_images():
 
 
 @pytest.mark.parametrize("options", [{"stride": 3}, {"norm": "layer"}, {"width": 0}, {"drop_path": 1.0}])
-def test_residual_block_refuses_what_it_cannot_be(options):
+def test_residual_block_refuses_unsupported_arguments(options):
     with pytest.raises(ValueError, match=re.escape(str(next(iter(options.values()))))):
         ResidualBlock(**{"width": 3, **options})(image())
 

@@ -60,16 +60,16 @@ def test_steps_follow_the_call_in_half_precision(policy, norm):
     close(decode(block, inputs, encoded, mask, True), expected, 0.1)
 
 
-def test_step_gives_the_scores_of_the_call():
+def test_step_returns_the_weights_of_the_call():
     block = DecoderBlock(UNITS, ATTENTIONS["multi_head"], cross_attention="additive")
     inputs, encoded, mask = sequence(TARGET), sequence(SOURCE, 1), tf.sequence_mask([3, SOURCE], SOURCE)
-    _, scores = block(inputs, encoded, source_mask=mask, return_attention_scores=True)
-    assert scores.shape == (BATCH, 1, TARGET, SOURCE)
+    _, attention_weights = block(inputs, encoded, source_mask=mask, return_attention_scores=True)
+    assert attention_weights.shape == (BATCH, 1, TARGET, SOURCE)
     caches = block.start(encoded, 1, TARGET)
     for position in range(2):
         column = inputs[:, position : position + 1]
-        _, caches, found = block.step(column, caches, position, None, mask, return_attention_scores=True)
-        close(found[:, :, 0], scores[:, :, position])
+        _, caches, actual = block.step(column, caches, position, None, mask, return_attention_scores=True)
+        close(actual[:, :, 0], attention_weights[:, :, position])
 
 
 def test_decoder_ignores_future_targets_and_masked_sources():
@@ -84,8 +84,8 @@ def test_decoder_ignores_future_targets_and_masked_sources():
 def test_encoder_block_follows_its_formula(norm, residual):
     block = EncoderBlock(UNITS, ATTENTIONS["sigmoid"], feed_forward_units=13, norm=norm, residual=residual)
     inputs, mask = sequence(SOURCE), tf.sequence_mask([3, SOURCE], SOURCE)
-    found, scores = block(inputs, padding_mask=mask, return_attention_scores=True)
-    assert scores.shape == (BATCH, 1, SOURCE, SOURCE)
+    actual, attention_weights = block(inputs, padding_mask=mask, return_attention_scores=True)
+    assert attention_weights.shape == (BATCH, 1, SOURCE, SOURCE)
     hidden = inputs
     for part, connection in (
         (lambda x: block.attention(x, padding_mask=mask), block.attention_connection),
@@ -94,8 +94,8 @@ def test_encoder_block_follows_its_formula(norm, residual):
         outputs = part(connection.normalization(hidden) if norm == "pre" else hidden)
         outputs = outputs + hidden if residual else outputs
         hidden = connection.normalization(outputs) if norm == "post" else outputs
-    close(found, hidden)
-    close(block(inputs, padding_mask=mask), found)
+    close(actual, hidden)
+    close(block(inputs, padding_mask=mask), actual)
 
 
 @pytest.mark.parametrize("attention", [*ATTENTIONS.values(), "spatial"], ids=[*ATTENTIONS, "spatial"])
@@ -149,18 +149,18 @@ def test_feed_forward_is_two_dense_layers():
 
 
 def test_arguments_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"attention that can be causal; SpatialGate cannot.*'spatial'"):
+    with pytest.raises(ValueError, match=r"causal attention; SpatialGate does not.*'spatial'"):
         DecoderBlock(UNITS, "spatial")
-    with pytest.raises(ValueError, match=r"look at another sequence; SpatialGate cannot.*'spatial'"):
+    with pytest.raises(ValueError, match=r"cross-attention; SpatialGate does not.*'spatial'"):
         DecoderBlock(UNITS, "additive", "spatial")
     with pytest.raises(ValueError, match=r"one of pre, post, none. Received: norm='batch'"):
         Connection("batch", True, 0.0)
     with pytest.raises(ValueError, match=r"feed_forward_units=-1"):
         EncoderBlock(UNITS, "additive", -1)
-    with pytest.raises(ValueError, match=r"no weights yet.*built=False"):
+    with pytest.raises(ValueError, match=r"is not built.*built=False"):
         DecoderBlock(UNITS, "additive").start(sequence(SOURCE), 1, TARGET)
     rotary = {"name": "multi_head", "num_heads": 3, "position": "rotary"}
-    with pytest.raises(ValueError, match=r"must not mark positions then\. Received: beams=2.*rotary"):
+    with pytest.raises(ValueError, match=r"must not have a position encoding\. Received: beams=2.*rotary"):
         DecoderBlock(UNITS, "additive", rotary).start(sequence(SOURCE), 2, TARGET)
     with pytest.raises(pydantic.ValidationError, match="num_head"):
         EncoderBlock(UNITS, {"name": "multi_head", "num_head": 2})

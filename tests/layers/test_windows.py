@@ -19,7 +19,7 @@ def mask_of(*lengths, time=7):
     return tf.sequence_mask(lengths, time)
 
 
-def test_a_block_sees_each_window_by_itself():
+def test_a_block_attends_within_each_window():
     options = {"attention": {"name": "multi_head", "num_heads": 1}, "feed_forward_units": 7}
     layer, block = WindowBlock(UNITS, WINDOW, **options), EncoderBlock(UNITS, **options)
     inputs, mask = sequence(), mask_of(7, 5)
@@ -35,18 +35,20 @@ def test_a_block_sees_each_window_by_itself():
     assert not weighs_positions(layer)
 
 
-def test_positions_weigh_their_share_of_a_window_times_the_share_of_the_window():
+def test_weight_of_a_position_is_that_in_its_window_times_that_of_the_window():
     layer = WindowPooling(WINDOW)
     inputs, mask = sequence(), mask_of(7, 2)
-    outputs, scores = layer(inputs, mask, return_attention_scores=True)
-    assert scores.shape == (2, 1, 1, 7)
-    np.testing.assert_allclose(outputs, tf.einsum("bt,btu->bu", scores[:, 0, 0], inputs), atol=1e-5)
-    np.testing.assert_allclose(tf.reduce_sum(scores, axis=-1), np.ones((2, 1, 1)), atol=1e-6)
-    np.testing.assert_array_equal(scores[1, 0, 0, 2:], np.zeros(5))
+    outputs, attention_weights = layer(inputs, mask, return_attention_scores=True)
+    assert attention_weights.shape == (2, 1, 1, 7)
+    np.testing.assert_allclose(
+        outputs, tf.einsum("bt,btu->bu", attention_weights[:, 0, 0], inputs), atol=1e-5
+    )
+    np.testing.assert_allclose(tf.reduce_sum(attention_weights, axis=-1), np.ones((2, 1, 1)), atol=1e-6)
+    np.testing.assert_array_equal(attention_weights[1, 0, 0, 2:], np.zeros(5))
     np.testing.assert_allclose(layer(inputs, mask), outputs)
 
 
-def test_of_one_window_it_is_the_pooling_of_its_positions():
+def test_with_one_window_it_is_the_pooling_of_its_positions():
     layer, plain = WindowPooling(11, hidden_units=3), AttentionPooling(hidden_units=3)
     inputs, mask = sequence(), mask_of(7, 4)
     outputs, _ = layer(inputs, mask), plain(inputs, mask)
@@ -54,7 +56,7 @@ def test_of_one_window_it_is_the_pooling_of_its_positions():
     np.testing.assert_allclose(outputs, plain(inputs, mask), atol=1e-6)
 
 
-def test_padding_more_changes_nothing_and_an_empty_text_gives_zeros():
+def test_more_padding_changes_nothing_and_an_empty_text_gives_zeros():
     layer = WindowPooling(WINDOW)
     inputs, mask = sequence(), mask_of(7, 0)
     longer, more = tf.pad(inputs, [[0, 0], [0, 6], [0, 0]], constant_values=9.0), mask_of(7, 0, time=13)

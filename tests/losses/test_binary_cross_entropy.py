@@ -32,8 +32,8 @@ def test_value_and_gradient_are_those_of_the_smoothed_target(smoothing):
         losses = binary_cross_entropy(logits, labels, smoothing)
         loss = tf.reduce_sum(losses)
     target = labels.numpy() * (1 - smoothing) + smoothing / 2
-    said, not_said = special.log_expit(logits.numpy()), special.log_expit(-logits.numpy())
-    expected = -(target * said + (1 - target) * not_said).mean(axis=1)
+    log_p, log_not_p = special.log_expit(logits.numpy()), special.log_expit(-logits.numpy())
+    expected = -(target * log_p + (1 - target) * log_not_p).mean(axis=1)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
     slope = (special.expit(logits.numpy()) - target) / CLASSES
     np.testing.assert_allclose(tape.gradient(loss, logits), slope, atol=1e-6)

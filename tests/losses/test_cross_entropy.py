@@ -16,8 +16,8 @@ def test_smoothed_cross_entropy_is_that_of_the_smoothed_target(smoothing):
     labels = generator.integers(0, 11, 7).astype(np.int32)
     target = np.eye(11)[labels] * (1 - smoothing) + smoothing / 11
     expected = keras.losses.categorical_crossentropy(target, logits, from_logits=True)
-    found = cross_entropy(tf.constant(logits), tf.constant(labels), smoothing)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    actual = cross_entropy(tf.constant(logits), tf.constant(labels), smoothing)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 def test_half_precision_logits_are_scored_in_float32():
@@ -34,7 +34,7 @@ def arguments():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_gradient_is_what_is_said_less_what_is_true(smoothing):
+def test_the_gradient_is_the_prediction_minus_the_target(smoothing):
     logits, labels = arguments()
     with tf.GradientTape() as tape:
         tape.watch(logits)
@@ -45,7 +45,7 @@ def test_the_gradient_is_what_is_said_less_what_is_true(smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_what_all_logits_have_in_common_changes_nothing(smoothing):
+def test_a_common_offset_of_the_logits_changes_nothing(smoothing):
     logits, labels = arguments()
     expected = cross_entropy(logits, labels, smoothing)
     np.testing.assert_allclose(cross_entropy(logits + 13.0, labels, smoothing), expected, atol=1e-5)

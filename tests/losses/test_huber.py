@@ -25,10 +25,10 @@ def test_value_and_gradient_are_those_of_scipy(delta):
 
 
 @given(st.floats(-1e3, 1e3, width=32), st.floats(1e-3, 1e3))
-def test_it_never_exceeds_the_squared_error_and_is_as_large_for_both_signs(error, delta):
-    found = huber(tf.constant([error, -error]), tf.constant([0.0, 0.0]), delta).numpy()
-    assert found[0] == found[1] >= 0
-    assert found[0] <= squared_error(tf.constant([error]), tf.constant([0.0])).numpy()[0] * (1 + 1e-5)
+def test_it_never_exceeds_the_squared_error_and_is_symmetric(error, delta):
+    actual = huber(tf.constant([error, -error]), tf.constant([0.0, 0.0]), delta).numpy()
+    assert actual[0] == actual[1] >= 0
+    assert actual[0] <= squared_error(tf.constant([error]), tf.constant([0.0])).numpy()[0] * (1 + 1e-5)
 
 
 def test_where_all_errors_are_small_it_is_the_squared_error():
@@ -38,6 +38,6 @@ def test_where_all_errors_are_small_it_is_the_squared_error():
 
 @pytest.mark.parametrize("loss", [huber, squared_error])
 def test_half_precision_outputs_are_compared_in_float32(loss):
-    found = loss(tf.constant([1.5], tf.bfloat16), tf.constant([1.0009765625]))
-    assert found.dtype == tf.float32
-    np.testing.assert_allclose(found, [0.5 * 0.4990234375**2], rtol=1e-6)
+    actual = loss(tf.constant([1.5], tf.bfloat16), tf.constant([1.0009765625]))
+    assert actual.dtype == tf.float32
+    np.testing.assert_allclose(actual, [0.5 * 0.4990234375**2], rtol=1e-6)

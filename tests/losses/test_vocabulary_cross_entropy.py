@@ -31,22 +31,22 @@ def pairs(dtype=tf.float32):
 def plain_loss(hidden, table, labels, weights, label_smoothing, r_drop=0.0):
     logits = tf.matmul(tf.cast(hidden, tf.float32), table, transpose_b=True)
     losses = cross_entropy(logits, labels, label_smoothing)
-    right = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels, tf.float32)
+    correct = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels, tf.float32)
     divergence = tf.constant(0.0)
     if r_drop:
         first, second = tf.split(tf.nn.softmax(logits), 2)
         both = keras.losses.kl_divergence(first, second) + keras.losses.kl_divergence(second, first)
         divergence = tf.reduce_sum(both / 2 * tf.split(weights, 2)[0])
     loss = tf.reduce_sum(losses * weights) + r_drop * divergence
-    return VocabularyLoss(loss, tf.reduce_sum(right * weights), divergence)
+    return VocabularyLoss(loss, tf.reduce_sum(correct * weights), divergence)
 
 
 def with_gradients(function, hidden, table, *others):
     with tf.GradientTape() as tape:
         tape.watch([hidden, table])
-        found = function(hidden, table, *others)
-        scaled = 3.0 * found.loss
-    return [*found, *tape.gradient(scaled, [hidden, table])]
+        actual = function(hidden, table, *others)
+        scaled = 3.0 * actual.loss
+    return [*actual, *tape.gradient(scaled, [hidden, table])]
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -55,8 +55,10 @@ def with_gradients(function, hidden, table, *others):
 def test_loss_and_gradients_equal_the_plain_ones(monkeypatch, chunk, label_smoothing, compiled):
     monkeypatch.setattr(module, "CHUNK_ELEMENTS", chunk * CLASSES)
     compute = tf.function(with_gradients, jit_compile=True) if compiled else with_gradients
-    found = compute(vocabulary_cross_entropy, *arguments(), label_smoothing)
-    for value, expected in zip(found, with_gradients(plain_loss, *arguments(), label_smoothing), strict=True):
+    actual = compute(vocabulary_cross_entropy, *arguments(), label_smoothing)
+    for value, expected in zip(
+        actual, with_gradients(plain_loss, *arguments(), label_smoothing), strict=True
+    ):
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -65,21 +67,21 @@ def test_loss_and_gradients_equal_the_plain_ones(monkeypatch, chunk, label_smoot
 def test_loss_and_gradients_of_pairs_equal_the_plain_ones(monkeypatch, chunk, compiled):
     monkeypatch.setattr(module, "CHUNK_ELEMENTS", 2 * chunk * CLASSES)
     compute = tf.function(with_gradients, jit_compile=True) if compiled else with_gradients
-    found = compute(vocabulary_cross_entropy, *pairs(), 0.1, 5.0)
-    assert found[2] > 1.0
-    for value, expected in zip(found, with_gradients(plain_loss, *pairs(), 0.1, 5.0), strict=True):
+    actual = compute(vocabulary_cross_entropy, *pairs(), 0.1, 5.0)
+    assert actual[2] > 1.0
+    for value, expected in zip(actual, with_gradients(plain_loss, *pairs(), 0.1, 5.0), strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_equal_pairs_do_not_diverge():
     hidden, table, labels, weights = arguments()
-    alone = with_gradients(vocabulary_cross_entropy, hidden, table, labels, weights, 0.1)
-    twice = [tf.concat([part, part], 0) for part in (hidden, labels, weights)]
-    pair = with_gradients(vocabulary_cross_entropy, twice[0], table, *twice[1:], 0.1, 5.0)
+    single = with_gradients(vocabulary_cross_entropy, hidden, table, labels, weights, 0.1)
+    duplicated = [tf.concat([part, part], 0) for part in (hidden, labels, weights)]
+    pair = with_gradients(vocabulary_cross_entropy, duplicated[0], table, *duplicated[1:], 0.1, 5.0)
     np.testing.assert_allclose(pair[2], 0.0, atol=1e-5)
-    np.testing.assert_allclose(pair[0], 2.0 * alone[0], rtol=1e-5)
-    np.testing.assert_allclose(pair[3][:ROWS], alone[3], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(pair[4], 2.0 * alone[4], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(pair[0], 2.0 * single[0], rtol=1e-5)
+    np.testing.assert_allclose(pair[3][:ROWS], single[3], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(pair[4], 2.0 * single[4], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("r_drop", [0.0, 5.0])
@@ -97,13 +99,13 @@ def test_rows_of_weight_zero_get_no_gradient(r_drop):
 
 
 @pytest.mark.parametrize("r_drop", [0.0, 2.0])
-def test_half_precision_is_near(monkeypatch, r_drop):
+def test_half_precision_is_close(monkeypatch, r_drop):
     monkeypatch.setattr(module, "CHUNK_ELEMENTS", 5 * CLASSES)
-    found = with_gradients(vocabulary_cross_entropy, *pairs(dtype=tf.bfloat16), 0.1, r_drop)
-    assert found[3].dtype == tf.bfloat16
-    assert found[4].dtype == tf.float32
+    actual = with_gradients(vocabulary_cross_entropy, *pairs(dtype=tf.bfloat16), 0.1, r_drop)
+    assert actual[3].dtype == tf.bfloat16
+    assert actual[4].dtype == tf.float32
     expected = with_gradients(plain_loss, *pairs(), 0.1, r_drop)
-    for value, wanted in zip(found, expected, strict=True):
+    for value, wanted in zip(actual, expected, strict=True):
         np.testing.assert_allclose(tf.cast(value, tf.float32), wanted, rtol=0.05, atol=0.2)
 
 

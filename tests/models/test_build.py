@@ -1,5 +1,7 @@
 """Every shipped config gives a model that computes, trains with `fit`, and ignores padding."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ CONFIGS = catalog.names("configs")
 LABELS = ("a", "b", "c")
 
 
-def info_of(task, vocabulary=17):
+def make_info(task, vocabulary=17):
     if task == "image_classification":
         image = Image(shape=(11, 13, 3), mean=(0.5,) * 3, std=(0.2,) * 3)
         return DataInfo(task, {"image": image, "label": Label(names=LABELS)})
@@ -34,7 +36,7 @@ def info_of(task, vocabulary=17):
     return DataInfo(task, features, buckets=({"source": 7, "target": 5},))
 
 
-def inputs_of(task, count=5):
+def make_inputs(task, count=5):
     generator = np.random.default_rng(3)
     if task == "image_classification":
         return {"image": generator.normal(size=(count, 11, 13, 3)).astype(np.float32)}
@@ -51,13 +53,13 @@ def built(name, *overrides, whole=False):
         overrides = (*overrides, *ONE_LAYER)
     config = resolve(catalog.config_path(name), list(overrides)).config
     task = catalog.load("models", config.model.name).TASK
-    return build_model(config, info_of(task)), task
+    return build_model(config, make_info(task)), task
 
 
 @pytest.mark.parametrize("name", thinned(CONFIGS, 2))
 def test_every_shipped_model_computes_finite_logits(name):
     model, task = built(name)
-    logits = model(inputs_of(task), training=False)
+    logits = model(make_inputs(task), training=False)
     assert logits.shape == ((5, 7, 17) if task == "translation" else (5, 3))
     assert logits.dtype == "float32"
     assert np.isfinite(logits).all()
@@ -65,7 +67,7 @@ def test_every_shipped_model_computes_finite_logits(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "translate_multi30k"])
-def test_variables_have_paths_of_their_own(name):
+def test_variable_paths_are_unique(name):
     model, _ = built(name, whole=True)
     paths = [variable.path for variable in model.variables]
     assert len(paths) == len(set(paths))
@@ -75,25 +77,25 @@ def test_variables_have_paths_of_their_own(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", thinned([name for name in CONFIGS if not name.startswith("image")], 3))
-def test_padding_more_changes_nothing(name):
+def test_more_padding_changes_nothing(name):
     model, task = built(name)
-    inputs = inputs_of(task)
+    inputs = make_inputs(task)
     padded = {key: np.pad(ids, [[0, 0], [0, 6]]) for key, ids in inputs.items()}
     expected = model(inputs, training=False)
-    found = model(padded, training=False)
-    found = found[:, :7] if task == "translation" else found
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    actual = model(padded, training=False)
+    actual = actual[:, :7] if task == "translation" else actual
+    np.testing.assert_allclose(actual, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize(
     "option", ["ngrams=3", "recurrent=gru", "recurrent=lstm", "convolution=3", "window=3"]
 )
-def test_what_a_text_goes_through_first_sees_the_order_and_no_padding(option):
+def test_first_layers_of_a_text_use_the_order_and_ignore_padding(option):
     model, task = built("text_languages", f"model.{option}", "model.ngram_buckets=101", "model.position=none")
     if option.startswith("ngrams"):
         table = model.get_layer("ngrams").embeddings
         table.assign(np.random.default_rng(5).normal(size=table.shape))
-    inputs = inputs_of(task)
+    inputs = make_inputs(task)
     expected = model(inputs, training=False)
     padded = {"text": np.pad(inputs["text"], [[0, 0], [0, 6]])}
     np.testing.assert_allclose(model(padded, training=False), expected, atol=2e-5)
@@ -106,12 +108,14 @@ def test_attention_that_pools_may_score_by_a_hidden_layer(option):
     pooling = model.get_layer("pooling")
     score = (pooling.windows if option == "window=5" else pooling).score
     assert score.hidden_units == 7
-    assert np.isfinite(model(inputs_of(task), training=False)).all()
+    assert np.isfinite(model(make_inputs(task), training=False)).all()
 
 
 def test_windows_are_pooled_by_attention_alone():
+    config = resolve(catalog.config_path("text_languages"), ["model.window=5"]).config
+    model = config.model.model_copy(update={"pooling": "mean"})
     with pytest.raises(UserError, match=r"`window` goes with pooling: attention\. Received: pooling=mean"):
-        built("text_languages", "model.window=5", "model.pooling=mean")
+        build_model(dataclasses.replace(config, model=model), make_info("text_classification"))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,7 @@ def test_windows_are_pooled_by_attention_alone():
 )
 def test_models_train_with_compile_and_fit(name):
     model, task = built(name)
-    inputs = inputs_of(task)
+    inputs = make_inputs(task)
     labels = inputs["target"] if task == "translation" else np.arange(5) % 3
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=keras.optimizers.Adam(0.003), loss=loss)
@@ -133,15 +137,15 @@ def test_models_survive_a_keras_file(name, tmp_path):
     model, task = built(name)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    inputs = inputs_of(task)
+    inputs = make_inputs(task)
     np.testing.assert_allclose(loaded(inputs), model(inputs), atol=1e-6)
 
 
 @pytest.mark.parametrize("attention", thinned(mechanisms.CROSS, 2))
 @pytest.mark.parametrize("name", thinned(["translate_dates", "image_digits", "text_scaled_dot_product"], 3))
-def test_the_attention_mechanism_changes_by_name_alone(name, attention):
+def test_the_attention_mechanism_is_changed_by_its_name(name, attention):
     model, task = built(name, f"model.attention={attention}")
-    assert np.isfinite(model(inputs_of(task), training=False)).all()
+    assert np.isfinite(model(make_inputs(task), training=False)).all()
 
 
 @pytest.mark.slow
@@ -151,7 +155,7 @@ def test_the_attention_mechanism_changes_by_name_alone(name, attention):
 @pytest.mark.parametrize("name", ["text_languages", "image_digits", "translate_dates"])
 def test_mixed_precision_gives_nearly_the_same_logits(name, precision):
     model, task = built(name)
-    inputs = inputs_of(task)
+    inputs = make_inputs(task)
     expected = model(inputs).numpy()
     try:
         mixed, _ = built(name, f"train.precision={precision}")
@@ -169,25 +173,27 @@ def test_the_seed_decides_the_first_weights():
 
 def test_sharing_embeddings_of_two_vocabularies_is_refused():
     config = resolve(catalog.config_path("translate_multi30k"), []).config
-    info = info_of("translation", vocabulary=13)
+    info = make_info("translation", vocabulary=13)
     with pytest.raises(UserError, match=r"received 17 and 13 token ids\. Set data\.shared"):
         build_model(config, info)
 
 
 def test_decoding_step_by_step_gives_the_logits_of_one_call():
     model, _ = built("translate_dates")
-    inputs = inputs_of("translation")
+    inputs = make_inputs("translation")
     expected = model(inputs, training=False).numpy()
     encoded, mask = model.encode(tf.constant(inputs["source"]), training=False)
     caches = model.start(encoded, 1, 7)
     for position in range(7):
         tokens = tf.constant(inputs["target"][:, position, None])
-        logits, caches, attended = model.step(tokens, caches, tf.constant(position), None, mask)
+        logits, caches, weights = model.step(tokens, caches, tf.constant(position), None, mask)
         np.testing.assert_allclose(logits[:, 0], expected[:, position], atol=1e-4)
-        np.testing.assert_allclose(tf.reduce_sum(attended, axis=-1), 1.0, atol=1e-4)
+        np.testing.assert_allclose(tf.reduce_sum(weights, axis=-1), 1.0, atol=1e-4)
 
 
 def test_options_that_do_not_go_together_are_one_line():
-    config = resolve(catalog.config_path("image_digits"), ["model.attention.num_heads=7"]).config
+    config = resolve(catalog.config_path("image_digits")).config
+    attention = config.model.attention.model_copy(update={"num_heads": 7})
+    config = dataclasses.replace(config, model=config.model.model_copy(update={"attention": attention}))
     with pytest.raises(UserError, match=r"^model image_classifier: .*num_heads=7"):
-        build_model(config, info_of("image_classification"))
+        build_model(config, make_info("image_classification"))

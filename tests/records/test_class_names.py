@@ -9,20 +9,24 @@ from attnzoo.features.label import Label
 from attnzoo.features.labels import Labels
 from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord
-from tests.features.columns import PLACE, learned
+from tests.features.columns import LOCATION, learned
 
 
-def doubts(names, train=None, **others):
+def notes(names, train=None, **others):
     counts = {"train": [5] * len(names) if train is None else train, **others}
-    return list(class_names.doubts(names, {split: np.array(of_split) for split, of_split in counts.items()}))
+    return list(
+        class_names.class_notes(
+            names, {split: np.array(split_counts) for split, split_counts in counts.items()}
+        )
+    )
 
 
 def test_numbers_are_in_the_order_of_their_values():
-    assert class_names.in_order(["10", "2", "1", "-3", "2.5"]) == ("-3", "1", "2", "2.5", "10")
-    assert class_names.in_order(["b", "10", "a", "9", "a"]) == ("9", "10", "a", "b")
+    assert class_names.sort_names(["10", "2", "1", "-3", "2.5"]) == ("-3", "1", "2", "2.5", "10")
+    assert class_names.sort_names(["b", "10", "a", "9", "a"]) == ("9", "10", "a", "b")
     label, column = learned(Label(), [10, "9", "11"])
     assert (label.names, column.tolist()) == (("9", "10", "11"), [1, 0, 2])
-    assert label.phrase("label") == "3 classes (the numbers as names, without an order)"
+    assert label.summary("label") == "3 classes (numbers, as unordered classes)"
     labels, _ = learned(Labels(), ["10,9", "11"])
     assert labels.names == ("9", "10", "11")
 
@@ -43,50 +47,48 @@ def test_the_two_forms_of_an_accent_are_one_label():
     ],
 )
 def test_labels_that_look_alike_are_named(names, written):
-    (line,) = doubts(names)
-    assert line == f"the labels {written} differ only in how they are written; are they one?"
+    (line,) = notes(names)
+    assert line.startswith(f"the labels {written} differ only in case, spaces or invisible characters; are")
 
 
 def test_of_many_look_alikes_one_group_is_named_and_the_others_counted():
-    (line,) = doubts(("tea", "Tea", "egg", "EGG", "ham", "Ham"))
-    assert line.startswith("the labels 'tea' and 'Tea' (and 2 more such groups) differ only in how they are")
-    assert doubts(("a", "A", "2", "\u00b2")) == []
+    (line,) = notes(("tea", "Tea", "egg", "EGG", "ham", "Ham"))
+    assert line.startswith("the labels 'tea' and 'Tea' (and 2 more such groups) differ only in case, spaces")
+    assert notes(("a", "A", "2", "\u00b2")) == []
 
 
-def test_a_label_of_validation_that_looks_like_one_of_train_is_said():
-    message = r"label 'Sport' does not occur in train (only how it is written differs from 'sport')"
+def test_a_label_of_validation_that_looks_like_one_of_train_is_reported():
+    message = r"label 'Sport' does not occur in train (it differs from 'sport' only in case"
     with pytest.raises(BadRecord, match=re.escape(message)):
-        Label(names=("sport", "tea")).require_known(PLACE, "Sport")
+        Label(names=("sport", "tea")).require_known(LOCATION, "Sport")
 
 
 def test_classes_without_an_example_are_named():
-    assert doubts(("a", "b", "c"), [3, 0, 1], validation=[1, 1, 0], test=[0, 2, 0]) == [
-        "train has no example of 1 of 3 classes (b), which cannot be learned.",
-        "validation has no example of 1 of 3 classes (c), which cannot be measured in validation.",
-        "test has no example of 2 of 3 classes (a, c), which cannot be measured in test.",
+    assert notes(("a", "b", "c"), [3, 0, 1], validation=[1, 1, 0], test=[0, 2, 0]) == [
+        "train has no examples of 1 of 3 classes (b), which cannot be learned.",
+        "validation has no examples of 1 of 3 classes (c), which cannot be evaluated on validation.",
+        "test has no examples of 2 of 3 classes (a, c), which cannot be evaluated on test.",
     ]
-    assert doubts(("a", "b"), validation=[1, 1]) == []
+    assert notes(("a", "b"), validation=[1, 1]) == []
 
 
-def test_labels_that_are_no_classes_are_said():
+def test_labels_that_are_no_classes_are_reported():
     ids = [f"id {number}" for number in range(11)]
-    assert doubts(ids, [1] * 10 + [3])[0].startswith(
-        "10 of 11 labels have one example each, too few to learn"
-    )
-    assert doubts(ids, [1] * 5 + [3] * 6) == []
+    assert notes(ids, [1] * 10 + [3])[0].startswith("10 of 11 labels have only one example, too few to learn")
+    assert notes(ids, [1] * 5 + [3] * 6) == []
     numbers = (
-        "the 3 labels are numbers, learned as classes without an order; a model that ends in _regressor "
+        "the 3 labels are numbers but are learned as unordered classes; to learn their values use a model "
     )
-    assert doubts(("0.5", "1", "3.25"))[0] == numbers + "learns numbers."
-    assert doubts([str(7 * number) for number in range(21)])[0].startswith("the 21 labels are numbers")
-    assert doubts([str(number) for number in range(1, 103)]) == []
-    lists = "the label 'food, sport' looks like several of the others; where examples have several, use a "
-    assert doubts(("food", "food, sport", "sport"))[0].startswith(lists)
-    assert doubts(("a, b", "b")) == []
+    assert notes(("0.5", "1", "3.25"))[0] == numbers + "whose name ends in _regressor."
+    assert notes([str(7 * number) for number in range(21)])[0].startswith("the 21 labels are numbers")
+    assert notes([str(number) for number in range(1, 103)]) == []
+    lists = "the label 'food, sport' looks like a combination of other labels; if examples can have "
+    assert notes(("food", "food, sport", "sport"))[0].startswith(lists)
+    assert notes(("a, b", "b")) == []
 
 
-def test_a_label_that_every_text_has_is_said():
+def test_a_label_that_every_text_has_is_reported():
     train = np.array([[1, 1], [1, 0]], np.float32)
-    assert list(Labels(names=("always", "b")).doubts({"train": train})) == [
-        "every text of train has the label 'always', so that it says nothing."
+    assert list(Labels(names=("always", "b")).data_notes({"train": train})) == [
+        "every example of train has the label 'always', which teaches nothing."
     ]

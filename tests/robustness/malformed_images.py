@@ -227,7 +227,7 @@ IMAGES = [
     Case(
         "folder: a class without pictures",
         "train/empty",
-        ": the class folder has no image in it",
+        ": the class folder has no images",
         empty_folder,
     ),
 ]

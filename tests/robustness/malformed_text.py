@@ -80,13 +80,13 @@ CSV = [
     whole("old Mac line ends", TABLE.replace(b"\n", b"\r"), ":1: a lone carriage return outside quotes"),
     whole("another suffix", TABLE, ": unknown suffix '.xlsx'; expected .csv, .tsv or .jsonl", "train.xlsx"),
     Case("csv: a folder", "train.csv", ": cannot be read (Is a directory)", lambda path: path.mkdir()),
-    Case("csv: a pipe", "train.csv", ": a pipe or a device; a text file is expected", os.mkfifo),
+    Case("csv: a pipe", "train.csv", ": a pipe or a device; expected a text file", os.mkfifo),
     csv_case("too many columns", "one,en,more\n", ":14: 3 columns; the header has 2 ('text,label')"),
     csv_case("too few columns", "one\n", ":14: 1 columns; the header has 2"),
     csv_case("an empty line before it", "\n\none\n", ":16: 1 columns; the header has 2"),
     csv_case("a line break before it", '"a\nb",en\none\n', ":16: 1 columns; the header has 2"),
     csv_case(
-        "an open quote", '"one,en\ntwo,de\n', ':14: the quote (") opened in this record is never closed'
+        "an open quote", '"one,en\ntwo,de\n', ':14: the quote (") that starts in this record is never closed'
     ),
     csv_case("text after a quote", '"one"two,en\n', ":14: ',' expected after '\"'"),
     csv_case(
@@ -97,7 +97,7 @@ CSV = [
     csv_case("a wrong byte", b"o\xffne,en\n", f":14: {NOT_UTF8}ff at byte"),
     csv_case("Latin-1", "grüße,de\n".encode("latin-1"), f":14: {NOT_UTF8}fc at byte"),
     csv_case("an overlong encoding", b"\xc0\xaf,en\n", f":14: {NOT_UTF8}c0 at byte"),
-    csv_case("half a surrogate pair", b"\xed\xa0\x80,en\n", f":14: {NOT_UTF8}ed at byte"),
+    csv_case("a lone surrogate", b"\xed\xa0\x80,en\n", f":14: {NOT_UTF8}ed at byte"),
     csv_case("cut inside a character", "one,en\nzwölf".encode()[:-3], f":15: {NOT_UTF8}c3 at byte"),
     csv_case("no text", ",en\n", ":14: the text is empty"),
     csv_case("white space for a text", "\u2003 ,en\n", ":14: the text is empty"),
@@ -111,20 +111,23 @@ CSV = [
         "a control sequence", "one,\x1b[2J\n", ":14: label '\\x1b[2J' does not occur in train", "test.csv"
     ),
     whole("too many columns", b"text\tlabel\na\tb\tc\n", ":2: 3 columns; the header has 2", "train.tsv"),
-    whole("an open quote", b'text\tlabel\n"a\tb\n', ':2: the quote (") opened in this', "train.tsv"),
+    whole("an open quote", b'text\tlabel\n"a\tb\n', ':2: the quote (") that starts in this', "train.tsv"),
 ]
 
 JSON = [
-    whole("empty", b"\n\n", ": empty; expected one JSON object a line", "train.jsonl"),
+    whole("empty", b"\n\n", ": empty; expected one JSON object per line", "train.jsonl"),
     whole(
-        "an array over lines", json.dumps([{"text": "a"}], indent=1), ":1: not one JSON object", "train.jsonl"
+        "an array over lines",
+        json.dumps([{"text": "a"}], indent=1),
+        ":1: not a single JSON object",
+        "train.jsonl",
     ),
-    json_case("single quotes", "{'text': 1}", "not one JSON object: Expecting property name"),
-    json_case("a comma at the end", '{"text": "a", "label": "b",}', "not one JSON object"),
-    json_case("a comment", '{"text": "a"} // b', "not one JSON object: Extra data at column 15"),
-    json_case("cut off", '{"text": "a", "lab', "not one JSON object: Unterminated string"),
+    json_case("single quotes", "{'text': 1}", "not a single JSON object: Expecting property name"),
+    json_case("a comma at the end", '{"text": "a", "label": "b",}', "not a single JSON object"),
+    json_case("a comment", '{"text": "a"} // b', "not a single JSON object: Extra data at column 15"),
+    json_case("cut off", '{"text": "a", "lab', "not a single JSON object: Unterminated string"),
     json_case(
-        "two objects", '{"text": "a", "label": "b"} {}', "not one JSON object: Extra data at column 29"
+        "two objects", '{"text": "a", "label": "b"} {}', "not a single JSON object: Extra data at column 29"
     ),
     json_case("NaN", '{"text": "a", "label": NaN}', "NaN is not JSON"),
     json_case("Infinity", '{"text": "a", "label": -Infinity}', "-Infinity is not JSON"),
@@ -134,9 +137,9 @@ JSON = [
         "{" + "".join(f'"{number}": 1, ' for number in range(200_000)) + '"text": "a", "text": "b"}',
         "key 'text' occurs twice",
     ),
-    json_case("a list", '["a", "b"]', 'expected a JSON object like {...}; got ["a", "b"]'),
+    json_case("a list", '["a", "b"]', 'expected a JSON object such as {...}; got ["a", "b"]'),
     json_case("text alone", '"a"', "expected a JSON object"),
-    json_case("a number alone", "17", "expected a JSON object like {...}; got 17"),
+    json_case("a number alone", "17", "expected a JSON object such as {...}; got 17"),
     json_case("a missing key", '{"txt": "a", "label": "b"}', "no key 'text' (did you mean 'txt'?)"),
     json_case(
         "a key of two lines", '{"te\\nxt": "a", "label": "b"}', "no key 'text' (did you mean 'te\\nxt'?)"
@@ -148,13 +151,17 @@ JSON = [
         "true for a label", '{"text": "a", "label": true}', "'label' must be a string or a whole number"
     ),
     json_case("no label", '{"text": "a", "label": null}', "'label' must be a string or a whole number"),
-    json_case("a list of labels", '{"text": "a", "label": ["b"]}', "'label' is a list, where one label is"),
+    json_case("a list of labels", '{"text": "a", "label": ["b"]}', "'label' is a list, expected one label"),
     json_case(
-        "half a surrogate pair", '{"text": "\\ud800", "label": "b"}', "half a surrogate pair in the text"
+        "a lone surrogate",
+        '{"text": "\\ud800", "label": "b"}',
+        "lone surrogate (half a character) in the text",
     ),
     json_case("NUL", '{"text": "a\\u0000", "label": "b"}', "NUL character in the text"),
     json_case(
-        "a raw control character", '{"text": "a\x01", "label": "b"}', "not one JSON object: Invalid control"
+        "a raw control character",
+        '{"text": "a\x01", "label": "b"}',
+        "not a single JSON object: Invalid control",
     ),
     json_case("5,000 digits", '{"text": "a", "label": ' + "9" * 5000 + "}", "not readable JSON (ValueError)"),
     json_case("4,000 digits", '{"text": "a", "label": ' + "9" * 4000 + "}", "the label is longer than 1,000"),
@@ -165,13 +172,13 @@ JSON = [
 ]
 
 GZIP = [
-    whole("not gzip", TABLE, ": not a whole gzip file (Not a gzipped file", "train.csv.gz"),
-    whole("cut off", gzip.compress(TABLE)[:-11], ": not a whole gzip file", "train.csv.gz"),
-    whole("only a header", gzip.compress(TABLE)[:10], ": not a whole gzip file", "train.csv.gz"),
-    whole("a wrong checksum", wrong_checksum, ": not a whole gzip file (CRC check failed", "train.csv.gz"),
+    whole("not gzip", TABLE, ": not a complete gzip file (Not a gzipped file", "train.csv.gz"),
+    whole("cut off", gzip.compress(TABLE)[:-11], ": not a complete gzip file", "train.csv.gz"),
+    whole("only a header", gzip.compress(TABLE)[:10], ": not a complete gzip file", "train.csv.gz"),
+    whole("a wrong checksum", wrong_checksum, ": not a complete gzip file (CRC check failed", "train.csv.gz"),
     # What comes out before the damage is noticed may be a row that is wrong.
     whole("damaged", damaged_deflate, ":", "train.csv.gz"),
-    whole("text behind it", gzip.compress(TABLE) + b"more", ": not a whole gzip file", "train.csv.gz"),
+    whole("text behind it", gzip.compress(TABLE) + b"more", ": not a complete gzip file", "train.csv.gz"),
     whole("empty", b"", ": empty; the first line must name", "train.csv.gz"),
     whole("a wrong line inside", gzip.compress(TABLE + b"one\n"), ":14: 1 columns", "train.csv.gz"),
 ]

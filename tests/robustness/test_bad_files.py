@@ -90,7 +90,7 @@ def test_c1_texts_to_be_answered_are_read_up_to_the_malformed_record(tmp_path, m
     case.build(tmp_path / case.file)
     read = []
     with pytest.raises(UserError) as caught:
-        read.extend(text_records.read_texts(case.file, text_records.format_of(case.file), "text"))
+        read.extend(text_records.read_texts(case.file, text_records.text_format(case.file), "text"))
     assert caught.value.exit_code == EXIT_USER
     message = str(caught.value)
     assert message.startswith(f"{case.file}{case.message}")
@@ -192,13 +192,13 @@ GZIP_BOMBS = [
     Case(
         "gzip: a bomb",
         "train.csv.gz",
-        ":65537: unpacks to more than 100 times",
+        ":65537: decompresses to more than 100 times",
         holding(lambda: gzip_bomb(False)),
     ),
     Case(
         "gzip: a bomb that lies",
         "train.csv.gz",
-        ":65537: unpacks to more than 100 times",
+        ":65537: decompresses to more than 100 times",
         holding(lambda: gzip_bomb(True)),
     ),
     Case(

@@ -147,7 +147,7 @@ def test_d6_bytes_that_differ_from_their_checksum_are_never_used(tmp_path, known
     assert load(tmp_path) == ["first", "second"]
 
 
-def test_d6_a_detour_to_the_right_bytes_is_taken(tmp_path, known, server):
+def test_d6_a_redirect_to_the_right_bytes_is_followed(tmp_path, known, server):
     known("detour")
     assert load(tmp_path) == ["first", "second"]
     assert server.asked == ["/detour", "/good"]
@@ -201,7 +201,7 @@ def test_d6_the_public_copy_of_prepared_sets_is_never_asked_for():
         with pytest.raises(UserError, match="options in the name are not supported"):
             tfds_builders.find_builder(name, None)
     for folder in ("gs://somewhere/sets", "http://127.0.0.1/sets"):
-        with pytest.raises(UserError, match="expected a folder of this machine"):
+        with pytest.raises(UserError, match="expected a folder on this machine"):
             tfds_builders.find_builder(NAME, folder)
 
 

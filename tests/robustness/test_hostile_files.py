@@ -18,7 +18,7 @@ from attnzoo.data import examples
 from attnzoo.errors import UserError
 from attnzoo.export import ALLOWED_OPERATIONS, SAVE_OPTIONS, require_allowed_operations
 from attnzoo.runs.building import build_model
-from attnzoo.runs.data import load_splits, task_of
+from attnzoo.runs.data import load_splits, load_task
 from tests import commands, hostile_watch, mechanisms, recipes
 from tests.conftest import ROOT
 from tests.robustness import hostile_files
@@ -311,7 +311,7 @@ def test_d7_a_saved_model_in_the_place_of_the_export_is_replaced_and_never_loade
 def test_d7_a_saved_model_that_touches_files_does_not_pass_the_scan(place):
     hostile_files.save_hostile_model(place, place.root / "saved")
     with pytest.raises(
-        UserError, match=r"operations that no export may hold: ReadFile, WriteFile\."
+        UserError, match=r"operations that are not allowed in an export: ReadFile, WriteFile\."
     ) as caught:
         require_allowed_operations(place.root / "saved")
     assert caught.value.exit_code == 4
@@ -341,7 +341,7 @@ def test_d7_the_list_of_operations_holds_none_that_leaves_the_graph():
 def test_d7_an_export_with_any_mechanism_passes_the_scan(tmp_path, make, name):
     stages = ["model.stages=[[8]]"] if make is recipes.image_config else []
     config = make(tmp_path, f"model.attention={name}", *stages).config
-    task = task_of(config)
+    task = load_task(config)
     info, _ = examples.learn(load_splits(config), config.data, task.name, task.features)
     module = task.serving_module(build_model(config, info), info, config.eval)
     tf.saved_model.save(module, str(tmp_path / "saved"), module.signatures(), SAVE_OPTIONS)

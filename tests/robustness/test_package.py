@@ -91,7 +91,7 @@ def test_d4_a_model_larger_than_the_memory_is_refused_before_it_takes_any(tmp_pa
     for option in ("model.units=1000000000", "model.dense_units=[1000000,1000000]"):
         ended = commands.run("train", config, "--run", "run", "--set", option, folder=tmp_path)
         assert ended.code == EXIT_USER, ended
-        assert "its weights take more than the " in ended.err
+        assert "its weights need more than the " in ended.err
         assert ended.seconds <= 5
         assert ended.peak_bytes <= small.peak_bytes
         assert not (tmp_path / "run" / "config.yaml").exists()

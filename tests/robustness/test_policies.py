@@ -35,13 +35,13 @@ def test_c3_a_table_is_read_as_if_its_bad_records_were_not_there(tmp_path):
     assert columns(read) == columns(expected)
     assert read.features["label"].names == expected.features["label"].names == ("de", "en")
     assert str(told[0].message) == (
-        f"{tmp_path}/mixed.csv: 7 of 127 records (5.51%) cannot be read and are passed over: "
-        f"2 with another number of columns than the header (first: {tmp_path}/mixed.csv:8); "
+        f"{tmp_path}/mixed.csv: 7 of 127 records (5.51%) cannot be read and are skipped: "
+        f"2 with a different number of columns than the header (first: {tmp_path}/mixed.csv:8); "
         f"1 not UTF-8 (first: {tmp_path}/mixed.csv:10); "
         f"1 with a NUL character (first: {tmp_path}/mixed.csv:11); "
         f"1 with an empty text (first: {tmp_path}/mixed.csv:126); "
         f"1 with an empty label (first: {tmp_path}/mixed.csv:127); "
-        f"1 with quotes or line ends that do not fit (first: {tmp_path}/mixed.csv:128)."
+        f"1 with misplaced quotes or line endings (first: {tmp_path}/mixed.csv:128)."
     )
     with pytest.raises(
         UserError, match=r"7 of 127 records \(5.51%\) cannot be read, .* allows 5.00%: 2 with"
@@ -96,13 +96,13 @@ def test_c3_pictures_are_read_as_if_the_bad_ones_were_not_there(tmp_path):
         load(on_bad_record="skip", max_bad_fraction=0.1)
 
 
-def test_c8_examples_that_test_shares_with_train_are_told_and_refused_if_asked(tmp_path):
+def test_c8_examples_that_test_shares_with_train_are_reported_and_refused_with_strict(tmp_path):
     config = malformed.prepare_table(tmp_path, Case("", "train.csv", "", holding(malformed.TABLE)))
     ended = commands.run("train", config, "--run", "strict", "--strict", folder=tmp_path)
     assert ended.code == EXIT_USER
     assert ended.err == (
-        "attnzoo: error: test.csv: 11 of 12 test examples are in train too, the first is number 0; "
-        "the scores say less about new data than they seem to.\n"
+        "attnzoo: error: test.csv: 11 of 12 test examples are in train too (first: number 0), "
+        "so the metrics may be better than on new data.\n"
     )
     ended = commands.run("train", config, "--run", "run", folder=tmp_path)
     assert ended.code == 0

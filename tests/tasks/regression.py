@@ -18,7 +18,7 @@ from attnzoo.explanation import Explanation
 from attnzoo.export import export
 from attnzoo.files import MAX_JSON_BYTES
 from attnzoo.records.text_records import TextRecord
-from attnzoo.tasks.task import Request
+from attnzoo.tasks.types import Request
 from attnzoo.training.run import train
 from attnzoo.variables import read_tensors, write_tensors
 
@@ -61,11 +61,11 @@ def trained_on(resolved, folder, in_folder=False):
 
 
 def _answers_of(run, inputs):
-    answers = prediction.Answers([run], Request())
-    found = list(answers.to(TextRecord(value) for value in inputs))
-    assert all(set(one) - {"image"} == {"number", "truncated", "beyond_training"} for one in found)
-    assert answers.task.answer_line(found[0]) == f"{found[0]['number']:.9g}"
-    return np.array([one["number"] for one in found])
+    answers = prediction.EnsemblePredictor([run], Request())
+    actual = list(answers.predict(TextRecord(value) for value in inputs))
+    assert all(set(one) - {"image"} == {"number", "truncated", "beyond_training"} for one in actual)
+    assert answers.task.answer_line(actual[0]) == f"{actual[0]['number']:.9g}"
+    return np.array([one["number"] for one in actual])
 
 
 def check_that_it_learns(trained):
@@ -77,9 +77,9 @@ def check_that_it_learns(trained):
 
 def check_evaluation(trained):
     """The metrics of eval are those of the answers, and those that the training ended with."""
-    found, lines = evaluation.evaluate(trained.folder)
+    actual, lines = evaluation.evaluate(trained.folder)
     assert lines == []
-    metrics = found["metrics"]
+    metrics = actual["metrics"]
     with_interval = {"mae", "rmse", "spearman"}
     assert set(metrics) == {"loss", "r2"} | with_interval | {f"{name}_interval" for name in with_interval}
     ended = json.loads((trained.folder / "result.json").read_text())["metrics"]
@@ -97,8 +97,8 @@ def check_export(trained, raw):
     folder = export(trained.folder)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     (argument,) = signature.structured_input_signature[1]
-    found = signature(**{argument: tf.constant(raw)})
-    np.testing.assert_allclose(found["number"], trained.answers, rtol=1e-5)
+    actual = signature(**{argument: tf.constant(raw)})
+    np.testing.assert_allclose(actual["number"], trained.answers, rtol=1e-5)
     description = json.loads((folder / "export.json").read_text())
     assert description["task"] == json.loads((trained.folder / "info.json").read_text())["task"]
     assert description["signatures"]["serving_default"]["outputs"] == {"number": "float32[None]"}
@@ -135,14 +135,14 @@ def check_tensorboard(trained):
 
 def check_explanation(trained, folder):
     explanation = Explanation(trained.folder)
-    found = [json.loads(one.to_json()) for one in explanation.of_examples("test", 3)]
+    actual = [json.loads(one.to_json()) for one in explanation.explain_examples("test", 3)]
     order = np.argsort(trained.numbers, kind="stable")
     chosen = sorted(order[[0, len(order) // 3, 2 * len(order) // 3]])  # small and large ones
-    assert [one["true_number"] for one in found] == pytest.approx(
+    assert [one["true_number"] for one in actual] == pytest.approx(
         [trained.numbers[i] for i in chosen], rel=1e-6
     )
-    assert [one["number"] for one in found] == pytest.approx([trained.answers[i] for i in chosen], rel=1e-5)
-    maps = explanation.of_inputs(trained.inputs[:2])
+    assert [one["number"] for one in actual] == pytest.approx([trained.answers[i] for i in chosen], rel=1e-5)
+    maps = explanation.explain_inputs(trained.inputs[:2])
     assert json.loads(maps[0].to_json())["true_number"] is None
     paths = explanation.view.write(maps, folder, "where it attends")
     assert paths

@@ -13,10 +13,10 @@ TARGETS = np.array([0] * 11 + [1] * 5 + [2], np.int32)
 
 def test_balanced_weights_are_those_of_scikit_learn():
     expected = compute_class_weight("balanced", classes=np.arange(3), y=TARGETS)
-    found = class_weights.class_weights("balanced", LABELS, TARGETS)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert found[TARGETS].sum() == pytest.approx(len(TARGETS))
+    result = class_weights.class_weights("balanced", LABELS, TARGETS)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+    assert result[TARGETS].sum() == pytest.approx(len(TARGETS))
 
 
 def test_a_class_without_a_training_example_has_a_finite_weight():
@@ -28,7 +28,7 @@ def test_weights_by_label_leave_the_others_at_1():
     assert class_weights.class_weights("none", LABELS, TARGETS) is None
 
 
-def test_training_weighs_examples_by_their_label(tmp_path, monkeypatch):
+def test_training_weights_examples_by_their_label(tmp_path, monkeypatch):
     trained, step = [], TrainStep.step
 
     def watched(train_step, batches, rate):

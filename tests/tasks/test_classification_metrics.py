@@ -27,12 +27,12 @@ def one_hot(predicted, classes):
 def test_macro_f1_and_kappa_of_a_small_confusion_by_hand():
     labels = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2], np.int32)
     predicted = np.array([0, 0, 0, 1, 1, 1, 2, 2, 0, 0])
-    found = classification_metrics.metrics_of(one_hot(predicted, 4), labels)
+    result = classification_metrics.compute_metrics(one_hot(predicted, 4), labels)
     # precisions 3/5, 2/3, 1; recalls 3/4, 1, 1/2; the fourth class occurs nowhere
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 4 / 5 + 2 / 3) / 3)
+    assert result["macro_f1"] == pytest.approx((2 / 3 + 4 / 5 + 2 / 3) / 3)
     chance = (4 * 5 + 2 * 3 + 4 * 2) / 100
-    assert found["cohen_kappa"] == pytest.approx((0.7 - chance) / (1 - chance))
-    assert set(found) == {"macro_f1", "cohen_kappa", "calibration_error"}
+    assert result["cohen_kappa"] == pytest.approx((0.7 - chance) / (1 - chance))
+    assert set(result) == {"macro_f1", "cohen_kappa", "calibration_error"}
 
 
 def test_rows_of_the_confusion_matrix_are_true_labels():
@@ -43,11 +43,11 @@ def test_rows_of_the_confusion_matrix_are_true_labels():
 def test_one_class_alone_has_no_kappa_and_many_classes_are_no_mistake():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert "cohen_kappa" not in classification_metrics.metrics_of(
+        assert "cohen_kappa" not in classification_metrics.compute_metrics(
             one_hot([1, 1], 2), np.array([1, 1], np.int32)
         )
         every = np.arange(23, dtype=np.int32)
-        assert classification_metrics.metrics_of(one_hot(every, 23), every)["cohen_kappa"] == 1.0
+        assert classification_metrics.compute_metrics(one_hot(every, 23), every)["cohen_kappa"] == 1.0
         assert classification_metrics.confusion_matrix(one_hot(every, 23), every).trace() == 23
 
 
@@ -83,15 +83,15 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
 def test_the_temperature_of_the_data_is_found_and_calibrates(temperature):
     logits, labels = drawn(temperature)
     probabilities = special.softmax(logits, axis=1)
-    found = classification_metrics.fit_temperature(probabilities, labels)
-    assert found == pytest.approx(temperature, rel=0.1)
+    result = classification_metrics.fit_temperature(probabilities, labels)
+    assert result == pytest.approx(temperature, rel=0.1)
     assert all(
-        loss(logits, labels, found) <= loss(logits, labels, other) for other in np.linspace(0.1, 10, 199)
+        loss(logits, labels, result) <= loss(logits, labels, other) for other in np.linspace(0.1, 10, 199)
     )
-    scaled = classification_metrics.scaled(probabilities, found)
-    np.testing.assert_allclose(scaled, special.softmax(logits / found, axis=1), atol=1e-12)
-    metrics = classification_metrics.metrics_of(probabilities, labels, found)
-    assert metrics["temperature"] == found
+    scaled = classification_metrics.apply_temperature(probabilities, result)
+    np.testing.assert_allclose(scaled, special.softmax(logits / result, axis=1), atol=1e-12)
+    metrics = classification_metrics.compute_metrics(probabilities, labels, result)
+    assert metrics["temperature"] == result
     assert (
         metrics["scaled_calibration_error"] == classification_metrics.calibration_error(scaled, labels) < 0.03
     )
@@ -119,15 +119,15 @@ def test_probabilities_that_are_no_numbers_have_no_temperature():
     assert np.isnan(classification_metrics.calibration_error(np.full((2, 2), np.nan), np.array([0, 1])))
 
 
-def test_top_five_is_told_of_more_than_five_classes():
+def test_top_five_accuracy_is_reported_for_more_than_five_classes():
     generator = np.random.default_rng(3)
     probabilities = generator.dirichlet(np.ones(7), 50)
     labels = generator.integers(0, 7, 50)
     expected = np.mean(
         [label in np.argsort(row)[-5:] for row, label in zip(probabilities, labels, strict=True)]
     )
-    assert classification_metrics.metrics_of(probabilities, labels)["top_5_accuracy"] == pytest.approx(
+    assert classification_metrics.compute_metrics(probabilities, labels)["top_5_accuracy"] == pytest.approx(
         expected
     )
-    five = classification_metrics.metrics_of(probabilities[:, :5], labels % 5)
+    five = classification_metrics.compute_metrics(probabilities[:, :5], labels % 5)
     assert "top_5_accuracy" not in five

@@ -41,7 +41,7 @@ def test_the_loss_of_mixed_images_is_mixed_from_that_of_both_labels():
 
 def test_r_drop_adds_the_divergence_of_both_halves_to_the_loss():
     targets = {"labels": tf.constant([2]), "weights": tf.ones([1]), "loss_weights": tf.constant([3.0])}
-    plain = TASK.sums(model, {}, r_drop.twice(targets), TASK.TrainOptions(label_smoothing=0.1))
+    plain = TASK.sums(model, {}, r_drop.duplicate(targets), TASK.TrainOptions(label_smoothing=0.1))
     drawn = TASK.sums(model, {}, targets, TASK.TrainOptions(label_smoothing=0.1, r_drop=2.0))
     first, second = tf.nn.softmax(LOGITS)
     both = keras.losses.kl_divergence(first, second) + keras.losses.kl_divergence(second, first)

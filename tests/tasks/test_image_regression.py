@@ -40,5 +40,5 @@ def test_attention_is_shown_with_numbers(trained, tmp_path):
     regression.check_explanation(trained, tmp_path)
 
 
-def test_the_end_of_training_says_what_to_do_next(trained):
+def test_training_ends_with_suggestions_of_what_to_do_next(trained):
     regression.check_next_commands(trained)

@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn import metrics
 
 from attnzoo.tasks import regression_metrics
-from attnzoo.tasks.regression_metrics import compare, metrics_of
+from attnzoo.tasks.regression_metrics import compare, compute_metrics
 
 INTERVALS = {"mae_interval", "rmse_interval", "spearman_interval"}
 
@@ -23,15 +23,15 @@ def drawn(count=211, seed=3, noise=0.5):
 
 def test_the_metrics_are_those_of_scikit_learn_and_scipy():
     predictions, numbers = drawn()
-    found = metrics_of(predictions, numbers)
-    assert set(found) == {"mae", "rmse", "r2", "spearman"} | INTERVALS
-    assert found["mae"] == pytest.approx(metrics.mean_absolute_error(numbers, predictions))
-    assert found["rmse"] == pytest.approx(metrics.root_mean_squared_error(numbers, predictions))
-    assert found["r2"] == pytest.approx(metrics.r2_score(numbers, predictions))
-    assert found["spearman"] == pytest.approx(stats.spearmanr(numbers, predictions).statistic)
+    result = compute_metrics(predictions, numbers)
+    assert set(result) == {"mae", "rmse", "r2", "spearman"} | INTERVALS
+    assert result["mae"] == pytest.approx(metrics.mean_absolute_error(numbers, predictions))
+    assert result["rmse"] == pytest.approx(metrics.root_mean_squared_error(numbers, predictions))
+    assert result["r2"] == pytest.approx(metrics.r2_score(numbers, predictions))
+    assert result["spearman"] == pytest.approx(stats.spearmanr(numbers, predictions).statistic)
     errors = np.abs(predictions - numbers)
     low, high = stats.norm.interval(0.95, errors.mean(), stats.sem(errors))
-    assert found["mae_interval"] == pytest.approx((high - low) / 2, rel=1e-4)
+    assert result["mae_interval"] == pytest.approx((high - low) / 2, rel=1e-4)
 
 
 @settings(max_examples=50, deadline=None)
@@ -40,8 +40,8 @@ def test_a_shift_of_all_numbers_changes_nothing_and_another_unit_the_errors_alon
     predictions, numbers = drawn(seed=seed)
     numbers = numbers.astype(np.float64)
     before, after = (
-        metrics_of(predictions, numbers),
-        metrics_of(unit * predictions + shift, unit * numbers + shift),
+        compute_metrics(predictions, numbers),
+        compute_metrics(unit * predictions + shift, unit * numbers + shift),
     )
     for name, value in before.items():
         factor = unit if name.startswith(("mae", "rmse")) else 1.0
@@ -52,36 +52,36 @@ def test_a_shift_of_all_numbers_changes_nothing_and_another_unit_the_errors_alon
 @given(st.integers(0, 1000), st.integers(2, 31), st.floats(0.0, 5.0))
 def test_bounds_that_always_hold(seed, count, noise):
     predictions, numbers = drawn(count, seed, noise)
-    found = metrics_of(predictions, numbers)
-    assert 0 <= found["mae"] <= found["rmse"] * (1 + 1e-12)
-    assert found["r2"] <= 1
-    assert abs(found["spearman"]) <= 1 + 1e-12
-    assert all(math.isfinite(value) for value in found.values())
-    assert all(found[name] >= 0 for name in INTERVALS & set(found))
+    result = compute_metrics(predictions, numbers)
+    assert 0 <= result["mae"] <= result["rmse"] * (1 + 1e-12)
+    assert result["r2"] <= 1
+    assert abs(result["spearman"]) <= 1 + 1e-12
+    assert all(math.isfinite(value) for value in result.values())
+    assert all(result[name] >= 0 for name in INTERVALS & set(result))
 
 
 def test_always_predicting_the_mean_explains_nothing_and_has_no_ranks():
     numbers = drawn()[1]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = metrics_of(np.full(len(numbers), numbers.mean(dtype=np.float64)), numbers)
-    assert found["r2"] == pytest.approx(0.0, abs=1e-9)
-    assert found["rmse"] == pytest.approx(numbers.std(dtype=np.float64))
-    assert "spearman" not in found
+        result = compute_metrics(np.full(len(numbers), numbers.mean(dtype=np.float64)), numbers)
+    assert result["r2"] == pytest.approx(0.0, abs=1e-9)
+    assert result["rmse"] == pytest.approx(numbers.std(dtype=np.float64))
+    assert "spearman" not in result
 
 
 def test_what_cannot_be_known_is_left_out():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert metrics_of(np.array([3.0]), np.array([5.0], np.float32)) == {"mae": 2.0, "rmse": 2.0}
-        same = metrics_of(np.array([3.0, 4.0]), np.array([5.0, 5.0], np.float32))
+        assert compute_metrics(np.array([3.0]), np.array([5.0], np.float32)) == {"mae": 2.0, "rmse": 2.0}
+        same = compute_metrics(np.array([3.0, 4.0]), np.array([5.0, 5.0], np.float32))
         assert set(same) == {"mae", "rmse", "mae_interval", "rmse_interval"}
         # Equal numbers, of which a deviation is 0 or not by rounding.
         for one in (0.1, 4.1, 123.456):
             numbers = np.full(37, one, np.float32)
-            assert set(metrics_of(np.arange(37.0), numbers)) == set(same)
-            assert set(metrics_of(numbers.astype(float), np.arange(37.0))) == {*same, "r2"}
-        right = metrics_of(np.arange(7.0), np.arange(7, dtype=np.float32))
+            assert set(compute_metrics(np.arange(37.0), numbers)) == set(same)
+            assert set(compute_metrics(numbers.astype(float), np.arange(37.0))) == {*same, "r2"}
+        right = compute_metrics(np.arange(7.0), np.arange(7, dtype=np.float32))
     expected = {"mae": 0.0, "rmse": 0.0, "r2": 1.0, "mae_interval": 0.0, "rmse_interval": 0.0}
     assert right == pytest.approx({**expected, "spearman": 1.0})
 
@@ -102,23 +102,23 @@ def test_intervals_cover_the_truth_about_95_times_in_100(metric, truth):
             predictions = correlation * numbers + math.sqrt(1 - correlation**2) * others
         else:
             predictions = numbers + generator.normal(size=count)
-        found = metrics_of(predictions, numbers)
-        covered += abs(found[metric] - truth) <= found[f"{metric}_interval"]
+        result = compute_metrics(predictions, numbers)
+        covered += abs(result[metric] - truth) <= result[f"{metric}_interval"]
     assert covered / simulations == pytest.approx(0.95, abs=0.025)
 
 
 def test_a_clear_difference_is_significant_and_none_is_not():
     good, numbers = drawn(noise=0.3)
     bad, _ = drawn(noise=0.9)
-    found, how = compare([("good", good), ("bad", bad), ("again", good)], numbers)
-    assert [(one.name, one.metric) for one in found] == [("good", "mae"), ("bad", "mae"), ("again", "mae")]
-    assert [one.value for one in found] == [
+    result, how = compare([("good", good), ("bad", bad), ("again", good)], numbers)
+    assert [(one.name, one.metric) for one in result] == [("good", "mae"), ("bad", "mae"), ("again", "mae")]
+    assert [one.value for one in result] == [
         pytest.approx(np.abs(predictions - numbers).mean()) for predictions in (good, bad, good)
     ]
-    assert found[0].interval == pytest.approx(metrics_of(good, numbers)["mae_interval"])
-    assert found[0].p_value is None
-    assert found[1].p_value < 0.01
-    assert found[2].p_value == 1.0
+    assert result[0].interval == pytest.approx(compute_metrics(good, numbers)["mae_interval"])
+    assert result[0].p_value is None
+    assert result[1].p_value < 0.01
+    assert result[2].p_value == 1.0
     assert how == "mae of 211 examples, 1000 resamples"
 
 

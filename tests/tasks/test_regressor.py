@@ -28,12 +28,12 @@ def sums_of(options):
 @pytest.mark.parametrize("delta", [0.4, 1.0])
 def test_the_loss_is_the_one_that_the_options_name_and_errors_have_the_unit_of_the_numbers(delta):
     errors = (OUTPUTS - NUMBERS)[:3]
-    found = sums_of(TASK.TrainOptions(huber_delta=delta))
-    np.testing.assert_allclose(found["loss"], [special.huber(delta, errors).sum(), 3.0], rtol=1e-6)
-    np.testing.assert_allclose(found["mae"], [3.0 * np.abs(errors).sum(), 3.0], rtol=1e-6)
+    result = sums_of(TASK.TrainOptions(huber_delta=delta))
+    np.testing.assert_allclose(result["loss"], [special.huber(delta, errors).sum(), 3.0], rtol=1e-6)
+    np.testing.assert_allclose(result["mae"], [3.0 * np.abs(errors).sum(), 3.0], rtol=1e-6)
     squared = sums_of(TASK.TrainOptions(loss="squared"))
     np.testing.assert_allclose(squared["loss"], [(errors**2).sum() / 2, 3.0], rtol=1e-6)
-    np.testing.assert_array_equal(squared["mae"], found["mae"])
+    np.testing.assert_array_equal(squared["mae"], result["mae"])
 
 
 def test_evaluations_have_one_loss_whatever_training_had():

@@ -20,7 +20,7 @@ def test_padding_and_filled_rows_are_no_targets_of_a_translation():
     targets = {"tokens": tf.constant([[4, 3, 0], [4, 4, 3]]), "weights": tf.constant([1.0, 0.0])}
     model = types.SimpleNamespace(
         decode_all=lambda inputs, training, with_alignment: (logits, None),
-        factors=lambda hidden: (hidden, np.eye(5, dtype=np.float32)),
+        logit_factors=lambda hidden: (hidden, np.eye(5, dtype=np.float32)),
     )
     sums = TASK.sums(model, {}, targets, None)
     np.testing.assert_allclose(sums["loss"], [2 * math.log(5), 2], rtol=1e-6)
@@ -52,27 +52,27 @@ def test_corpus_metrics_compare_translations_with_their_own_references():
             tf.constant(tokens)[:, None], tf.zeros((rows, 1)), tf.zeros((rows, 1)), alignment
         )
 
-    found = TASK.predictions(predict, test, info, BatchSizes(2))
-    metrics = TASK.corpus_metrics(found, test, info, TASK.EvalOptions(), {})
+    result = TASK.predictions(predict, test, info, BatchSizes(2))
+    metrics = TASK.corpus_metrics(result, test, info, TASK.EvalOptions(), {})
     assert metrics["exact_match"] == pytest.approx(2 / 3)
     assert 0 < metrics["bleu"] < 100
     assert "tok:13a" in metrics["bleu_signature"]
     assert metrics["bleu_interval"] > 0
-    assert TASK.details(found, test, info) == {"references": 1}
-    others = np.fromiter([("-", "-"), ("-", "-"), ("-", found[2])], object, 3)
+    assert TASK.details(result, test, info) == {"references": 1}
+    others = np.fromiter([("-", "-"), ("-", "-"), ("-", result[2])], object, 3)
     more = data_examples.encode_split(Split({**columns, "references": others}, "pairs"), info)
-    assert TASK.corpus_metrics(found, more, info, TASK.EvalOptions(), {})["exact_match"] == 1.0
-    assert TASK.details(found, more, info) == {"references": 3}
+    assert TASK.corpus_metrics(result, more, info, TASK.EvalOptions(), {})["exact_match"] == 1.0
+    assert TASK.details(result, more, info) == {"references": 3}
     (row,) = TASK.rows(predict, more, info, BatchSizes(2), np.array([2]))
     assert row == {
         "source": "c",
         "reference": "p q r s",
         "reference 2": "-",
-        "reference 3": found[2],
-        "output": found[2],
+        "reference 3": result[2],
+        "output": result[2],
     }
     tokenized = TASK.EvalOptions(bleu_tokenizer="none", bleu_lowercase=True)
-    metrics = TASK.corpus_metrics(found, test, info, tokenized, {})
+    metrics = TASK.corpus_metrics(result, test, info, tokenized, {})
     assert "case:lc" in metrics["bleu_signature"]
     assert "tok:none" in metrics["bleu_signature"]
     assert "nc:6" in metrics["chrf_signature"]

@@ -16,10 +16,10 @@ def test_decoder_input_is_the_target_shifted_behind_start():
     np.testing.assert_array_equal(translation_batches.shift_right(tokens), [[2, 11, 13, 3], [2, 17, 3, 0]])
 
 
-def test_a_source_that_is_cut_ends_with_end_as_a_whole_one_does():
+def test_a_truncated_source_ends_with_end_like_a_complete_one():
     tokens = tf.constant([[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 19]])
     expected = [[11, 13, 3, 0], [11, 13, 17, 3], [11, 13, 17, 3]]
-    np.testing.assert_array_equal(translation_batches.end_of_truncated(tokens), expected)
+    np.testing.assert_array_equal(translation_batches.restore_end(tokens), expected)
 
 
 def test_links_of_words_are_links_of_the_tokens_of_a_batch_and_end_has_none():
@@ -32,7 +32,7 @@ def test_links_of_words_are_links_of_the_tokens_of_a_batch_and_end_has_none():
     options = TextPairOptions(name="pairs", tokenizer="words", num_buckets=1)
     info, examples = data_examples.learn(DataSplits(split, split, None), options, task.name, task.features)
     assert list(info.features) == ["source", "target", "alignment"]
-    links = translation_batches.links_of(examples["train"], info)
+    links = translation_batches.alignment_links(examples["train"], info)
     assert links.values.tolist() == [[0, 1], [1, 0], [2, 1]]
     assert links.lengths.tolist() == [3, 0]
     plans = pipeline.evaluation_plans(examples["train"], info, pipeline.BatchSizes(2))

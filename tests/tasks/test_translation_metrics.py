@@ -19,13 +19,13 @@ def test_a_clear_difference_is_significant_and_a_small_one_is_not():
     first = damaged(0.2)
     close = [*first[:-1], references[-1]]
     systems = [("first", first), ("worse", damaged(0.4)), ("close", close)]
-    found, signature = translation_metrics.compare(systems, [references], TranslationEvalOptions())
-    assert [one.name for one in found] == ["first", "worse", "close"]
-    assert {one.metric for one in found} == {"bleu"}
-    assert found[0].p_value is None
-    assert found[1].value < found[0].value - found[0].interval
-    assert found[1].p_value < 0.01
-    assert found[2].p_value > 0.01
+    actual, signature = translation_metrics.compare(systems, [references], TranslationEvalOptions())
+    assert [one.name for one in actual] == ["first", "worse", "close"]
+    assert {one.metric for one in actual} == {"bleu"}
+    assert actual[0].p_value is None
+    assert actual[1].value < actual[0].value - actual[0].interval
+    assert actual[1].p_value < 0.01
+    assert actual[2].p_value > 0.01
     assert "tok:13a" in signature
 
 
@@ -36,7 +36,7 @@ NUMBERS = ("bleu", "bleu_interval", "chrf", "exact_match")
 
 
 def numbers_of(translations, references):
-    metrics = translation_metrics.metrics_of(translations, references, PLAIN)
+    metrics = translation_metrics.compute_metrics(translations, references, PLAIN)
     return [metrics[name] for name in NUMBERS]
 
 
@@ -47,12 +47,12 @@ def test_a_reference_given_twice_counts_once():
 
 def test_a_translation_is_right_that_equals_any_reference():
     mixed = [ONE[0], OTHER[1], OTHER[2]]
-    metrics = translation_metrics.metrics_of(mixed, [ONE, OTHER], PLAIN)
+    metrics = translation_metrics.compute_metrics(mixed, [ONE, OTHER], PLAIN)
     assert [metrics[name] for name in ("bleu", "chrf", "exact_match")] == pytest.approx([100.0, 100.0, 1.0])
     assert "nrefs:2" in metrics["bleu_signature"]
     assert "nrefs:2" in metrics["chrf_signature"]
     assert numbers_of(mixed, [OTHER, ONE]) == pytest.approx(numbers_of(mixed, [ONE, OTHER]))
-    alone = translation_metrics.metrics_of(mixed, [ONE], PLAIN)
+    alone = translation_metrics.compute_metrics(mixed, [ONE], PLAIN)
     assert alone["exact_match"] == pytest.approx(1 / 3)
     assert alone["bleu"] < 70
     assert "nrefs:1" in alone["bleu_signature"]

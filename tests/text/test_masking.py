@@ -36,7 +36,7 @@ def test_what_is_to_be_predicted_is_what_was_there_and_the_rest_is_seen_as_it_is
     ).all()
 
 
-def test_the_shares_are_those_of_the_paper_and_random_tokens_are_of_the_whole_vocabulary():
+def test_the_fractions_are_those_of_the_paper_and_random_tokens_are_of_the_whole_vocabulary():
     ids = np.full((500, 200), 7)
     seen, targets = masked(ids)
     chosen = targets != PADDING

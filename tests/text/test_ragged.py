@@ -9,7 +9,7 @@ ROWS = st.lists(st.lists(st.integers(1, 9), max_size=4), min_size=1, max_size=7)
 
 def ragged(rows):
     values = np.array([value for row in rows for value in row], np.int32)
-    return Ragged.of(values, np.array([len(row) for row in rows]))
+    return Ragged.from_lengths(values, np.array([len(row) for row in rows]))
 
 
 def listed(ids):
@@ -25,7 +25,9 @@ def test_rows_are_taken_in_any_order(rows, data):
 
 @given(parts=st.lists(ROWS, max_size=3))
 def test_parts_are_joined(parts):
-    assert listed(Ragged.joined([ragged(part) for part in parts])) == [row for part in parts for row in part]
+    assert listed(Ragged.concatenate([ragged(part) for part in parts])) == [
+        row for part in parts for row in part
+    ]
 
 
 @given(rows=ROWS, length=st.integers(1, 6), data=st.data())

@@ -49,7 +49,7 @@ def test_however_texts_are_split_they_read_the_same(texts, seed, kind):
     usual, lengths = tokenizers.encode_all(tokenizer, texts)
     sampling = subword_sampling.learn(state_of(kind), texts, 0.3)
     drawn = sampling.draw(np.random.default_rng(seed), 1000)
-    whole = tokenizer.decode(padded(Ragged.of(usual, lengths)))
+    whole = tokenizer.decode(padded(Ragged.from_lengths(usual, lengths)))
     assert tokenizer.decode(padded(drawn)).numpy().tolist() == whole.numpy().tolist()
     # What does not fit is split as always.
     short = sampling.draw(np.random.default_rng(seed), 0)
@@ -102,7 +102,7 @@ def sampled(options):
     columns = {name: np.array(LEARNED_FROM, object) for name in ("source", "target")}
     splits = DataSplits(Split(columns, "pairs"), Split(columns, "pairs"), None)
     info, encoded = examples.learn(splits, options, "translation", tasks.load("translation").features)
-    return info, {**encoded, "train": examples.with_redraws(encoded["train"], info, options)}
+    return info, {**encoded, "train": examples.with_resamplers(encoded["train"], info, options)}
 
 
 OPTIONS = TextPairOptions(
@@ -119,7 +119,7 @@ def test_each_epoch_of_training_has_its_own_pieces_and_validation_the_usual_ones
     assert all(planned.encoded is encoded["validation"].encoded for _, planned in plans)
     seen = []
     for epoch in range(2):
-        count = pipeline.batches_of_epoch(encoded["train"], info, sizes, 3, epoch)
+        count = pipeline.num_batches(encoded["train"], info, sizes, 3, epoch)
         plans = pipeline.training_plans(encoded["train"], info, sizes, 3, epoch, 0)
         make_batch = task.make_batch(info, encoded["train"], task.TrainOptions())
         first = (next(plans) for _ in range(count))
@@ -150,5 +150,7 @@ def test_a_tokenizer_of_another_run_must_have_pieces_too():
     initial = DataInfo("text_classification", {"text": text})
     features = tasks.load("text_classification").features
     info, encoded = examples.learn(splits, options, "text_classification", features, initial)
-    with pytest.raises(UserError, match=r"data\.subword_sampling: the run of train\.init_from has other"):
-        examples.with_redraws(encoded["train"], info, options)
+    with pytest.raises(
+        UserError, match=r"data\.subword_sampling: the run of train\.init_from does not use subwords"
+    ):
+        examples.with_resamplers(encoded["train"], info, options)

@@ -18,7 +18,7 @@ def sides_of(kind):
     sides, encoded = [], []
     for texts in (SOURCES, TARGETS):
         state = tokenizers.build(kind, texts, 40, True)
-        ids = Ragged.of(*tokenizers.encode_all(tokenizers.from_state(state), texts))
+        ids = Ragged.from_lengths(*tokenizers.encode_all(tokenizers.from_state(state), texts))
         sides.append(token_links.Side(np.array(texts, object), state, ids.lengths))
         encoded.append(ids)
     return sides, encoded
@@ -55,7 +55,7 @@ def test_tokens_of_aligned_words_are_linked_all_with_all(kind):
 def test_tokens_between_words_are_refused(kind):
     sides, _ = sides_of(kind)
     with pytest.raises(
-        UserError, match=r"guided_alignment: 'the  white house': .* take data\.tokenizer words"
+        UserError, match=r"guided_alignment: 'the  white house': .* set data\.tokenizer: words"
     ):
         token_links.token_links(LINES, *sides)
 

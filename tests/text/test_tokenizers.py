@@ -343,10 +343,10 @@ def test_long_texts_and_parts_of_large_sets_are_learned_from(monkeypatch):
 
 def test_a_vocabulary_too_small_for_subwords_is_refused_with_the_least_size():
     with pytest.raises(
-        UserError, match=r"data\.vocabulary_size: 9 is too small for subwords: .* hold (\d+) "
+        UserError, match=r"data\.vocabulary_size: 9 is too small for subwords: .* have (\d+) "
     ) as caught:
         tokenizers.build("subwords", TEXTS, 9, True)
-    least = int(re.search(r"ask for (\d+) or more", str(caught.value)).group(1))
+    least = int(re.search(r"set it to (\d+) or more", str(caught.value)).group(1))
     size = tokenizers.from_state(tokenizers.build("subwords", TEXTS, least, True)).vocabulary_size
     assert size <= least + NUM_BYTES
     assert "\n" not in str(caught.value)
@@ -357,10 +357,10 @@ def test_wrong_arguments_are_named():
         ValueError, match="Unknown kind of tokenizer 'letters'; expected one of words, characters, byt"
     ):
         tokenizers.build("letters", TEXTS, 97, True)
-    with pytest.raises(ValueError, match="vocabulary_size must be more than the 4 special tokens; got 4"):
+    with pytest.raises(ValueError, match="vocabulary_size must be larger than the 4 special tokens; got 4"):
         tokenizers.build("words", TEXTS, 4, True)
     for kind in KINDS:
-        with pytest.raises(UserError, match=rf"hold not one token \(2 texts, kind '{kind}'\)"):
+        with pytest.raises(UserError, match=rf"have no tokens \(2 texts, kind '{kind}'\)"):
             tokenizers.build(kind, ["", ""], 97, True)
     with pytest.raises(
         ValueError, match=r"kind 'x' \(expected one of words, characters, bytes, subwords\), missing \['low"

@@ -30,7 +30,7 @@ def test_old_files_are_removed_and_the_average_is_the_mean_of_the_last_evaluatio
     resolved = without_xla(tmp_path, "train.epochs=6", "eval.weights=average", "eval.average=3")
     train(resolved, tmp_path / "run")
     run = RunDir(tmp_path / "run")
-    assert len(run.steps()) == checkpoint.KEPT_STEPS
+    assert len(run.steps()) == checkpoint.MAX_CHECKPOINTS
     assert len(run.evaluated_steps()) <= 4
     kept = [read_tensors(run.weights(step), MAX_JSON_BYTES)[0] for step in run.evaluated_steps()[-3:]]
     final, state = read_tensors(run.final, MAX_JSON_BYTES)
@@ -77,7 +77,7 @@ def test_a8_what_does_not_fit_is_named_and_nothing_is_restored(half, train_step)
             (f"missing '{name}'", {key: value for key, value in values.items() if key != name}),
             (f"unexpected '{name}x'", {**values, f"{name}x": value}),
             (f"'{name}' has shape", {**values, name: np.stack([value, value])}),
-            (f"'{name}' is of complex64", {**values, name: value.astype(np.complex64)}),
+            (f"'{name}' has dtype complex64", {**values, name: value.astype(np.complex64)}),
         ]
     assert len(mutations) == 20
     for message, mutated in mutations:
@@ -104,7 +104,7 @@ def damages(size):
     yield lambda data, folder: (folder / "manifest.json").unlink() or data
 
 
-def test_a9_each_of_102_damages_is_noticed_and_the_checkpoint_before_is_taken(half, train_step, capsys):
+def test_a9_each_of_102_damages_is_detected_and_the_previous_checkpoint_is_used(half, train_step, capsys):
     folder = half.step(3)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     tried = 0
@@ -116,7 +116,7 @@ def test_a9_each_of_102_damages_is_noticed_and_the_checkpoint_before_is_taken(ha
         assert checkpoint.restore(half, train_step).step == 2
         warning = capsys.readouterr().err
         assert warning.startswith(f"attnzoo: warning: {folder}")
-        assert warning.endswith("The one before is tried.\n")
+        assert warning.endswith("Trying the checkpoint before it.\n")
         assert warning.count("\n") == 1
         tried += 1
     assert tried == 102
@@ -134,7 +134,9 @@ def test_a9_a_run_with_a_damaged_checkpoint_ends_like_one_without(half, tmp_path
 def test_a9_all_checkpoints_damaged_is_one_error(half, train_step):
     for step in half.steps():
         (half.step(step) / "tensors.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match="no checkpoint is whole; start again with --restart") as caught:
+    with pytest.raises(
+        UserError, match="all checkpoints are damaged; start from scratch with --restart"
+    ) as caught:
         checkpoint.restore(half, train_step)
     assert caught.value.exit_code == 4
 
@@ -142,7 +144,7 @@ def test_a9_all_checkpoints_damaged_is_one_error(half, train_step):
 def test_a10_too_little_space_is_noticed_before_the_first_step(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1000))
     with pytest.raises(
-        UserError, match=r"0\.0 MiB free on this disk, checkpoints need 0\.\d MiB more"
+        UserError, match=r"0\.0 MiB free on this disk, but checkpoints need 0\.\d MiB more"
     ) as caught:
         train(without_xla(tmp_path), tmp_path / "run")
     assert caught.value.exit_code == 4
@@ -172,7 +174,7 @@ def test_a11_a_disk_that_fails_leaves_the_checkpoint_before(half, train_step, mo
 
     monkeypatch.setattr(os, "fsync", fail)
     progress.step += 1
-    with pytest.raises(UserError, match=f"cannot be written.*: {os.strerror(trouble)}; mend that") as caught:
+    with pytest.raises(UserError, match=f"cannot be written.*: {os.strerror(trouble)}; fix this") as caught:
         checkpoint.save(half, train_step, progress)
     assert caught.value.exit_code == 4
     assert tree(half.checkpoints) == before
@@ -189,7 +191,7 @@ def in_a_mount(script, folder):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not MOUNTS, reason="no file system can be mounted here")
-def test_a10_a_run_whose_disk_is_full_goes_on_when_there_is_space_again(tmp_path):
+def test_a10_a_run_whose_disk_was_full_continues_when_there_is_space_again(tmp_path):
     (tmp_path / "full.yaml").write_text(without_xla(tmp_path, "train.epochs=40").to_yaml(), "utf-8")
     script = """
 mkdir small; mount -t tmpfs -o size=16m none small

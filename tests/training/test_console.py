@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from attnzoo.training import run as training_run
+from attnzoo.training import summary
 from attnzoo.training.checkpoint import Progress
 from attnzoo.training.console import Display
 from tests import recipes
@@ -17,8 +17,8 @@ def test_the_time_left_counts_neither_compiling_nor_what_was_done_before(monkeyp
     for seconds, step in ((300.0, 910), (320.0, 920), (340.0, 930), (480.0, 1000)):
         clock[0] = seconds
         display.step(step, 0.5, 100.0)
-    said = [line.rpartition("examples/s")[2].strip() for line in capsys.readouterr().out.splitlines()]
-    assert said == ["", "2:40 left", "2:20 left", "0:00 left"]
+    printed = [line.rpartition("examples/s")[2].strip() for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["", "2:40 left", "2:20 left", "0:00 left"]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_the_time_left_counts_neither_compiling_nor_what_was_done_before(monkeyp
         (
             (),
             {"best_step": 20},
-            "no evaluation after that of step 20 was better: train.early_stopping_patience=3",
+            "no evaluation after step 20 was better: train.early_stopping_patience=3",
         ),
         ((), {"best_step": 30}, None),
         ((), {"best_step": 40, "loss_gain": 0.001}, None),
@@ -47,11 +47,11 @@ def test_the_time_left_counts_neither_compiling_nor_what_was_done_before(monkeyp
         (("eval.weights=average",), {"best_step": 20}, None),
     ],
 )
-def test_a_training_that_is_too_short_or_far_too_long_is_told(tmp_path, options, progress, expected):
+def test_a_training_that_is_too_short_or_far_too_long_gets_advice(tmp_path, options, progress, expected):
     config = recipes.text_config(tmp_path, *options).config
-    said = list(training_run._advice(Progress(**{"step": 40, "evaluations": 4, **progress}), config, 40))
+    advice = list(summary.advice(Progress(**{"step": 40, "evaluations": 4, **progress}), config, 40))
     if expected is None:
-        assert said == []
+        assert advice == []
     else:
-        (line,) = said
+        (line,) = advice
         assert expected in line

@@ -59,7 +59,7 @@ def poison_gradient(train_step, batches):
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("poison", [poison_batch, poison_weights, poison_gradient])
-def test_a17_poison_at_any_place_stops_the_run_and_the_checkpoint_before_goes_on(
+def test_a17_a_value_that_is_not_finite_anywhere_stops_the_run_and_the_previous_checkpoint_continues(
     tmp_path, monkeypatch, precision, poison
 ):
     resolved = without_xla(tmp_path, f"train.precision={precision}", "train.checkpoint_seconds=1000")
@@ -97,7 +97,7 @@ def test_a17_a_run_recovers_at_a_lower_rate_as_often_as_it_may(tmp_path, monkeyp
     monkeypatch.setattr(TrainStep, "step", poisoned)
     train(resolved, tmp_path / "run")
     written = capsys.readouterr().err
-    assert "Back to step 3 with half the learning rate, recovery 1 of 2." in written
+    assert "Going back to step 3 with half the learning rate, recovery 1 of 2." in written
     lines = [json.loads(line) for line in RunDir(tmp_path / "run").metrics.read_text().splitlines()]
     steps = [line["step"] for line in lines if line["split"] == "train"]
     assert steps == sorted(set(steps))

@@ -19,7 +19,7 @@ WORDS = ["ab", "cd", "ef", "gh", "ij"]
 
 
 @pytest.mark.slow
-def test_a_guided_run_attends_where_it_is_told_to(tmp_path):
+def test_a_guided_run_attends_to_the_given_alignments(tmp_path):
     options = [
         *("data.tokenizer=words", f"data.train_alignments={tmp_path}/links", "data.num_buckets=1"),
         *(

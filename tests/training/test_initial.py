@@ -16,7 +16,7 @@ from attnzoo.features.text import Text
 from attnzoo.runs.building import build_model
 from attnzoo.runs.folder import RunDir
 from attnzoo.training import initial
-from attnzoo.variables import by_name, values_of, write_tensors
+from attnzoo.variables import by_name, read_values, write_tensors
 from tests import recipes
 
 LEARNED = {
@@ -77,7 +77,7 @@ def test_a_run_that_starts_from_another_and_takes_no_step_is_that_one(tmp_path, 
             variable.assign(generator.uniform(0.1, 0.9, variable.shape))
     run = RunDir(tmp_path)
     run.checkpoints.mkdir()
-    write_tensors(run.final, values_of(by_name(source.weights, "model")), {})
+    write_tensors(run.final, read_values(by_name(source.weights, "model")), {})
     model = built(2)
     inputs = {name: tf.constant(value) for name, value in inputs_of(info).items()}
 
@@ -99,7 +99,7 @@ def other(tmp_path):
     return folder
 
 
-def test_the_options_of_the_other_vocabulary_are_taken_over_and_written(tmp_path, other):
+def test_the_options_of_the_other_vocabulary_are_adopted_and_saved(tmp_path, other):
     path = tmp_path / "new.yaml"
     path.write_text(
         f"data: {{name: csv, train: {tmp_path}/train.csv}}\nmodel: {{name: text_classifier}}\n"
@@ -117,10 +117,10 @@ def test_the_options_of_the_other_vocabulary_are_taken_over_and_written(tmp_path
     [
         (
             ["data.tokenizer=words", "data.lowercase=true"],
-            r"^--set: train\.init_from: .*other: its vocabulary was learned with other options: "
-            r"data\.tokenizer is bpe there, data\.lowercase is false there, data\.vocabulary_size is 60",
+            r"^--set: train\.init_from: .*other: its vocabulary was learned with "
+            r"data\.tokenizer=bpe, data\.lowercase=false, data\.vocabulary_size=60",
         ),
-        (["data.tokenizer=bpe", "data.lowercase=false"], r"greetings.yaml:\d+: .* leave it out\.$"),
+        (["data.tokenizer=bpe", "data.lowercase=false"], r"greetings.yaml:\d+: .* remove it\.$"),
     ],
 )
 def test_other_options_of_the_vocabulary_are_refused_by_their_keys(tmp_path, other, options, message):

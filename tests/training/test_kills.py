@@ -102,13 +102,13 @@ def test_a3_a_finished_run_trains_no_step_more(killer):
     before = tree(killer.folder / "whole")
     ended = commands.run("train", killer.config, "--run", "whole", folder=killer.folder)
     assert ended.code == 0, ended.err
-    assert "whole: finished already" in ended.out
+    assert "whole: already finished" in ended.out
     after = tree(killer.folder / "whole")
     assert {name for name in before if before[name] != after[name]} <= {".lock"}
 
 
 @pytest.mark.slow
-def test_a3_an_export_that_is_killed_is_whole_or_absent_and_leaves_nothing_behind(killer):
+def test_a3_an_export_that_is_killed_is_complete_or_absent_and_leaves_nothing_behind(killer):
     export = killer.folder / "whole" / "export"
     begin = time.monotonic()
     assert commands.run("export", "whole", folder=killer.folder).code == 0

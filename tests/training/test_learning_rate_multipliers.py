@@ -23,7 +23,7 @@ def parent(runs):
 def assigned(folder, info, rates):
     resolved = recipes.text_config(folder, "train.xla=false", f"train.learning_rate_multipliers={rates}")
     model = build_model(resolved.config, info)
-    return learning_rate_multipliers.assign(resolved, model), model
+    return learning_rate_multipliers.apply_multipliers(resolved, model), model
 
 
 def test_of_several_patterns_that_fit_the_first_counts(parent, tmp_path):
@@ -44,9 +44,9 @@ def test_of_several_patterns_that_fit_the_first_counts(parent, tmp_path):
     [
         (
             "{embeddin: 0}",
-            r"no weight fits 'embeddin' \(did you mean 'embedding'\?\); the layers are embedding, bl",
+            r"no weight matches 'embeddin' \(did you mean 'embedding'\?\); the layers are embedding, bl",
         ),
-        ("{'*': 0}", r"every weight is frozen \(rate 0\); leave one to train"),
+        ("{'*': 0}", r"all weights are frozen \(multiplier 0\); leave some to train"),
     ],
 )
 def test_rates_that_cannot_be_meant_are_refused(parent, tmp_path, rates, message):
@@ -63,7 +63,7 @@ def test_a_run_that_starts_from_another_keeps_what_is_frozen(parent, tmp_path, c
         if one.dtype == "float32":
             assert np.array_equal(one.numpy(), other.numpy()) is not one.path.startswith("logits")
     trained = sum(weight.numpy().size for weight in new.get_layer("logits").weights)
-    assert f" parameters, {trained:,} of them trained\n" in capsys.readouterr().out
+    assert f" parameters, {trained:,} of them trainable\n" in capsys.readouterr().out
 
 
 def test_a_frozen_normalization_uses_its_stored_statistics(tmp_path):
@@ -79,7 +79,7 @@ def test_a_frozen_normalization_uses_its_stored_statistics(tmp_path):
     model = build_model(resolved.config, info)
     stored = [variable for variable in model.weights if "stage_0_block_0/norm_1/moving_" in variable.path]
     assert len(stored) == 2
-    learning_rate_multipliers.assign(resolved, model)
+    learning_rate_multipliers.apply_multipliers(resolved, model)
     before = [variable.numpy() for variable in stored]
     images = tf.random.stateless_normal([5, 9, 11, 3], [1, 2])
     model({"image": images}, training=True)

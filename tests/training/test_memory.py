@@ -74,7 +74,8 @@ def test_a_batch_far_above_memory_is_refused_before_there_is_a_run(
     monkeypatch.setattr(memory, "free_memory", lambda: (min(8000 * MEBI, memory_bytes()), "this machine"))
     config = recipes.image_config(tmp_path, option)
     message = (
-        rf"^out of memory: {what} takes about [\d,]+ MiB, and this machine allows [\d,]+ MiB; lower {lower}"
+        rf"^out of memory: {what} needs about [\d,]+ MiB, but this machine allows only [\d,]+ MiB; "
+        rf"reduce {lower}"
     )
     with pytest.raises(UserError, match=message):
         run.train(config, tmp_path / "run")

@@ -4,29 +4,29 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from attnzoo.runs.folder import RunDir
-from attnzoo.training.records import LONGEST_CELL, Records, table, trial_id
+from attnzoo.training.records import MAX_CELL_CHARACTERS, Records, markdown_table, trial_id
 
 
-def test_rows_are_a_table_in_which_signs_of_markdown_are_themselves():
+def test_rows_are_a_table_with_escaped_markdown_characters():
     rows = [{"text": "a|b", "label": [("x", False), ("y*", True)]}, {"text": "<b>", "label": "z"}]
-    assert table(rows).splitlines() == [
+    assert markdown_table(rows).splitlines() == [
         "| text | label |",
         "| --- | --- |",
         "| a&#124;b | x **y&#42;** |",
         "| &#60;b&#62; | z |",
     ]
-    assert table([]) == "(no rows)"
+    assert markdown_table([]) == "(no rows)"
 
 
 def test_rows_beside_a_long_cell_are_paragraphs_short_columns_first():
-    long = [("word", True), *[("next", False)] * (LONGEST_CELL // 4)]
-    found = table(
+    long = [("word", True), *[("next", False)] * (MAX_CELL_CHARACTERS // 4)]
+    result = markdown_table(
         [
             {"tokens": long, "label": "neg", "predicted": "pos"},
             {"tokens": "a", "label": "b", "predicted": "c"},
         ]
     )
-    first, second = found.split("---\n\n")[1:]
+    first, second = result.split("---\n\n")[1:]
     assert first.startswith("label: neg \u00b7 predicted: pos\n\ntokens: **word** next next")
     assert second.strip() == "label: b \u00b7 predicted: c\n\ntokens: a"
 
@@ -41,7 +41,7 @@ def test_runs_of_one_name_in_two_folders_are_two_trials(tmp_path):
 def test_options_stand_beside_the_numbers_they_led_to_and_those_without_a_value_are_left_out(tmp_path):
     run = RunDir(tmp_path)
     with Records(run, {}) as records:
-        records.numbers("final", 3, {"accuracy": 0.5})
+        records.scalars("final", 3, {"accuracy": 0.5})
         records.hparams("final", 3, {"train.steps": 3, "eval.every": None, "model.stages": [[4]]})
     (written,) = run.logs.iterdir()
     assert written.name == "final"

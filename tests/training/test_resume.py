@@ -17,7 +17,8 @@ from attnzoo.config import ResolvedConfig
 from attnzoo.errors import EXIT_STOPPED
 from attnzoo.runs.folder import RunDir
 from attnzoo.tasks.evaluating import Evaluator
-from attnzoo.training.loop import Stopped, Trainer
+from attnzoo.training import selection
+from attnzoo.training.loop import Stopped
 from attnzoo.training.run import train
 from attnzoo.training.selection import Rank
 from attnzoo.training.step import TrainStep
@@ -78,7 +79,7 @@ def test_a6_crashes_with_augmentation_and_with_buckets_end_bit_identical(tmp_pat
 
 
 @pytest.mark.slow
-def test_a6_texts_are_split_anew_also_after_a_crash(tmp_path, monkeypatch):
+def test_a6_texts_are_resampled_also_after_a_crash(tmp_path, monkeypatch):
     pieces = ["data.tokenizer=bpe", "data.vocabulary_size=60", "data.subword_sampling=0.4"]
     resolved = without_xla(tmp_path, *pieces, "train.epochs=2")
     train(resolved, tmp_path / "whole")
@@ -96,12 +97,12 @@ SCRIPT = [0.5, 0.6, 0.55, 0.58, 0.7, 0.7, 0.6, 0.65, 0.1, 0.9, 0.9, 0.9]
 def test_a7_best_early_stopping_and_plateau_survive_crashes(tmp_path, monkeypatch, crashes):
     plateau = ["train.schedule=plateau", "train.schedule_patience=2", "train.schedule_factor=0.5"]
     resolved = without_xla(tmp_path, "train.epochs=12", "train.early_stopping_patience=4", *plateau)
-    note = Trainer._note_result
+    record = selection.record_evaluation
 
-    def scripted(self, rank):
-        return note(self, Rank(SCRIPT[self.progress.epoch - 1], 0.0))
+    def scripted(progress, options, rank):
+        return record(progress, options, Rank(SCRIPT[progress.epoch - 1], 0.0))
 
-    monkeypatch.setattr(Trainer, "_note_result", scripted)
+    monkeypatch.setattr(selection, "record_evaluation", scripted)
     train(resolved, tmp_path / "whole")
     for number in range(crashes):
         crash(resolved, tmp_path / "crashed", monkeypatch, 34 // crashes - number % 2)
@@ -177,7 +178,9 @@ def test_a12_a_signal_saves_and_the_same_command_continues(tmp_path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(place, name, signalled)
-        with pytest.raises(Stopped, match=r"stopped on request after step \d; the same command") as caught:
+        with pytest.raises(
+            Stopped, match=r"stopped on request after step \d; run the same command"
+        ) as caught:
             train(whole.resolved, tmp_path / "run")
     assert caught.value.exit_code == EXIT_STOPPED
     assert RunDir(tmp_path / "run").steps()[-1] == {"step": 1, "evaluation": 5}[during]

@@ -11,7 +11,7 @@ import tensorflow as tf
 from attnzoo.config import resolve
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.evaluation import evaluate
-from attnzoo.runs.data import task_of
+from attnzoo.runs.data import load_task
 from attnzoo.runs.folder import RunDir
 from attnzoo.training import distribution
 from attnzoo.training.run import train, use_xla
@@ -64,7 +64,7 @@ def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, capsys):
     with pytest.raises(UserError, match=r"train\.learning_rate changed since the run started"):
         train(changed, tmp_path / "run", allowed=["train.epochs"])
     train(changed, tmp_path / "run", allowed=["train.epochs", "train.learning_rate"])
-    assert "continues after step 4 with a change of train.epochs" in capsys.readouterr().err
+    assert "continuing after step 4 although train.epochs has changed" in capsys.readouterr().err
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["steps"] == 8
     machine = RunDir(tmp_path / "run").machine
@@ -73,9 +73,9 @@ def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, capsys):
         train(changed, tmp_path / "run")
 
 
-def test_an_unfinished_run_says_so_and_which_weights_it_has(tmp_path, monkeypatch):
+def test_an_unfinished_run_is_reported_with_the_weights_it_uses(tmp_path, monkeypatch):
     crash(without_xla(tmp_path, "eval.every=2"), tmp_path / "run", monkeypatch, 5)
-    with pytest.warns(DataWarning, match=r"unfinished; these are the weights of step 4\. `attnzoo train`"):
+    with pytest.warns(DataWarning, match=r"unfinished run; using the weights of step 4\. `attnzoo train`"):
         result, _ = evaluate(tmp_path / "run", "validation")
     assert result["weights"] == "step 4"
 
@@ -102,7 +102,7 @@ def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys
 def test_xla_is_chosen_for_texts_and_not_for_images_on_a_cpu(recipe, option, compiled, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     config = resolve(Path("configs") / f"{recipe}.yaml", [f"train.xla={option}"]).config
-    assert use_xla(config, task_of(config)) is compiled
+    assert use_xla(config, load_task(config)) is compiled
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_xla_is_not_chosen_for_bfloat16_where_a_cpu_multiplies_it(precision, abl
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setattr(distribution, "multiplies_bfloat16", lambda: able)
     config = resolve(Path("configs/text_languages.yaml"), [f"train.precision={precision}"]).config
-    assert use_xla(config, task_of(config)) is compiled
+    assert use_xla(config, load_task(config)) is compiled
 
 
 def test_several_replicas_are_not_compiled_and_cannot_be_on_one_cpu(monkeypatch):
@@ -126,10 +126,10 @@ def test_several_replicas_are_not_compiled_and_cannot_be_on_one_cpu(monkeypatch)
     def chosen(option):
         overrides = ["train.replicas=2", f"train.xla={option}"]
         config = resolve(Path("configs/text_languages.yaml"), overrides).config
-        return use_xla(config, task_of(config))
+        return use_xla(config, load_task(config))
 
     assert chosen("auto") is False
     with pytest.raises(
-        UserError, match=r"train\.xla: true does not go with several train\.replicas on a CPU"
+        UserError, match=r"train\.xla: true is not supported with several train\.replicas on a CPU"
     ):
         chosen("true")

@@ -54,7 +54,7 @@ def test_a_cooldown_changes_the_last_steps_alone_and_falls_linearly(schedule):
     )
 
 
-def test_a_training_that_goes_on_with_a_cooldown_repeats_the_rates_of_the_longer_one():
+def test_a_training_that_continues_with_a_cooldown_repeats_the_rates_of_the_longer_one():
     first = TrainOptions(schedule="inverse_square_root", learning_rate=0.004, warmup_steps=20)
     longer = first.model_copy(update={"cooldown_steps": 30})
     assert [learning_rate(first, step, 100) for step in range(1, 101)] == [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from attnzoo.runs.folder import RunDir
-from attnzoo.training.checkpoint import KEPT_STEPS
+from attnzoo.training.checkpoint import MAX_CHECKPOINTS
 from tests import commands
 from tests.training.interrupted import without_xla
 
@@ -45,8 +45,8 @@ def test_a20_memory_files_and_disk_stay_what_they_were(tmp_path):
     assert len(late) >= 3
     assert late[:, 1].mean() <= 1.05 * early[:, 1].mean()
     assert abs(np.median(late[:, 2]) - np.median(early[:, 2])) <= 2
-    assert late[:, 3].max() <= KEPT_STEPS + 1
+    assert late[:, 3].max() <= MAX_CHECKPOINTS + 1
     assert late[:, 4].max() <= 3
     left = [path.name for path in run.checkpoints.iterdir()]
     assert not [name for name in left if name.startswith(".")]
-    assert len(left) <= KEPT_STEPS + 3
+    assert len(left) <= MAX_CHECKPOINTS + 3

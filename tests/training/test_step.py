@@ -6,7 +6,7 @@ import tensorflow as tf
 from attnzoo import tasks
 from attnzoo.layers.dropout import Dropout
 from attnzoo.training import distribution, optimizers
-from attnzoo.training.step import FIRST_LOSS_SCALE, NO_RATES, TrainStep
+from attnzoo.training.step import INITIAL_LOSS_SCALE, NO_MULTIPLIERS, TrainStep
 from tests.thinned import thinned
 
 TASK = tasks.load("text_classification")
@@ -23,14 +23,16 @@ def make_model(strategy, dropout=0.0):
         return keras.Model({"text": inputs}, logits)
 
 
-def make_train_step(xla=True, average=False, strategy=None, rates=NO_RATES, dropout=0.0, **options):
+def make_train_step(
+    xla=True, average=False, strategy=None, multipliers=NO_MULTIPLIERS, dropout=0.0, **options
+):
     train = TASK.TrainOptions(**{"learning_rate": 0.1, "optimizer": "sgd", "beta_1": 0.0, **options})
     strategy = strategy or tf.distribute.get_strategy()
     kept = make_model(strategy) if average else None
     model = make_model(strategy, dropout)
     with strategy.scope():
         optimizer = optimizers.build(train)
-    return TrainStep(model, optimizer, TASK, train, strategy, xla=xla, average=kept, rates=rates)
+    return TrainStep(model, optimizer, TASK, train, strategy, xla=xla, average=kept, multipliers=multipliers)
 
 
 def make_batch(indices, count=None):
@@ -65,7 +67,7 @@ def test_rows_that_fill_up_a_batch_change_nothing():
     assert_same(plain.model, filled.model)
 
 
-def test_an_example_that_weighs_two_counts_as_two_in_the_loss_and_as_one_in_the_accuracy():
+def test_an_example_with_weight_two_counts_twice_in_the_loss_and_once_in_the_accuracy():
     twice, weighed = make_train_step(), make_train_step()
     expected = twice.step([make_batch([0, 1, 1, 2])], 0.1)
     inputs, targets = make_batch([0, 1, 2])
@@ -76,9 +78,12 @@ def test_an_example_that_weighs_two_counts_as_two_in_the_loss_and_as_one_in_the_
 
 
 @pytest.mark.parametrize("optimizer", thinned(["adamw", "sgd", "lamb", "lion", "adafactor"], 5))
-def test_a_factor_of_the_rate_of_some_weights_is_one_of_their_changes(optimizer):
+def test_a_learning_rate_multiplier_scales_the_updates_of_its_weights(optimizer):
     options = {"optimizer": optimizer, "weight_decay": 0.1, "beta_1": 0.9}
-    whole, slowed = make_train_step(**options), make_train_step(**options, rates={"hidden/kernel": 0.25})
+    whole, slowed = (
+        make_train_step(**options),
+        make_train_step(**options, multipliers={"hidden/kernel": 0.25}),
+    )
     before = weights_of(whole.model)
     for train_step in (whole, slowed):
         train_step.step([make_batch(range(7))], 0.1)
@@ -157,7 +162,7 @@ def test_weight_decay_leaves_biases_alone():
     np.testing.assert_allclose(values["hidden/bias"], 1.0)
 
 
-def test_a_step_that_is_not_finite_changes_no_weight_and_says_so():
+def test_a_step_that_is_not_finite_changes_no_weight_and_is_reported():
     train_step = make_train_step(optimizer="adamw")
     before = weights_of(train_step.model)
     inputs, targets = make_batch(range(3))
@@ -175,10 +180,10 @@ def test_float16_halves_its_loss_scale_where_a_step_is_not_finite():
         train_step = make_train_step(precision="mixed_float16")
         inputs, targets = make_batch(range(3))
         train_step.step([(inputs, targets)], 0.1)
-        assert float(train_step.scale_state[0].numpy()) == FIRST_LOSS_SCALE
+        assert float(train_step.scale_state[0].numpy()) == INITIAL_LOSS_SCALE
         inputs["text"] = tf.fill([3, FEATURES], float("inf"))
         assert not bool(train_step.step([(inputs, targets)], 0.1)["finite"])
-        assert float(train_step.scale_state[0].numpy()) == FIRST_LOSS_SCALE / 2
+        assert float(train_step.scale_state[0].numpy()) == INITIAL_LOSS_SCALE / 2
     finally:
         keras.config.set_dtype_policy("float32")
 

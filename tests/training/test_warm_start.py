@@ -30,7 +30,7 @@ def test_average_best_is_the_mean_of_the_best_evaluations(parent):
     )
     run = RunDir(parent)
     task, options = tasks.load("translation"), load_trained(parent).config.eval
-    assert selection.chosen_steps(run, task, best[0], options) == best
+    assert selection.select_steps(run, task, best[0], options) == best
     limit = 1 << 30
     each = [read_tensors(run.weights(step), limit)[0] for step in best]
     for name, value in read_tensors(run.final, limit)[0].items():
@@ -67,22 +67,22 @@ def test_ratios_of_ngrams_are_counted_once_and_kept(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_starts_anew_and_is_named(parent, tmp_path, capsys):
+def test_weights_that_do_not_match_are_initialized_randomly_and_named(parent, tmp_path, capsys):
     overrides = ("train.xla=false", "train.steps=1", "model.feed_forward_units=24")
     train(recipes.translation_config(tmp_path, *overrides, f"train.init_from={parent}"), tmp_path / "run")
     out = capsys.readouterr().out
-    assert "start anew" in out
+    assert "randomly initialized" in out
     assert "feed_forward" in out
 
 
 @pytest.mark.parametrize("what", ["missing", "other task", "no fit"])
 def test_a_run_that_cannot_be_started_from_is_one_line(parent, tmp_path, what):
-    config, origin, expected = recipes.translation_config, parent, "not one of its weights fits"
+    config, origin, expected = recipes.translation_config, parent, "none of its weights match"
     overrides = ["train.xla=false", "train.steps=1"]
     if what == "missing":
         origin, expected = tmp_path / "nothing", "not found; is this a run folder"
     elif what == "other task":
-        config, expected = recipes.text_config, "Name a run of the same task"
+        config, expected = recipes.text_config, "choose a run of the same task"
     else:
         overrides += ["model.units=8", "model.num_encoder_layers=2", "model.feed_forward_units=4"]
     with pytest.raises(UserError, match=expected):

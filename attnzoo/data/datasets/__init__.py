@@ -1,1 +1,1 @@
-"""One file a data set: its options and a function that loads it."""
+"""One module per data set, with its options and a function that loads it."""

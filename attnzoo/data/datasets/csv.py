@@ -1,16 +1,17 @@
-"""Texts with labels or numbers from CSV, TSV or JSON Lines files."""
+"""Texts with labels or numbers, from CSV, TSV or JSON Lines files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
-from attnzoo.config.sections import TableOptions
-from attnzoo.data.records import load_records
+from attnzoo.config.base import Problem
+from attnzoo.config.sections import TableOptions, files_of_splits
+from attnzoo.config.source import KeyPath
+from attnzoo.data.records import load_records, look_at_columns, require_columns, suffix_problems
 from attnzoo.data.splits import DataSplits
-from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.labels import LabelsOptions
 from attnzoo.features.text import TextOptions
@@ -19,29 +20,42 @@ COLUMNS = {"text": ("text",), "label": None}
 
 
 class Config(TextOptions, LabelsOptions, TableOptions):
-    """Files by suffix: `.csv`, `.tsv` (quoted like CSV) or `.jsonl`, each also with `.gz`; UTF-8."""
+    """UTF-8 files ending in `.csv`, `.tsv` (quoted like CSV) or `.jsonl`, optionally followed by `.gz`."""
 
-    name: Literal["csv"] = Field(description="Texts with labels or numbers from csv, tsv or jsonl files.")
-    train: str = Field(description="File with the training examples.")
+    name: Literal["csv"] = Field(description="Texts with labels or numbers, from csv, tsv or jsonl files.")
+    train: str = Field(description="Training file.")
     validation: str | None = Field(
-        None, description="File with the validation examples. Default: split off from train."
+        None, description="Validation file, for selecting a checkpoint. Default: held out from train."
     )
-    test: str | None = Field(None, description="File with the test examples.")
+    test: str | None = Field(None, description="Test file, for the final evaluation.")
     text: str = Field("text", description="Column (jsonl: key) with the text.")
-    label: str = Field("label", description="Column (jsonl: key) with the label, or with the number.")
+    label: str = Field(
+        "label", description="Column (jsonl: key) with the label, or the number for regression."
+    )
+
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields files whose names do not say what is in them, and what `TableOptions` yields."""
+        yield from super().problems(features)
+        yield from suffix_problems(self.files())
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the file of each split."""
+        return files_of_splits(self.train, self.validation, self.test)
+
+    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+        """Looks at the columns of a file."""
+        look_at_columns(file, self, features)
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
-    """Returns texts <object>[examples] in file order with their labels, as the features want them.
+    """Returns texts <object>[examples] in file order, with labels or numbers if the task has them.
 
-    Labels are the sorted labels of train, white space around them removed; where there are none, no column of
-    labels is read. Empty lines are skipped. With `on_bad_record: skip` so are records that are not whole, and
-    records of a label that train does not have.
+    The classes are the distinct labels of train, stripped and sorted. Empty lines are skipped. With
+    `on_bad_record: skip`, so are incomplete records and records with a label that train does not have.
 
     Raises:
-        UserError: with file and line, whatever in a file is not as expected.
+        UserError: a file or record cannot be used; names file and line.
     """
-    if config.text == config.label and "label" in features:
-        raise UserError(f"data.text and data.label are both {config.text!r}; name two different columns.")
+    require_columns(config, features)
     paths = {"train": config.train, "validation": config.validation, "test": config.test}
     return load_records(paths, {"text": config.text, "label": config.label}, features, config)

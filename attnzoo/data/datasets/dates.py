@@ -1,4 +1,4 @@
-"""Dates as people write them in 29 languages, to be translated to ISO 8601; from Unicode CLDR by Babel."""
+"""Dates as written in 29 languages, to be translated to ISO 8601; from Unicode CLDR by Babel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -26,42 +26,28 @@ FIRST_YEAR = 1900
 LAST_YEAR = 2099
 VALIDATION_EXAMPLES = 500
 LOCALES = (
-    *(
-        "en_US",
-        "en_GB",
-        "de",
-        "nl",
-        "da",
-        "nb",
-        "sv",
-        "is",
-        "fr",
-        "es",
-        "pt",
-        "it",
-        "ca",
-        "ro",
-        "fi",
-        "hu",
-        "tr",
-        "lt",
-    ),
+    *("en_US", "en_GB", "de", "nl", "da", "nb", "sv", "is", "fr", "es", "pt", "it", "ca", "ro"),
+    *("fi", "hu", "tr", "lt"),
     *("lv", "cs", "sk", "pl", "ru", "uk", "bg", "el", "ja", "ko", "zh", "vi"),
 )
 NUMERIC_LOCALE = "en"
-"""Writes the patterns without names, which look alike in every locale of the list."""
+"""Locale for patterns without names, which look the same in every locale of the list."""
 
 EXTRA_PATTERNS = ("EEE d MMM y", "d MMMM y", "y-MM-dd", "y/MM/dd", "dd.MM.y")
 
 
 class Config(TextPairOptions):
-    """Pairs such as `7 mars 2021` -> `2021-03-07`, generated; no download."""
+    """Generated pairs such as `7 mars 2021` -> `2021-03-07`; no download."""
 
-    name: Literal["dates"] = Field(description="Dates of many languages and styles to ISO 8601; no download.")
-    tokenizer: Tokenization | Literal["auto"] = Field("characters", description="What a token is.")
-    lowercase: bool = Field(False, description="Lowercase texts before tokenization.")
+    min_characters: ClassVar[int] = 160
+
+    name: Literal["dates"] = Field(
+        description="Dates in 29 languages and many styles, translated to ISO 8601; no download."
+    )
+    tokenizer: Tokenization | Literal["auto"] = Field("characters", description="Kind of token.")
+    lowercase: bool = Field(False, description="Whether texts are lowercased before tokenization.")
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
-        64, description="Maximum length of a text in tokens."
+        64, description="Longest text, in tokens; longer texts are truncated."
     )
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
         1,
@@ -73,30 +59,35 @@ class Config(TextPairOptions):
     )
     test_examples: Annotated[int, Field(ge=1, le=50_000)] = Field(1_000, description="Number of test pairs.")
 
+    @property
+    def holds_out_validation(self) -> bool:
+        """False: it has a validation split."""
+        return False
+
 
 class Style(NamedTuple):
-    """One way to write a date: a CLDR pattern and the locale whose names fill it."""
+    """A way to write a date: a CLDR pattern and the locale whose names are used in it."""
 
     locale: str
     pattern: str
 
     @property
     def numeric(self) -> bool:
-        """True where the pattern has no name of a month or a weekday in it."""
+        """Whether the pattern has no names of months or weekdays."""
         return not re.search("MMM|E|c", _fields(self.pattern))
 
     @property
     def month_first(self) -> bool:
-        """True for numbers in the American order, month before day before year."""
+        """Whether the pattern is numeric and in American order: month, day, year."""
         fields = _fields(self.pattern)
         return self.numeric and fields.index("M") < fields.index("d") < fields.index("y")
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
-    """Returns sources and targets <object>[examples]; always the same ones for the same counts.
+    """Returns sources and targets <object>[examples], which only depend on their numbers.
 
-    A day (1900-01-01 to 2099-12-31) belongs to test, validation or train by the SHA-256 of its ISO string
-    (10, 10 and 80 %), so that no day of test is in train in any style. No source has two targets.
+    A day (1900-01-01 to 2099-12-31) is assigned to test, validation or train by the SHA-256 of its ISO string
+    (10, 10 and 80 %), so no day of test is in train in any style. No source has two targets.
     """
     days: dict[str, list[datetime.date]] = {"train": [], "validation": [], "test": []}
     day = datetime.date(FIRST_YEAR, 1, 1)
@@ -111,28 +102,32 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
 
 @functools.lru_cache(maxsize=1)
 def styles() -> tuple[Style, ...]:
-    """Returns every style once: the four formats of each locale and the extra patterns.
+    """Returns the distinct styles: the four formats of each locale and the extra patterns.
 
-    Two-digit years are written in full, since the century could not be known otherwise.
+    Two-digit years are expanded to four digits, as the century would be unknown otherwise.
     """
     from babel.dates import get_date_format
 
-    found: dict[Style, None] = {}
+    distinct: dict[Style, None] = {}
     for locale in LOCALES:
         formats = [
             get_date_format(width, _locale(locale)).pattern for width in ("full", "long", "medium", "short")
         ]
         for pattern in (*formats, *EXTRA_PATTERNS):
             style = Style(locale, re.sub("y+", "y", pattern))
-            found[style._replace(locale=NUMERIC_LOCALE) if style.numeric else style] = None
-    return tuple(found)
+            distinct[style._replace(locale=NUMERIC_LOCALE) if style.numeric else style] = None
+    return tuple(distinct)
 
 
-def write(day: datetime.date, style: Style) -> str | None:
-    """Returns the day in that style, or None where a reader could take the month for the day.
+def format_day(day: datetime.date, style: Style) -> str | None:
+    """Returns the day in the given style, or None if month and day could be confused.
 
-    03/04/2021 is the third of April in most of the world and the fourth of March in America. Numbers in the
-    American order are therefore used only where they cannot be read the other way: after the 12th, or 03/03.
+    03/04/2021 is the third of April in most of the world but the fourth of March in America. Numeric dates in
+    American order are therefore only used if they are unambiguous: after the 12th, or if month and day match.
+
+    Examples:
+        >>> print(format_day(datetime.date(2021, 3, 7), Style("fr", "d MMMM y")))
+        7 mars 2021
     """
     from babel.dates import format_date
 
@@ -142,12 +137,12 @@ def write(day: datetime.date, style: Style) -> str | None:
 
 
 def _examples(days: list[datetime.date], count: int, origin: str) -> Split:
-    """Takes the days in the order of their hash, with another style in each pass, until there are enough."""
+    """Cycles through the days in hash order, with a new style in each round, until there are enough pairs."""
     ordered = sorted(days, key=_hash)
     pairs: dict[str, str] = {}
     for turn in range(len(styles())):
         for day in ordered:
-            source = write(day, styles()[(_hash(day) // 10 + turn) % len(styles())])
+            source = format_day(day, styles()[(_hash(day) // 10 + turn) % len(styles())])
             if source is not None:
                 pairs.setdefault(source, day.isoformat())
             if len(pairs) == count:
@@ -156,7 +151,7 @@ def _examples(days: list[datetime.date], count: int, origin: str) -> Split:
                     origin,
                 )
     raise ValueError(
-        f"{origin}: {count} examples asked for, {len(pairs)} different ones exist; ask for fewer."
+        f"{origin}: {count} examples requested, but only {len(pairs)} distinct ones exist; request fewer."
     )
 
 
@@ -173,5 +168,5 @@ def _locale(name: str) -> Locale:
 
 
 def _fields(pattern: str) -> str:
-    """Returns the pattern without its quoted text."""
+    """Returns the pattern without quoted text."""
     return re.sub("'[^']*'", "", pattern)

@@ -1,4 +1,4 @@
-"""Handwritten digits from the UCI repository, as shipped inside scikit-learn."""
+"""Handwritten digits from the UCI repository, as included in scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,23 +16,33 @@ from attnzoo.features.label import Label
 
 COLUMNS = {"image": ("image",), "label": ("label",)}
 
-TEST_SHARE = 0.2
-VALIDATION_SHARE = 0.1
+DIGITS = tuple(map(str, range(10)))
+TEST_FRACTION = 0.2
+VALIDATION_FRACTION = 0.1
 
 
 class Config(ImageOptions):
-    """1,797 gray images of 8 x 8 pixels, 10 classes."""
+    """1,797 grayscale images of 8 x 8 pixels in 10 classes."""
 
     name: Literal["digits"] = Field(
-        description="UCI handwritten digits, 8 x 8 gray, 10 classes; no download."
+        description="UCI handwritten digits, 8 x 8 grayscale pixels, 10 classes; no download."
     )
+
+    @property
+    def holds_out_validation(self) -> bool:
+        """False: it has a validation split."""
+        return False
+
+    def known_labels(self) -> tuple[str, ...]:
+        """Returns the digits."""
+        return DIGITS
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns images <uint8>[examples, 8, 8, 1] and labels <int32>[examples].
 
-    The split never changes, so that results compare: each class is put into the order of the SHA-256 of its
-    images and cut into 20 % test, 10 % validation and the rest train.
+    The splits are fixed, so results are comparable: the images of each class are sorted by SHA-256, then 20 %
+    go to test, 10 % to validation and the rest to train.
 
     Reference:
         Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", https://doi.org/10.24432/C50P49
@@ -48,8 +58,8 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
             np.flatnonzero(labels == label), key=lambda index: hashlib.sha256(images[index]).digest()
         )
         indices = np.array(order)
-        num_test = round(TEST_SHARE * len(indices))
-        num_validation = round(VALIDATION_SHARE * len(indices))
+        num_test = round(TEST_FRACTION * len(indices))
+        num_validation = round(VALIDATION_FRACTION * len(indices))
         parts["test"].append(indices[:num_test])
         parts["validation"].append(indices[num_test : num_test + num_validation])
         parts["train"].append(indices[num_test + num_validation :])
@@ -57,5 +67,4 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
     for name, chosen in parts.items():
         indices = np.sort(np.concatenate(chosen))
         splits[name] = Split({"image": images[indices], "label": labels[indices]}, f"digits {name}")
-    names = tuple(str(label) for label in range(10))
-    return DataSplits(splits["train"], splits["validation"], splits["test"], {"label": Label(names=names)})
+    return DataSplits(splits["train"], splits["validation"], splits["test"], {"label": Label(names=DIGITS)})

@@ -1,15 +1,16 @@
-"""Images in folders named by their class."""
+"""Images in one folder per class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from pydantic import Field
 
-from attnzoo.config.sections import FileOptions
+from attnzoo.config.sections import FileOptions, files_of_splits
+from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
@@ -19,41 +20,51 @@ from attnzoo.images.image_files import read_header
 from attnzoo.images.image_folders import ClassFolders, check_name, is_split, require_classes
 from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord, filter_records
-from attnzoo.records.text_files import listed, object_array
+from attnzoo.records.text_files import join_names, object_array
 
 COLUMNS = {"image": ("image",), "label": ("label",)}
 
 Labeled = tuple[str, int]
-"""Path of an image and number of its class."""
+"""(path of an image, number of its class)."""
 
 
 class Config(ImageOptions, FileOptions):
-    """Folders with one sub-folder a class; JPEG, PNG, WebP, GIF (first frame), BMP, whatever their suffix."""
+    """Folders with one subfolder per class; JPEG, PNG, WebP, GIF (first frame) or BMP files of any suffix."""
 
-    name: Literal["image_folder"] = Field(description="Image files in folders, one sub-folder a class.")
-    train: str = Field(description="Folder with the training images.")
+    name: Literal["image_folder"] = Field(description="Image files in folders, one subfolder per class.")
+    train: str = Field(description="Training folder.")
     validation: str | None = Field(
-        None, description="Folder with the validation images. Default: split off from train."
+        None, description="Validation folder, for selecting a checkpoint. Default: held out from train."
     )
-    test: str | None = Field(None, description="Folder with the test images.")
+    test: str | None = Field(None, description="Test folder, for the final evaluation.")
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the folder of each split."""
+        return files_of_splits(self.train, self.validation, self.test)
+
+    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+        """Looks whether a folder has class folders."""
+        classes = ClassFolders(file)
+        if file == self.train:
+            require_classes(classes)
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns paths <object>[examples] of str and labels <int32>[examples], sorted by class and file name.
 
-    Classes are the sub-folders of train by name; folders inside a class folder are searched too, and links
-    are followed. Files and folders that are plainly no images by their names are passed over and counted. The
-    header of every file is checked; with `on_bad_record: skip` each is decoded too, and what cannot be read
-    is passed over. JPEG files are turned upright as their EXIF data says.
+    The classes are the subfolders of train, sorted by name. Class folders are searched recursively, following
+    links. Files and folders whose names show that they are not images are skipped and counted. The header of
+    every file is checked; with `on_bad_record: skip` every image is also decoded, and unreadable files are
+    skipped. JPEG files are rotated by their EXIF orientation.
 
     Raises:
-        UserError: a folder is missing or has no class folders, the folders of train are splits, a class of
-            train has no image, a class of validation or test is not in train, or a file is not an image that
-            can be read; naming the folder or file.
+        UserError: a folder is missing or has no class folders, the folders of train look like splits, a class
+            of train has no images, a class of validation or test is not in train, or a file is not a readable
+            image; names the folder or file.
     """
     classes = ClassFolders(config.train)
     require_classes(classes)
-    labels = class_names.in_order(classes.names)
+    labels = class_names.sort_names(classes.names)
     train = _split(classes, labels, config)
     _require_images(classes, train, labels)
     validation, test = (
@@ -64,29 +75,29 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
 
 
 def _require_images(classes: ClassFolders, train: Split, labels: tuple[str, ...]) -> None:
-    found = set(train.column("label").tolist())
+    present = set(train.column("label").tolist())
     for number, name in enumerate(labels):
-        if number not in found:
+        if number not in present:
             folder = classes.folders[name][0]
-            raise UserError(f"{folder}: the class folder has no image in it; add images or remove it.")
+            raise UserError(f"{folder}: the class folder has no images; add some or remove it.")
 
 
 def _split(classes: ClassFolders, labels: tuple[str, ...], config: Config) -> Split:
-    """Reads a split; `labels` are the classes of train."""
+    """Reads a split with the classes of train."""
     records: Iterable[Labeled | BadRecord] = _records(classes, labels)
     if config.on_bad_record == "skip":
-        records = _decodable(list(records))
-    kept = filter_records(records, classes.root, config)
+        records = _mark_undecodable(list(records))
+    usable = filter_records(records, classes.root, config)
     classes.note()
-    paths = object_array([path for path, _ in kept])
-    return Split({"image": paths, "label": np.array([label for _, label in kept], np.int32)}, classes.root)
+    paths = object_array([path for path, _ in usable])
+    return Split({"image": paths, "label": np.array([label for _, label in usable], np.int32)}, classes.root)
 
 
 def _records(classes: ClassFolders, labels: tuple[str, ...]) -> Iterator[Labeled | BadRecord]:
     for name in classes.names:
         files = classes.files(name)
         if files and name not in labels:
-            _refuse_class(classes.folders[name][0], name, labels)
+            _reject_class(classes.folders[name][0], name, labels)
         for path in files:
             try:
                 check_name(path)
@@ -97,18 +108,18 @@ def _records(classes: ClassFolders, labels: tuple[str, ...]) -> Iterator[Labeled
                 yield str(path), labels.index(name)
 
 
-def _refuse_class(folder: Path, name: str, labels: tuple[str, ...]) -> NoReturn:
-    hint = class_names.hint(name, labels)
+def _reject_class(folder: Path, name: str, labels: tuple[str, ...]) -> NoReturn:
+    hint, known = class_names.spelling_hint(name, labels), join_names(labels)
     if is_split(name):
-        hint = ", and is named like a split: if it is one, name it in the config, not the folder around it"
+        hint = " and is named like a split; if it is one, name it in the config instead of its parent folder"
     raise UserError(
-        f"{folder}: class {name!r} does not occur in train{hint}; the classes of train are: {listed(labels)}."
+        f"{folder}: class {name!r} does not occur in train{hint}; the classes of train are: {known}."
     )
 
 
-def _decodable(records: Sequence[Labeled | BadRecord]) -> Iterator[Labeled | BadRecord]:
-    """Yields the records, with a bad one in the place of each image that TensorFlow cannot decode."""
+def _mark_undecodable(records: Sequence[Labeled | BadRecord]) -> Iterator[Labeled | BadRecord]:
+    """Yields the records, replacing each image that TensorFlow cannot decode with a `BadRecord`."""
     paths = [record[0] for record in records if not isinstance(record, BadRecord)]
-    broken = {paths[index]: bad for index, bad in Image().unreadable(paths).items()}
+    undecodable = {paths[index]: bad for index, bad in Image().unreadable(paths).items()}
     for record in records:
-        yield record if isinstance(record, BadRecord) else broken.get(record[0], record)
+        yield record if isinstance(record, BadRecord) else undecodable.get(record[0], record)

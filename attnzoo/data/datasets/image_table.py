@@ -1,16 +1,17 @@
-"""Images named in a table, with labels or numbers."""
+"""Images listed in a table, with labels or numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
-from attnzoo.config.sections import TableOptions
-from attnzoo.data.records import load_records
+from attnzoo.config.base import Problem
+from attnzoo.config.sections import TableOptions, files_of_splits
+from attnzoo.config.source import KeyPath
+from attnzoo.data.records import load_records, look_at_columns, require_columns, suffix_problems
 from attnzoo.data.splits import DataSplits
-from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import ImageOptions
 
@@ -18,31 +19,47 @@ COLUMNS = {"image": ("image",), "label": ("label", "number")}
 
 
 class Config(ImageOptions, TableOptions):
-    """Files by suffix: `.csv`, `.tsv` or `.jsonl`, each also `.gz`; images are named relative to them."""
+    """Files ending in `.csv`, `.tsv` or `.jsonl`, optionally `.gz`; image paths are relative to them."""
 
     name: Literal["image_table"] = Field(
-        description="Images named in csv, tsv or jsonl files, with labels or numbers."
+        description="Images listed in csv, tsv or jsonl files, with labels or numbers."
     )
-    train: str = Field(description="File with the training examples.")
+    train: str = Field(description="Training file.")
     validation: str | None = Field(
-        None, description="File with the validation examples. Default: split off from train."
+        None, description="Validation file, for selecting a checkpoint. Default: held out from train."
     )
-    test: str | None = Field(None, description="File with the test examples.")
-    image: str = Field("image", description="Column (jsonl: key) with the name of the image file.")
-    label: str = Field("label", description="Column (jsonl: key) with the label, or with the number.")
+    test: str | None = Field(None, description="Test file, for the final evaluation.")
+    image: str = Field(
+        "image", description="Column (jsonl: key) with the path of the image file, relative to the table."
+    )
+    label: str = Field(
+        "label", description="Column (jsonl: key) with the label, or the number for regression."
+    )
+
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields files whose names do not say what is in them, and what `TableOptions` yields."""
+        yield from super().problems(features)
+        yield from suffix_problems(self.files())
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the file of each split."""
+        return files_of_splits(self.train, self.validation, self.test)
+
+    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+        """Looks at the columns of a file."""
+        look_at_columns(file, self, features)
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
-    """Returns paths <object>[examples] of str in file order with their labels, as the features want them.
+    """Returns paths <object>[examples] of str in file order, with labels or numbers.
 
-    JPEG, PNG, WebP, GIF (first frame) and BMP, whatever their suffix; each header is checked. With
-    `on_bad_record: skip` records are passed over that are not whole or whose image cannot be read.
+    Images may be JPEG, PNG, WebP, GIF (first frame) or BMP files with any suffix; every header is checked.
+    With `on_bad_record: skip`, incomplete records and records whose image cannot be read are skipped.
 
     Raises:
-        UserError: with file and line, whatever in a file is not as expected; an image that cannot be decoded
-            although its header is in order is found later, and named alone.
+        UserError: a file or record cannot be used; names file and line. An image with a valid header that
+            cannot be decoded is only found later, and named without the line.
     """
-    if config.image == config.label and "label" in features:
-        raise UserError(f"data.image and data.label are both {config.image!r}; name two different columns.")
+    require_columns(config, features)
     paths = {"train": config.train, "validation": config.validation, "test": config.test}
     return load_records(paths, {"image": config.image, "label": config.label}, features, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -28,14 +28,16 @@ LISTS_PER_NAME = 4
 
 
 class Config(TextOptions):
-    """Texts such as `Zwitserland, Kreools, ...` with the code of their language; no download."""
+    """Texts such as `Zwitserland, Kreools, ...`, labeled with the code of their language; no download."""
+
+    min_characters: ClassVar[int] = 750
 
     name: Literal["languages"] = Field(
-        description="Lists of names in 24 languages, label = language; no download."
+        description="Lists of names in 24 languages, labeled by language; no download."
     )
-    tokenizer: Tokenization | Literal["auto"] = Field("characters", description="What a token is.")
+    tokenizer: Tokenization | Literal["auto"] = Field("characters", description="Kind of token.")
     max_length: Annotated[int, Field(ge=2, le=65_536)] = Field(
-        128, description="Longest text, in tokens; longer ones are truncated."
+        128, description="Longest text, in tokens; longer texts are truncated."
     )
     num_buckets: Annotated[int, Field(ge=1, le=16)] = Field(
         2,
@@ -43,14 +45,22 @@ class Config(TextOptions):
         "compilation.",
     )
 
+    @property
+    def holds_out_validation(self) -> bool:
+        """False: it has a validation split."""
+        return False
+
+    def known_labels(self) -> tuple[str, ...]:
+        """Returns the codes of the languages."""
+        return LANGUAGES
+
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
-    """Returns texts <object>[examples] and labels <int32>[examples]; the same ones for one CLDR release.
+    """Returns texts <object>[examples] and labels <int32>[examples], which only depend on the CLDR release.
 
-    A name that more than one language uses or that has a comma is left out. The others go to test,
-    validation or train by their SHA-256 (10, 10 and 80 %), so that no name of test occurs in train. In each
-    split, every name is put into 4 lists of 5 names of one language, save up to 4 names left over in each
-    round of lists.
+    Names with a comma or shared by several languages are dropped. The others are assigned to test, validation
+    or train by SHA-256 (10, 10 and 80 %), so no name of test occurs in train. In each split every name is
+    used in 4 lists of 5 names of its language, except for up to 4 left over in each round of lists.
     """
     columns: dict[str, tuple[list[str], list[int]]] = {
         name: ([], []) for name in ("train", "validation", "test")
@@ -68,10 +78,10 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
 
 
 def _names_by_language() -> list[list[str]]:
-    """Returns for each language the names that it alone uses, sorted; names that differ in case are one."""
+    """Returns the sorted names unique to each language, comparing names without case."""
     from babel import Locale
 
-    names_by_language = []  # of dictionaries: name without case -> name
+    names_by_language = []  # dictionaries: casefolded name -> name
     for language in LANGUAGES:
         locale = Locale.parse(language)
         kinds = (locale.territories, locale.languages, locale.currencies)
@@ -83,8 +93,8 @@ def _names_by_language() -> list[list[str]]:
 
 def _join_lists(pool: list[str]) -> list[str]:
     lists = []
-    for turn in range(LISTS_PER_NAME):
-        order = sorted(pool, key=lambda name: _hash(f"{turn} {name}"))
+    for number in range(LISTS_PER_NAME):
+        order = sorted(pool, key=lambda name: _hash(f"{number} {name}"))
         for start in range(0, len(order) - NAMES_PER_LIST + 1, NAMES_PER_LIST):
             lists.append(", ".join(order[start : start + NAMES_PER_LIST]))
     return lists

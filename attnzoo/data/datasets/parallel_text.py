@@ -1,4 +1,4 @@
-"""Translation pairs from text files whose lines belong together."""
+"""Translation pairs from line-aligned text files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from attnzoo.config.sections import FileOptions
+from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.text import TextPairOptions
 from attnzoo.records.bad_records import BadRecord, filter_records
-from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, encodable, is_blank, object_array, read_lines
+from attnzoo.records.text_files import MAX_TEXT_CHARACTERS, is_blank, is_encodable, object_array, read_lines
 from attnzoo.text import alignments
 
 COLUMNS = {
@@ -26,53 +27,66 @@ COLUMNS = {
 }
 
 
-def _one_target(paths: Any) -> Any:
+def _reject_references(paths: Any) -> Any:
     if isinstance(paths, list) and len(paths) > 2:
         raise ValueError(
-            f"{len(paths)} files, where two are expected: several references of a source are for validation "
-            "and test; to learn from all of them, write a pair of lines for each into the two files"
+            f"{len(paths)} files, expected two: only validation and test can have several references per "
+            "source; to train on all of them, write each as its own pair of lines"
         )
     return paths
 
 
-Pair = Annotated[list[str], BeforeValidator(_one_target), Field(min_length=2, max_length=2)]
+Pair = Annotated[list[str], BeforeValidator(_reject_references), Field(min_length=2, max_length=2)]
 References = Annotated[list[str], Field(min_length=2)]
 Texts = tuple[str, ...]
 
 
 class Config(TextPairOptions, FileOptions):
-    """UTF-8 files, plain or `.gz`: line n of the second and any further translates line n of the first."""
+    """UTF-8 files, plain or `.gz`: line n of each further file is a translation of line n of the first."""
 
     name: Literal["parallel_text"] = Field(description="Translation pairs from line-aligned text files.")
-    train: Pair = Field(description="[source file, target file] to train on.")
+    train: Pair = Field(description="Training files: [source, target].")
     validation: References | None = Field(
         None,
-        description="[source file, target file, further references ...] for validation. Default: split "
-        "off from train.",
+        description="Validation files, for selecting a checkpoint: [source, target, more references ...]. "
+        "Default: held out from train.",
     )
     test: References | None = Field(
         None,
-        description="[source file, target file, further references ...] for the test: losses are "
-        "computed with the target, BLEU, chrF and exact match with all references.",
+        description="Test files, for the final evaluation: [source, target, more references ...]. The loss "
+        "is computed on the target; BLEU, chrF and exact match use all references.",
     )
     train_alignments: str | None = Field(
         None,
-        description="Word alignments of train for train.guided_alignment, as fast_align and eflomal write "
-        "them: a line a pair such as 0-0 1-2, source word - target word.",
+        description="File with word alignments of train for train.guided_alignment, in the format of "
+        "fast_align and eflomal: one line per pair such as 0-0 1-2, with source word - "
+        "target word counted from 0.",
     )
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields each file of each split, and the alignments."""
+        for name, paths in (("train", self.train), ("validation", self.validation), ("test", self.test)):
+            yield from (((name, number), path) for number, path in enumerate(paths or ()))
+        if self.train_alignments is not None:
+            yield ("train_alignments",), self.train_alignments
+
+    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+        """Looks at the first line of a file."""
+        if next(read_lines(file, self.on_bad_record == "error", self.encoding), None) is None:
+            raise UserError(f"{file}: empty; at least one line is needed.")
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
-    r"""Returns sources and targets <object>[examples] in file order, without their line ends (`\n`, `\r\n`).
+    r"""Returns sources and targets <object>[examples] in file order, without line endings (`\n`, `\r\n`).
 
-    Where there are more references than the target, `references` <object>[examples] has tuples of the others.
+    Additional references are in `references` <object>[examples], as tuples.
 
-    With `on_bad_record: skip` pairs are passed over of which a line is empty, too long or not UTF-8, or whose
-    alignment does not fit.
+    With `on_bad_record: skip`, pairs are skipped if a line is empty, too long or not UTF-8, or if the
+    alignment does not match the texts.
 
     Raises:
-        UserError: a file cannot be read, line counts differ, a line is empty, or an alignment does not fit;
-            with file and line.
+        UserError: a file cannot be read, line counts differ, a line is empty, or an alignment does not match;
+            names file and line.
     """
     train = _read_split(config.train, config, config.train_alignments)
     validation = _read_split(config.validation, config) if config.validation else None
@@ -95,49 +109,49 @@ def _read_split(paths: list[str], config: Config, alignments: str | None = None)
 
 
 def _translations(paths: list[str], strict: bool, encoding: str) -> Iterator[Texts | BadRecord]:
-    """Yields line n of each of the files."""
+    """Yields a tuple with line n of each file, for all n."""
     number = 0
     lines = itertools.zip_longest(*(read_lines(path, strict, encoding) for path in paths))
-    for number, of_files in enumerate(lines, 1):
-        if None in of_files:
-            _refuse_lengths(paths, [number - 1] * len(paths), itertools.chain([of_files], lines))
-        texts = tuple(map(_text, of_files))
+    for number, numbered_lines in enumerate(lines, 1):
+        if None in numbered_lines:
+            _reject_lengths(paths, [number - 1] * len(paths), itertools.chain([numbered_lines], lines))
+        texts = tuple(map(_text, numbered_lines))
         yield _bad_line(paths, number, texts) or texts
     if number == 0:
         others = ", ".join(paths[1:])
-        raise UserError(f"{paths[0]}: empty; at least one line is needed, and as many in {others}.")
+        raise UserError(
+            f"{paths[0]}: empty; at least one line is needed, and the same number of lines in {others}."
+        )
 
 
-def _refuse_lengths(paths: list[str], counts: list[int], lines: Iterator[Sequence[Any]]) -> NoReturn:
-    """Raises: with the lines of the source and of the first file that has others, counted to their ends."""
-    for of_files in lines:
-        counts = [count + (line is not None) for count, line in zip(counts, of_files, strict=True)]
+def _reject_lengths(paths: list[str], counts: list[int], lines: Iterator[Sequence[Any]]) -> NoReturn:
+    """Raises an error with the number of lines of the source and of the first file that differs from it."""
+    for numbered_lines in lines:
+        counts = [count + (line is not None) for count, line in zip(counts, numbered_lines, strict=True)]
     other = next(file for file, count in enumerate(counts) if count != counts[0])
     raise UserError(
         f"{paths[0]} has {counts[0]} lines and {paths[other]} has {counts[other]}; line n of one must "
-        "be the translation of line n of the other: align the files."
+        "be the translation of line n of the other; align the files."
     )
 
 
 def _aligned(pairs: Iterator[Texts | BadRecord], path: str, strict: bool) -> Iterator[Texts | BadRecord]:
-    """Yields each pair with its line of the alignments."""
+    """Appends the line of the alignment file to each pair."""
     lines = read_lines(path, strict)
     number = 0
     for number, pair in enumerate(pairs, 1):
         line = next(lines, None)
         if line is None:
             raise UserError(
-                f"{path}: {number - 1} lines, fewer than pairs; write one a pair, empty for no link."
+                f"{path}: {number - 1} lines, fewer than pairs; write one per pair, empty for no links."
             )
-        what = None if isinstance(pair, BadRecord) else alignments.problem(_text(line), *pair)
-        if what is not None:
-            yield BadRecord(
-                f"{path}:{number}", "with an alignment that does not fit", f"{what}; align again."
-            )
+        problem = None if isinstance(pair, BadRecord) else alignments.find_problem(_text(line), *pair)
+        if problem is not None:
+            yield BadRecord(f"{path}:{number}", "with an invalid alignment", f"{problem}; align again.")
         else:
             yield pair if isinstance(pair, BadRecord) else (*pair, _text(line))
     if next(lines, None) is not None:
-        raise UserError(f"{path}: more lines than the {number} pairs; write one a pair.")
+        raise UserError(f"{path}: more lines than the {number} pairs; write one per pair.")
 
 
 def _text(line: tuple[int, str]) -> str:
@@ -146,25 +160,25 @@ def _text(line: tuple[int, str]) -> str:
 
 def _bad_line(paths: list[str], number: int, texts: Texts) -> BadRecord | None:
     for path, text in zip(paths, texts, strict=True):
-        place = f"{path}:{number}"
+        location = f"{path}:{number}"
         if len(text) > MAX_TEXT_CHARACTERS:
-            what = f"longer than {MAX_TEXT_CHARACTERS:,} characters; one sentence a line is expected."
-            return BadRecord(place, "too long", what)
+            message = f"longer than {MAX_TEXT_CHARACTERS:,} characters; expected one sentence per line."
+            return BadRecord(location, "too long", message)
         if "\0" in text:
-            return BadRecord(place, "with a NUL character", "NUL character; remove it.")
-        if not encodable(text):
-            return BadRecord(place, "not UTF-8", "not UTF-8; save the file as UTF-8.")
+            return BadRecord(location, "with a NUL character", "NUL character; remove it.")
+        if not is_encodable(text):
+            return BadRecord(location, "not UTF-8", "not UTF-8; save the file as UTF-8.")
     empty = [path for path, text in zip(paths, texts, strict=True) if is_blank(text)]
-    every = "both files" if len(paths) == 2 else "all files"
+    all_files = "both files" if len(paths) == 2 else "all files"
     if len(empty) == len(paths):
-        what = f"the line is empty here and in {', '.join(paths[1:])}; remove it from {every}."
-        return BadRecord(f"{paths[0]}:{number}", "empty on both sides", what)
+        message = f"the line is empty here and in {', '.join(paths[1:])}; remove it from {all_files}."
+        return BadRecord(f"{paths[0]}:{number}", "empty on both sides", message)
     if empty:
         other = next(path for path, text in zip(paths, texts, strict=True) if not is_blank(text))
         return BadRecord(
             f"{empty[0]}:{number}",
             "empty on one side",
             f"the line is empty but line {number} of {other} is not; translate it or remove the line from "
-            f"{every}.",
+            f"{all_files}.",
         )
     return None

@@ -1,4 +1,4 @@
-"""Any data set of TensorFlow Datasets whose features fit a task, by name."""
+"""Data sets of TensorFlow Datasets, by name, if their features fit the task."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import numpy as np
 from pydantic import Field
 
+from attnzoo.config.base import Problem
+from attnzoo.config.sections import repeated_columns
 from attnzoo.data.splits import DataSplits, Split
-from attnzoo.data.tfds_builders import find_builder, one_line, prepare
+from attnzoo.data.tfds_builders import find_builder, name_problems, one_line, prepare
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import ImageOptions
@@ -29,40 +31,54 @@ COLUMNS = {
 }
 
 MAX_BYTES = 8 << 30
-"""Most memory that the raw examples of one split may take."""
+"""Largest size of the raw examples of one split in memory."""
 
 MAX_DECODED_BYTES = 1 << 30
-"""Images of one size are held as pixels up to this many bytes, larger sets as encoded files."""
+"""Images of the same size are held as pixels up to this many bytes in all, others as encoded files."""
 
 READ_BATCH = 512
 
 
 class Config(TextPairOptions, ImageOptions):
-    """A data set by its TensorFlow Datasets name; features are found by type unless they are named."""
+    """A data set by its TensorFlow Datasets name; features that are not named are found by type."""
 
     name: Literal["tfds"] = Field(description="A data set of TensorFlow Datasets, by name.")
     dataset: str = Field(
-        description="Name as in `tfds.load`: `ag_news_subset`, `glue/sst2`, `fashion_mnist`."
+        description="Name as in `tfds.load`, such as `ag_news_subset`, `glue/sst2` or `fashion_mnist`."
     )
     data_dir: str | None = Field(
         None, description="Folder of prepared data sets. Default: ~/tensorflow_datasets."
     )
     manual_dir: str | None = Field(
         None,
-        description="Folder with the files of the data set, checked by checksum; nothing is downloaded then.",
+        description="Folder with the original files of the data set, which are verified by checksum; if "
+        "given, nothing is downloaded. Default: download.",
     )
-    train: str = Field("train", description="Split to train on, such as `train` or `train[:90%]`.")
-    validation: str | None = Field(None, description="Split for validation. Default: split off from train.")
-    test: str | None = Field(None, description="Split for the test.")
-    text: str | None = Field(None, description="Feature with the text. Default: found by type.")
-    image: str | None = Field(None, description="Feature with the image. Default: found by type.")
-    label: str | None = Field(None, description="Feature with the label or number. Default: found by type.")
-    source: str | None = Field(None, description="Feature or language to translate from. Default: the first.")
-    target: str | None = Field(None, description="Feature or language to translate to. Default: the second.")
+    train: str = Field("train", description="Training split, such as `train` or `train[:90%]`.")
+    validation: str | None = Field(
+        None, description="Validation split, for selecting a checkpoint. Default: held out from train."
+    )
+    test: str | None = Field(None, description="Test split, for the final evaluation.")
+    text: str | None = Field(None, description="Feature with the text. Default: by type.")
+    image: str | None = Field(None, description="Feature with the image. Default: by type.")
+    label: str | None = Field(None, description="Feature with the label or number. Default: by type.")
+    source: str | None = Field(
+        None, description="Feature or language to translate from. Default: the first text."
+    )
+    target: str | None = Field(
+        None, description="Feature or language to translate to. Default: the second text."
+    )
+
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields names that are none of TensorFlow Datasets, and a feature that is named twice."""
+        yield from super().problems(features)
+        yield from name_problems(self.dataset, self.data_dir)
+        named = self.model_dump(include=set(features))
+        yield from repeated_columns({name: column for name, column in named.items() if column is not None})
 
 
 class Column(NamedTuple):
-    """One column of the task: its name and kind, the feature in the data set and the path of keys to it."""
+    """A column of the task: name, kind, path of keys to the feature in the data set, and that feature."""
 
     name: str
     kind: str
@@ -71,13 +87,13 @@ class Column(NamedTuple):
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
-    """Prepares the data set if it is not, and reads the splits into memory in their stored order.
+    """Prepares the data set if necessary, and reads its splits into memory in stored order.
 
-    Returns texts as str, labels <int32>, numbers <float64>, images as <uint8>[examples, height, width,
-    channels] where all have one size (up to 1 GiB) and as encoded bytes otherwise.
+    Returns texts as str, labels as <int32>, numbers as <float64>, and images as <uint8>[examples, height,
+    width, channels] if all have the same size (up to 1 GiB) or else as encoded bytes.
 
     Raises:
-        UserError: unknown data set, split or feature, or data that cannot be prepared or is too large.
+        UserError: a data set, split or feature is unknown, or the data cannot be prepared or is too large.
     """
     import tensorflow_datasets as tfds
 
@@ -96,35 +112,35 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
 
 
 def _find_columns(config: Config, kinds: Mapping[str, str], info: Any) -> list[Column]:
-    """Finds the features of the task: as configured, else as the data set pairs them, else by type.
+    """Finds the feature for each column: as configured, as the data set pairs inputs and targets, or by type.
 
     Args:
-        config: may name some.
+        config: options, which may name features.
         kinds: column -> kind of its feature, in the order of the task.
-        info: of the builder.
+        info: data set info of the builder.
     """
     features = dict(_flatten(info.features, ()))
     names = tuple(kinds)
     supervised: Any = info.supervised_keys or (None, None)
     suggestions = {name: (key,) for name, key in zip(names, supervised, strict=False)}
     chosen: dict[str, tuple[str, ...]] = {}
-    # What the config names comes first, so that nothing found by type takes it away.
+    # Configured features come first, so that none of them is taken by a search by type.
     for name in sorted(names, key=lambda name: getattr(config, name) is None):
         kind, fits = _kind(kinds[name])
         candidates = [
             path for path, feature in features.items() if fits(feature) and path not in chosen.values()
         ]
-        asked = getattr(config, name)
-        alike = [one for one in names if kinds[one] == kinds[name]]
-        num_open = len(alike) - sum(one in chosen for one in alike)
-        if asked is not None:
-            chosen[name] = _resolve(name, asked, features, candidates, kind)
+        configured = getattr(config, name)
+        same_kind = [one for one in names if kinds[one] == kinds[name]]
+        num_missing = sum(one not in chosen for one in same_kind)
+        if configured is not None:
+            chosen[name] = _resolve(name, configured, features, candidates, kind)
         elif suggestions.get(name) in candidates:
             chosen[name] = suggestions[name]
-        elif len(candidates) == num_open:
+        elif len(candidates) == num_missing:
             chosen[name] = candidates[0]
         else:
-            _fail_feature(name, kind, candidates, features)
+            _raise_ambiguous(name, kind, candidates, features)
     return [Column(name, kinds[name], chosen[name], features[chosen[name]]) for name in names]
 
 
@@ -139,7 +155,7 @@ def _flatten(features: Any, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str
 
 
 def _kind(kind: str) -> tuple[str, Any]:
-    """Returns what a kind is called, and the test for features of the data set that can fill it."""
+    """Returns the description of a kind, and the test for features of a data set that can provide it."""
     import tensorflow_datasets as tfds
 
     if kind == "label":
@@ -148,7 +164,7 @@ def _kind(kind: str) -> tuple[str, Any]:
         return "an Image", lambda feature: isinstance(feature, tfds.features.Image)
     if kind == "number":
         return "a number", _is_number
-    # Text is a Tensor of one string; some data sets declare just that.
+    # Some data sets declare text as a Tensor with a single string.
     return (
         "a Text",
         lambda feature: (
@@ -168,43 +184,43 @@ def _is_number(feature: Any) -> bool:
     return numeric and not isinstance(feature, tfds.features.Sequence | tfds.features.ClassLabel)
 
 
-def _resolve(name: str, asked: str, features: dict, candidates: list, kind: str) -> tuple[str, ...]:
-    matches = [path for path in features if asked in ("/".join(path), path[-1])]
+def _resolve(name: str, configured: str, features: dict, candidates: list, kind: str) -> tuple[str, ...]:
+    matches = [path for path in features if configured in ("/".join(path), path[-1])]
     if not matches:
         known = ["/".join(path) for path in features]
         raise UserError(
-            f"data.{name}: no feature {asked!r}{did_you_mean(asked, known)}; the data set has: "
+            f"data.{name}: no feature {configured!r}{did_you_mean(configured, known)}; the data set has: "
             f"{', '.join(sorted(known))}."
         )
     if matches[0] not in candidates:
         raise UserError(
-            f"data.{name}: feature {asked!r} cannot be used: expected {kind} not used for another column, "
-            f"got {type(features[matches[0]]).__name__}."
+            f"data.{name}: feature {configured!r} cannot be used: expected {kind} not used for another "
+            f"column, got {type(features[matches[0]]).__name__}."
         )
     return matches[0]
 
 
-def _fail_feature(name: str, kind: str, candidates: list, features: dict) -> NoReturn:
+def _raise_ambiguous(name: str, kind: str, candidates: list, features: dict) -> NoReturn:
     if len(candidates) > 1:
         names = ", ".join(sorted("/".join(path) for path in candidates))
-        raise UserError(f"data.{name}: several features could be meant; name one of: {names}.")
-    shown = ", ".join(
+        raise UserError(f"data.{name}: several features fit; set it to one of: {names}.")
+    listed = ", ".join(
         sorted(f"{'/'.join(path)} ({type(feature).__name__})" for path, feature in features.items())
     )
-    raise UserError(f"data.{name}: no feature is left that is {kind}; the data set has: {shown}.")
+    raise UserError(f"data.{name}: no feature is left that is {kind}; the data set has: {listed}.")
 
 
 def _read_split(builder: Any, expression: str, columns: Sequence[Column]) -> Split:
     import tensorflow_datasets as tfds
 
     origin = f"{builder.info.full_name} {expression}"
-    num_examples = _count(builder, expression)
+    num_examples = _num_examples(builder, expression)
     if num_examples == 0:
-        raise UserError(f"{origin}: there is not one example; choose another split.")
-    pixels = _fixed_pixels(columns[0], num_examples)
+        raise UserError(f"{origin}: no examples; choose another split.")
+    as_pixels = _has_fixed_pixels(columns[0], num_examples)
     images = [column for column in columns if column.kind == "image"]
     decoders: Any = None
-    if images and not pixels:
+    if images and not as_pixels:
         decoders = tfds.decode.SkipDecoding()
         for key in reversed(images[0].path):
             decoders = {key: decoders}
@@ -212,7 +228,9 @@ def _read_split(builder: Any, expression: str, columns: Sequence[Column]) -> Spl
     dataset = builder.as_dataset(
         split=expression, shuffle_files=False, decoders=decoders, read_config=options
     )
-    dataset = dataset.map(lambda example: {column.name: _descend(example, column.path) for column in columns})
+    dataset = dataset.map(
+        lambda example: {column.name: _get_nested(example, column.path) for column in columns}
+    )
     parts: dict[str, list[np.ndarray]] = {column.name: [] for column in columns}
     for batch in dataset.batch(READ_BATCH).as_numpy_iterator():
         for name, values in batch.items():
@@ -223,31 +241,31 @@ def _read_split(builder: Any, expression: str, columns: Sequence[Column]) -> Spl
     )
 
 
-def _count(builder: Any, expression: str) -> int:
-    """Returns the number of examples of a split, once it is known to exist and to fit in memory."""
+def _num_examples(builder: Any, expression: str) -> int:
+    """Returns the number of examples of a split after checking that it exists and fits in memory."""
     splits = builder.info.splits
     try:
         num_examples = splits[expression].num_examples
     except Exception as error:
-        # The parser of split expressions raises many types.
+        # The parser of split expressions raises many types of errors.
         name = re.split(r"[\[+]", expression)[0]
         raise UserError(
             f"data: no split {expression!r} in {builder.info.full_name}{did_you_mean(name, splits)}; it has: "
-            f"{', '.join(sorted(splits))}, and parts of them such as 'train[:90%]' ({one_line(error)})."
+            f"{', '.join(sorted(splits))}, and slices of them such as 'train[:90%]' ({one_line(error)})."
         ) from None
     total = max(1, sum(split.num_examples for split in splits.values()))
     num_bytes = sum(int(split.num_bytes) for split in splits.values()) * num_examples / total
     if num_bytes > MAX_BYTES:
         raise UserError(
             f"data: split {expression!r} of {builder.info.full_name} has about {num_bytes / 2**30:.1f} GiB, "
-            f"more than the {MAX_BYTES / 2**30:.0f} GiB that are held in memory; take a part of it, as in "
-            "'train[:10%]'."
+            f"more than the {MAX_BYTES / 2**30:.0f} GiB that may be held in memory; use a slice of it, "
+            "such as 'train[:10%]'."
         )
     return num_examples
 
 
-def _fixed_pixels(column: Column, num_examples: int) -> bool:
-    """Tells whether the images all have one size and fit in memory as pixels."""
+def _has_fixed_pixels(column: Column, num_examples: int) -> bool:
+    """Whether the images all have the same size and fit in memory as pixels."""
     if column.kind != "image":
         return False
     if column.feature.np_dtype != np.uint8:
@@ -258,7 +276,7 @@ def _fixed_pixels(column: Column, num_examples: int) -> bool:
     return None not in shape and num_examples * int(np.prod(shape)) <= MAX_DECODED_BYTES
 
 
-def _descend(example: Any, path: tuple[str, ...]) -> Any:
+def _get_nested(example: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         example = example[key]
     return example
@@ -270,14 +288,14 @@ def _convert(column: Column, values: np.ndarray, origin: str) -> np.ndarray:
         if outside.size:
             raise UserError(
                 f"{origin}: example {outside[0]} has label {values[outside[0]]}; expected 0 to "
-                f"{column.feature.num_classes - 1}. Splits without labels cannot be used."
+                f"{column.feature.num_classes - 1}. A split without labels cannot be used."
             )
         return values.astype(np.int32)
     if column.kind == "number":
         unusable = np.flatnonzero(~np.isfinite(values))
         if unusable.size:
             raise UserError(
-                f"{origin}: example {unusable[0]} has the number {values[unusable[0]]}; take another split."
+                f"{origin}: example {unusable[0]} has the number {values[unusable[0]]}; use another split."
             )
         return values.astype(np.float64)
     if column.kind == "image":

@@ -71,7 +71,7 @@ def test_columns_can_be_named_and_other_splits_share_the_labels_of_train(tmp_pat
         ("text,label\na,b\n\na,b,c\n", ":4: 3 columns; the header has 2 ('text,label')"),
         (
             'text,label\n"a\nb",x\nc,y\n"open,z\nd,z\n',
-            ':5: the quote (") opened in this record is never closed',
+            ':5: the quote (") that starts in this record is never closed',
         ),
         ('text,label\n"a"b,x\n', ":2: ',' expected after '\"'"),
         ("text,label\na\rb,x\n", ":2: a lone carriage return outside quotes"),
@@ -83,7 +83,7 @@ def test_columns_can_be_named_and_other_splits_share_the_labels_of_train(tmp_pat
         (b"text,label\na\0,b\n", ":2: NUL byte at byte 12"),
     ],
 )
-def test_what_is_wrong_in_a_table_is_said_with_file_and_line(tmp_path, content, message):
+def test_what_is_wrong_in_a_table_is_reported_with_file_and_line(tmp_path, content, message):
     with pytest.raises(UserError, match=re.escape(f"{tmp_path / 'train.csv'}{message}")) as caught:
         load(tmp_path, content)
     assert "\n" not in str(caught.value)
@@ -95,18 +95,18 @@ DEEP = '{"text": ' + "[" * 100_000
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{'text': 1}", ":2: not one JSON object: Expecting property name"),
-        ('{"text": "a", "label": "b"} {}', ":2: not one JSON object: Extra data at column 29"),
+        ("{'text': 1}", ":2: not a single JSON object: Expecting property name"),
+        ('{"text": "a", "label": "b"} {}', ":2: not a single JSON object: Extra data at column 29"),
         ('{"text": "a", "label": NaN}', ":2: NaN is not JSON"),
         ('{"text": "a", "label": -Infinity}', ":2: -Infinity is not JSON"),
         ('{"text": "a", "text": "b", "label": "c"}', ":2: key 'text' occurs twice"),
-        ('["a", "b"]', ':2: expected a JSON object like {...}; got ["a", "b"]'),
+        ('["a", "b"]', ':2: expected a JSON object such as {...}; got ["a", "b"]'),
         ('{"txt": "a", "label": "b"}', ":2: no key 'text' (did you mean 'txt'?); the keys are: txt, label."),
         ('{"text": 5, "label": "b"}', ":2: 'text' must be a string; got 5"),
         ('{"text": "a", "label": 0.5}', ":2: 'label' must be a string or a whole number; got 0.5"),
         ('{"text": "a", "label": true}', ":2: 'label' must be a string or a whole number; got true"),
         ('{"text": "a", "label": null}', ":2: 'label' must be a string or a whole number; got null"),
-        ('{"text": "\\ud800", "label": "b"}', ":2: half a surrogate pair in the text"),
+        ('{"text": "\\ud800", "label": "b"}', ":2: lone surrogate (half a character) in the text"),
         ('{"text": "a\\u0000", "label": "b"}', ":2: NUL character in the text"),
         ('{"text": "' + "x" * (1 << 20) + 'y", "label": "b"}', ":2: the text is longer than 1,048,576"),
         ('{"text": "a", "label": ' + "9" * 5000 + "}", ":2: not readable JSON (ValueError)"),
@@ -114,14 +114,14 @@ DEEP = '{"text": ' + "[" * 100_000
     ],
     ids=range(16),
 )
-def test_what_is_wrong_in_json_lines_is_said_with_file_and_line(tmp_path, line, message):
+def test_what_is_wrong_in_json_lines_is_reported_with_file_and_line(tmp_path, line, message):
     with pytest.raises(UserError, match=re.escape(f"{tmp_path / 'train.jsonl'}{message}")) as caught:
         load(tmp_path, '{"text": "first", "label": "b"}\n' + line + "\n", "train.jsonl")
     assert "\n" not in str(caught.value)
 
 
 def test_an_empty_json_lines_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"train\.jsonl: empty; expected one JSON object a line"):
+    with pytest.raises(UserError, match=r"train\.jsonl: empty; expected one JSON object per line"):
         load(tmp_path, "\n\n", "train.jsonl")
 
 

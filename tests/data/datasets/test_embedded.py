@@ -39,9 +39,9 @@ def test_digits_are_gray_bytes_split_70_10_20_in_every_class(digit_splits):
     assert images.shape == (1259, 8, 8, 1)
     assert images.dtype == np.uint8
     assert (images.min(), images.max()) == (0, 255)
-    for split, share in (("test", 0.2), ("validation", 0.1)):
+    for split, fraction in (("test", 0.2), ("validation", 0.1)):
         per_class = np.bincount(digit_splits.named()[split].column("label"), minlength=10)
-        assert np.all(np.abs(per_class - share * 179.7) < 2)
+        assert np.all(np.abs(per_class - fraction * 179.7) < 2)
     assert digit_splits.features["label"].names == tuple("0123456789")
 
 
@@ -79,7 +79,7 @@ def test_no_name_of_another_split_or_language_occurs_in_train():
     assert not used(splits.validation) & used(splits.test)
 
 
-def test_languages_can_be_told_apart_by_their_letters(language_splits):
+def test_languages_differ_in_their_letters(language_splits):
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.svm import LinearSVC
 
@@ -118,7 +118,7 @@ def test_no_date_in_any_style_can_be_read_as_another_day():
         day = datetime.date(year, 1, 1)
         while day.year == year:
             for style in dates.styles():
-                source = dates.write(day, style)
+                source = dates.format_day(day, style)
                 if source is not None:
                     readings[source].add(day)
             day += datetime.timedelta(days=1)
@@ -141,13 +141,15 @@ def test_american_numbers_are_used_only_where_they_are_clear():
     assert american.month_first
     assert not dates.Style("en", "d/M/y").month_first
     assert not dates.Style("en_US", "MMMM d, y").month_first
-    assert dates.write(datetime.date(2021, 3, 4), american) is None
-    assert dates.write(datetime.date(2021, 3, 3), american) == "3/3/2021"
-    assert dates.write(datetime.date(2021, 3, 13), american) == "3/13/2021"
+    assert dates.format_day(datetime.date(2021, 3, 4), american) is None
+    assert dates.format_day(datetime.date(2021, 3, 3), american) == "3/3/2021"
+    assert dates.format_day(datetime.date(2021, 3, 13), american) == "3/13/2021"
 
 
 def test_more_dates_than_exist_are_refused():
-    with pytest.raises(ValueError, match=r"one day: 997 examples asked for, [0-9]+ different ones exist"):
+    with pytest.raises(
+        ValueError, match=r"one day: 997 examples requested, but only [0-9]+ distinct ones exist"
+    ):
         dates._examples([datetime.date(2021, 3, 17)], 997, "one day")
 
 

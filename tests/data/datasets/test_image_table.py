@@ -128,7 +128,7 @@ def test_what_is_read_can_be_learned_from(folder):
     ],
     ids=range(9),
 )
-def test_what_is_wrong_is_said_with_file_and_line(folder, task, content, message):
+def test_what_is_wrong_is_reported_with_file_and_line(folder, task, content, message):
     (folder / "note.png").write_text("no picture")
     expected = re.escape(f"{folder}/train.csv" + message.replace("{folder}", str(folder)))
     with pytest.raises(UserError, match=expected) as caught:
@@ -146,12 +146,12 @@ def test_what_is_wrong_is_said_with_file_and_line(folder, task, content, message
         ('{"image": "a.png", "label": 0.5}', "'label' must be a string or a whole number; got 0.5"),
     ],
 )
-def test_what_is_wrong_in_json_lines_is_said_with_file_and_line(folder, line, message):
+def test_what_is_wrong_in_json_lines_is_reported_with_file_and_line(folder, line, message):
     with pytest.raises(UserError, match=re.escape(f"{folder}/train.jsonl:2: {message}")):
         load(folder, '{"image": "a.png", "label": "y"}\n' + line + "\n", "train.jsonl")
 
 
-def test_records_that_cannot_be_used_are_passed_over_and_told_where_that_is_allowed(folder):
+def test_records_that_cannot_be_used_are_skipped_and_reported_where_that_is_allowed(folder):
     (folder / "note.png").write_text("no picture")
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:-3])
     table = "image,label\na.png,2\nnone.png,3\nnote.png,5\ncut.png,7\ndeep/b.jpg,eleven\nü c.gif,13\n"
@@ -160,7 +160,7 @@ def test_records_that_cannot_be_used_are_passed_over_and_told_where_that_is_allo
         splits = load(folder, table, **options)
     (warning,) = caught
     place = f"{folder}/train.csv"
-    assert f"{place}: 4 of 6 records (66.67%) cannot be read and are passed over: " in str(warning.message)
+    assert f"{place}: 4 of 6 records (66.67%) cannot be read and are skipped: " in str(warning.message)
     for line, reason in enumerate(("not readable", "not an image", "truncated", "without a number"), 3):
         assert f"1 {reason} (first: {place}:{line})" in str(warning.message)
     assert splits.train.column("label").tolist() == [2.0, 13.0]

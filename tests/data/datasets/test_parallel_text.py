@@ -65,7 +65,7 @@ def test_different_line_counts_are_both_named(tmp_path, source, target, counts):
     ],
     ids=range(7),
 )
-def test_what_is_wrong_in_a_line_is_said_with_file_and_line(tmp_path, source, target, message):
+def test_what_is_wrong_in_a_line_is_reported_with_file_and_line(tmp_path, source, target, message):
     with pytest.raises(UserError, match=re.escape(f"{tmp_path}/{message}")):
         load(tmp_path, source, target)
 
@@ -73,10 +73,10 @@ def test_what_is_wrong_in_a_line_is_said_with_file_and_line(tmp_path, source, ta
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("0-0\n", "align: 1 lines, fewer than pairs; write one a pair"),
-        ("0-0\n\n\n", "align: more lines than the 2 pairs; write one a pair"),
-        ("0-0 0:0\n\n", "align:1: '0:0' is no pair of word numbers such as 1-2; align again"),
-        ("0-0 -1-0\n\n", "align:1: '-1-0' is no pair"),
+        ("0-0\n", "align: 1 lines, fewer than pairs; write one per pair"),
+        ("0-0\n\n\n", "align: more lines than the 2 pairs; write one per pair"),
+        ("0-0 0:0\n\n", "align:1: '0:0' is not a pair of word numbers such as 1-2; align again"),
+        ("0-0 -1-0\n\n", "align:1: '-1-0' is not a pair"),
         ("0-0\n0-1 2-1\n", "align:2: 2-1: the source has 2 words, numbered from 0; align again"),
         ("0-0\n0-1 1-3\n", "align:2: 1-3: the target has 3 words, numbered from 0; align again"),
     ],
@@ -88,10 +88,10 @@ def test_an_alignment_that_does_not_fit_is_named(tmp_path, lines, message):
         load(tmp_path, "one\ntwo  words\n", "eins\nzwei\tgute Worte\n", train_alignments=path)
 
 
-def test_alignments_stay_with_their_pairs_where_some_are_passed_over(tmp_path):
+def test_alignments_stay_with_their_pairs_where_some_are_skipped(tmp_path):
     path = write(tmp_path, "align", "0-0\n1-0\n5-5\n\n0-0 0-1\n")
     options = {"train_alignments": path, "on_bad_record": "skip", "max_bad_fraction": 0.5}
-    with pytest.warns(DataWarning, match=r"1 with an alignment that does not fit \(first: .*align:3\)"):
+    with pytest.warns(DataWarning, match=r"1 with an invalid alignment \(first: .*align:3\)"):
         splits = load(
             tmp_path, "one\n \nthree\nfour\nfive\n", "eins\nzwei\ndrei\nvier\nfünf Stück\n", **options
         )
@@ -125,7 +125,8 @@ def test_validation_and_test_may_have_further_references(tmp_path):
         ),
         (
             ("", "", ""),
-            "several.0: empty; at least one line is needed, and as many in {0}/several.1, {0}/several.2.",
+            "several.0: empty; at least one line is needed, and the same number of lines in "
+            "{0}/several.1, {0}/several.2.",
         ),
     ],
     ids=range(6),
@@ -136,7 +137,5 @@ def test_every_reference_has_a_line_for_each_source(tmp_path, contents, message)
 
 
 def test_several_references_to_learn_from_are_refused():
-    with pytest.raises(
-        ValueError, match="3 files, where two are expected: several references of a source are for"
-    ):
+    with pytest.raises(ValueError, match="3 files, expected two: only validation and test can have"):
         parallel_text.Config(name="parallel_text", train=["a", "b", "c"])

@@ -7,7 +7,7 @@ import pytest
 from attnzoo import tasks
 from attnzoo.data.datasets import csv
 from attnzoo.errors import ConfigErrors, DataWarning, UserError
-from attnzoo.records.text_records import format_of, read_texts
+from attnzoo.records.text_records import read_texts, text_format
 from tests import recipes
 
 FEATURES = tasks.load("text_classification").features
@@ -47,15 +47,17 @@ def test_tables_are_read_as_they_come(tmp_path, content, options):
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
-def test_another_delimiter_that_the_header_shows_is_taken_and_said(tmp_path, delimiter):
+def test_another_delimiter_that_the_header_shows_is_used_and_reported(tmp_path, delimiter):
     content = ("text,label\n" + ROWS).replace(",", delimiter)
-    with pytest.warns(DataWarning, match=r"train\.csv: fields are taken to end at .* data\.delimiter: "):
+    with pytest.warns(
+        DataWarning, match=r"train\.csv: the header suggests the delimiter .* data\.delimiter: "
+    ):
         assert load(tmp_path, content) == EXPECTED
 
 
 def test_suffixes_are_read_in_capitals_too(tmp_path):
     assert load(tmp_path, "text,label\n" + ROWS, name="TRAIN.CSV") == EXPECTED
-    assert format_of("x.CSV") == "csv"
+    assert text_format("x.CSV") == "csv"
     assert [one.text for one in read_texts(str(tmp_path / "TRAIN.CSV"), "csv", "text")] == [
         "good morning",
         "guten morgen",
@@ -80,7 +82,7 @@ def test_a_file_of_another_encoding_is_refused_with_the_likely_one(tmp_path):
 def test_a_wrong_encoding_is_one_line(tmp_path):
     path = tmp_path / "train.csv"
     path.write_bytes("text,label\ngrün,de\n".encode("cp1252"))
-    with pytest.raises(UserError, match=r"not ascii, somewhere after line \d \(.*\); set data\.encoding"):
+    with pytest.raises(UserError, match=r"invalid ascii somewhere after line \d \(.*\); set data\.encoding"):
         csv.load(csv.Config(name="csv", train=str(path), encoding="ascii"), FEATURES, 0)
     with pytest.raises(ConfigErrors, match="expected an encoding such as utf-8 or cp1252, received"):
         recipes.text_config(tmp_path, "data.encoding=cp99999")
@@ -98,7 +100,7 @@ def test_stray_quotes_inside_fields_are_parts_of_texts(tmp_path):
 SWALLOWED = 'text,label\n"one,en\n' + ROWS * 3 + 'last",de\nmore,en\n'
 
 
-def test_rows_between_two_stray_quotes_are_told_and_kept_if_quotes_are_none(tmp_path):
+def test_rows_between_two_stray_quotes_are_reported_and_kept_if_quotes_are_none(tmp_path):
     with pytest.warns(DataWarning, match=r":2: 1 record\(s\), .* span 7 lines .*data\.quoting: none"):
         assert len(load(tmp_path, SWALLOWED)) == 2
     assert len(load(tmp_path, SWALLOWED, quoting="none")) == 9
@@ -116,13 +118,13 @@ def test_texts_of_several_lines_are_no_swallowed_rows(tmp_path):
         (
             "3,soup\n2,tea\n",
             {},
-            r":1: no column 'text'.*Without a header .* data\.columns",
+            r":1: no column 'text'.*If the file has no header, .* data\.columns",
         ),
-        ("a b\n", {}, r"Fields are to end at ','; data\.delimiter says something else"),
+        ("a b\n", {}, r"Fields were split at ','; set data\.delimiter for another"),
         (
             "text,label\n" + ROWS,
             {"columns": ["text", "label"]},
-            r":1: the columns are named here; leave",
+            r":1: this line names the columns; remove",
         ),
         (ROWS, {"columns": ["title", "label"]}, r"no column 'text'.* data\.columns has: title, label"),
         ("a,b,c\n", {"columns": ["text", "label"]}, r":1: 3 columns; data\.columns has 2"),

@@ -278,7 +278,7 @@ def test_two_text_features_are_a_language_pair(data_dir):
             TEXT_CLASSIFICATION,
             "tiny_reviews",
             {"test": "test[:0]"},
-            "tiny_reviews/1.0.0 test[:0]: there is not one exam",
+            "tiny_reviews/1.0.0 test[:0]: no examples",
         ),
         (
             TEXT_CLASSIFICATION,
@@ -340,13 +340,13 @@ def test_two_text_features_are_a_language_pair(data_dir):
             TEXT_CLASSIFICATION,
             "tiny_parallel",
             {},
-            "data.text: several features could be meant; name one of: first, sec",
+            "data.text: several features fit; set it to one of: first, sec",
         ),
         (TEXT_CLASSIFICATION, "tiny_tweets", {"test": "test"}, "has label -1; expected 0 to 2"),
         (TEXT_CLASSIFICATION, "tiny_broken", {}, "'tiny_broken/1.0.0' cannot be prepared: "),
     ],
 )
-def test_what_does_not_fit_is_said_in_one_line(data_dir, task, dataset, options, message):
+def test_what_does_not_fit_is_reported_in_one_line(data_dir, task, dataset, options, message):
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         load(task, data_dir, dataset, **options)
     assert "\n" not in str(caught.value)
@@ -395,17 +395,17 @@ def test_files_in_the_manual_folder_are_used_without_any_connection(tmp_path, mo
     assert len(load(TEXT_CLASSIFICATION, tmp_path, "tiny_download").train) == 2
 
 
-def test_a_missing_network_or_manual_folder_is_said_with_the_files_to_get(tmp_path, monkeypatch):
+def test_a_missing_network_or_manual_folder_is_reported_with_the_files_to_get(tmp_path, monkeypatch):
     # A proxy at a closed port of this machine: whatever is tried goes no further.
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     wanted = f"Files to put into data.manual_dir: lines.txt ({TinyDownload.URL})."
-    with pytest.raises(UserError, match=re.escape(f"{tmp_path}/none: no such folder. {wanted}")):
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}/none: folder not found. {wanted}")):
         load(TEXT_CLASSIFICATION, tmp_path, "tiny_download", manual_dir=str(tmp_path / "none"))
     message = (
-        "'tiny_download/1.0.0' has to be downloaded and example.invalid cannot be reached (ProxyError). "
+        "'tiny_download/1.0.0' has to be downloaded but example.invalid cannot be reached (ProxyError). "
     )
     with pytest.raises(UserError, match=re.escape(message + wanted)):
         load(TEXT_CLASSIFICATION, tmp_path, "tiny_download")
@@ -420,5 +420,5 @@ def test_a_file_that_was_downloaded_before_needs_no_network(tmp_path):
 
 def test_many_wanted_files_are_counted():
     urls = {f"{letter}.txt": f"https://example.invalid/{letter}" for letter in "abcdefg"}
-    text = tfds_builders._wanted(urls, None)
+    text = tfds_builders._missing_files(urls, None)
     assert text.endswith("d.txt (https://example.invalid/d) and 3 more.")

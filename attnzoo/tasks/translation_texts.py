@@ -1,4 +1,4 @@
-"""From the tokens of translations to texts, with words of the source in the place of unknown ones."""
+"""Detokenization of translations, with unknown words replaced by source words."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from attnzoo.special_tokens import UNKNOWN
 from attnzoo.text.tokenizers import WordTokenizer
 
 
-class Writer(tf.Module):
-    """Writes translations as texts.
+class TranslationDetokenizer(tf.Module):
+    """Converts token ids of translations to texts.
 
-    Where an unknown word is written, which a search with `eval.unknown: copy` alone does, the word of the
-    source that it attends to most takes its place.
+    An unknown word, which only a search with `eval.unknown: copy` generates, is replaced by the source word
+    that it attends to most.
 
     Args:
-        info: what is known of the data.
+        info: what is known about the data.
 
     Reference: Luong et al. 2015, section 3.3 (PosUnk), https://arxiv.org/abs/1410.8206
     """
@@ -29,15 +29,15 @@ class Writer(tf.Module):
         """Returns texts <string>[batch].
 
         Args:
-            tokens: <int32>[batch, time], padding behind END.
-            alignment: <float32>[batch, time, source], where each token attended.
-            sources: <string>[batch], the raw texts.
+            tokens: <int32>[batch, time], END and then padding.
+            alignment: <float32>[batch, time, source], the attention of each token.
+            sources: <string>[batch], the raw source texts.
         """
         if not isinstance(self.target, WordTokenizer) or not isinstance(self.source, WordTokenizer):
             return self.target.decode(tokens)
         width = tf.cast(tf.shape(alignment)[2], tf.int64)
         words = self.source.words(sources).to_tensor("", shape=[None, None])[:, :width]  # [batch, words]
         words = tf.pad(words, [[0, 0], [0, tf.shape(alignment)[2] - tf.shape(words)[1]]])  # [batch, source]
-        places = tf.argmax(tf.where((words == "")[:, None], -1.0, alignment), axis=-1)  # [batch, time]
-        copied = tf.gather(words, places, batch_dims=1)
-        return self.target.joined(tokens, tf.where(tokens == UNKNOWN, copied, self.target.token(tokens)))
+        positions = tf.argmax(tf.where((words == "")[:, None], -1.0, alignment), axis=-1)  # [batch, time]
+        copied = tf.gather(words, positions, batch_dims=1)
+        return self.target.join_tokens(tokens, tf.where(tokens == UNKNOWN, copied, self.target.token(tokens)))

@@ -17,7 +17,7 @@ from attnzoo.layers.encoder_decoder import EncoderDecoder
 from attnzoo.special_tokens import END, NUM_SPECIAL, START, UNKNOWN
 from attnzoo.tasks import translation_checks, translation_metrics
 from attnzoo.tasks.translation_options import TranslationEvalOptions
-from attnzoo.tasks.translation_writing import Writer
+from attnzoo.tasks.translation_texts import TranslationDetokenizer
 from attnzoo.text import tokenizers
 from tests import recipes
 
@@ -36,7 +36,7 @@ def test_an_unknown_word_becomes_the_word_of_the_source_that_it_attends_to_most(
     alignment[1, 0, 1] = 0.5
     alignment[1, 1, 0] = 0.6
     sources = tf.constant(["the Zelda", "Link\u200cs Epona", ""])
-    for write_texts in (Writer(info), tf.function(Writer(info).__call__)):
+    for write_texts in (TranslationDetokenizer(info), tf.function(TranslationDetokenizer(info).__call__)):
         texts = [one.decode() for one in write_texts(tokens, tf.constant(alignment), sources).numpy()]
         assert texts == ["die Zelda", "Epona Link\u200cs", "die"]
 
@@ -46,7 +46,9 @@ def test_other_tokens_are_written_as_ever():
     characters = Text(ends=True, tokenizer=state, vocabulary_size=262)
     info = DataInfo("translation", {"source": characters, "target": characters})
     tokens = characters.make_tokenizer().encode(tf.constant(["ba"])).to_tensor()
-    assert Writer(info)(tokens, tf.zeros([1, 2, 3]), tf.constant(["x"])).numpy().tolist() == [b"ba"]
+    assert TranslationDetokenizer(info)(tokens, tf.zeros([1, 2, 3]), tf.constant(["x"])).numpy().tolist() == [
+        b"ba"
+    ]
 
 
 @pytest.mark.parametrize("beams", [1, 3])
@@ -72,9 +74,9 @@ def test_unknown_words_are_never_written_unless_they_may_be(beams):
     assert not (search([model], source, 9, unknown=False).tokens.numpy() == UNKNOWN).any()
 
 
-def test_copying_goes_with_words_alone(tmp_path):
+def test_copying_needs_a_word_tokenizer(tmp_path):
     recipes.translation_config(tmp_path, "data.tokenizer=words", "eval.unknown=copy")
-    with pytest.raises(ConfigErrors, match=r"unknown: copy goes with data\.tokenizer: words, not charact"):
+    with pytest.raises(ConfigErrors, match=r"unknown: copy needs data\.tokenizer: words, received charact"):
         recipes.translation_config(tmp_path, "eval.unknown=copy")
 
 
@@ -82,9 +84,9 @@ SENTENCES = ["The <b>house</b> is red.", "See https://x.org/{name}!"] * 10
 
 
 @pytest.mark.parametrize(("kind", "lowercase"), [("words", False), ("subwords", True), ("words", True)])
-def test_a_tokenizer_that_cannot_write_the_targets_is_told(kind, lowercase):
+def test_a_tokenizer_that_cannot_reproduce_the_targets_is_reported(kind, lowercase):
     tokenizer = tokenizers.from_state(tokenizers.build(kind, SENTENCES, 99, lowercase))
-    with pytest.warns(DataWarning, match=r"100% of the target texts cannot be written as .*'The <b>"):
+    with pytest.warns(DataWarning, match=r"100% of the target texts cannot be reproduced .*'The <b>"):
         translation_checks.warn_of_lost_targets(tokenizer, SENTENCES)
 
 
@@ -107,12 +109,14 @@ def test_translations_are_cased_pieces_of_words_by_default(tmp_path):
 CHINESE = ["我喜欢吃苹果。", "今天天气很好。"]
 
 
-def test_bleu_of_texts_without_spaces_is_told_and_can_be_right():
+def test_bleu_of_texts_without_spaces_is_reported_and_can_be_fixed():
     with pytest.warns(DataWarning, match=r"eval\.bleu_tokenizer: 13a splits at spaces, .* set it to zh"):
         translation_checks.warn_of_bleu_tokenizer(TranslationEvalOptions(), CHINESE)
     wrong = ["我喜欢吃苹果。", "今天天气很坏。"]
     scores = [
-        translation_metrics.metrics_of(wrong, [CHINESE], TranslationEvalOptions(bleu_tokenizer=name))["bleu"]
+        translation_metrics.compute_metrics(wrong, [CHINESE], TranslationEvalOptions(bleu_tokenizer=name))[
+            "bleu"
+        ]
         for name in ("13a", "zh")
     ]
     assert scores[0] < 1.0 < 60.0 < scores[1]
@@ -132,7 +136,7 @@ def test_a_bleu_tokenizer_that_is_not_installed_is_one_line(name, monkeypatch, t
         translation_metrics.bleu(TranslationEvalOptions(bleu_tokenizer=name))
 
 
-def test_words_of_texts_without_spaces_are_told():
+def test_a_word_tokenizer_for_texts_without_spaces_is_reported():
     options = TextOptions(name="t", tokenizer="words")
     with pytest.warns(DataWarning, match=r"no spaces between words.* data\.tokenizer: characters or sub"):
         Text().learn([np.array([*CHINESE, "ภาษาไทยไม่มีช่องว่าง"], object)], options, None, "x")

@@ -1,0 +1,81 @@
+"""What `train` prints about a run: its data, model and device at the start, advice at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import keras
+
+from attnzoo.config import RunConfig
+from attnzoo.features.info import DataInfo
+from attnzoo.training import distribution
+from attnzoo.training.checkpoint import Progress
+from attnzoo.training.console import Display
+from attnzoo.training.loop import Trainer
+
+MIN_EVALUATIONS = 3
+"""Advice on the length of the training needs at least so many evaluations."""
+MIN_GAIN = 0.005
+"""Training is called too short if the last improvement lowered the loss at least by this."""
+LENGTH_FACTOR = 1.5
+"""The advice is to train so many times as long."""
+
+
+def print_summary(display: Display, trainer: Trainer, xla: bool) -> None:
+    """Prints the run folder, the data, the model and the device."""
+    run, config, info, step = trainer.run, trainer.config, trainer.info, trainer.progress.step
+    names = [name for name in ("train", "validation", "test") if name in info.num_examples]
+    counts = ", ".join(f"{name} {info.num_examples[name]:,}" for name in names)
+    display.line(f"run      {run.path}" + (f" (continuing after step {step})" if step else ""))
+    display.line(f"data     {config.data.name}: {counts} examples{_data_details(info)}")
+    for feature_name, feature in info.features.items():
+        encoded = {name: trainer.examples[name].encoded for name in names}
+        columns = {name: values[feature_name] for name, values in encoded.items() if feature_name in values}
+        for line in feature.balance(columns):
+            display.line(f"         {line}")
+    display.line(f"model    {config.model.name}: {_parameter_counts(trainer.train_step.model, config)}")
+    display.line(
+        f"device   {distribution.describe_device()}, {config.train.replicas} replica(s), "
+        f"{config.train.precision}, XLA {'on' if xla else 'off'}"
+    )
+
+
+def _parameter_counts(model: keras.Model, config: RunConfig) -> str:
+    text = f"{model.count_params():,} parameters"
+    if not config.train.learning_rate_multipliers:
+        return text
+    trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    return f"{text}, {trained:,} of them trainable"
+
+
+def _data_details(info: DataInfo) -> str:
+    phrases = [feature.summary(name) for name, feature in info.features.items()]
+    if info.buckets:
+        phrases.append(
+            "padded to " + " ".join("x".join(map(str, bucket.values())) for bucket in info.buckets)
+        )
+    truncated = ", ".join(
+        f"{name} {fraction:.2%}" for name, fraction in info.truncated_fraction.items() if fraction
+    )
+    if truncated:
+        phrases.append(f"tokens truncated: {truncated}")
+    return "".join(f", {phrase}" for phrase in phrases if phrase)
+
+
+def advice(progress: Progress, config: RunConfig, total_steps: int) -> Iterator[str]:
+    """Yields advice if the training was probably too short, or much too long."""
+    best, patience = progress.best_step, config.train.early_stopping_patience
+    if not best or progress.evaluations < MIN_EVALUATIONS:
+        return
+    if best == progress.step and progress.loss_gain >= MIN_GAIN and not progress.stopped_early:
+        key, length = ("steps", total_steps) if config.train.steps else ("epochs", config.train.epochs)
+        yield (
+            "validation was still improving at the end: consider training longer with "
+            f"--set train.{key}={math.ceil(length * LENGTH_FACTOR)} --allow-changed train.{key}"
+        )
+    elif patience is None and best * 2 <= progress.step and config.eval.weights == "best":
+        yield (
+            f"no evaluation after step {best} was better: train.early_stopping_patience=3 would end such a "
+            "training sooner"
+        )
