@@ -91,7 +91,7 @@ def downloader() -> None:
 
 
 def addons_beside_keras() -> None:
-    if importlib.util.find_spec("tensorflow_addons"):
+    if addons.is_installed():
         addons.load("image.filters")
 
 

@@ -173,7 +173,7 @@ def test_texts_that_belong_together_and_folders_of_classes_are_looked_at(resolve
     ):
         checkup.check_files(resolved(PAIRS))
     (empty_folder / "a").mkdir()
-    with pytest.raises(ConfigErrors, match=r"^x\.yaml:1: data\.train: a: no sub-folder in it; expected one"):
+    with pytest.raises(ConfigErrors, match=r"^x\.yaml:1: data\.train: a: no subfolders; expected one"):
         checkup.check_files(resolved(FOLDERS))
 
 
