@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEMO := translate_dates
 
-.PHONY: help setup demo test test-slow check bench-decode bench-training bench-classifier bench-images bench-attention clean
+.PHONY: help setup demo test test-slow check bench-decode bench-training bench-classifier bench-images bench-image-changes bench-attention clean
 
 help: ## Show this list
 	@echo "attnzoo: attention models from a YAML file. Start with: make demo"
@@ -55,6 +55,9 @@ bench-classifier: setup ## Time training of a text classifier beside Keras
 
 bench-images: setup ## Time training and reading of images beside Keras and hand-written tf.data
 	$(BIN)/python scripts/bench_images.py $(OPTIONS)
+
+bench-image-changes: setup ## Time the random changes of images beside the layers of Keras
+	$(BIN)/python scripts/bench_image_changes.py $(OPTIONS)
 
 bench-attention: setup ## Time attention beside Keras, and PyTorch and JAX in the Pythons TORCH_PYTHON and JAX_PYTHON
 	$(BIN)/python scripts/bench_attention.py $(OPTIONS)

@@ -2,7 +2,8 @@
 
 Addons ended in 2024 on Keras 2: its root module cannot be imported with Keras 3, and its compiled ops do not
 load in TensorFlow 2.21. Most of its subpackages `image`, `losses` and `metrics` is plain TensorFlow and works
-when it is loaded without the root module.
+when it is loaded without the root module. It is used only for what Keras does not have: the median filter of
+images.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def load(name: str) -> types.ModuleType:
     """Returns a module of TensorFlow Addons.
 
     Args:
-        name: path below `tensorflow_addons`, such as "image.transform_ops".
+        name: path below `tensorflow_addons`, such as "image.filters".
 
     Raises:
         UserError: Addons is not installed; it does not support Python 3.12 and later.

@@ -13,29 +13,32 @@ from attnzoo.images.augmentation import augment
 INSTALLED = sys.version_info < (3, 12)
 
 
-def test_without_addons_the_error_names_what_is_missing_and_the_supported_pythons(monkeypatch):
+@pytest.fixture
+def without_addons(monkeypatch):
     monkeypatch.delitem(sys.modules, "tensorflow_addons", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        UserError, match=r"tensorflow_addons\.image\.transform_ops is missing .*3\.10 and 3\.11"
-    ):
-        addons.load("image.transform_ops")
 
 
-def rotated():
+def test_without_addons_the_error_names_what_is_missing_and_the_python_versions_that_have_it(without_addons):
+    message = r"tensorflow_addons\.image\.filters is missing .*3\.10 and 3\.11"
+    with pytest.raises(UserError, match=message):
+        addons.load("image.filters")
+
+
+def test_without_addons_a_config_is_read_so_that_its_run_can_answer(without_addons):
+    assert parse(["median_blur"])[0].needs_addons
+    assert not addons.is_installed()
+
+
+def filtered():
     images = tf.random.stateless_uniform([5, 11, 13, 1], [1, 2])
     seeds = tf.stack([tf.range(5), tf.range(5)], axis=1)
-    changes = parse(["rotate"])
+    changes = parse([{"name": "median_blur", "probability": 1.0}])
     return images, tf.function(lambda: augment({"image": images}, changes, seeds, tf.zeros([1]))["image"])()
 
 
-def test_rotation_turns_every_image_by_its_own_angle_or_names_what_is_missing():
-    if not INSTALLED:
-        with pytest.raises(UserError, match=r"tensorflow_addons\.image\.transform_ops is missing"):
-            rotated()
-        return
-    images, turned = rotated()
-    assert turned.shape == images.shape
-    changes = tf.reduce_max(tf.abs(turned - images), axis=[1, 2, 3]).numpy()
-    assert (changes > 0.01).all()
-    np.testing.assert_array_equal(turned, rotated()[1])
+@pytest.mark.skipif(not INSTALLED, reason="TensorFlow Addons ends with Python 3.11")
+def test_the_median_filter_works_in_a_graph():
+    images, smooth = filtered()
+    neighborhoods = tf.image.extract_patches(images, [1, 3, 3, 1], [1, 1, 1, 1], [1, 1, 1, 1], "VALID")
+    np.testing.assert_array_equal(smooth[:, 1:-1, 1:-1, 0], np.median(neighborhoods, axis=-1))

@@ -91,8 +91,8 @@ def downloader() -> None:
 
 
 def addons_beside_keras() -> None:
-    if importlib.util.find_spec("tensorflow_addons"):
-        addons.load("image.transform_ops")
+    if addons.is_installed():
+        addons.load("image.filters")
 
 
 TFDS, DOWNLOAD = "tensorflow-datasets", "tensorflow_datasets.core.download"

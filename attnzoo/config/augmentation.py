@@ -1,4 +1,4 @@
-"""Options of the augmentation of training images. Imports no TensorFlow."""
+"""Options of the random changes of training images. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named, rena
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
-_ADDONS = "(TensorFlow Addons: Python 3.10 and 3.11 only)"
-
 
 class ImageChange(Section):
     """Base of the options of every change.
@@ -24,30 +22,24 @@ class ImageChange(Section):
     needs_addons: ClassVar[bool] = False
 
 
-class AddonsChange(ImageChange):
-    """Base of the options of changes by TensorFlow Addons."""
-
-    needs_addons: ClassVar[bool] = True
-
-
 class Flip(ImageChange):
     """Mirror."""
 
-    name: Literal["flip"] = Field("flip", description="Every second image is mirrored, left to right.")
+    name: Literal["flip"] = Field("flip", description="Mirrors half of the images left to right.")
 
 
 class FlipVertical(ImageChange):
     """Mirror upside down."""
 
     name: Literal["flip_vertical"] = Field(
-        "flip_vertical", description="Every second image is turned upside down."
+        "flip_vertical", description="Mirrors half of the images upside down."
     )
 
 
 class Shift(ImageChange):
     """Shift by whole pixels."""
 
-    name: Literal["shift"] = Field("shift", description="Moved by whole pixels; the mean color moves in.")
+    name: Literal["shift"] = Field("shift", description="Moves by whole pixels; the mean color moves in.")
     fraction: Fraction = Field(
         0.125,
         description="Largest shift, as a fraction of the side.",
@@ -58,7 +50,7 @@ class Shift(ImageChange):
 class Crop(ImageChange):
     """Random resized crop."""
 
-    name: Literal["crop"] = Field("crop", description="A part of the image, resized to the whole.")
+    name: Literal["crop"] = Field("crop", description="Takes a part of the image, resized to the whole.")
     area: Fraction = Field(0.5, description="Smallest area of the crop, as a fraction of the image.")
     aspect: Annotated[float, Field(ge=1.0, le=4.0)] = Field(
         4 / 3, description="Largest change of the aspect ratio, as a factor, 1 to 4."
@@ -69,7 +61,7 @@ class Color(ImageChange):
     """Brightness, contrast, saturation and hue."""
 
     name: Literal["color"] = Field(
-        "color", description="Brightness, contrast and, of color images, saturation and hue."
+        "color", description="Changes brightness, contrast and, of color images, saturation and hue."
     )
     brightness: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.2, description="Largest amount that is added or subtracted, as a fraction of white."
@@ -88,7 +80,7 @@ class Color(ImageChange):
 class Cutout(ImageChange):
     """A square becomes the mean color."""
 
-    name: Literal["cutout"] = Field("cutout", description="A square anywhere becomes the mean color.")
+    name: Literal["cutout"] = Field("cutout", description="Fills a square anywhere with the mean color.")
     fraction: Fraction = Field(
         0.25,
         description="Side of the square, as a fraction of the shorter side of the image.",
@@ -99,35 +91,41 @@ class Cutout(ImageChange):
 class Erase(ImageChange):
     """Random erasing."""
 
-    name: Literal["erase"] = Field("erase", description="A rectangle becomes noise.")
+    name: Literal["erase"] = Field("erase", description="Fills a rectangle with noise.")
     probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
     area: Fraction = Field(
         0.33, description="Largest area of the rectangle, as a fraction of the image; the smallest is 0.02."
     )
 
 
-class Rotate(AddonsChange):
+class Rotate(ImageChange):
     """Rotation."""
 
-    name: Literal["rotate"] = Field("rotate", description=f"Turned about the center {_ADDONS}.")
+    name: Literal["rotate"] = Field(
+        "rotate", description="Rotates about the center; the mean color moves in."
+    )
     degrees: Annotated[float, Field(gt=0.0, le=180.0)] = Field(
         15.0, description="Largest rotation, in degrees, in either direction."
     )
 
 
-class Shear(AddonsChange):
+class Shear(ImageChange):
     """Shear along both axes."""
 
-    name: Literal["shear"] = Field("shear", description=f"Slanted along both axes {_ADDONS}.")
+    name: Literal["shear"] = Field(
+        "shear", description="Slants along both axes about the center; the mean color moves in."
+    )
     slope: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.2, description="Largest shear, in pixels of shift per pixel, in either direction."
     )
 
 
-class Translate(AddonsChange):
-    """Shift by parts of pixels."""
+class Translate(ImageChange):
+    """Shift by fractions of pixels."""
 
-    name: Literal["translate"] = Field("translate", description=f"Moved by parts of pixels {_ADDONS}.")
+    name: Literal["translate"] = Field(
+        "translate", description="Moves by fractions of pixels; the mean color moves in."
+    )
     fraction: Fraction = Field(
         0.125,
         description="Largest shift, as a fraction of the side.",
@@ -135,21 +133,32 @@ class Translate(AddonsChange):
     )
 
 
-class Equalize(AddonsChange):
-    """Histogram equalization."""
+class Zoom(ImageChange):
+    """Zoom in or out."""
 
-    name: Literal["equalize"] = Field(
-        "equalize", description=f"Brightness values made equally frequent in each channel {_ADDONS}."
+    name: Literal["zoom"] = Field(
+        "zoom", description="Makes larger or smaller about the center; the mean color moves in."
     )
-    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
+    factor: Annotated[float, Field(gt=1.0, le=4.0)] = Field(
+        1.25, description="Largest factor by which sides grow, or shrink, 1 to 4."
+    )
 
 
-class Elastic(AddonsChange):
+class Perspective(ImageChange):
+    """Change of perspective."""
+
+    name: Literal["perspective"] = Field(
+        "perspective", description="Moves each corner on its own; the mean color moves in."
+    )
+    fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
+        0.1, description="Largest distance that a corner moves, as a fraction of the side, below 0.5."
+    )
+
+
+class Elastic(ImageChange):
     """Elastic warp."""
 
-    name: Literal["elastic"] = Field(
-        "elastic", description=f"Warped by a smooth random field of 4 x 4 knots {_ADDONS}."
-    )
+    name: Literal["elastic"] = Field("elastic", description="Warps by a smooth random field of 4 x 4 knots.")
     fraction: Fraction = Field(
         0.06,
         description="Largest distance that a pixel moves, as a fraction of the side.",
@@ -157,11 +166,44 @@ class Elastic(AddonsChange):
     )
 
 
-class RandAugment(AddonsChange):
+class Equalize(ImageChange):
+    """Histogram equalization."""
+
+    name: Literal["equalize"] = Field(
+        "equalize", description="Makes the values of each channel equally frequent."
+    )
+    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
+
+
+class GaussianBlur(ImageChange):
+    """Gaussian blur."""
+
+    name: Literal["gaussian_blur"] = Field("gaussian_blur", description="Blurs by a Gaussian kernel.")
+    probability: Fraction = Field(0.5, description="Fraction of the images that are changed.")
+    sigma: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
+        1.0, description="Largest standard deviation in pixels; the smallest is 0.1."
+    )
+
+
+class MedianBlur(ImageChange):
+    """Median filter."""
+
+    needs_addons: ClassVar[bool] = True
+
+    name: Literal["median_blur"] = Field(
+        "median_blur",
+        description="Replaces each pixel by the median of its neighborhood; slow for large images "
+        "(TensorFlow Addons: Python 3.10 and 3.11 only).",
+    )
+    probability: Fraction = Field(0.1, description="Fraction of the images that are changed.")
+    size: Literal[3, 5, 7] = Field(3, description="Side of the neighborhood in pixels.")
+
+
+class RandAugment(ImageChange):
     """RandAugment."""
 
     name: Literal["rand_augment"] = Field(
-        "rand_augment", description=f"Changes drawn for each image from the 14 of the paper {_ADDONS}."
+        "rand_augment", description="Applies changes drawn for each image from the 14 of the paper."
     )
     count: PositiveInt = Field(2, description="Number of changes to each image.")
     magnitude: Annotated[float, Field(gt=0.0, le=30.0)] = Field(
@@ -173,7 +215,7 @@ class MixUp(ImageChange):
     """MixUp."""
 
     name: Literal["mixup"] = Field(
-        "mixup", description="Each image is mixed with another one of its batch, and so are their labels."
+        "mixup", description="Mixes each image, and its label, with another one of its batch."
     )
     alpha: PositiveFloat = Field(0.2, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
@@ -183,7 +225,7 @@ class CutMix(ImageChange):
 
     name: Literal["cutmix"] = Field(
         "cutmix",
-        description="A rectangle comes from another image of the batch; labels are mixed by its area.",
+        description="Fills a rectangle with pixels of another image of the batch; labels are mixed by area.",
     )
     alpha: PositiveFloat = Field(1.0, description="The mixing fraction is drawn from Beta(alpha, alpha).")
 
@@ -199,8 +241,12 @@ _Change = (
     | Rotate
     | Shear
     | Translate
-    | Equalize
+    | Zoom
+    | Perspective
     | Elastic
+    | Equalize
+    | GaussianBlur
+    | MedianBlur
     | RandAugment
     | MixUp
     | CutMix
@@ -216,8 +262,12 @@ _Name = Literal[
     "rotate",
     "shear",
     "translate",
-    "equalize",
+    "zoom",
+    "perspective",
     "elastic",
+    "equalize",
+    "gaussian_blur",
+    "median_blur",
     "rand_augment",
     "mixup",
     "cutmix",

@@ -1,4 +1,4 @@
-"""Images from the bytes of files, in the graph: the same function trains and serves."""
+"""Decodes image files in the graph; training and serving use the same function."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _WEBP = r"RIFF\C*"
 
 
 class PixelFormat(NamedTuple):
-    """What is made of the pixels of an image file.
+    """How the pixels of an image file are read.
 
     Attributes:
         channels: 1 gray or 3 color.
-        background: red, green and blue, 0 to 255, on which transparent parts are laid; empty: transparency
-            is left out, and what it hides is seen.
-        max_value: value of white in PNG files of 16 bits a channel, larger ones count as white. 0: their
+        background: red, green and blue, 0 to 255, that transparent parts are composited on; empty:
+            transparency is ignored, and the pixels it hides show.
+        max_value: value of white in PNG files of 16 bits per channel, larger ones count as white. 0: their
             upper 8 bits count.
     """
 
@@ -36,15 +36,15 @@ class PixelFormat(NamedTuple):
 
     @property
     def dtype(self) -> tf.DType:
-        """Type of the pixels: <uint8>, or <float32> in 0..1, which holds what 16 bits tell apart."""
+        """Type of the pixels: <uint8>, or <float32> in 0..1, which keeps all values of 16 bits."""
         return tf.float32 if self.max_value else tf.uint8
 
 
 def decode(encoded: tf.Tensor, to: PixelFormat) -> tf.Tensor:
     """Decodes JPEG, PNG, WebP, BMP or the first frame of a GIF.
 
-    A JPEG is turned upright as its camera says. Transparency is that of PNG and WebP; GIF and BMP files are
-    read without it.
+    A JPEG is rotated by its EXIF orientation. The transparency of PNG and WebP files is used, that of GIF
+    and BMP files ignored.
 
     Args:
         encoded: <string>[], the bytes of an image file.
@@ -53,7 +53,7 @@ def decode(encoded: tf.Tensor, to: PixelFormat) -> tf.Tensor:
     Returns:
         <uint8>[height, width, channels], or <float32>, see `PixelFormat.dtype`.
     """
-    # Few operations on the way of most images: on small ones each takes as long as decoding.
+    # Most images pass few operations: for small ones each takes as long as decoding.
     is_jpeg = tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
     layers = [_TRANSPARENT] * bool(to.background) + [_DEEP] * bool(to.max_value)
     is_unusual = tf.strings.regex_full_match(encoded, "|".join([_WEBP, _OTHERS, *layers]))
@@ -63,7 +63,7 @@ def decode(encoded: tf.Tensor, to: PixelFormat) -> tf.Tensor:
         return _of_bytes(image, to)
 
     def others() -> tf.Tensor:
-        # A GIF always gives 3 channels, a BMP those that it has; its fourth is seldom transparency.
+        # A GIF always has 3 channels, a BMP its own; its fourth is seldom transparency.
         image = tf.io.decode_image(encoded, expand_animations=False)
         return _of_bytes(_to_channels(image, to.channels), to)
 
@@ -93,7 +93,7 @@ def decode_layers(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def decode_deep(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """Returns a PNG file of 16 bits a channel, <uint16>[height, width, channels]."""
+    """Returns a PNG file of 16 bits per channel, <uint16>[height, width, channels]."""
     return tf.io.decode_png(encoded, channels=channels, dtype=tf.uint16)
 
 
@@ -103,11 +103,11 @@ def _decode_png(encoded: tf.Tensor, to: PixelFormat) -> tf.Tensor:
     # Only where it is needed: TensorFlow gives opaque grays of fewer than 8 bits an alpha of 1, 3 or 15.
     def transparent() -> tf.Tensor:
         layers = tf.cast(tf.io.decode_png(encoded, channels=4), tf.float32) / 255.0
-        return _lay(layers[..., :3], layers[..., 3:], to)
+        return _composite(layers[..., :3], layers[..., 3:], to)
 
     def deep() -> tf.Tensor:
         layers = tf.cast(decode_deep(encoded, 4), tf.float32)
-        return _lay(tf.minimum(layers[..., :3] / to.max_value, 1.0), layers[..., 3:] / 65535.0, to)
+        return _composite(tf.minimum(layers[..., :3] / to.max_value, 1.0), layers[..., 3:] / 65535.0, to)
 
     if not to.max_value:
         return transparent()
@@ -115,7 +115,7 @@ def _decode_png(encoded: tf.Tensor, to: PixelFormat) -> tf.Tensor:
 
 
 def _decode_webp(encoded: tf.Tensor, to: PixelFormat) -> tf.Tensor:
-    # Never given to the decoder, which writes outside of its memory: it refuses an empty file.
+    # Animations never reach the decoder, which writes outside its memory; it refuses an empty file.
     header = tf.io.decode_raw(tf.strings.substr(encoded, 0, 21), tf.uint8)
     is_animated = (header[15] == ord("X")) & (header[20] & WEBP_ANIMATED > 0)
     image = tf.io.decode_webp(tf.where(is_animated, b"", encoded))[0]  # [height, width, 3 or 4]
@@ -124,15 +124,15 @@ def _decode_webp(encoded: tf.Tensor, to: PixelFormat) -> tf.Tensor:
 
     def transparent() -> tf.Tensor:
         layers = tf.cast(image, tf.float32) / 255.0
-        return _lay(layers[..., :3], layers[..., 3:], to)
+        return _composite(layers[..., :3], layers[..., 3:], to)
 
     return tf.cond(
         tf.shape(image)[2] == 4, transparent, lambda: _of_bytes(_to_channels(image, to.channels), to)
     )
 
 
-def _lay(color: tf.Tensor, opacity: tf.Tensor, to: PixelFormat) -> tf.Tensor:
-    """Lays an image on the background.
+def _composite(color: tf.Tensor, opacity: tf.Tensor, to: PixelFormat) -> tf.Tensor:
+    """Composites an image on the background.
 
     Args:
         color: <float32>[height, width, 3] in 0..1.
@@ -155,7 +155,7 @@ def _of_bytes(image: tf.Tensor, to: PixelFormat) -> tf.Tensor:
 
 
 def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Returns <uint8>[height, width, channels] of an image with 1, 3 or 4 channels."""
+    """Returns <uint8>[height, width, channels] from an image with 1, 3 or 4 channels."""
     is_gray = tf.equal(tf.shape(image)[2], 1)
 
     def colors() -> tf.Tensor:

@@ -1,23 +1,24 @@
-"""Changes of images in plain TensorFlow, each image of a batch by draws of its own.
+"""Changes of images in plain TensorFlow, each image of a batch by its own draws.
 
 All take images <float32>[batch, height, width, channels] in 0..1, some also <uint8>, `draws`
-<float32>[batch, n] uniform in 0..1, the options of the change and the mean colour `fill` <float32>[channels],
-and return images.
+<float32>[batch, n] uniform in 0..1, the options of the change and the mean color `fill` <float32>[channels],
+or [height, width, channels], and return images.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from attnzoo.config import augmentation as options_of
 
-# Luma and two axes of colour (NTSC): hue is an angle in the plane of the two, saturation a length.
+# Luma and two axes of color (NTSC): hue is an angle in the plane of the two, saturation a length.
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32)
-SMALLEST_ERASED = 0.02
-LONGEST_ERASED = 3.3
+MIN_ERASED_AREA = 0.02
+MAX_ERASED_ASPECT = 3.3
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
@@ -25,21 +26,30 @@ def to_float(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
 
 
+def exactly(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
+    """Returns `function(values)` <float32>, the same wherever in a batch a value is.
+
+    In float32, TensorFlow computes `exp`, `cos` and `sin` of several values at once and those at the end of
+    a tensor one by one, by different approximations: they differ in the last bit.
+    """
+    return tf.cast(function(tf.cast(values, tf.float64)), tf.float32)
+
+
 def flip(images, draws, options: options_of.Flip, fill):
     """Mirrors left to right where draw 0 is below one half."""
-    # TensorFlow has a quick way to mirror the middle one of three axes.
+    # TensorFlow is fast at mirroring the middle one of three axes.
     rows = tf.reshape(images, [-1, *images.shape[2:]])  # [batch * height, width, channels]
-    return _where(draws[:, 0] < 0.5, tf.reshape(tf.reverse(rows, [1]), tf.shape(images)), images)
+    return choose(draws[:, 0] < 0.5, tf.reshape(tf.reverse(rows, [1]), tf.shape(images)), images)
 
 
 def flip_vertical(images, draws, options: options_of.FlipVertical, fill):
     """Mirrors upside down where draw 0 is below one half."""
-    return _where(draws[:, 0] < 0.5, tf.reverse(images, [1]), images)
+    return choose(draws[:, 0] < 0.5, tf.reverse(images, [1]), images)
 
 
-def _where(chosen: tf.Tensor, changed: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Returns the changed images where `chosen` <bool>[batch] says so."""
-    # Of two axes, as TensorFlow is slow to broadcast over more.
+def choose(chosen: tf.Tensor, changed: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Returns the changed images where `chosen` <bool>[batch] is true, the others as they are."""
+    # Two axes, as TensorFlow is slow to broadcast over more.
     flat = [tf.reshape(tensor, [-1, math.prod(images.shape[1:])]) for tensor in (changed, images)]
     return tf.reshape(tf.where(chosen[:, None], *flat), tf.shape(images))
 
@@ -48,12 +58,12 @@ def shift(images, draws, options: options_of.Shift, fill):
     """Moves by draw 0 down and draw 1 to the right, by whole pixels; `fill` moves in."""
     for axis in (1, 2):
         size = images.shape[axis]
-        most = max(1, int(size * options.fraction))
-        steps = tf.cast(draws[:, axis - 1] * (2 * most + 1), tf.int32) - most  # [batch]
+        limit = max(1, int(size * options.fraction))
+        steps = tf.cast(draws[:, axis - 1] * (2 * limit + 1), tf.int32) - limit  # [batch]
         positions = tf.range(size)[None] - steps[:, None]  # [batch, size]
-        taken = tf.gather(images, tf.clip_by_value(positions, 0, size - 1), axis=axis, batch_dims=1)
+        moved = tf.gather(images, tf.clip_by_value(positions, 0, size - 1), axis=axis, batch_dims=1)
         inside = (positions >= 0) & (positions < size)
-        images = tf.where(inside[:, :, None, None] if axis == 1 else inside[:, None, :, None], taken, fill)
+        images = tf.where(inside[:, :, None, None] if axis == 1 else inside[:, None, :, None], moved, fill)
     return images
 
 
@@ -63,8 +73,8 @@ def crop(images, draws, options: options_of.Crop, fill):
     Reference: Szegedy et al. 2015, https://arxiv.org/abs/1409.4842
     """
     area = options.area + (1.0 - options.area) * draws[:, 0]
-    aspect = tf.exp((2.0 * draws[:, 1] - 1.0) * math.log(options.aspect))
-    height = tf.minimum(1.0, tf.sqrt(area * aspect))  # [batch], as a share of the image
+    aspect = exactly(tf.exp, (2.0 * draws[:, 1] - 1.0) * math.log(options.aspect))
+    height = tf.minimum(1.0, tf.sqrt(area * aspect))  # [batch], as a fraction of the image
     width = tf.minimum(1.0, tf.sqrt(area / aspect))
     top, left = (1.0 - height) * draws[:, 2], (1.0 - width) * draws[:, 3]
     boxes = tf.stack([top, left, top + height, left + width], axis=1)  # [batch, 4]
@@ -72,7 +82,7 @@ def crop(images, draws, options: options_of.Crop, fill):
 
 
 def color(images, draws, options: options_of.Color, fill):
-    """Changes brightness, contrast, saturation and hue by draws 0 to 3; grey images have the first two."""
+    """Changes brightness, contrast, saturation and hue by draws 0 to 3; gray images have the first two."""
     signed = 2.0 * draws[:, :, None, None, None] - 1.0  # [batch, 4, 1, 1, 1]
     images += options.brightness * signed[:, 0]
     images = blend(
@@ -81,9 +91,9 @@ def color(images, draws, options: options_of.Color, fill):
     if images.shape[-1] == 3:
         factor = 1.0 + options.saturation * signed[:, 2, 0]  # [batch, 1, 1]
         angle = 2.0 * math.pi * options.hue * signed[:, 3, 0]
-        cosine, sine = factor * tf.cos(angle), factor * tf.sin(angle)
+        cosine, sine = factor * exactly(tf.cos, angle), factor * exactly(tf.sin, angle)
         zero, one = tf.zeros_like(factor), tf.ones_like(factor)
-        turn = tf.concat(
+        rotation = tf.concat(
             [
                 tf.concat([one, zero, zero], axis=2),
                 tf.concat([zero, cosine, -sine], axis=2),
@@ -91,8 +101,8 @@ def color(images, draws, options: options_of.Color, fill):
             ],
             axis=1,
         )  # [batch, 3, 3]
-        whole = np.linalg.inv(YIQ).astype(np.float32) @ turn @ YIQ
-        images = tf.einsum("bhwc,bdc->bhwd", images, whole)
+        matrices = np.linalg.inv(YIQ).astype(np.float32) @ rotation @ YIQ
+        images = tf.einsum("bhwc,bdc->bhwd", images, matrices)
     return tf.clip_by_value(images, 0.0, 1.0)
 
 
@@ -102,7 +112,7 @@ def blend(flat: tf.Tensor, images: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
 
 
 def cutout(images, draws, options: options_of.Cutout, fill):
-    """Puts `fill` into a square whose centre is at draws 0 and 1; it may reach over the border.
+    """Puts `fill` into a square whose center is at draws 0 and 1; it may reach over the border.
 
     Reference: DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552
     """
@@ -118,8 +128,8 @@ def erase(images, draws, options: options_of.Erase, fill):
 
     Reference: Zhong et al. 2020, https://arxiv.org/abs/1708.04896
     """
-    area = SMALLEST_ERASED + max(0.0, options.area - SMALLEST_ERASED) * draws[:, 1]
-    aspect = tf.exp((2.0 * draws[:, 2] - 1.0) * math.log(LONGEST_ERASED))
+    area = MIN_ERASED_AREA + max(0.0, options.area - MIN_ERASED_AREA) * draws[:, 1]
+    aspect = exactly(tf.exp, (2.0 * draws[:, 2] - 1.0) * math.log(MAX_ERASED_ASPECT))
     height = tf.minimum(1.0, tf.sqrt(area * aspect))
     width = tf.minimum(1.0, tf.sqrt(area / aspect))
     row = height / 2 + (1.0 - height) * draws[:, 3]
@@ -134,8 +144,8 @@ def rectangle(images, row, column, height, width) -> tf.Tensor:
 
     Args:
         images: give the size.
-        row, column: of its centre, <float32>[batch], as a share of the image, 0 to 1.
-        height, width: of it, <float32>[batch] or a number, as a share of the image.
+        row, column: of its center, <float32>[batch], as a fraction of the image, 0 to 1.
+        height, width: of it, <float32>[batch] or a number, as a fraction of the image.
     """
     rows = (tf.range(images.shape[1], dtype=tf.float32) + 0.5) / images.shape[1]
     columns = (tf.range(images.shape[2], dtype=tf.float32) + 0.5) / images.shape[2]

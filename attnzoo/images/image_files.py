@@ -1,4 +1,4 @@
-"""What an image file says in its header, checked before anything decodes it. Imports no TensorFlow."""
+"""Headers of image files, checked before anything is decoded. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from attnzoo.images.image_headers import (
 from attnzoo.records.bad_records import BadRecord
 
 MAX_FILE_BYTES = 256 << 20
-"""Largest file."""
+"""Size of the largest file that is read."""
 
 KINDS = "JPEG, PNG, WebP, GIF and BMP"
-"""What is read."""
-_CURE = f"only {KINDS} images are read: convert or remove it."
+"""Formats that are read."""
+_ADVICE = f"only {KINDS} images are supported: convert or remove it."
 
 
 def read_header(path: str | Path, *, whole: bool = True) -> ImageHeader:
-    """Reads the header of an image file and checks that the file goes on to its end.
+    """Reads the header of an image file and checks that the file is complete.
 
     PNG files are read whole (for their checksums), GIF files block by block (for the sizes of their frames);
-    of other files the header and the end.
+    of other files the header and the end are read.
 
     Args:
         path: of the file.
-        whole: whether to check how it goes on; False for files of which that is known.
+        whole: whether to check that the file is complete; False for files that were checked before.
 
     Raises:
-        BadRecord: naming the file, if it cannot be read or is not a whole image of at most 50 megapixels.
+        BadRecord: the file cannot be read or is not a complete image of at most 50 megapixels.
     """
     try:
         mode = os.stat(path).st_mode
@@ -53,12 +53,12 @@ def read_header(path: str | Path, *, whole: bool = True) -> ImageHeader:
 
 
 def parse_header(encoded: bytes, origin: str, *, whole: bool = True) -> ImageHeader:
-    """Does the same for an image in memory; `origin` names it in messages."""
+    """Returns what `read_header` does, for an image in memory; `origin` names it in messages."""
     return _parse(io.BytesIO(encoded), origin, whole)
 
 
 def read_headers(column: Iterable[str | bytes], origin: str) -> Iterator[ImageHeader]:
-    """Yields the headers of images that were looked at before, by path or encoded.
+    """Yields the headers of images that were checked before, by path or encoded.
 
     Raises:
         BadRecord: as `read_header`.
@@ -83,12 +83,12 @@ def _parse(stream: BinaryIO, origin: str, whole: bool) -> ImageHeader:
     try:
         header = parse(stream, whole)
     except Unsupported as error:
-        raise BadRecord(origin, "of a kind that is not read", f"{error}.") from None
+        raise BadRecord(origin, "of a kind that is not supported", f"{error}.") from None
     except (EOFError, struct.error):
-        what = "the image is cut off; get a whole copy or remove it."
-        raise BadRecord(origin, "cut off", what) from None
+        what = "the image is truncated; get an intact copy or remove it."
+        raise BadRecord(origin, "truncated", what) from None
     except ValueError as error:
-        what = f"damaged image: {error}; get a whole copy or remove it."
+        what = f"damaged image: {error}; get an intact copy or remove it."
         raise BadRecord(origin, "damaged", what) from None
     if is_too_large(header):
         raise BadRecord(
@@ -103,7 +103,7 @@ def _parse(stream: BinaryIO, origin: str, whole: bool) -> ImageHeader:
 def _not_read(origin: str, start: bytes) -> BadRecord:
     kind = kind_of(start)
     if kind is not None:
-        return BadRecord(origin, "of a kind that is not read", f"{kind}; {_CURE}")
-    found = "is empty" if not start else f"starts with the bytes {start[:8].hex(' ')}"
-    what = f"not a JPEG, PNG, WebP, GIF or BMP image (it {found}); convert or remove it."
+        return BadRecord(origin, "of a kind that is not supported", f"{kind}; {_ADVICE}")
+    content = "is empty" if not start else f"starts with the bytes {start[:8].hex(' ')}"
+    what = f"not a JPEG, PNG, WebP, GIF or BMP image (it {content}); convert or remove it."
     return BadRecord(origin, "not an image", what)

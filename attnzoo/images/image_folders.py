@@ -1,4 +1,4 @@
-"""Folders of image files, one a class: what is in them, and what is passed over. Imports no TensorFlow."""
+"""Folders of image files, one per class, and what is skipped in them. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume
 SYSTEM_FILES = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "readme", "license", "copying"}
 )
-"""Names of files that are no images, in lower case."""
+"""Names of files that are not images, in lower case."""
 _OTHER_SUFFIXES = """
     .txt .md .rst .json .jsonl .csv .tsv .xml .yaml .yml .toml .ini .cfg .log .db .sqlite .url .lnk .html .htm
     .pdf .doc .docx .xls .xlsx .ods .odt .zip .tar .gz .7z .rar .py .ipynb .sh .bat .npy .npz .mat .pkl .h5
     .md5 .sha256 .bak .xmp .aae
 """
 OTHER_SUFFIXES = frozenset(_OTHER_SUFFIXES.split())
-"""Endings of files that are plainly not images."""
+"""Suffixes of files that are clearly not images."""
 SPLITS = {
     "train": frozenset({"train", "training", "train_set", "trainset"}),
     "validation": frozenset({"val", "valid", "validation", "dev", "val_set"}),
@@ -34,11 +34,11 @@ SPLITS = {
 
 
 class ClassFolders:
-    """The class folders of a split, and what was passed over in it.
+    """The class folders of a split, and what was skipped in it.
 
     Classes are named in Unicode's composed form, so that folders from macOS and from elsewhere are the same;
-    several folders of one name are one class. Links are followed; those that lead back to a folder around
-    them, or to one that the class has already, are not.
+    several folders of one name are one class. Links are followed, but not back to a folder that contains
+    them or that the class has already.
 
     Args:
         root: the folder of the split.
@@ -50,52 +50,50 @@ class ClassFolders:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.passed_over: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
         self.folders: dict[str, list[Path]] = {}
         for path in _entries(root):
             if not path.is_dir():
                 if path.is_symlink() and not path.exists():
-                    raise UserError(f"{path}: a link to what does not exist; fix or remove it.")
-                self.passed_over[_kind_of_file(path) or "beside the class folders"] += 1
+                    raise UserError(f"{path}: a link to something that does not exist; fix or remove it.")
+                self.skipped[_kind_of_file(path) or "beside the class folders"] += 1
             elif kind := _kind_of_folder(path):
-                self.passed_over[kind] += 1
+                self.skipped[kind] += 1
             else:
                 check_name(path)
                 self.folders.setdefault(unicodedata.normalize("NFC", path.name), []).append(path)
         if not self.folders:
-            raise UserError(
-                f"{root}: no sub-folder in it; expected one sub-folder a class with the images inside."
-            )
+            raise UserError(f"{root}: no subfolders; expected one subfolder per class with its images.")
         self.names = tuple(sorted(self.folders))
 
     def files(self, name: str) -> list[Path]:
-        """Returns the files of a class in the order of their paths, without those that are passed over."""
+        """Returns the files of a class in the order of their paths, without those that are skipped."""
         seen: set[Path] = {*Path(self.root).resolve().parents, Path(self.root).resolve()}
         return sorted(path for folder in self.folders[name] for path in self._walk(folder, seen))
 
     def _walk(self, folder: Path, seen: set[Path]) -> Iterator[Path]:
         resolved = folder.resolve()
         if resolved in seen:
-            self.passed_over["a link to a folder that was read or that is around it"] += 1
+            self.skipped["a link to a folder that was read or that contains it"] += 1
             return
         seen.add(resolved)
         for path in _entries(str(folder)):
             if path.is_dir():
                 if kind := _kind_of_folder(path):
-                    self.passed_over[kind] += 1
+                    self.skipped[kind] += 1
                 else:
                     yield from self._walk(path, seen)
             elif kind := _kind_of_file(path):
-                self.passed_over[kind] += 1
+                self.skipped[kind] += 1
             else:
                 yield path
 
     def note(self) -> None:
-        """Issues a `DataNote` if anything was passed over, after the files were asked for."""
-        if self.passed_over:
-            kinds = join_names(f"{count:,} {kind}" for kind, count in self.passed_over.most_common())
+        """Issues a `DataNote` if anything was skipped; to call after `files`."""
+        if self.skipped:
+            kinds = join_names(f"{count:,} {kind}" for kind, count in self.skipped.most_common())
             warnings.warn(
-                f"{self.root}: passed over as no images, by their names or places: {kinds}.",
+                f"{self.root}: skipped, as their names or locations are not those of images: {kinds}.",
                 DataNote,
                 stacklevel=2,
             )
@@ -105,7 +103,7 @@ def _entries(root: str) -> list[Path]:
     if not Path(root).is_dir():
         what = "a file" if Path(root).exists() else "not found"
         raise UserError(
-            f"{root}: {what}; expected a folder with one sub-folder a class (relative to {Path.cwd()})."
+            f"{root}: {what}; expected a folder with one subfolder per class (relative to {Path.cwd()})."
         )
     try:
         return sorted(Path(root).iterdir())
@@ -114,16 +112,16 @@ def _entries(root: str) -> list[Path]:
 
 
 def _kind_of_folder(path: Path) -> str | None:
-    """Returns what a folder is called that is passed over, else None."""
+    """Returns what messages call a folder that is skipped, else None."""
     hidden = path.name.startswith(".") or path.name.lower() in SYSTEM_FOLDERS
     return f"{path.name}/" if hidden else None
 
 
 def _kind_of_file(path: Path) -> str | None:
-    """Returns what a file is called that is plainly no image by its name, else None."""
+    """Returns what messages call a file that is clearly not an image by its name, else None."""
     if path.name.startswith("._"):
         return "._*"
-    if path.name.endswith(":Zone.Identifier"):  # of files that Windows has from the network
+    if path.name.endswith(":Zone.Identifier"):  # Windows adds these to downloaded files
         return "*:Zone.Identifier"
     if path.name.startswith(".") or path.name.lower().partition(":")[0] in SYSTEM_FILES:
         return path.name
@@ -132,7 +130,7 @@ def _kind_of_file(path: Path) -> str | None:
 
 
 def check_name(path: Path) -> None:
-    """Refuses names that other programs cannot write down.
+    """Refuses names that cannot be written as text.
 
     Raises:
         BadRecord: the name is not UTF-8 or holds a line break or the like.
@@ -145,12 +143,12 @@ def check_name(path: Path) -> None:
 
 
 def require_classes(classes: ClassFolders) -> None:
-    """Looks whether the class folders of train are classes.
+    """Checks that the class folders of train are classes.
 
     Issues a `DataWarning` where some are named like splits.
 
     Raises:
-        UserError: all are named like splits, or there is one alone.
+        UserError: all are named like splits, or there is only one.
     """
     splits = {
         split: folder
@@ -160,17 +158,17 @@ def require_classes(classes: ClassFolders) -> None:
         for folder in classes.folders[name]
     }
     advice = ", ".join(f"data.{split}: {folder}" for split, folder in splits.items())
-    found = join_names(classes.names)
+    names = join_names(classes.names)
     if len(splits) == len(classes.names) and "train" in splits:
-        raise UserError(f"{classes.root}: its sub-folders are splits, not classes ({found}); set {advice}.")
+        raise UserError(f"{classes.root}: its subfolders are splits, not classes ({names}); set {advice}.")
     if len(classes.names) < 2:
         raise UserError(
-            f"{classes.root}: one class folder only ({classes.names[0]!r}); a classifier needs at least 2, "
-            "one sub-folder a class."
+            f"{classes.root}: only one class folder ({classes.names[0]!r}); a classifier needs at least 2, "
+            "one subfolder per class."
         )
     if len(splits) > 1:
         warnings.warn(
-            f"{classes.root}: sub-folders named like splits are taken for classes ({found}); if they are "
+            f"{classes.root}: subfolders named like splits are used as classes ({names}); if they are "
             f"splits, set {advice}.",
             DataWarning,
             stacklevel=2,

@@ -1,4 +1,4 @@
-"""What the headers of image formats say, a parser each. Imports no TensorFlow."""
+"""Parsers of the headers of image formats. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
 MAX_PIXELS = 50_000_000
-"""Largest image, in pixels: a few kilobytes can unpack to gigabytes."""
+"""Pixels of the largest image that is read: a few kilobytes can unpack to gigabytes."""
 
 MAX_ANIMATION_PIXELS = 4 * MAX_PIXELS
-"""Most pixels in all frames of a GIF: TensorFlow unpacks them all to take the first."""
+"""Pixels in all frames of the largest GIF: TensorFlow unpacks them all to take the first."""
 
 MAX_EXIF_ENTRIES = 256
 
 WEBP_ANIMATED = 0x02
-"""Bit at byte 20 of a WebP file. TensorFlow 2.21 writes outside of its memory for these files."""
+"""Bit at byte 20 of a WebP file. TensorFlow 2.21 writes outside its memory for these files."""
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -32,8 +32,8 @@ class ImageHeader(NamedTuple):
         format: "jpeg", "png", "gif", "bmp" or "webp".
         height, width: in pixels, as stored.
         channels: as stored, 1 to 4.
-        bits: of a channel, 8 or 16; fewer count as 8.
-        orientation: 1 to 8, by the EXIF data of a JPEG; 1 is the right way up.
+        bits: per channel, 8 or 16; fewer count as 8.
+        orientation: 1 to 8, by the EXIF data of a JPEG; 1 is upright.
         transparent: whether parts of it may be transparent.
     """
 
@@ -47,12 +47,12 @@ class ImageHeader(NamedTuple):
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Height and width of the image the right way up."""
+        """Height and width of the upright image."""
         return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
 
 
 class Unsupported(ValueError):
-    """An image of a known kind that is not read; the message names the kind and says what to do."""
+    """An image of a known kind that is not supported; the message names the kind and says what to do."""
 
 
 def _header(name: str, height: int, width: int, channels: int, **more: Any) -> ImageHeader:
@@ -82,10 +82,10 @@ def _parse_png(stream: BinaryIO, whole: bool) -> ImageHeader:
         if header is None:
             if name != b"IHDR" or length != 13:
                 raise ValueError("it does not begin with an IHDR chunk")
-            width, height, depth, colour = struct.unpack(">IIBB", _take(stream, 10))
-            if colour not in _PNG_CHANNELS or depth not in (1, 2, 4, 8, 16):
-                raise ValueError(f"colour type {colour} with {depth} bits does not exist")
-            channels = _PNG_CHANNELS[colour]
+            width, height, depth, color = struct.unpack(">IIBB", _take(stream, 10))
+            if color not in _PNG_CHANNELS or depth not in (1, 2, 4, 8, 16):
+                raise ValueError(f"color type {color} with {depth} bits does not exist")
+            channels = _PNG_CHANNELS[color]
             bits = 16 if depth == 16 else 8
             header = _header("png", height, width, channels, bits=bits, transparent=channels % 2 == 0)
             if is_too_large(header):
@@ -107,7 +107,7 @@ def _parse_png(stream: BinaryIO, whole: bool) -> ImageHeader:
 
 
 def _parse_jpeg(stream: BinaryIO, whole: bool) -> ImageHeader:
-    """Reference: ITU-T T.81, annex B (segments: 0xFF, marker, length with itself, data)."""
+    """Reference: ITU-T T.81, annex B (segments: 0xFF, marker, length including itself, data)."""
     _take(stream, 2)
     header = None
     orientation = 0
@@ -146,7 +146,7 @@ def _parse_jpeg(stream: BinaryIO, whole: bool) -> ImageHeader:
 
 
 def _exif_orientation(segment: bytes) -> int:
-    """Returns the orientation that a segment of a JPEG file says, 1 to 8; 0 for no EXIF data.
+    """Returns the orientation in a segment of a JPEG file, 1 to 8; 0 for no EXIF data.
 
     It is read as `images.exif` reads it in the graph.
     """
@@ -160,7 +160,7 @@ def _exif_orientation(segment: bytes) -> int:
             tag, value = struct.unpack_from(order + "H6xH", segment, place)
             if tag == _ORIENTATION:
                 return value if 1 <= value <= 8 else 1
-    except struct.error:  # cut off, or a place outside of it
+    except struct.error:  # truncated, or a place outside of it
         pass
     return 1
 
@@ -216,7 +216,8 @@ def _parse_bmp(stream: BinaryIO, whole: bool) -> ImageHeader:
     size, width, height, _, bits, compression = struct.unpack("<IiiHHI", _take(stream, 20))
     if size < 40 or bits not in (8, 24, 32) or compression != 0:
         raise ValueError(
-            f"BMP with {bits} bits a pixel, compression {compression}: only plain 8, 24 and 32 bits are read"
+            f"BMP with {bits} bits per pixel, compression {compression}: only uncompressed BMP images of 8, "
+            "24 or 32 bits are supported"
         )
     header = _header("bmp", abs(height), width, bits // 8)
     row_bytes = (width * bits + 31) // 32 * 4
@@ -290,10 +291,10 @@ _OTHERS = (
 
 
 def parser_of(start: bytes) -> Callable[[BinaryIO, bool], ImageHeader] | None:
-    """Returns what reads the header of a file that begins with these 12 bytes; None for no known image.
+    """Returns what reads the header of a file that begins with these 12 bytes; None if it is no known image.
 
-    It takes the file and whether to go through to its end, and raises `EOFError` or `struct.error` where the
-    file is cut off, `Unsupported`, and `ValueError` for other damage.
+    It takes the file and whether to read on to its end, and raises `EOFError` or `struct.error` where the
+    file is truncated, `Unsupported`, and `ValueError` for other damage.
     """
     return next(
         (parse for magic, more, parse in _PARSERS if start.startswith(magic) and start[8:].startswith(more)),
@@ -302,7 +303,7 @@ def parser_of(start: bytes) -> Callable[[BinaryIO, bool], ImageHeader] | None:
 
 
 def kind_of(start: bytes) -> str | None:
-    """Returns the name of a kind of files that are not read, by their first 12 bytes: "a TIFF image"."""
+    """Returns the name of a kind of files that is not supported, by their first 12 bytes: "a TIFF image"."""
     if start[4:8] == b"ftyp":
         return _BRANDS.get(start[8:12], "a video or an image in its container (ISO media)")
     return next((name for magic, name in _OTHERS if start.startswith(magic)), None)

@@ -1,4 +1,4 @@
-"""What is learned of the images of train: size, channels, background, depth, mean and deviation."""
+"""What is learned from the images of train: size, channels, background, depth, mean and deviation."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from attnzoo.images.image_files import read_headers
 from attnzoo.images.image_headers import ImageHeader
 from attnzoo.images.pixels import read_images
 
-SAMPLE = 2000
-"""Most images that are decoded to learn from."""
+MAX_SAMPLE = 2000
+"""Largest number of images that are decoded to learn from."""
 BATCH_BYTES = 32 << 20
 
 MIN_SIDE = 8
-"""Smaller ones are tiny: pixels of web pages, thumbnails of thumbnails."""
+"""Smaller images are tiny: tracking pixels of web pages, thumbnails of thumbnails."""
 MAX_UNIFORM_SIDE = 512
 """Longest side of images of one size that stay as they are."""
 MAX_SIDE = 224
-"""Longest side that others are resized to: what image models are usually trained with."""
+"""Longest side that other images are resized to: what image models are usually trained with."""
 
 BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0), "gray": (128, 128, 128)}
 MIN_CONTRAST = 0.1
-"""Mean difference from the background, 0 to 1, with which the visible part of an image is seen."""
+"""Mean difference from the background, 0 to 1, at which the visible part of an image can be seen."""
 
 
 def headers_of(column: np.ndarray, origin: str) -> list[ImageHeader]:
@@ -45,10 +45,10 @@ def num_channels(headers: Sequence[ImageHeader]) -> int:
 
 
 def default_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Returns the height and width to bring images of these heights and widths to.
+    """Returns the height and width that images of these heights and widths are resized to.
 
-    That is their own where all have one of at most 512 pixels a side, else the median of each, scaled down
-    to at most 224 pixels a side.
+    That is their own size where all have the same, of at most 512 pixels a side, else the median of each,
+    scaled down to at most 224 pixels a side.
     """
     if len(set(sizes)) == 1 and max(sizes[0]) <= MAX_UNIFORM_SIDE:
         return sizes[0]
@@ -58,7 +58,7 @@ def default_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 
 def note_sizes(column: np.ndarray, sizes: Sequence[tuple[int, int]], origin: str) -> None:
-    """Issues a `DataNote` where sizes differ, or are tiny or large, with the size that is taken."""
+    """Issues a `DataNote` where sizes differ, or are tiny or large, with the size they are resized to."""
     height, width = default_size(sizes)
     tiny = [index for index, size in enumerate(sizes) if min(size) < MIN_SIDE]
     if set(sizes) == {(height, width)} and not tiny:
@@ -67,33 +67,33 @@ def note_sizes(column: np.ndarray, sizes: Sequence[tuple[int, int]], origin: str
         f"{min(sides)} to {max(sides)}" if min(sides) < max(sides) else str(min(sides))
         for sides in zip(*sizes, strict=True)
     )
-    said = f"{origin}: images of {' x '.join(spans)} pixels (height x width)"
+    message = f"{origin}: images of {' x '.join(spans)} pixels (height x width)"
     if tiny:
         name = column[tiny[0]] if isinstance(column[tiny[0]], str) else f"number {tiny[0]}"
-        said += f", {len(tiny):,} of them with a side of fewer than {MIN_SIDE} (first: {name})"
+        message += f", {len(tiny):,} of them with a side of fewer than {MIN_SIDE} (first: {name})"
     warnings.warn(
-        f"{said}; all are brought to {height} x {width}, set data.image_size for another size.",
+        f"{message}; all are resized to {height} x {width}; set data.image_size for another size.",
         DataNote,
         stacklevel=2,
     )
 
 
 def choose_background(column: np.ndarray, headers: Sequence[ImageHeader], origin: str) -> tuple[int, ...]:
-    """Returns the color for what is transparent: white, or another where images would not be seen on it.
+    """Returns the color behind transparent parts: white, or another on which images can be seen better.
 
-    A `DataNote` says which one it is.
+    Issues a `DataNote` with the color.
     """
     chosen = [i for i, header in enumerate(headers) if header.transparent and header.format != "gif"]
-    looked_at = _evenly(chosen)
-    contrasts = np.array([row for row in _contrasts(column, looked_at) if row is not None])
+    examined = _evenly(chosen)
+    contrasts = np.array([row for row in _contrasts(column, examined) if row is not None])
     if not len(contrasts):
         return BACKGROUNDS["white"]
     least = np.quantile(contrasts, 0.01, axis=0)  # [backgrounds]
     best = int(np.argmax(least >= MIN_CONTRAST)) if least.max() >= MIN_CONTRAST else int(np.argmax(least))
     name, color = list(BACKGROUNDS.items())[best]
     warnings.warn(
-        f"{origin}: {len(contrasts):,} of {len(looked_at):,} images with an alpha channel are transparent in "
-        f"parts: they are laid on {name}; set data.background for another color.",
+        f"{origin}: {len(contrasts):,} of {len(examined):,} images with an alpha channel are transparent in "
+        f"parts: they are composited on {name}; set data.background for another color.",
         DataNote,
         stacklevel=2,
     )
@@ -101,19 +101,19 @@ def choose_background(column: np.ndarray, headers: Sequence[ImageHeader], origin
 
 
 def warn_of_transparent_gifs(headers: Sequence[ImageHeader], origin: str) -> None:
-    """Issues a `DataWarning` where GIF files have a transparent color, which is not read."""
-    moving = sum(header.transparent for header in headers if header.format == "gif")
-    if moving:
+    """Issues a `DataWarning` where GIF files have a transparent color, which is ignored."""
+    count = sum(header.transparent for header in headers if header.format == "gif")
+    if count:
         warnings.warn(
-            f"{origin}: {moving:,} GIF images have a transparent color, which is not read: what it hides is "
-            "seen; convert them to PNG.",
+            f"{origin}: {count:,} GIF images have a transparent color, which is ignored: the pixels it "
+            "hides show; convert them to PNG.",
             DataWarning,
             stacklevel=2,
         )
 
 
 def _contrasts(column: np.ndarray, chosen: Sequence[int]) -> Iterator[np.ndarray | None]:
-    """Yields how much the visible part of each image differs from the backgrounds, <float>[backgrounds].
+    """Yields by how much the visible part of each image differs from the backgrounds, <float>[backgrounds].
 
     None stands for an image that is opaque, or of which nothing is visible.
     """
@@ -128,10 +128,10 @@ def _contrasts(column: np.ndarray, chosen: Sequence[int]) -> Iterator[np.ndarray
 
 
 def choose_max_value(column: np.ndarray, headers: Sequence[ImageHeader], origin: str) -> int:
-    """Returns the value of white in images of 16 bits a channel, 0 where there are none.
+    """Returns the value of white in images of 16 bits per channel, 0 where there are none.
 
-    It is the largest value of the bits that train uses, an even number of them: 4095 for 12 bits in 16. A
-    `DataNote` says it.
+    It is the largest value of the bits that train uses, an even number of them: 4095 for 12 bits in 16.
+    Issues a `DataNote` with it.
     """
     chosen = [index for index, header in enumerate(headers) if header.bits == 16]
     if not chosen:
@@ -139,8 +139,8 @@ def choose_max_value(column: np.ndarray, headers: Sequence[ImageHeader], origin:
     largest = max(int(tf.reduce_max(decode_deep(_encoded(column[i]), 3))) for i in _evenly(chosen))
     bits = max(8, 2 * math.ceil(largest.bit_length() / 2))
     warnings.warn(
-        f"{origin}: {len(chosen):,} of {len(headers):,} images have 16 bits a channel, with values of up to "
-        f"{largest}: {2**bits - 1} ({bits} bits) is taken for white; set data.max_value if it is another.",
+        f"{origin}: {len(chosen):,} of {len(headers):,} images have 16 bits per channel, with values up to "
+        f"{largest}: {2**bits - 1} ({bits} bits) counts as white; set data.max_value for another value.",
         DataNote,
         stacklevel=2,
     )
@@ -148,7 +148,7 @@ def choose_max_value(column: np.ndarray, headers: Sequence[ImageHeader], origin:
 
 
 def _evenly(indices: Sequence[int]) -> list[int]:
-    count = min(len(indices), SAMPLE)
+    count = min(len(indices), MAX_SAMPLE)
     return [indices[place] for place in np.linspace(0, len(indices) - 1, count).astype(int)]
 
 
@@ -160,7 +160,7 @@ def pixel_statistics(
     column: np.ndarray, shape: tuple[int, ...], to: PixelFormat
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation of the pixels by channel, in 0..1, over evenly spaced images."""
-    count = min(len(column), SAMPLE)
+    count = min(len(column), MAX_SAMPLE)
     chosen = np.linspace(0, len(column) - 1, count).astype(np.int32)
     read = read_images(column[chosen], shape, to)
     batch = max(1, BATCH_BYTES // (8 * math.prod(shape)))

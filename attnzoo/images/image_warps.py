@@ -1,16 +1,22 @@
-"""Changes of images by TensorFlow Addons; what they take and give: see `image_changes`."""
+"""Changes of images that move pixels by parts of pixels; what they take and return: see `image_changes`.
+
+All but `elastic` are projective maps, by Keras's stateless operations. Keras's own layers (`RandomRotation`
+and others) draw from a state, some once for a whole batch, and know no color by channel to fill with.
+"""
 
 from __future__ import annotations
 
 import math
 
+import keras
 import tensorflow as tf
 
-from attnzoo import addons
 from attnzoo.config import augmentation as options_of
+from attnzoo.images.image_changes import exactly
 
 KNOTS = 4
 """Rows and columns of the random field of an elastic warp."""
+CORNERS = 4
 
 
 def project(images: tf.Tensor, transforms: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
@@ -18,37 +24,61 @@ def project(images: tf.Tensor, transforms: tf.Tensor, fill: tf.Tensor) -> tf.Ten
 
     Args:
         images: <float32>[batch, height, width, channels].
-        transforms: <float32>[batch, 8], rows as of `tensorflow_addons.image.transform`.
-        fill: <float32>[channels].
+        transforms: <float32>[batch, 8], rows as of `keras.ops.image.affine_transform`.
+        fill: <float32>[channels] or [height, width, channels].
     """
-    moved = addons.load("image.transform_ops").transform(images - fill, transforms, interpolation="bilinear")
-    return tf.ensure_shape(moved + fill, images.shape)
+    moved = keras.ops.image.affine_transform(
+        images - fill, transforms, interpolation="bilinear", fill_mode="constant", fill_value=0.0
+    )
+    return moved + fill
 
 
 def rotate(images, draws, options: options_of.Rotate, fill):
-    """Turns about the centre by draw 0."""
-    return project(images, rotations(images, options.degrees * (2.0 * draws[:, 0] - 1.0)), fill)
+    """Rotates about the center by draw 0."""
+    angles = math.radians(options.degrees) * (2.0 * draws[:, 0] - 1.0)
+    return project(images, rotations(images, angles), fill)
 
 
-def rotations(images, degrees) -> tf.Tensor:
-    """Returns transforms <float32>[batch, 8] that turn about the centre, degrees <float32>[batch]."""
-    height, width = (float(side) for side in images.shape[1:3])
-    to_maps = addons.load("image.transform_ops").angles_to_projective_transforms
-    return to_maps(degrees * (math.pi / 180.0), height, width)
+def rotations(images, angles) -> tf.Tensor:
+    """Returns transforms <float32>[batch, 8] that rotate about the center, radians <float32>[batch]."""
+    cosine, sine = exactly(tf.cos, angles), exactly(tf.sin, angles)
+    return around_center(images, cosine, -sine, sine, cosine)
+
+
+def around_center(images, right_by_right, right_by_down, down_by_right, down_by_down) -> tf.Tensor:
+    """Returns transforms <float32>[batch, 8] of 2 x 2 matrices that leave the center where it is.
+
+    Args:
+        images: give the size.
+        right_by_right, right_by_down, down_by_right, down_by_down: <float32>[batch], how far a place in the
+            image is from the center, for each pixel by which the place in the result is.
+    """
+    height, width = (float(side) - 1.0 for side in images.shape[1:3])
+    right = (width - (right_by_right * width + right_by_down * height)) / 2.0
+    down = (height - (down_by_right * width + down_by_down * height)) / 2.0
+    zero = tf.zeros_like(right)
+    return tf.stack(
+        [right_by_right, right_by_down, right, down_by_right, down_by_down, down, zero, zero], axis=1
+    )
 
 
 def shear(images, draws, options: options_of.Shear, fill):
-    """Slants rows by draw 0 and columns by draw 1, about the centre."""
+    """Slants rows by draw 0 and columns by draw 1, about the center."""
     slopes = options.slope * (2.0 * draws[:, :2] - 1.0)
     return project(images, shears(images, slopes[:, 0], slopes[:, 1]), fill)
 
 
 def shears(images, row_slopes, column_slopes) -> tf.Tensor:
-    """Returns transforms <float32>[batch, 8] that slant about the centre, slopes <float32>[batch]."""
-    height, width = images.shape[1:3]
-    zero, one = tf.zeros_like(row_slopes), tf.ones_like(row_slopes)
-    right, down = -row_slopes * (height - 1) / 2, -column_slopes * (width - 1) / 2
-    return tf.stack([one, row_slopes, right, column_slopes, one, down, zero, zero], axis=1)
+    """Returns transforms <float32>[batch, 8] that slant about the center, slopes <float32>[batch]."""
+    one = tf.ones_like(row_slopes)
+    return around_center(images, one, row_slopes, column_slopes, one)
+
+
+def zoom(images, draws, options: options_of.Zoom, fill):
+    """Makes larger or smaller about the center by draw 0, sizes being uniform in their logarithm."""
+    inverse = exactly(tf.exp, (1.0 - 2.0 * draws[:, 0]) * math.log(options.factor))
+    zero = tf.zeros_like(inverse)
+    return project(images, around_center(images, inverse, zero, zero, inverse), fill)
 
 
 def translate(images, draws, options: options_of.Translate, fill):
@@ -58,23 +88,24 @@ def translate(images, draws, options: options_of.Translate, fill):
     return project(images, translations(moves[:, 0], moves[:, 1]), fill)
 
 
-def translations(right, down) -> tf.Tensor:
+def translations(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
     """Returns transforms <float32>[batch, 8] that move by pixels <float32>[batch]."""
     zero, one = tf.zeros_like(right), tf.ones_like(right)
     return tf.stack([one, zero, -right, zero, one, -down, zero, zero], axis=1)
 
 
-def equalize(images, draws, options: options_of.Equalize, fill):
-    """Makes the values of each channel equally frequent where draw 0 is below `probability`."""
-    chosen = draws[:, 0, None, None, None] < options.probability
-    return tf.where(chosen, equalized(images), images)
-
-
-def equalized(images: tf.Tensor) -> tf.Tensor:
-    """Returns images whose 256 levels are equally frequent in each channel."""
-    levels = tf.cast(tf.round(255.0 * images), tf.uint8)
-    changed = addons.load("image.color_ops").equalize(levels)
-    return tf.ensure_shape(tf.cast(changed, tf.float32), images.shape) / 255.0
+def perspective(images, draws, options: options_of.Perspective, fill):
+    """Moves each corner by two of the draws 0 to 7, and the rest of the image with them."""
+    right, down = (float(side) - 1.0 for side in (images.shape[2], images.shape[1]))
+    corners = tf.constant([[0.0, 0.0], [right, 0.0], [0.0, down], [right, down]])  # [corner, (right, down)]
+    moves = tf.reshape(2.0 * draws - 1.0, [-1, CORNERS, 2]) * [
+        options.fraction * right,
+        options.fraction * down,
+    ]
+    moved = keras.ops.image.perspective_transform(
+        images - fill, tf.broadcast_to(corners, tf.shape(moves)), corners + moves, interpolation="bilinear"
+    )
+    return moved + fill
 
 
 def elastic(images, draws, options: options_of.Elastic, fill):
@@ -85,5 +116,32 @@ def elastic(images, draws, options: options_of.Elastic, fill):
         options.fraction * height,
         options.fraction * width,
     ]
-    warped = addons.load("image.dense_image_warp").dense_image_warp(images, field)
-    return tf.ensure_shape(warped, images.shape)
+    rows = tf.range(height, dtype=tf.float32)[:, None] - field[..., 0]  # [batch, height, width]
+    columns = tf.range(width, dtype=tf.float32) - field[..., 1]
+    return interpolate(images, rows, columns)
+
+
+def interpolate(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Returns the pixels at places between pixels, bilinearly; beyond the border it repeats.
+
+    `keras.ops.image.map_coordinates` gives the same at three to five times the time.
+
+    Args:
+        images: <float32>[batch, height, width, channels].
+        rows, columns: <float32>[batch, height, width], places in the image.
+    """
+    height, width, channels = images.shape[1:]
+    down, right = (width if height > 1 else 0), (1 if width > 1 else 0)  # steps to the next pixel
+    row = tf.clip_by_value(tf.floor(rows), 0.0, max(0.0, height - 2.0))
+    column = tf.clip_by_value(tf.floor(columns), 0.0, max(0.0, width - 2.0))
+    below = tf.clip_by_value(rows - row, 0.0, 1.0)[..., None]
+    beside = tf.clip_by_value(columns - column, 0.0, 1.0)[..., None]
+    pixels = tf.reshape(images, [-1, height * width, channels])
+    places = tf.reshape(tf.cast(row * width + column, tf.int32), [-1, height * width])
+
+    def step(offset: int) -> tf.Tensor:
+        return tf.reshape(tf.gather(pixels, places + offset, batch_dims=1), tf.shape(images))
+
+    top = step(0) + beside * (step(right) - step(0))
+    bottom = step(down) + beside * (step(down + right) - step(down))
+    return top + below * (bottom - top)

@@ -1,4 +1,4 @@
-"""Images in the graph: read, resize, normalize. The same functions train and serve."""
+"""Reads, resizes and normalizes images in the graph; training and serving use the same functions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import tensorflow as tf
 from attnzoo.images.decoding import PixelFormat, decode
 from attnzoo.records.bad_records import BadRecord
 
-DECODED_AT_START_BYTES = 256 << 20
-"""Largest split, in encoded bytes, of which every image is decoded before training: seconds to a minute."""
+MAX_CHECKED_BYTES = 256 << 20
+"""Size of the largest split whose images are all decoded before training: seconds to a minute."""
 
 
 def resize(image: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
@@ -25,7 +25,7 @@ def resize(image: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
 
 
 def standardize(images: tf.Tensor, mean: Sequence[float], std: Sequence[float]) -> tf.Tensor:
-    """Brings images to zero mean and unit variance a channel.
+    """Returns images of zero mean and unit variance in each channel.
 
     Args:
         images: <float32>[batch, height, width, channels] in 0..1.
@@ -44,7 +44,7 @@ def read_images(column: np.ndarray, shape: tuple[int, ...], to: PixelFormat):
     Args:
         column: <uint8>[examples, height, width, channels], or an object array of encoded bytes or of paths.
         shape: (height, width, channels) of the result.
-        to: what is made of the pixels of files.
+        to: how the pixels of files are read.
     """
     if column.dtype == np.uint8:
         if tuple(column.shape[1:]) != tuple(shape):
@@ -79,12 +79,12 @@ def _convert(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def undecodable(column: np.ndarray, to: PixelFormat, origin: str) -> Iterator[BadRecord]:
-    """Yields what is wrong with each image that cannot be decoded although its header is in order.
+    """Yields an error for each image that cannot be decoded although its header is in order.
 
     Args:
         column: as for `read_images`.
-        to: what is made of their pixels.
-        origin: where encoded bytes came from; a path speaks for itself.
+        to: how their pixels are read.
+        origin: where encoded bytes came from; errors name paths themselves.
     """
     if column.dtype == np.uint8 or len(column) == 0:
         return
@@ -100,7 +100,7 @@ def undecodable(column: np.ndarray, to: PixelFormat, origin: str) -> Iterator[Ba
         try:
             next(decoded)
         except tf.errors.OpError as error:
-            what = f"cannot be decoded ({_reason(error)}); get a whole copy or remove it."
+            what = f"cannot be decoded ({_reason(error)}); get an intact copy or remove it."
             yield BadRecord(item if is_path else f"{origin}: example {index}", "not decodable", what)
 
 
@@ -113,13 +113,13 @@ def check_decodable(column: np.ndarray, to: PixelFormat, origin: str) -> None:
     if column.dtype == np.uint8:
         return
     sizes = map(os.path.getsize if isinstance(column[0], str) else len, column)
-    if sum(sizes) <= DECODED_AT_START_BYTES:
+    if sum(sizes) <= MAX_CHECKED_BYTES:
         for bad in undecodable(column, to, origin):
             raise bad
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """Returns the words of TensorFlow in one line, without the names of operations."""
+    """Returns the message of TensorFlow in one line, without the names of operations."""
     plain = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]|.*Iterator::\S+: ", " ", error.message)
     first = next((line for line in plain.splitlines() if line.strip()), type(error).__name__)
     return " ".join(first.split()).rstrip(".,:;")

@@ -173,12 +173,12 @@ def test_texts_that_belong_together_and_folders_of_classes_are_looked_at(resolve
     ):
         checkup.check_files(resolved(PAIRS))
     (empty_folder / "a").mkdir()
-    with pytest.raises(ConfigErrors, match=r"^x\.yaml:1: data\.train: a: no sub-folder in it; expected one"):
+    with pytest.raises(ConfigErrors, match=r"^x\.yaml:1: data\.train: a: no subfolders; expected one"):
         checkup.check_files(resolved(FOLDERS))
 
 
 def test_what_is_not_installed_is_said_where_it_is_asked_for(resolved, monkeypatch):
-    config = resolved(IMAGES, "data.augment=[flip, rotate]")
+    config = resolved(IMAGES, "data.augment=[flip, median_blur]")
     monkeypatch.setattr(addons, "is_installed", lambda: False)
     with pytest.raises(ConfigErrors, match=r"\]: data\.augment\.1: TensorFlow Addons is missing \(Python "):
         checkup.require_installed(config)

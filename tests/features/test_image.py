@@ -86,16 +86,16 @@ def test_size_and_channels_are_options(form, tmp_path):
             [(1, 1), *[(11, 13)] * 5],
             (11, 13),
             "train: images of 1 to 11 x 1 to 13 pixels (height x width), 1 of them with a side of fewer than "
-            "8 (first: number 0); all are brought to 11 x 13, set data.image_size for another size.",
+            "8 (first: number 0); all are resized to 11 x 13; set data.image_size for another size.",
         ),
-        ([(600, 300)] * 2, (224, 112), "images of 600 x 300 pixels (height x width); all are brought to 224"),
+        ([(600, 300)] * 2, (224, 112), "images of 600 x 300 pixels (height x width); all are resized to 224"),
         ([(9, 300), (11, 200), (17, 100)], (11, 200), "images of 9 to 17 x 100 to 300 pixels"),
         (
             [(20, 30), (20, 30), (30, 20)],
             (20, 30),
             "images of 20 to 30 x 20 to 30 pixels",
         ),
-        ([(5, 7)], (5, 7), "1 of them with a side of fewer than 8 (first: number 0); all are brought to 5"),
+        ([(5, 7)], (5, 7), "1 of them with a side of fewer than 8 (first: number 0); all are resized to 5"),
     ],
     ids=["one size", "moderate", "a single pixel", "large", "many sizes", "upright and across", "tiny"],
 )
@@ -145,7 +145,7 @@ def test_what_is_transparent_is_laid_on_a_color_on_which_the_rest_is_seen(
     messages = [str(one.message) for one in recwarn]
     assert messages == (
         [
-            "train: 2 of 2 images with an alpha channel are transparent in parts: they are laid on "
+            "train: 2 of 2 images with an alpha channel are transparent in parts: they are composited on "
             f"{background}; set data.background for another color."
         ]
         if background
@@ -168,7 +168,7 @@ def test_what_is_transparent_is_laid_on_a_color_on_which_the_rest_is_seen(
 def test_images_of_16_bits_keep_the_values_that_train_uses(largest, white):
     values = np.linspace(0, largest, 11 * 13).astype(np.uint16).reshape(11, 13, 1)
     column = Image().column([tf.io.encode_png(values).numpy()] * 2)
-    with pytest.warns(DataWarning, match=f"2 of 2 images have 16 bits a channel, .* {largest}: {white} "):
+    with pytest.warns(DataWarning, match=f"2 of 2 images have 16 bits per channel, .* {largest}: {white} "):
         image = learn(column)
     assert image.max_value == white
     np.testing.assert_allclose(image.first(column)[1], values / white, atol=1e-6)
@@ -200,7 +200,7 @@ def test_webp_is_read_with_its_transparency_and_what_moves_is_not():
 def test_a_gif_with_a_transparent_color_is_reported():
     file = io.BytesIO()
     Picture.new("P", (13, 11)).save(file, "GIF", transparency=0)
-    with pytest.warns(DataWarning, match="train: 1 GIF images have a transparent color, which is not read"):
+    with pytest.warns(DataWarning, match="train: 1 GIF images have a transparent color, which is ignored"):
         learn(Image().column([file.getvalue()]))
 
 

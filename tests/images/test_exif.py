@@ -1,4 +1,4 @@
-"""Photographs stand upright, as Pillow turns them."""
+"""Photographs are rotated upright, as by Pillow."""
 
 import io
 
@@ -15,27 +15,27 @@ ORIENTATION = 0x0112
 
 
 def photograph(value=None, order=None, before=0):
-    """JPEG bytes of a picture whose corners differ, with an orientation and other entries."""
+    """JPEG bytes of an image whose corners differ, with an orientation and other entries."""
     pixels = np.zeros((16, 24, 3), np.uint8)
     pixels[:8, :12] = [250, 0, 0]
     pixels[8:, :12] = [0, 250, 0]
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     exif = Image.Exif()
     if order is not None:
         exif.endian = order
     exif[0x010F] = "maker"
     if value is not None:
         exif[ORIENTATION] = value
-    written = io.BytesIO()
-    picture.save(written, "jpeg", quality=95, subsampling=0, exif=exif)
-    data = written.getvalue()
+    encoded = io.BytesIO()
+    image.save(encoded, "jpeg", quality=95, subsampling=0, exif=exif)
+    data = encoded.getvalue()
     comment = b"\xff\xfe" + (before + 2).to_bytes(2, "big") + b"E" * before
     return data[:2] + comment + data[2:] if before else data
 
 
 @pytest.mark.parametrize("value", range(1, 9))
 @pytest.mark.parametrize("before", [0, 5000])
-def test_a_photograph_is_turned_upright(value, before):
+def test_a_photograph_is_rotated_upright(value, before):
     data = photograph(value, before=before)
     assert int(orientation(data)) == value
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
@@ -53,7 +53,7 @@ def test_both_byte_orders_are_read():
     assert parse_header(little, "x").orientation == parse_header(big, "x").orientation == 6
 
 
-def test_a_file_that_does_not_say_is_upright():
+def test_a_file_without_an_orientation_is_upright():
     plain = io.BytesIO()
     Image.new("RGB", (4, 4)).save(plain, "jpeg")
     for data in (plain.getvalue(), photograph(), photograph(9), photograph(0), b"", b"\xff\xd8\xff"):
@@ -62,7 +62,7 @@ def test_a_file_that_does_not_say_is_upright():
 
 
 @pytest.mark.parametrize("size", [12, 20, 30, 34, 40, 50, 60])
-def test_a_segment_that_is_cut_off_or_lies_is_upright_or_turned_and_never_an_error(size):
+def test_a_truncated_or_damaged_segment_is_never_an_error(size):
     assert 1 <= int(orientation(photograph(6)[:size])) <= 8
     generator = np.random.default_rng(size)
     damaged = bytearray(photograph(6))

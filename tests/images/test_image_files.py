@@ -49,7 +49,7 @@ def png_of(width, height, depth=8, color=2):
 )
 def test_headers_give_format_size_and_channels(tmp_path, kind, mode, header):
     encoded = encode(kind, mode)
-    path = tmp_path / "picture.dat"
+    path = tmp_path / "image.dat"
     path.write_bytes(encoded)
     assert read_header(path) == header
     assert read_header(path, whole=False) == header
@@ -68,12 +68,12 @@ def test_progressive_and_long_headed_jpegs_transparent_palettes_and_animations_a
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_images_that_are_cut_off_are_refused(tmp_path, kind, share):
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+def test_truncated_images_are_refused(tmp_path, kind, fraction):
     encoded = encode(kind, size=(97, 89))
-    path = tmp_path / "cut.img"
-    path.write_bytes(encoded[: int(share * len(encoded))])
-    with pytest.raises(UserError, match=re.escape(f"{path}: the image is cut off")):
+    path = tmp_path / "truncated.img"
+    path.write_bytes(encoded[: int(fraction * len(encoded))])
+    with pytest.raises(UserError, match=re.escape(f"{path}: the image is truncated")):
         read_header(path)
 
 
@@ -98,7 +98,7 @@ def bmp_of_16_bits():
             "not a JPEG, PNG, WebP, GIF or BMP image (it starts with the bytes 52 49 46 46 31 32 33 34)",
         ),
         (bad_crc(), "damaged image: wrong checksum of chunk 'IDAT'"),
-        (png_of(13, 7, 3), "damaged image: colour type 2 with 3 bits does not exist"),
+        (png_of(13, 7, 3), "damaged image: color type 2 with 3 bits does not exist"),
         (png_of(0, 7), "damaged image: 0 x 7 pixels"),
         (
             b"\x89PNG\r\n\x1a\n" + png_chunk(b"IEND", b""),
@@ -108,7 +108,7 @@ def bmp_of_16_bits():
         (b"\xff\xd8\xff\xd9\x00\x04", "damaged image: it has no image data"),
         (b"\xff\xd8\xff\xe0\x00\x01", "damaged image: it has no image data"),
         (b"\xff\xd8\xff\x01\xff\xff\xda\x00\x02\xff\xd9", "damaged image: it has no frame header"),
-        (bmp_of_16_bits(), "damaged image: BMP with 16 bits a pixel, compression 0"),
+        (bmp_of_16_bits(), "damaged image: BMP with 16 bits per pixel, compression 0"),
     ],
     ids=range(11),
 )

@@ -138,8 +138,8 @@ def image_case(name: str, content, message: str, **options: str) -> Case:
 
 
 NOT_AN_IMAGE = ": not a JPEG, PNG, WebP, GIF or BMP image (it "
-NOT_READ = "; only JPEG, PNG, WebP, GIF and BMP images are read: convert or remove it"
-CUT_OFF = ": the image is cut off; get a whole copy or remove it"
+NOT_READ = "; only JPEG, PNG, WebP, GIF and BMP images are supported: convert or remove it"
+TRUNCATED = ": the image is truncated; get an intact copy or remove it"
 NOT_DECODED = ": cannot be decoded ("
 PIXELS = zlib.compress((b"\0" + bytes(24)) * 8)
 
@@ -157,7 +157,7 @@ IMAGES = [
     image_case("HEIC", b"\0\0\0\x18ftypheic" + bytes(40), ": a HEIC image" + NOT_READ),
     image_case("AVIF", b"\0\0\0\x18ftypavif" + bytes(40), ": an AVIF image" + NOT_READ),
     *(
-        image_case(f"{kind} cut at {percent} %", cut(kind, percent), CUT_OFF)
+        image_case(f"{kind} cut at {percent} %", cut(kind, percent), TRUNCATED)
         for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")
         for percent in (10, 50, 90)
     ),
@@ -188,7 +188,7 @@ IMAGES = [
     image_case("GIF, no frame", gif(8, 8, []), ": damaged image: it has no frame"),
     image_case("GIF, no block", gif(8, 8, [b"?"]), ": damaged image: byte 0x3f where a block is expected"),
     image_case("GIF, pixels that do not unpack", gif(8, 8, [gif_frame(8, 8, b"\xff\xff\xff")]), NOT_DECODED),
-    image_case("BMP of 16 bits", bmp_of_16_bits, ": damaged image: BMP with 16 bits a pixel"),
+    image_case("BMP of 16 bits", bmp_of_16_bits, ": damaged image: BMP with 16 bits per pixel"),
     image_case(
         "CMYK where gray is asked for", lambda: picture("JPEG", "CMYK"), NOT_DECODED, options=", channels: 1"
     ),
@@ -212,13 +212,16 @@ IMAGES = [
         lambda path: holding(picture("PNG"))(path / "1.png"),
     ),
     Case(
-        "folder: none for test", "test", ": not found; expected a folder with one sub-folder a class", nothing
+        "folder: none for test",
+        "test",
+        ": not found; expected a folder with one subfolder per class",
+        nothing,
     ),
     Case("folder: a file in its place", "test", ": a file; expected a folder", holding(b"x")),
     Case(
         "folder: pictures without classes",
         "test",
-        ": no sub-folder in it",
+        ": no subfolders",
         lambda path: holding(picture("PNG"))(path / "1.png"),
     ),
     Case(

@@ -90,7 +90,7 @@ def test_c3_pictures_are_read_as_if_the_bad_ones_were_not_there(tmp_path):
     holding(b"no picture")(tmp_path / "dark" / "a.png")
     cut("JPEG", 50)(tmp_path / "dark" / "b.jpg")
     holding(png(8, 8, b"x\x9cnonsense"))(tmp_path / "bright" / "c.png")
-    with pytest.warns(DataWarning, match=r"3 of 23 records .* 1 not an image .* 1 cut off"):
+    with pytest.warns(DataWarning, match=r"3 of 23 records .* 1 not an image .* 1 truncated"):
         assert columns(load(on_bad_record="skip", max_bad_fraction=0.2)) == expected
     with pytest.raises(UserError, match=r"3 of 23 records \(13.04%\) cannot be read, .* allows 10.00%"):
         load(on_bad_record="skip", max_bad_fraction=0.1)

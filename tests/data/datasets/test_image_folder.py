@@ -60,7 +60,9 @@ def test_what_is_no_image_by_its_name_is_skipped_and_counted(folders):
     assert len(splits.train) == 5
     (warning,) = caught
     text = str(warning.message)
-    assert text.startswith(f"{train}: passed over as no images, by their names or places: 2 *.txt, ")
+    assert text.startswith(
+        f"{train}: skipped, as their names or locations are not those of images: 2 *.txt, "
+    )
     for name in ("Thumbs.db", "desktop.ini", "._*", "*.json", ".DS_Store", ".cache/", "__MACOSX/"):
         assert f"1 {name}" in text
     assert "1 beside the class folders" in text
@@ -78,7 +80,7 @@ def test_links_to_files_and_folders_are_followed_and_end_where_they_began(folder
     (train / "dog" / "more").symlink_to(elsewhere / "deep")
     (train / "dog" / "again").symlink_to(".")
     (train / "dog" / "all").symlink_to("..")
-    with pytest.warns(DataWarning, match="2 a link to a folder that was read or that is around it"):
+    with pytest.warns(DataWarning, match="2 a link to a folder that was read or that contains it"):
         splits = load(train)
     names = [path[len(str(train)) + 1 :] for path in splits.train.column("image")]
     assert names[4:] == ["dog/linked.png", "dog/more/2.png", "dog/x", "eel/1.png", "eel/deep/2.png"]
@@ -86,7 +88,7 @@ def test_links_to_files_and_folders_are_followed_and_end_where_they_began(folder
     with pytest.raises(UserError, match=r"none\.png: cannot be read \(No such file"):
         load(train)
     (train / "fox").symlink_to(folders / "nowhere")
-    with pytest.raises(UserError, match="fox: a link to what does not exist; fix or remove it"):
+    with pytest.raises(UserError, match="fox: a link to something that does not exist; fix or remove it"):
         load(train)
 
 
@@ -111,9 +113,7 @@ def test_a_folder_of_splits_is_not_taken_for_classes(tmp_path):
     for split in ("train", "Valid", "test"):
         add(tmp_path, f"{split}/cat/1.png")
         add(tmp_path, f"{split}/dog/1.png")
-    message = (
-        f"its sub-folders are splits, not classes (Valid, test, train); set data.train: {tmp_path}/train"
-    )
+    message = f"its subfolders are splits, not classes (Valid, test, train); set data.train: {tmp_path}/train"
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         load(tmp_path)
     assert f"data.validation: {tmp_path}/Valid" in str(caught.value)
@@ -124,7 +124,7 @@ def test_a_folder_of_splits_is_not_taken_for_classes(tmp_path):
         load(tmp_path / "train", validation=str(tmp_path))
     add(tmp_path, "bus/1.png")
     with pytest.warns(
-        DataWarning, match=r"named like splits are taken for classes \(Valid, bus, test, train\)"
+        DataWarning, match=r"named like splits are used as classes \(Valid, bus, test, train\)"
     ):
         load(tmp_path)
 
@@ -139,15 +139,15 @@ def test_other_splits_may_lack_classes_and_use_the_ids_of_train(folders):
 
 def test_folders_that_do_not_fit_are_named(folders):
     with pytest.raises(
-        UserError, match=re.escape(f"{folders}/none: not found; expected a folder with one sub-f")
+        UserError, match=re.escape(f"{folders}/none: not found; expected a folder with one subfolder p")
     ):
         load(folders / "none")
     with pytest.raises(UserError, match=re.escape(f"{folders}/train/readme.txt: a file; expected a folder")):
         load(folders / "train" / "readme.txt")
-    with pytest.raises(UserError, match=re.escape(f"{folders}/train/cat: no sub-folder in it")):
+    with pytest.raises(UserError, match=re.escape(f"{folders}/train/cat: no subfolders")):
         load(folders / "train" / "cat")
     add(folders / "single", "cat/1.png")
-    with pytest.raises(UserError, match=re.escape(f"{folders}/single: one class folder only ('cat')")):
+    with pytest.raises(UserError, match=re.escape(f"{folders}/single: only one class folder ('cat')")):
         load(folders / "single")
 
 

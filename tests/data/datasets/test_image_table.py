@@ -161,7 +161,7 @@ def test_records_that_cannot_be_used_are_skipped_and_reported_where_that_is_allo
     (warning,) = caught
     place = f"{folder}/train.csv"
     assert f"{place}: 4 of 6 records (66.67%) cannot be read and are skipped: " in str(warning.message)
-    for line, reason in enumerate(("not readable", "not an image", "cut off", "without a number"), 3):
+    for line, reason in enumerate(("not readable", "not an image", "truncated", "without a number"), 3):
         assert f"1 {reason} (first: {place}:{line})" in str(warning.message)
     assert splits.train.column("label").tolist() == [2.0, 13.0]
     with pytest.raises(
