@@ -18,12 +18,12 @@ from attnzoo.runs.trained import MIN_EXAMPLES_FOR_XLA, load_split, load_trained
 from attnzoo.tasks.evaluating import Evaluator
 
 
-def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[str]]:
+def evaluate(folder: Path, split: str | None = None) -> tuple[dict[str, Any], list[str]]:
     """Evaluates a run on a split of its data.
 
     Args:
         folder: a run folder.
-        split: "train", "validation" or "test".
+        split: "train", "validation" or "test"; None for test, or validation if there is no test.
 
     Returns:
         The JSON-serializable result and human-readable lines of its details. The result has `run`, `split`,
@@ -36,7 +36,7 @@ def evaluate(folder: Path, split: str = "test") -> tuple[dict[str, Any], list[st
         UserError: no such run or split, data with other classes than in training (2), damaged weights (4).
     """
     trained = load_trained(folder)
-    _, chosen = load_split(trained, split)
+    split, chosen = load_split(trained, split)
     info, task = trained.info, trained.task
     examples = data_examples.encode_split(chosen, info)
     lengths = examples.lengths(info)

@@ -229,6 +229,8 @@ def test_a_missing_split_is_named(runs, tmp_path):
     config.write_text(config.read_text().replace(line, "test: null"))
     with pytest.raises(UserError, match="the data has no split 'test'; it has train, validation"):
         evaluation.evaluate(tmp_path / "run", "test")
+    result, _ = evaluation.evaluate(tmp_path / "run")
+    assert result["split"] == "validation"
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):

@@ -59,19 +59,20 @@ def names() -> list[str]:
 
 
 def memory_problems(options: MechanismOptions, units: int, causal: bool) -> Iterator[Problem]:
-    """Yields why a decoder cannot look at what was read with a mechanism.
+    """Yields why a decoder cannot use a mechanism.
 
     Args:
-        options: of the mechanism.
+        options: options of the mechanism.
         units: width of the model.
-        causal: whether the decoder looks at what it has written with the same mechanism.
+        causal: whether the decoder uses it for causal self-attention as well as for cross-attention.
     """
     if options.supports_cross and (options.supports_causal or not causal):
         yield from (options if causal else parse(options.for_cross_attention())).problems(units)
         return
     fitting = [name for name, one in _CONFIGS.items() if one.supports_cross and one.supports_causal]
-    needed = "look at another sequence" + " and be causal" * causal
-    what = f"'{options.name}' cannot {needed}, as this model needs; choose one of {', '.join(fitting)}"
+    needed = "cross-attention" + " and causal masks" * causal
+    what = f"'{options.name}' does not support {needed}, which this model needs; choose one of "
+    what += ", ".join(fitting)
     yield ("name",), what
 
 

@@ -169,7 +169,10 @@ def train(
 @app.command("eval", epilog="Example:  attnzoo eval runs/translate_dates --split validation")
 def evaluate(
     run: RunFolder,
-    split: Annotated[Split, typer.Option(help="Split to evaluate.")] = Split.TEST,
+    split: Annotated[
+        Split | None,
+        typer.Option(help="Split to evaluate. Default: test, else validation.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Evaluate a trained model on a split of its data."""
@@ -178,7 +181,7 @@ def evaluate(
         import_tensorflow()
         from attnzoo import evaluation
 
-        result, details = evaluation.evaluate(run, split.value)
+        result, details = evaluation.evaluate(run, split.value if split else None)
     if as_json:
         print(json.dumps(result, ensure_ascii=False, default=float))
     else:

@@ -1,6 +1,6 @@
-"""What a config that is right by itself may lack here: effects of its options, packages, data files.
+"""Checks of a valid config against this machine: options without effect, missing packages and data files.
 
-Nobody asks for it where a run is only read: its config was checked where it was trained.
+They do not apply to the config of a finished run, which was checked where it was trained.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def require_installed(resolved: ResolvedConfig) -> None:
 
 
 def check_files(resolved: ResolvedConfig) -> list[str]:
-    """Looks at the beginnings of the data files that are there, and whether a task finds its columns.
+    """Checks that the data files exist and begin with what the task needs, such as its columns.
 
     Returns:
-        A line if not one of the files is there yet, and one if the run to start from is not.
+        A line if none of the files exists yet, and one if the run to start from does not.
 
     Raises:
-        ConfigErrors: a file is not what is needed, or some are there and others are not; one line each.
+        ConfigErrors: a file is not usable, or some files exist and others do not; one line each.
     """
     data, features = resolved.config.data, _task_of(resolved).features
     lines = [
@@ -52,7 +52,7 @@ def check_files(resolved: ResolvedConfig) -> list[str]:
     if files and len(missing) == len(files):
         names = ", ".join(dict.fromkeys(file for _, file in files))
         where = _origin_near(resolved, files[0][0]).label
-        return [*lines, f"{where}: the data is not there yet: {names} (looked for in {Path.cwd()})"]
+        return [*lines, f"{where}: data not found yet: {names} (looked for in {Path.cwd()})"]
     problems = Problems()
     for path, file in files:
         what = _not_there(file) if (path, file) in missing else _wrong(data, file, features)
@@ -67,7 +67,7 @@ def _initial(resolved: ResolvedConfig) -> Iterator[Problem]:
     if folder is not None and not Path(folder).is_dir():
         yield (
             ("train", "init_from"),
-            f"{folder} is not there yet (looked for in {Path.cwd()}); train it first",
+            f"{folder} was not found yet (looked for in {Path.cwd()}); train it first",
         )
 
 
@@ -81,23 +81,23 @@ def _not_there(file: str) -> str:
 
 def _wrong(data: Any, file: str, features: Mapping[str, Any]) -> str | None:
     try:
-        data.look_at(file, features)
+        data.check_file(file, features)
     except UserError as error:
         return str(error).rstrip(".")
     return None
 
 
 def notes(resolved: ResolvedConfig) -> list[str]:
-    """Returns a line for each option that the file or `--set` gives and that has no effect in this config.
+    """Returns a line for each option that the file or `--set` sets without effect in this config.
 
-    Where all options of a group are given, as `attnzoo config show` prints them, those with their default
-    value are passed over.
+    If all options of a group are set, as in the output of `attnzoo config show`, those with their default
+    value are skipped.
     """
     lines = []
     for path, why in dict(_without_effect(resolved)).items():
-        if path in resolved.origins and not _is_of_complete_listing(resolved, path):
+        if path in resolved.origins and not _is_default_in_full_listing(resolved, path):
             origin = resolved.origins[path]
-            lines.append((origin.order, f"{origin.label}: {dotted(path)}: has no effect {why}; leave it out"))
+            lines.append((origin.order, f"{origin.label}: {dotted(path)}: has no effect {why}; remove it"))
     return [line for _, line in sorted(lines)]
 
 
@@ -127,8 +127,8 @@ def _groups(path: KeyPath, options: Any) -> Iterator[tuple[KeyPath, Section]]:
             yield from _groups((*path, number), item)
 
 
-def _is_of_complete_listing(resolved: ResolvedConfig, path: KeyPath) -> bool:
-    """Whether an option has its default value, and all others of its group are given, too."""
+def _is_default_in_full_listing(resolved: ResolvedConfig, path: KeyPath) -> bool:
+    """Returns whether an option has its default value and all others of its group are set, too."""
     options = resolved.config
     for key in path[:-1]:
         options = options[key] if isinstance(key, int) else getattr(options, str(key))  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""Options that are right each by itself and do not go together: those who know of them are asked."""
+"""Options that are valid by themselves but do not fit together: tasks, features and options report them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attnzoo.suggest import did_you_mean
 
 
 def add_conflicts(task: Any, options: Any, document: Document, problems: Problems) -> None:
-    """Adds what the task, its features and the groups of options say of options that do not go together.
+    """Adds the problems that the task, its features and the groups of options report.
 
     Args:
         task: of the model.

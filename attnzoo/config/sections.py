@@ -37,22 +37,22 @@ class DataOptions(Section):
         return self.model_dump().get("validation") is None
 
     def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yields options that do not go together for a task with these features."""
+        """Yields options that do not fit together for a task with these features."""
         yield from ()
 
     def known_labels(self) -> tuple[str, ...] | None:
-        """Returns the labels of the data, where they are known without reading it."""
+        """Returns the labels of the data if they are known without reading it."""
         return None
 
     def files(self) -> Iterator[tuple[KeyPath, str]]:
         """Yields the files and folders that the options name: key and path."""
         yield from ()
 
-    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
-        """Looks at the beginning of one of `files`, which is there, and whether a task finds its columns.
+    def check_file(self, file: str, features: Mapping[str, Any]) -> None:
+        """Checks the beginning of an existing file of `files`, such as its columns.
 
         Raises:
-            UserError: it is not what is needed.
+            UserError: it is not usable.
         """
 
 
@@ -93,7 +93,7 @@ def files_of_splits(*files: str | None) -> Iterator[tuple[KeyPath, str]]:
 
 def _known_delimiter(character: str) -> str:
     if character in '"\r\n\0\ufeff':
-        raise ValueError(f"expected a character that no quote and no line end is, received {character!r}")
+        raise ValueError(f"expected a character other than quotes and line ends, received {character!r}")
     return character
 
 
@@ -136,7 +136,7 @@ class TableOptions(FileOptions):
             return
         twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
         if twice:
-            yield ("columns",), f"{', '.join(map(repr, twice))} more than once; give each column another name"
+            yield ("columns",), f"{', '.join(map(repr, twice))} more than once; give each column its own name"
         needed = self.named_columns(features)
         if len(set(self.columns)) < len(needed):
             keys = " and ".join(f"data.{option}" for option in needed)
@@ -165,7 +165,7 @@ class ModelOptions(Section):
     name: str
 
     def problems(self, config: Any) -> Iterator[Problem]:
-        """Yields options that do not go together, or not with those of the whole `RunConfig`."""
+        """Yields options that do not fit together or with the rest of the `RunConfig`."""
         yield from ()
 
     def unused(self) -> Iterator[Problem]:
@@ -309,12 +309,15 @@ class TrainOptions(Section):
     )
 
     def problems(self) -> Iterator[Problem]:
-        """Yields rates that leave no weight to train, whatever the layers are called."""
+        """Yields multipliers that freeze every weight, whatever the layers are called."""
         for pattern, rate in self.learning_rate_multipliers.items():
             if rate:
                 return
             if pattern == "*":
-                yield ("learning_rate_multipliers",), "every weight is frozen (rate 0); leave one to train"
+                yield (
+                    ("learning_rate_multipliers",),
+                    "all weights are frozen (multiplier 0); leave some to train",
+                )
                 return
 
 

@@ -74,7 +74,7 @@ def require_columns(options: TableOptions, features: Mapping[str, Feature]) -> N
         raise UserError(f"data.{'.'.join(map(str, key))}: {what}.")
 
 
-def look_at_columns(path: str, options: TableOptions, features: Mapping[str, Any]) -> None:
+def check_columns(path: str, options: TableOptions, features: Mapping[str, Any]) -> None:
     """Reads the header of a file, or its first record, for the columns of the features.
 
     Raises:

@@ -58,7 +58,7 @@ def resolved(empty_folder):
 def test_an_option_without_effect_is_named(resolved, text, override, why):
     assert checkup.notes(resolved(text)) == []
     key = override.split("=")[0].replace("model.attention", "model.attention.window")
-    notes = [] if why is None else [f"--set {override}: {key}: has no effect {why}; leave it out"]
+    notes = [] if why is None else [f"--set {override}: {key}: has no effect {why}; remove it"]
     assert checkup.notes(resolved(text, override)) == notes
 
 
@@ -82,7 +82,7 @@ def test_an_option_that_another_one_makes_idle_is_named_with_its_line(resolved, 
 
 def test_steps_leave_epochs_without_effect_in_a_file(resolved):
     notes = checkup.notes(resolved(TEXTS + "train:\n  epochs: 3\n  steps: 5\n"))
-    assert notes == ["x.yaml:4: train.epochs: has no effect unless steps is null; leave it out"]
+    assert notes == ["x.yaml:4: train.epochs: has no effect unless steps is null; remove it"]
 
 
 def test_a_complete_listing_names_only_what_is_not_a_default(resolved):
@@ -121,7 +121,7 @@ def test_data_that_is_not_there_yet_is_one_line_and_no_error(resolved):
     config = resolved(TEXTS, "train.init_from=runs/first")
     assert [line.partition(" (looked")[0] for line in checkup.check_files(config)] == [
         "--set train.init_from=runs/first: train.init_from: runs/first is not there yet",
-        "x.yaml:1: the data is not there yet: a.csv, b.csv",
+        "x.yaml:1: data not found yet: a.csv, b.csv",
     ]
 
 

@@ -32,7 +32,7 @@ CROSS = "choose one of additive, dot_product, linear, local, multi_head, sigmoid
         (
             PAIRS,
             "model.attention.name=cbam",
-            f"'cbam' cannot look at another sequence and be causal, as this model needs; {CROSS}",
+            f"'cbam' does not support cross-attention and causal masks, which this model needs; {CROSS}",
         ),
         (
             PAIRS,
@@ -45,7 +45,7 @@ CROSS = "choose one of additive, dot_product, linear, local, multi_head, sigmoid
             "data.columns=[text]",
             "fewer names than are needed; expected those of data.text and data.label",
         ),
-        (TEXTS, "data.columns=[text, label, text]", "'text' more than once; give each column another name"),
+        (TEXTS, "data.columns=[text, label, text]", "'text' more than once; give each column its own name"),
         (
             TEXTS,
             "data.test=a.xls",
@@ -54,12 +54,12 @@ CROSS = "choose one of additive, dot_product, linear, local, multi_head, sigmoid
         (
             TEXTS,
             "data.delimiter='\"'",
-            "expected a character that no quote and no line end is, received '\"'",
+            "expected a character other than quotes and line ends, received '\"'",
         ),
         (
             TEXTS,
             "train.learning_rate_multipliers={'*': 0}",
-            "every weight is frozen (rate 0); leave one to train",
+            "all weights are frozen (multiplier 0); leave some to train",
         ),
         (
             IMAGES,

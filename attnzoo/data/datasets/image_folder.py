@@ -42,7 +42,7 @@ class Config(ImageOptions, FileOptions):
         """Yields the folder of each split."""
         return files_of_splits(self.train, self.validation, self.test)
 
-    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+    def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Looks whether a folder has class folders."""
         classes = ClassFolders(file)
         if file == self.train:

@@ -10,7 +10,7 @@ from pydantic import Field
 from attnzoo.config.base import Problem
 from attnzoo.config.sections import TableOptions, files_of_splits
 from attnzoo.config.source import KeyPath
-from attnzoo.data.records import load_records, look_at_columns, require_columns, suffix_problems
+from attnzoo.data.records import check_columns, load_records, require_columns, suffix_problems
 from attnzoo.data.splits import DataSplits
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import ImageOptions
@@ -45,9 +45,9 @@ class Config(ImageOptions, TableOptions):
         """Yields the file of each split."""
         return files_of_splits(self.train, self.validation, self.test)
 
-    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+    def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Looks at the columns of a file."""
-        look_at_columns(file, self, features)
+        check_columns(file, self, features)
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:

@@ -70,7 +70,7 @@ class Config(TextPairOptions, FileOptions):
         if self.train_alignments is not None:
             yield ("train_alignments",), self.train_alignments
 
-    def look_at(self, file: str, features: Mapping[str, Any]) -> None:
+    def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Looks at the first line of a file."""
         if next(read_lines(file, self.on_bad_record == "error", self.encoding), None) is None:
             raise UserError(f"{file}: empty; at least one line is needed.")
