@@ -120,7 +120,7 @@ def test_the_words_of_a_condition_name_an_option_of_the_same_group():
 def test_data_that_is_not_there_yet_is_one_line_and_no_error(resolved):
     config = resolved(TEXTS, "train.init_from=runs/first")
     assert [line.partition(" (looked")[0] for line in checkup.check_files(config)] == [
-        "--set train.init_from=runs/first: train.init_from: runs/first is not there yet",
+        "--set train.init_from=runs/first: train.init_from: runs/first was not found yet",
         "x.yaml:1: data not found yet: a.csv, b.csv",
     ]
 
