@@ -52,7 +52,7 @@ def fail_in_tensorflow(module, folder, *_):
             refuse_operations,
             "operations that are not allowed in an export",
         ),
-        ((exporting, "_check"), fill_the_disk, "served: cannot be written: No space left on device"),
+        ((exporting, "_verify"), fill_the_disk, "served: cannot be written: No space left on device"),
         ((tf.saved_model, "save"), fail_in_tensorflow, "served: cannot be written: .*No space left on dev"),
     ],
     ids=["refused", "disk-full", "disk-full-in-tensorflow"],

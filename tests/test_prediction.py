@@ -96,7 +96,7 @@ def test_a_run_together_with_itself_answers_like_it(run, classifier):
     alone = list(predict([run], TEXTS[:3], beams=2))
     both = list(predict([run, run], TEXTS[:3], beams=2))
     assert [answer["translation"] for answer in both] == [answer["translation"] for answer in alone]
-    with pytest.raises(UserError, match="only if both were trained on the same data"):
+    with pytest.raises(UserError, match="an ensemble needs the same task, data and vocabulary"):
         next(predict([run, classifier], TEXTS))
 
 

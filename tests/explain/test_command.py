@@ -24,7 +24,7 @@ def test_options_that_cannot_be_combined_are_one_line(known, runs, tmp_path):
         ((known, "x", "--split", "test"), "remove them or the texts"),
         ((known, "--faithfulness", "--out", "x"), "remove --out"),
         ((known, "--beams", "2"), "a run of text_classification; --beams is only for translation."),
-        ((known, "\udcff"), "text 1: not UTF-8; expected a terminal and a text in UTF-8"),
+        ((known, "\udcff"), "text 1: not UTF-8; use a terminal whose encoding is UTF-8"),
         (
             (runs["translation"], "--faithfulness"),
             "a run of translation; --faithfulness is only for single-label text classification.",

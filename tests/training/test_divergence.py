@@ -69,7 +69,7 @@ def test_a17_a_value_that_is_not_finite_anywhere_stops_the_run_and_the_previous_
         step.append(1)
         return take(self, poison(self, batches) if len(step) >= 6 else batches, learning_rate)
 
-    monkeypatch.setattr(loop, "SKIPPED_STEPS_LIMIT", 2)  # of float16, whose loss scale may be to blame
+    monkeypatch.setattr(loop, "MAX_SKIPPED_STEPS", 2)  # of float16, whose loss scale may be to blame
     with monkeypatch.context() as patch:
         patch.setattr(TrainStep, "step", poisoned)
         with pytest.raises(UserError, match=r"diverged: .* step \d+|not finite after step") as caught:
