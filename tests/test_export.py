@@ -105,4 +105,4 @@ def test_how_near_an_answer_must_be_follows_the_unit_of_the_numbers():
 def test_a_folder_without_a_name_of_its_own_is_refused(runs, tmp_path):
     ended = commands.run("export", runs["text"], "--out", ".", folder=tmp_path)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.endswith("name a folder with --out.\n")
+    assert ended.err.endswith("choose another one with --out.\n")
