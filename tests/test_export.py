@@ -97,12 +97,12 @@ def test_an_export_that_another_process_writes_is_refused_in_one_line(runs, tmp_
 def test_how_near_an_answer_must_be_follows_the_unit_of_the_numbers():
     numbers = np.array([250_000.0, 125_000.5], np.float32)
     next_ones = np.nextafter(numbers, np.float32(np.inf))
-    assert exporting._same(numbers, next_ones, 1e-4 * 50_000.0)
-    assert not exporting._same(numbers, numbers + 6.0, 1e-4 * 50_000.0)
-    assert not exporting._same(1e-5 * numbers / 250_000, np.zeros(2, np.float32), 1e-4 * 1e-6)
+    assert exporting._close(numbers, next_ones, 1e-4 * 50_000.0)
+    assert not exporting._close(numbers, numbers + 6.0, 1e-4 * 50_000.0)
+    assert not exporting._close(1e-5 * numbers / 250_000, np.zeros(2, np.float32), 1e-4 * 1e-6)
 
 
 def test_a_folder_without_a_name_of_its_own_is_refused(runs, tmp_path):
     ended = commands.run("export", runs["text"], "--out", ".", folder=tmp_path)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.endswith("name a folder with --out.\n")
+    assert ended.err.endswith("choose another one with --out.\n")
