@@ -19,8 +19,8 @@ class CrossEntropyOptions(TrainOptions):
     label_smoothing: Rate = Field(0.0, description="Probability spread over all classes, 0 to 1.")
     r_drop: Annotated[float, Field(ge=0.0)] = Field(
         0.0,
-        description="R-Drop: weight of a loss that draws two predictions for each batch, made with "
-        "different dropout, together; 0 = off, 1 to 5 are common.",
+        description="R-Drop: weight of the divergence between two predictions of each batch, made with "
+        "different dropout; 0 = off, 1 to 5 are common.",
     )
 
 

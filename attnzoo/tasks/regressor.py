@@ -35,11 +35,11 @@ class RegressionTrainOptions(sections.TrainOptions):
 
     loss: Literal["huber", "squared"] = Field(
         "huber",
-        description="huber: square of small errors, distance of large ones; squared: square of all. The loss "
-        "of evaluations is always that of huber with huber_delta 1.",
+        description="huber: Huber loss, quadratic for small errors and linear for large ones; squared: "
+        "squared error. Evaluations always report the Huber loss with huber_delta 1.",
     )
     huber_delta: Annotated[PositiveFloat, EffectIf("loss is huber", lambda own: own.loss == "huber")] = Field(
-        1.0, description="huber: error from which on it is a large one, in standard deviations of train."
+        1.0, description="Error above which the Huber loss is linear, in standard deviations of train."
     )
 
 

@@ -16,8 +16,7 @@ class TranslationTrainOptions(CrossEntropyOptions):
 
     guided_alignment: Annotated[float, Field(ge=0.0)] = Field(
         0.0,
-        description="Weight of a loss that draws the attention of a translation to data.train_alignments; "
-        "0 = off.",
+        description="Weight of a loss that aligns the cross-attention with data.train_alignments; 0 = off.",
     )
 
 
@@ -26,8 +25,8 @@ class TranslationEvalOptions(EvalOptions):
 
     unknown: Literal["never", "copy"] = Field(
         "never",
-        description="Words that the vocabulary does not have (data.tokenizer: words): never written, or the "
-        "word of the source that the translation attends to there is copied.",
+        description="Out-of-vocabulary words (data.tokenizer: words): never: they are never generated; copy: "
+        "they are replaced by the source word with the largest attention weight.",
     )
     beams: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="Beam size of the beam search; 1 = greedy search."
