@@ -307,7 +307,12 @@ class TrainOptions(Section):
     )
 
     def problems(self) -> Iterator[Problem]:
-        """Yields rates that leave no weight to train, whatever the layers are called."""
+        """Yields what the optimizer cannot take, and rates that leave no weight to train."""
+        if self.optimizer == "lion" and self.beta_1 == 0.0:
+            yield (
+                ("beta_1",),
+                "lion takes the sign of a moving average; expected a number above 0, received 0",
+            )
         for pattern, rate in self.learning_rate_multipliers.items():
             if rate:
                 return
