@@ -309,7 +309,12 @@ class TrainOptions(Section):
     )
 
     def problems(self) -> Iterator[Problem]:
-        """Yields multipliers that freeze every weight, whatever the layers are called."""
+        """Yields values that the optimizer does not support, and multipliers that freeze every weight."""
+        if self.optimizer == "lion" and self.beta_1 == 0.0:
+            yield (
+                ("beta_1",),
+                "lion takes the sign of a moving average; expected a number above 0, received 0",
+            )
         for pattern, rate in self.learning_rate_multipliers.items():
             if rate:
                 return

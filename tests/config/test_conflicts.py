@@ -81,6 +81,11 @@ CROSS = "choose one of additive, dot_product, linear, local, multi_head, sigmoid
             "data.vocabulary_size=753",
             "too small for bpe, which include all characters of train; expected at least 754, received 753",
         ),
+        (
+            TEXTS + "train: {optimizer: lion}\n",
+            "train.beta_1=0",
+            "lion takes the sign of a moving average; expected a number above 0, received 0",
+        ),
         (TFDS, "data.data_dir=gs://there", "gs://there: expected a folder of this machine"),
     ],
 )
