@@ -349,7 +349,7 @@ def test_train_hands_over_the_config_and_the_folder_named_after_it(call, dates, 
 def test_an_option_without_effect_is_a_note_of_train_too_that_strict_passes(call, dates, fake):
     fake("attnzoo.training.run", "train", lambda *arguments: None)
     idle = ["--set", "train.schedule_patience=3"]
-    what = "train.schedule_patience: has no effect unless schedule is plateau; leave it out"
+    what = "train.schedule_patience: has no effect unless schedule is plateau; remove it"
     note = f"attnzoo: note: {' '.join(idle)}: {what}\n"
     assert call("config", "check", dates, *idle) == (0, "dates.yaml: correct\n", note)
     assert call("train", dates, "--strict", *idle) == (0, "", note)
@@ -393,7 +393,7 @@ def test_eval_prints_a_table(call, empty_folder, fake):
 
 def test_eval_json_is_one_object_and_nothing_else(call, empty_folder, fake):
     fake("attnzoo.evaluation", "evaluate", result_of)
-    code, out, _ = call("eval", empty_folder, "--json")
+    code, out, _ = call("eval", empty_folder, "--split", "test", "--json")
     assert code == 0
     assert out.count("\n") == 1
     assert json.loads(out)["metrics"] == {"accuracy": 0.98765, "signature": "BLEU|x", "exact": 7}

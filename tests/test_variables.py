@@ -151,7 +151,7 @@ def test_a2_a_crash_at_any_change_of_the_disk_leaves_a_whole_checkpoint(tmp_path
         np.testing.assert_array_equal(values["model/a"], (new if is_new else old)["model/a"])
         checkpoint.write_step(run, new, checkpoint.Progress(step=4))
         assert not [path.name for path in run.checkpoints.iterdir() if path.name.startswith(".")]
-        assert len(run.steps()) == checkpoint.KEPT_STEPS
+        assert len(run.steps()) == checkpoint.MAX_CHECKPOINTS
         if not died:
             break
         boundary += 1

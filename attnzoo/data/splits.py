@@ -188,7 +188,8 @@ def _held_out(order: np.ndarray, held_out: int, groups: np.ndarray) -> np.ndarra
 def _held_out_counts(counts: np.ndarray, total: int) -> np.ndarray:
     """Returns the number of examples to hold out of each group, <int64>[groups]; at least one stays in each.
 
-    At least one is held out of each group of two or more, unless these minimums made up half of the total.
+    At least one is held out of each group of two or more, unless these minimums made up half of the total, or
+    the groups are more than the total.
 
     Args:
         counts: <int>[groups], number of examples of each group.
@@ -197,7 +198,8 @@ def _held_out_counts(counts: np.ndarray, total: int) -> np.ndarray:
     available = counts - 1
     exact = np.where(available > 0, counts * (total / max(1, counts[available > 0].sum())), 0.0)
     scarce = np.count_nonzero((available > 0) & (exact < 1))
-    minimum = np.minimum(available, 1) if 2 * scarce <= total else np.zeros_like(available)
+    fits = 2 * scarce <= total and np.count_nonzero(available) <= total
+    minimum = np.minimum(available, 1) if fits else np.zeros_like(available)
     wanted = np.clip(np.floor(exact).astype(np.int64), minimum, available)
     while missing := total - int(wanted.sum()):
         adjustable = np.flatnonzero(wanted < available if missing > 0 else wanted > minimum)

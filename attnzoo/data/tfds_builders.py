@@ -27,7 +27,7 @@ def name_problems(dataset: str, data_dir: str | None) -> Iterator[Problem]:
     elif ":" in dataset and not dataset.split(":")[1][:1].isdigit():
         yield ("dataset",), f"{dataset!r}: community data sets are not supported; give a plain name"
     if data_dir and "://" in data_dir:
-        yield ("data_dir",), f"{data_dir}: expected a folder of this machine"
+        yield ("data_dir",), f"{data_dir}: expected a folder on this machine"
 
 
 def find_builder(dataset: str, data_dir: str | None) -> Any:

@@ -66,7 +66,7 @@ def batch_of(config, task, info: DataInfo):
     values |= augmented
     values |= {name: feature.prepare(values[name]) for name, feature in info.features.items()}
     examples = Examples(columns, np.zeros(BATCH, np.int32), Split(columns, "made"))
-    row = pipeline.Row(values, tf.ones([BATCH]), tf.range(BATCH), seeds)
+    row = pipeline.FeatureBatch(values, tf.ones([BATCH]), tf.range(BATCH), seeds)
     return task.make_batch(info, examples, config.train)(row)
 
 

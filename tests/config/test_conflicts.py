@@ -86,7 +86,7 @@ CROSS = "choose one of additive, dot_product, linear, local, multi_head, sigmoid
             "train.beta_1=0",
             "lion takes the sign of a moving average; expected a number above 0, received 0",
         ),
-        (TFDS, "data.data_dir=gs://there", "gs://there: expected a folder of this machine"),
+        (TFDS, "data.data_dir=gs://there", "gs://there: expected a folder on this machine"),
     ],
 )
 def test_one_option_that_does_not_go_with_the_others_is_one_line(empty_folder, text, override, what):
