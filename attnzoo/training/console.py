@@ -119,5 +119,12 @@ def next_commands_text(commands: Sequence[tuple[str, str]]) -> str:
 
     Args:
         commands: commands, and what each is for.
+
+    Examples:
+        >>> print(next_commands_text([("attnzoo eval runs/dates", "evaluate"), ("tensorboard", "curves")]))
+        next:
+          attnzoo eval runs/dates  evaluate
+          tensorboard              curves
     """
-    return "\n".join(["next:", *(f"  {command:32} {what}" for command, what in commands)])
+    width = max((len(command) for command, _ in commands), default=0)
+    return "\n".join(["next:", *(f"  {command:{width}}  {what}" for command, what in commands)])
