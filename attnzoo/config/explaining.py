@@ -84,12 +84,12 @@ def _all_keys() -> list[tuple[Place, Key]]:
     return [(place, key) for place in places() for group in place.groups for key in group.keys]
 
 
-def _merged(found: list[tuple[Place, Key]]) -> list[tuple[Place, Key]]:
+def _merged(entries: list[tuple[Place, Key]]) -> list[tuple[Place, Key]]:
     """Merges keys that differ only in their owners."""
     owners: dict[tuple[str, Key], list[str]] = {}
-    for place, key in found:
+    for place, key in entries:
         owners.setdefault((place.path, dataclasses.replace(key, owners=())), []).extend(key.owners)
-    by_path = {place.path: place for place, _ in found}
+    by_path = {place.path: place for place, _ in entries}
     return [
         (by_path[path], dataclasses.replace(key, owners=tuple(names)))
         for (path, key), names in owners.items()

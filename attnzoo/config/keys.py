@@ -101,10 +101,10 @@ def places() -> tuple[Place, ...]:
     ]
     sections.append(("train", "task", {name: task.TrainOptions for name, task in tasks.items()}))
     sections.append(("eval", "task", {name: task.EvalOptions for name, task in tasks.items()}))
-    found = [_place("", "", {"": root_class(None, None)})]
+    places = [_place("", "", {"": root_class(None, None)})]
     for section, kind, owners in sections:
-        found += _with_inner_places(section, kind, owners)
-    return tuple(found)
+        places += _with_inner_places(section, kind, owners)
+    return tuple(places)
 
 
 def _with_inner_places(path: str, kind: str, owners: Owners) -> Iterator[Place]:
