@@ -47,7 +47,12 @@ def median_blur(images, draws, options: options_of.MedianBlur, fill):
 
 
 def smooth(images: tf.Tensor) -> tf.Tensor:
-    """Returns images smoothed by a 3 x 3 kernel with a weight of 5 in its center; the border stays."""
+    """Returns images smoothed by a 3 x 3 kernel with a weight of 5 in its center; the border stays.
+
+    Images with a side below 3 are all border.
+    """
+    if min(images.shape[1:3]) < 3:
+        return images
     kernel = tf.tensor_scatter_nd_update(tf.ones([3, 3]), [[1, 1]], [5.0]) / 13.0
     kernel = tf.repeat(kernel[:, :, None, None], images.shape[-1], axis=2)  # [3, 3, channels, 1]
     inner = tf.nn.depthwise_conv2d(images, kernel, [1, 1, 1, 1], "VALID")

@@ -391,3 +391,8 @@ def test_every_kind_has_a_change():
     names = get_args(options_of._Name)
     assert len(names) == len(set(names))
     assert {type(one) for one in options_of.parse(names)} == {*augmentation.CHANGES, *augmentation.MIXTURES}
+
+
+def test_smoothing_leaves_images_that_are_all_border():
+    narrow = tf.random.stateless_uniform([2, 2, 7, 3], [1, 2])
+    np.testing.assert_array_equal(image_filters.smooth(narrow), narrow)
