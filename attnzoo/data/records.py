@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
 from attnzoo.config.base import Problem
-from attnzoo.config.sections import TableOptions
+from attnzoo.config.sections import TableOptions, files_of_splits
 from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
@@ -24,29 +26,56 @@ class Record(NamedTuple):
     values: dict[str, Any]
 
 
-def load_records(
-    paths: Mapping[str, str | None],
-    columns: Mapping[str, str],
-    features: Mapping[str, Feature],
-    options: TableOptions,
-) -> DataSplits:
+class TableFileOptions(TableOptions):
+    """Options of data with one table for each split."""
+
+    train: str = Field(description="Training file.")
+    validation: str | None = Field(
+        None, description="Validation file, for selecting a checkpoint. Default: held out from train."
+    )
+    test: str | None = Field(None, description="Test file, for the final evaluation.")
+
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields files with an unknown suffix, and what `TableOptions` yields."""
+        yield from super().problems(features)
+        for key, path in self.files():
+            if suffix_of(path) not in SUFFIXES:
+                known = "expected .csv, .tsv or .jsonl, optionally followed by .gz"
+                yield key, f"{path}: unknown suffix {suffix_of(path)!r}; {known}"
+
+    def files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the file of each split."""
+        return files_of_splits(self.train, self.validation, self.test)
+
+    def check_file(self, file: str, features: Mapping[str, Any]) -> None:
+        """Reads the header of a file, or its first record, for the columns of the features.
+
+        Raises:
+            UserError: the file cannot be read, or lacks a column.
+        """
+        for row in _rows(file, list(self.named_columns(features).values()), self):
+            if isinstance(row, BadRecord) and self.on_bad_record == "error":
+                raise row
+            return
+
+
+def load_records(options: TableFileOptions, features: Mapping[str, Feature]) -> DataSplits:
     """Reads the splits of a data set from files with one record per example.
 
     Args:
-        paths: split -> path ending in .csv, .tsv or .jsonl, optionally followed by .gz, or None; `train` is
-            required.
-        columns: feature -> name of its column or key.
+        options: options of the data set, which name the files and the column of each feature.
         features: features of the task.
-        options: options of the data set.
 
     Raises:
-        UserError: a file or record cannot be used; names file and line.
+        UserError: options that do not fit together, or a file or record that cannot be used; names file and
+            line.
     """
+    for key, what in options.problems(features):
+        raise UserError(f"data.{'.'.join(map(str, key))}: {what}.")
+    columns = options.named_columns(features)
     known = dict(features)
     splits: dict[str, Split] = {}
-    for name, path in paths.items():
-        if path is None:
-            continue
+    for (name, *_), path in options.files():
         records = read_records(path, columns, known, options)
         if options.on_bad_record == "skip":
             records = _mark_unreadable(list(records), known)
@@ -60,39 +89,8 @@ def load_records(
         else:
             usable = filter_records(_mark_unknown(records, known), path, options)
         values = {one: [record.values[one] for record in usable] for one in known}
-        splits[name] = Split({one: feature.column(values[one]) for one, feature in known.items()}, path)
+        splits[str(name)] = Split({one: feature.column(values[one]) for one, feature in known.items()}, path)
     return DataSplits(splits["train"], splits.get("validation"), splits.get("test"), known)
-
-
-def require_columns(options: TableOptions, features: Mapping[str, Feature]) -> None:
-    """Refuses options that give two features one column, or one that they do not have.
-
-    Raises:
-        UserError: what `TableOptions.problems` says first.
-    """
-    for key, what in options.problems(features):
-        raise UserError(f"data.{'.'.join(map(str, key))}: {what}.")
-
-
-def check_columns(path: str, options: TableOptions, features: Mapping[str, Any]) -> None:
-    """Reads the header of a file, or its first record, for the columns of the features.
-
-    Raises:
-        UserError: the file cannot be read, or lacks a column.
-    """
-    names = list(options.named_columns(features).values())
-    for row in _rows(path, names, options):
-        if isinstance(row, BadRecord) and options.on_bad_record == "error":
-            raise row
-        return
-
-
-def suffix_problems(files: Iterable[tuple[KeyPath, str]]) -> Iterator[Problem]:
-    """Yields the files whose names do not say what is in them."""
-    for key, path in files:
-        if suffix_of(path) not in SUFFIXES:
-            known = "expected .csv, .tsv or .jsonl, optionally followed by .gz"
-            yield key, f"{path}: unknown suffix {suffix_of(path)!r}; {known}"
 
 
 def _rows(path: str, names: Sequence[str], options: TableOptions) -> Iterator[Row | BadRecord]:
@@ -116,8 +114,6 @@ def read_records(
     Raises:
         UserError: the file as a whole cannot be read, or a line is not UTF-8 with `on_bad_record: error`.
     """
-    for _, what in suffix_problems([((), path)]):
-        raise UserError(f"{what}.")
     for row in _rows(path, [columns[name] for name in features], options):
         if isinstance(row, BadRecord):
             yield row
