@@ -5,10 +5,14 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from attnzoo import inspection
+from attnzoo.config import resolve
 from attnzoo.errors import UserError
 from attnzoo.images import augmentation
+from attnzoo.inspection import box_pictures
+from attnzoo.pictures import render
 from tests import commands, recipes
 from tests.thinned import thinned
 
@@ -43,19 +47,43 @@ def test_grids_show_the_images_and_the_changes_of_training(tmp_path):
     resolved = recipes.image_config(tmp_path, changes)
     config = resolved.config
     _, info, examples = inspection.inspect(resolved)
-    drawn = inspection.draw_augmentations(config, info, examples["train"], tmp_path / "drawn")
+    drawn = inspection.draw(config, info, examples["train"], tmp_path / "drawn")
     assert [path.name for path in drawn] == ["flip.png", "cutout.png", "mixup.png", "all.png"]
     for path in drawn:
         pixels = tf.io.decode_png(path.read_bytes())
         assert len(np.unique(pixels)) > 50
     feature = info.features["image"]
     images = tf.zeros([3, *feature.shape])
-    grid = inspection._grid(images, config.data.augment[1:2], feature, config.seed)
-    np.testing.assert_array_equal(grid[:, 0], images)
+    options = config.data.model_copy(update={"augment": config.data.augment[1:2]})
+    columns = inspection.versions({"image": images}, options, info, config.seed)
+    np.testing.assert_array_equal(columns[0]["image"], images)
     seeds = augmentation.seeds(config.seed, 2, tf.range(3))
     fill = tf.constant(feature.mean)
     expected = augmentation.augment({"image": images}, config.data.augment[1:2], seeds, fill)
-    np.testing.assert_allclose(grid[:, 3], expected["image"], atol=1e-6)
+    np.testing.assert_allclose(columns[3]["image"], expected["image"], atol=1e-6)
+
+
+def test_boxes_are_drawn_before_and_after_changes_and_counted(tmp_path):
+    path = tmp_path / "few.yaml"
+    path.write_text("data: {name: shapes, examples: 24, augment: [flip]}\nmodel: {name: detector}\n")
+    config = resolve(path, [])
+    report, info, examples = inspection.inspect(config)
+    train = report["splits"]["train"]
+    assert sum(train["labels"].values()) == train["objects"]["objects"] > 20
+    json.dumps(report)
+    drawn = inspection.draw(config.config, info, examples["train"], tmp_path)
+    assert [path.name for path in drawn] == ["boxes.png", "box_statistics.png", "flip.png"]
+
+
+def test_a_box_is_outlined_where_it_is():
+    figure = Figure(figsize=(2, 2), dpi=100)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.imshow(np.zeros((64, 64, 3)))
+    axis.set_axis_off()
+    boxes = np.array([[0.25, 0.5, 0.75, 0.75, 0.0, 1.0], [0.1, 0.1, 0.9, 0.9, 0.0, 0.0]], np.float32)
+    box_pictures.outline(axis, boxes, (64, 64, 3))
+    rows, columns = np.nonzero(render(figure).max(axis=2) > 90)
+    assert [rows.min(), rows.max(), columns.min(), columns.max()] == pytest.approx([100, 150, 50, 150], abs=1)
 
 
 @pytest.mark.parametrize(

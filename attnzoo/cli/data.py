@@ -40,7 +40,7 @@ def inspect(
         bool, typer.Option("--json", help="Print one JSON object and nothing else; write no pictures.")
     ] = False,
 ) -> None:
-    """Show label counts, sizes, lengths and overlap of the splits; draw examples of each augmentation."""
+    """Show label counts, sizes, lengths and overlap of the splits; draw boxes and each augmentation."""
     from attnzoo.config import resolve
 
     resolved = resolve(config, overrides or [])
@@ -56,8 +56,11 @@ def inspect(
     _print_splits(report["splits"])
     _print_quantiles(report["splits"], "tokens", "tokens of")
     _print_quantiles(report["splits"], "numbers", "numbers of")
+    _print_objects(report["splits"])
+    _print_quantiles(report["splits"], "per_image", "objects per image")
+    _print_quantiles(report["splits"], "sides", "side in pixels of")
     _print_labels(report["splits"])
-    for picture in inspection.draw_augmentations(
+    for picture in inspection.draw(
         options, info, examples["train"], out or Path("inspection") / options.name
     ):
         print(picture)
@@ -99,6 +102,23 @@ def _print_quantiles(splits: Mapping[str, Mapping[str, Any]], topic: str, title:
                 [name, feature, *(f"{values[quantile]:,.6g}" for quantile in quantiles)]
                 for name, feature, values in rows
             ],
+        )
+
+
+def _print_objects(splits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Prints one row per split: images with and without objects, and objects by size as COCO has it."""
+    rows = {name: split["objects"] for name, split in splits.items() if "objects" in split}
+    if rows:
+        columns = next(iter(rows.values())).keys()
+        titles = {
+            "images": "with objects",
+            "without": "without",
+            "small": "small (< 32²)",
+            "large": "large (> 96²)",
+        }
+        print_table(
+            ["split", *(titles.get(column, column) for column in columns)],
+            [[name, *(f"{values[column]:,}" for column in columns)] for name, values in rows.items()],
         )
 
 

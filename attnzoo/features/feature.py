@@ -205,7 +205,11 @@ class Feature(Section):
         return lambda indices: tf.gather(values, indices)
 
     def augment(
-        self, tensors: Mapping[str, tf.Tensor], options: DataOptions, seeds: tf.Tensor
+        self,
+        tensors: Mapping[str, tf.Tensor],
+        options: DataOptions,
+        seeds: tf.Tensor,
+        fraction_done: tf.Tensor | float = 0.0,
     ) -> dict[str, tf.Tensor]:
         """Applies random augmentation to training examples.
 
@@ -213,6 +217,7 @@ class Feature(Section):
             tensors: name -> values of the batch, for all augmented features including this one.
             options: options of the data set.
             seeds: <int32>[batch, 2], random seed of each example.
+            fraction_done: <float32>[], fraction of training that precedes the batch, 0 to 1.
         """
         return dict(tensors)
 
@@ -225,6 +230,16 @@ class Feature(Section):
         return None
 
     # Raw input
+
+    def expand_input(self, argument: str) -> list[str] | None:
+        """Returns the raw inputs that an argument of the command line names, such as a folder of images.
+
+        None if it is a file that lists them.
+
+        Raises:
+            UserError: it names none.
+        """
+        return None
 
     def raw(self, column: Column) -> list[bytes]:
         """Returns the values as inputs of an export: texts in UTF-8, or the bytes of image files."""

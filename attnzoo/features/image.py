@@ -15,11 +15,14 @@ from pydantic import Field
 
 from attnzoo import addons
 from attnzoo.config.augmentation import Change
+from attnzoo.config.augmentation_checks import box_problems, unused_without_boxes
 from attnzoo.config.base import PositiveInt, Problem
 from attnzoo.config.sections import DataOptions, FileOptions
 from attnzoo.features.feature import Column, Feature, RawReader, digest
 from attnzoo.images.image_files import read_header
 from attnzoo.images.image_headers import MAX_PIXELS, ImageHeader
+from attnzoo.images.image_inputs import image_inputs
+from attnzoo.images.letterbox import Resize
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import require_string, require_text
 from attnzoo.records.text_files import object_array
@@ -43,6 +46,11 @@ class ImageOptions(DataOptions):
         "Default: the size of the images if all are equal and at most 512 per side, else their median size, "
         "at most 224 per side.",
     )
+    resize: Resize = Field(
+        "stretch",
+        description="How images become that size. stretch: to both sides. letterbox: the aspect ratio is "
+        "kept, and bars of the mean color fill the rest.",
+    )
     channels: Literal[1, 3] | None = Field(
         None,
         description="1 for grayscale, 3 for color. Default: 3 if any image of train has color, else 1.",
@@ -63,6 +71,16 @@ class ImageOptions(DataOptions):
         "with options.",
     )
 
+    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields changes of images that do not suit a task with boxes, or one without."""
+        yield from super().problems(features)
+        yield from box_problems(self.augment, features)
+
+    def unused(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields options of changes that concern boxes where there are none."""
+        yield from super().unused(features)
+        yield from unused_without_boxes(self.augment, features)
+
 
 class Image(Feature):
     """Images as pixels, resized to one shape.
@@ -72,6 +90,7 @@ class Image(Feature):
 
     Attributes:
         shape: (height, width, channels) that every image is resized to; empty before learning.
+        resize: how they are resized, see `images.letterbox`.
         mean: mean of the training pixels of each channel, 0 to 1.
         std: standard deviation of the training pixels of each channel, 0 to 1.
         background: red, green and blue, 0 to 255, of the background of transparent images; empty for none.
@@ -85,6 +104,7 @@ class Image(Feature):
 
     kind: Literal["image"] = "image"
     shape: tuple[int, ...] = ()
+    resize: Resize = "stretch"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     background: tuple[int, ...] = ()
@@ -94,6 +114,11 @@ class Image(Feature):
     def pixel_format(self) -> decoding.PixelFormat:
         """Format that image files are decoded to; color before learning."""
         return decoding.PixelFormat(self.shape[2] if self.shape else 3, self.background, self.max_value)
+
+    @property
+    def bars(self) -> tuple[float, ...] | None:
+        """Color of the bars of a letterbox, 0 to 1 for each channel; None where images are stretched."""
+        return self.mean if self.resize == "letterbox" else None
 
     def read(self, location: str, name: str, value: Any, options: DataOptions) -> str:
         """Returns the path of an image file, given relative to the table, after checking its header."""
@@ -123,7 +148,13 @@ class Image(Feature):
         try:
             read_header(find_file(value, folder))
         except BadRecord as bad:
+            if location == value:  # named on the command line, not in a list
+                raise
             raise BadRecord(location, bad.reason, str(bad)) from None
+
+    def expand_input(self, argument: str) -> list[str] | None:
+        """Returns the paths that an image file, a folder or a glob pattern stands for."""
+        return image_inputs(argument)
 
     def column(self, values: Sequence[str]) -> Column:
         """Returns <object>[examples] of paths."""
@@ -132,7 +163,7 @@ class Image(Feature):
     def option_problems(self, options: DataOptions) -> Iterator[tuple[str, str]]:
         """Yields a size that no image may have."""
         if isinstance(options, ImageOptions) and options.image_size is not None:
-            height, width = _sides(options.image_size)
+            height, width = sides_of(options.image_size)
             if height * width > MAX_PIXELS:
                 most = MAX_PIXELS // 1_000_000
                 yield (
@@ -158,7 +189,7 @@ class Image(Feature):
         headers = image_statistics.headers_of(column, origin)
         channels = options.channels or image_statistics.num_channels(headers)
         shape = (*_height_and_width(column, headers, options, origin), channels)
-        learned = self.model_copy(update={"shape": shape})
+        learned = self.model_copy(update={"shape": shape, "resize": options.resize})
         learned.check(column, options, origin)
         image_statistics.warn_of_transparent_gifs(headers, origin)
         try:
@@ -197,14 +228,18 @@ class Image(Feature):
 
         They are <uint8>, or <float32> in 0 to 1 if train has images with 16 bits per channel.
         """
-        return pixels.read_images(encoded, self.shape, self.pixel_format)
+        return pixels.read_images(encoded, self.shape, self.pixel_format, self.bars)
 
     def augment(
-        self, tensors: Mapping[str, tf.Tensor], options: DataOptions, seeds: tf.Tensor
+        self,
+        tensors: Mapping[str, tf.Tensor],
+        options: DataOptions,
+        seeds: tf.Tensor,
+        fraction_done: tf.Tensor | float = 0.0,
     ) -> dict[str, tf.Tensor]:
         """Applies the augmentation of `data.augment`."""
         changes = options.augment if isinstance(options, ImageOptions) else ()
-        return augmentation.augment(tensors, changes, seeds, tf.constant(self.mean))
+        return augmentation.augment(tensors, changes, seeds, tf.constant(self.mean), fraction_done)
 
     def prepare(self, values: tf.Tensor) -> tf.Tensor:
         """Returns images with zero mean and unit variance per channel, <float32>."""
@@ -216,14 +251,16 @@ class Image(Feature):
 
     def raw(self, column: Column) -> list[bytes]:
         """Returns the bytes of the image files."""
-        return [_file_bytes(image) for image in column]
+        return [file_bytes(image) for image in column]
 
     def raw_reader(self, length: int | None) -> RawReader:
         """Returns the conversion of JPEG, PNG, WebP, GIF (first frame) or BMP bytes to inputs."""
 
         def read(strings: tf.Tensor) -> tf.Tensor:
             decoded = tf.map_fn(
-                lambda encoded: pixels.resize(decoding.decode(encoded, self.pixel_format), self.shape),
+                lambda encoded: pixels.resize(
+                    decoding.decode(encoded, self.pixel_format), self.shape, self.bars
+                ),
                 strings,
                 fn_output_signature=tf.TensorSpec(self.shape, self.pixel_format.dtype),
             )
@@ -286,13 +323,14 @@ def _height_and_width(
     column: Column, headers: Sequence[ImageHeader], options: ImageOptions, origin: str
 ) -> tuple[int, int]:
     if options.image_size is not None:
-        return _sides(options.image_size)
+        return sides_of(options.image_size)
     sizes = [header.sides for header in headers]
     image_statistics.note_sizes(column, sizes, origin)
     return image_statistics.default_size(sizes)
 
 
-def _sides(size: int | list[int]) -> tuple[int, int]:
+def sides_of(size: int | list[int]) -> tuple[int, int]:
+    """Returns the height and width that `data.image_size` gives."""
     height, width = [size, size] if isinstance(size, int) else size
     return height, width
 
@@ -324,11 +362,12 @@ def _as_on_disk(path: Path) -> Path:
     return path
 
 
-def _file_bytes(image: np.ndarray | bytes | str) -> bytes:
+def file_bytes(image: np.ndarray | bytes | str) -> bytes:
+    """Returns the bytes of an image file for a value of a column; pixels become a PNG file."""
     if isinstance(image, np.ndarray):
         return tf.io.encode_png(image).numpy()
     return image if isinstance(image, bytes) else Path(image).read_bytes()
 
 
 def _content_bytes(image: np.ndarray | bytes | str) -> bytes:
-    return image.tobytes() if isinstance(image, np.ndarray) else _file_bytes(image)
+    return image.tobytes() if isinstance(image, np.ndarray) else file_bytes(image)

@@ -169,8 +169,16 @@ def read_label(location: str, name: str, value: Any) -> str:
     return label
 
 
-def require_known_labels(location: str, labels: Sequence[str], names: Sequence[str]) -> None:
+def require_known_labels(
+    location: str, labels: Sequence[str], names: Sequence[str], advice: str = ""
+) -> None:
     """Rejects labels that are not among the class names.
+
+    Args:
+        location: file and record, for messages.
+        labels: labels of the record.
+        names: class names.
+        advice: what to do about an unknown one.
 
     Raises:
         BadRecord: naming the first unknown label.
@@ -182,7 +190,7 @@ def require_known_labels(location: str, labels: Sequence[str], names: Sequence[s
                 location,
                 "with a label that train does not have",
                 f"label '{printable(label)}' does not occur in train{hint}; the labels of train are: "
-                f"{join_names(names)}.",
+                f"{join_names(names)}{advice}.",
             )
 
 

@@ -111,6 +111,16 @@ def _entries(root: str) -> list[Path]:
         raise UserError(f"{root}: cannot be read ({error.strerror}); a folder is expected.") from None
 
 
+def is_skipped_folder(path: Path) -> bool:
+    """Whether a folder is hidden or of the system."""
+    return _kind_of_folder(path) is not None
+
+
+def is_skipped_file(path: Path) -> bool:
+    """Whether a file is clearly not an image by its name."""
+    return _kind_of_file(path) is not None
+
+
 def _kind_of_folder(path: Path) -> str | None:
     """Returns what messages call a folder that is skipped, else None."""
     hidden = path.name.startswith(".") or path.name.lower() in SYSTEM_FOLDERS

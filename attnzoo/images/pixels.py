@@ -10,18 +10,41 @@ import numpy as np
 import tensorflow as tf
 
 from attnzoo.images.decoding import PixelFormat, decode
+from attnzoo.images.letterbox import content_size, placement
 from attnzoo.records.bad_records import BadRecord
 
 MAX_CHECKED_BYTES = 256 << 20
 """Size of the largest split whose images are all decoded before training: seconds to a minute."""
 
 
-def resize(image: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
-    """Resizes <uint8> or <float32>[height, width, channels] to `shape` (bilinear, antialiased)."""
+def resize(image: tf.Tensor, shape: tuple[int, ...], bars: Sequence[float] | None = None) -> tf.Tensor:
+    """Resizes an image (bilinear, antialiased).
+
+    Args:
+        image: <uint8> or <float32>[height, width, channels].
+        shape: (height, width, channels) of the result.
+        bars: color of the bars of a letterbox, 0 to 1 for each channel; None: the image is stretched.
+    """
+    if bars is not None:
+        return _letterbox(image, shape, bars)
     resized = tf.image.resize(image, shape[:2], antialias=True)
     if image.dtype == tf.float32:
         return resized
     return tf.cast(tf.round(resized), tf.uint8)  # a mean of pixels is within their range
+
+
+def _letterbox(image: tf.Tensor, shape: tuple[int, ...], bars: Sequence[float]) -> tf.Tensor:
+    canvas = (shape[0], shape[1])
+    sides = tf.shape(image, tf.int64)
+    rows, columns = content_size(sides[0], sides[1], canvas, "letterbox")
+    place = placement(sides[0], sides[1], canvas, "letterbox")
+    content = tf.image.resize(image, tf.cast([rows, columns], tf.int32), antialias=True)
+    color = np.asarray(bars, np.float32) * (1.0 if image.dtype == tf.float32 else 255.0)
+    padding = [[place.top, canvas[0] - rows - place.top], [place.left, canvas[1] - columns - place.left]]
+    # Zeros are padded fast, other values are not.
+    padded = tf.pad(content - color, tf.stack([*padding, [0, 0]])) + color
+    padded = tf.ensure_shape(padded, shape)
+    return padded if image.dtype == tf.float32 else tf.cast(tf.round(padded), tf.uint8)
 
 
 def standardize(images: tf.Tensor, mean: Sequence[float], std: Sequence[float]) -> tf.Tensor:
@@ -38,17 +61,20 @@ def standardize(images: tf.Tensor, mean: Sequence[float], std: Sequence[float]) 
     return tf.reshape((rows - means) / deviations, tf.shape(images))
 
 
-def read_images(column: np.ndarray, shape: tuple[int, ...], to: PixelFormat):
+def read_images(
+    column: np.ndarray, shape: tuple[int, ...], to: PixelFormat, bars: Sequence[float] | None = None
+):
     """Returns a graph function from indices <int32>[batch] to images [batch, *shape] of type `to.dtype`.
 
     Args:
         column: <uint8>[examples, height, width, channels], or an object array of encoded bytes or of paths.
         shape: (height, width, channels) of the result.
         to: how the pixels of files are read.
+        bars: see `resize`.
     """
     if column.dtype == np.uint8:
         if tuple(column.shape[1:]) != tuple(shape):
-            column = np.stack([_convert(image, shape) for image in column])
+            column = np.stack([_convert(image, shape, bars) for image in column])
         pixels = tf.constant(column)
         return lambda indices: tf.gather(pixels, indices)
     is_path = isinstance(column[0], str)
@@ -56,7 +82,7 @@ def read_images(column: np.ndarray, shape: tuple[int, ...], to: PixelFormat):
 
     def read_one(item: tf.Tensor) -> tf.Tensor:
         encoded = tf.io.read_file(item) if is_path else item
-        return resize(decode(encoded, to), shape)
+        return resize(decode(encoded, to), shape, bars)
 
     def read_batch(indices: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
@@ -69,13 +95,13 @@ def read_images(column: np.ndarray, shape: tuple[int, ...], to: PixelFormat):
     return read_batch
 
 
-def _convert(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _convert(image: np.ndarray, shape: tuple[int, ...], bars: Sequence[float] | None) -> np.ndarray:
     pixels = tf.constant(image)
     if pixels.shape[-1] == 1 and shape[2] == 3:
         pixels = tf.image.grayscale_to_rgb(pixels)
     elif pixels.shape[-1] == 3 and shape[2] == 1:
         pixels = tf.image.rgb_to_grayscale(pixels)
-    return resize(pixels, shape).numpy()
+    return resize(pixels, shape, bars).numpy()
 
 
 def undecodable(column: np.ndarray, to: PixelFormat, origin: str) -> Iterator[BadRecord]:

@@ -12,7 +12,7 @@ from attnzoo.features.label import Label
 from attnzoo.features.number import Number
 from tests.features.columns import OPTIONS
 
-KINDS = {"alignment", "image", "label", "labels", "number", "references", "text"}
+KINDS = {"alignment", "boxes", "image", "label", "labels", "number", "references", "text"}
 
 
 def test_every_kind_is_a_file_with_a_class_of_its_name_that_knows_nothing_at_first():

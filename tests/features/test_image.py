@@ -353,3 +353,31 @@ def test_shapes_and_statistics_that_no_images_have_are_found(change, problem):
     found = problems(Image(**{**STATE, **change}))
     assert len(found) == (problem is not None)
     assert all(one.startswith(problem) for one in found)
+
+
+def test_letterboxed_images_are_the_same_in_training_and_as_raw_input():
+    wide, high = np.full((10, 40, 3), 40, np.uint8), np.full((40, 20, 3), 200, np.uint8)
+    column = Image().column([tf.io.encode_png(image).numpy() for image in (wide, high)])
+    image = learn(column, image_size=[20, 40], resize="letterbox")
+    assert image.resize == "letterbox"
+    values = image.first(column)
+    assert values.shape == (2, 20, 40, 3)
+    bars = np.rint(255 * np.array(image.mean))
+    assert 100 < bars[0] < 140
+    expected = np.broadcast_to(bars, values.shape).copy()
+    expected[0, 5:15] = 40
+    expected[1, :, 15:25] = 200
+    np.testing.assert_array_equal(values, expected)
+    read = image.raw_reader(None).read(tf.constant(list(column)))
+    np.testing.assert_array_equal(read, batch(image, image.encode(column), [0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("location", "message"), [("a.png", "a.png: not a JPEG"), ("l.txt:3", "l.txt:3: a.png: not a")]
+)
+def test_a_file_that_is_no_image_is_named_once(tmp_path, monkeypatch, location, message):
+    (tmp_path / "a.png").write_text("hello")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadRecord) as refused:
+        Image().check_raw(location, "a.png", None)
+    assert str(refused.value).startswith(message)

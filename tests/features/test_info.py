@@ -11,6 +11,7 @@ from attnzoo.data import examples as data_examples
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import EXIT_DAMAGED, EXIT_USER, UserError
 from attnzoo.features.alignment import Alignment
+from attnzoo.features.boxes import Boxes
 from attnzoo.features.image import Image
 from attnzoo.features.info import FORMAT, DataInfo
 from attnzoo.features.label import Label
@@ -34,6 +35,7 @@ FEATURES = {
     "image_regression": {"image": IMAGE, "label": NUMBER},
     "translation": {"source": ENDING, "target": ENDING, "alignment": Alignment(), "references": References()},
     "masked_text": {"text": TEXT},
+    "detection": {"image": IMAGE, "boxes": Boxes(names=("x", "y"), max_boxes=3, canvas=(5, 7))},
 }
 
 

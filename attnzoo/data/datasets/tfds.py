@@ -11,9 +11,11 @@ from pydantic import Field
 
 from attnzoo.config.base import Problem
 from attnzoo.config.sections import repeated_columns
+from attnzoo.data import tfds_boxes
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.data.tfds_builders import find_builder, name_problems, one_line, prepare
 from attnzoo.errors import UserError
+from attnzoo.features.boxes import Boxes, BoxOptions
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import ImageOptions
 from attnzoo.features.label import Label
@@ -26,6 +28,7 @@ COLUMNS = {
     "text": ("text",),
     "image": ("image",),
     "label": ("label", "number"),
+    "boxes": ("boxes",),
     "source": ("text",),
     "target": ("text",),
 }
@@ -39,7 +42,7 @@ MAX_DECODED_BYTES = 1 << 30
 READ_BATCH = 512
 
 
-class Config(TextPairOptions, ImageOptions):
+class Config(TextPairOptions, ImageOptions, BoxOptions):
     """A data set by its TensorFlow Datasets name; features that are not named are found by type."""
 
     name: Literal["tfds"] = Field(description="A data set of TensorFlow Datasets, by name.")
@@ -62,6 +65,11 @@ class Config(TextPairOptions, ImageOptions):
     text: str | None = Field(None, description="Feature with the text. Default: by type.")
     image: str | None = Field(None, description="Feature with the image. Default: by type.")
     label: str | None = Field(None, description="Feature with the label or number. Default: by type.")
+    boxes: str | None = Field(
+        None,
+        description="Feature with the objects of an image: a sequence with a box and a class label. Default: "
+        "by type.",
+    )
     source: str | None = Field(
         None, description="Feature or language to translate from. Default: the first text."
     )
@@ -102,12 +110,17 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
     kinds = {name: feature.kind for name, feature in features.items() if not feature.is_optional}
     columns = _find_columns(config, kinds, builder.info)
     prepare(builder, config.manual_dir)
-    known = {one.name: Label(names=tuple(one.feature.names)) for one in columns if one.kind == "label"}
+    known: dict[str, Feature] = {
+        one.name: Label(names=tuple(one.feature.names)) for one in columns if one.kind == "label"
+    }
+    for one in columns:
+        if one.kind == "boxes":
+            known[one.name] = tfds_boxes.declare(one.feature, config, one.path[-1], builder.info.full_name)
     splits = {}
     for name in ("train", "validation", "test"):
         expression = getattr(config, name)
         if expression is not None:
-            splits[name] = _read_split(builder, expression, columns)
+            splits[name] = _read_split(builder, expression, columns, known, config)
     return DataSplits(splits["train"], splits.get("validation"), splits.get("test"), known)
 
 
@@ -160,6 +173,8 @@ def _kind(kind: str) -> tuple[str, Any]:
 
     if kind == "label":
         return "a ClassLabel", lambda feature: isinstance(feature, tfds.features.ClassLabel)
+    if kind == "boxes":
+        return "a sequence of boxes with a ClassLabel", tfds_boxes.has_boxes
     if kind == "image":
         return "an Image", lambda feature: isinstance(feature, tfds.features.Image)
     if kind == "number":
@@ -210,7 +225,9 @@ def _raise_ambiguous(name: str, kind: str, candidates: list, features: dict) -> 
     raise UserError(f"data.{name}: no feature is left that is {kind}; the data set has: {listed}.")
 
 
-def _read_split(builder: Any, expression: str, columns: Sequence[Column]) -> Split:
+def _read_split(
+    builder: Any, expression: str, columns: Sequence[Column], known: Mapping[str, Feature], config: Config
+) -> Split:
     import tensorflow_datasets as tfds
 
     origin = f"{builder.info.full_name} {expression}"
@@ -218,27 +235,45 @@ def _read_split(builder: Any, expression: str, columns: Sequence[Column]) -> Spl
     if num_examples == 0:
         raise UserError(f"{origin}: no examples; choose another split.")
     as_pixels = _has_fixed_pixels(columns[0], num_examples)
-    images = [column for column in columns if column.kind == "image"]
+    images_of = [column for column in columns if column.kind == "image"]
     decoders: Any = None
-    if images and not as_pixels:
+    if images_of and not as_pixels:
         decoders = tfds.decode.SkipDecoding()
-        for key in reversed(images[0].path):
+        for key in reversed(images_of[0].path):
             decoders = {key: decoders}
     options = tfds.ReadConfig(try_autocache=False)
     dataset = builder.as_dataset(
         split=expression, shuffle_files=False, decoders=decoders, read_config=options
     )
-    dataset = dataset.map(
-        lambda example: {column.name: _get_nested(example, column.path) for column in columns}
-    )
+    packers = {
+        one.name: tfds_boxes.packer(one.feature, one.path[-1], origin)
+        for one in columns
+        if one.kind == "boxes"
+    }
+
+    def choose(example: Any) -> dict[str, Any]:
+        values = {column.name: _get_nested(example, column.path) for column in columns}
+        return values | {name: pack(values[name]) for name, pack in packers.items()}
+
+    dataset = dataset.map(choose)
     parts: dict[str, list[np.ndarray]] = {column.name: [] for column in columns}
     for batch in dataset.batch(READ_BATCH).as_numpy_iterator():
         for name, values in batch.items():
             parts[name].append(values)
-    return Split(
-        {column.name: _convert(column, np.concatenate(parts[column.name]), origin) for column in columns},
-        origin,
-    )
+    raw = {name: np.concatenate(values) for name, values in parts.items()}
+    converted = {
+        column.name: _convert(column, raw[column.name], origin)
+        for column in columns
+        if column.kind != "boxes"
+    }
+    for one in columns:
+        boxes = known.get(one.name)
+        if isinstance(boxes, Boxes):
+            images = converted[images_of[0].name]
+            converted[one.name] = tfds_boxes.unpack(
+                raw[one.name].tolist(), images, one.feature, boxes, config, one.path[-1], origin
+            )
+    return Split({column.name: converted[column.name] for column in columns}, origin)
 
 
 def _num_examples(builder: Any, expression: str) -> int:
