@@ -12,14 +12,32 @@ from attnzoo.config.base import PositiveFloat, PositiveInt, Section, named, rena
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
+BOXES = "boxes"
+"""The feature whose boxes move with the pixels."""
+
+
 class ImageChange(Section):
     """Base of the options of every change.
 
     Attributes:
         needs_addons: whether TensorFlow Addons makes it.
+        supports_boxes: whether it suits images with boxes: no pixel moves, or the boxes move along.
+        needs_boxes: whether it is for images with boxes alone.
     """
 
     needs_addons: ClassVar[bool] = False
+    supports_boxes: ClassVar[bool] = True
+    needs_boxes: ClassVar[bool] = False
+
+
+class LosingChange(ImageChange):
+    """Base of the options of the changes after which a part of a box may not be visible."""
+
+    min_visible: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.25,
+        description="Smallest visible fraction of a box, 0 to 1: one of which less is left is dropped. "
+        "Without effect on images without boxes.",
+    )
 
 
 class Flip(ImageChange):
@@ -36,7 +54,7 @@ class FlipVertical(ImageChange):
     )
 
 
-class Shift(ImageChange):
+class Shift(LosingChange):
     """Shift by whole pixels."""
 
     name: Literal["shift"] = Field("shift", description="Moves by whole pixels; the mean color moves in.")
@@ -47,7 +65,7 @@ class Shift(ImageChange):
     )
 
 
-class Crop(ImageChange):
+class Crop(LosingChange):
     """Random resized crop."""
 
     name: Literal["crop"] = Field("crop", description="Takes a part of the image, resized to the whole.")
@@ -98,7 +116,7 @@ class Erase(ImageChange):
     )
 
 
-class Rotate(ImageChange):
+class Rotate(LosingChange):
     """Rotation."""
 
     name: Literal["rotate"] = Field(
@@ -109,7 +127,7 @@ class Rotate(ImageChange):
     )
 
 
-class Shear(ImageChange):
+class Shear(LosingChange):
     """Shear along both axes."""
 
     name: Literal["shear"] = Field(
@@ -120,7 +138,7 @@ class Shear(ImageChange):
     )
 
 
-class Translate(ImageChange):
+class Translate(LosingChange):
     """Shift by fractions of pixels."""
 
     name: Literal["translate"] = Field(
@@ -133,7 +151,7 @@ class Translate(ImageChange):
     )
 
 
-class Zoom(ImageChange):
+class Zoom(LosingChange):
     """Zoom in or out."""
 
     name: Literal["zoom"] = Field(
@@ -144,7 +162,7 @@ class Zoom(ImageChange):
     )
 
 
-class Perspective(ImageChange):
+class Perspective(LosingChange):
     """Change of perspective."""
 
     name: Literal["perspective"] = Field(
@@ -157,6 +175,8 @@ class Perspective(ImageChange):
 
 class Elastic(ImageChange):
     """Elastic warp."""
+
+    supports_boxes: ClassVar[bool] = False
 
     name: Literal["elastic"] = Field("elastic", description="Warps by a smooth random field of 4 x 4 knots.")
     fraction: Fraction = Field(
@@ -202,6 +222,8 @@ class MedianBlur(ImageChange):
 class RandAugment(ImageChange):
     """RandAugment."""
 
+    supports_boxes: ClassVar[bool] = False
+
     name: Literal["rand_augment"] = Field(
         "rand_augment", description="Applies changes drawn for each image from the 14 of the paper."
     )
@@ -211,7 +233,7 @@ class RandAugment(ImageChange):
     )
 
 
-class MixUp(ImageChange):
+class MixUp(LosingChange):
     """MixUp."""
 
     name: Literal["mixup"] = Field(
@@ -223,11 +245,32 @@ class MixUp(ImageChange):
 class CutMix(ImageChange):
     """CutMix."""
 
+    supports_boxes: ClassVar[bool] = False
+
     name: Literal["cutmix"] = Field(
         "cutmix",
         description="Fills a rectangle with pixels of another image of the batch; labels are mixed by area.",
     )
     alpha: PositiveFloat = Field(1.0, description="The mixing fraction is drawn from Beta(alpha, alpha).")
+
+
+class Mosaic(LosingChange):
+    """Mosaic."""
+
+    needs_boxes: ClassVar[bool] = True
+
+    name: Literal["mosaic"] = Field(
+        "mosaic",
+        description="Joins four images of the batch, with their boxes, around a random center; the mean "
+        "color is where none of them reaches. For images with boxes only.",
+    )
+    probability: Fraction = Field(1.0, description="Fraction of the images that are changed.")
+    until: Fraction = Field(
+        0.9, description="Fraction of training after which it is off, so that the end is on whole images."
+    )
+    factor: Annotated[float, Field(ge=1.0, le=4.0)] = Field(
+        1.5, description="Largest factor by which the sides of each image grow, or shrink, 1 to 4."
+    )
 
 
 _Change = (
@@ -250,6 +293,7 @@ _Change = (
     | RandAugment
     | MixUp
     | CutMix
+    | Mosaic
 )
 _Name = Literal[
     "flip",
@@ -271,6 +315,7 @@ _Name = Literal[
     "rand_augment",
     "mixup",
     "cutmix",
+    "mosaic",
 ]
 _Discriminated = Annotated[_Change, Field(discriminator="name")]
 

@@ -103,7 +103,8 @@ def notes(resolved: ResolvedConfig) -> list[str]:
 
 def _without_effect(resolved: ResolvedConfig) -> Iterator[Problem]:
     config = resolved.config
-    reasons = [*_task_of(resolved).unused(config)]
+    task = _task_of(resolved)
+    reasons = [*task.unused(config), *within(("data",), config.data.unused(task.features))]
     if isinstance(config.model, ModelOptions):
         reasons += within(("model",), config.model.unused())
     yield from ((path, f"as {why}") for path, why in reasons)

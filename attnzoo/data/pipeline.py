@@ -61,12 +61,14 @@ class PlannedBatch:
         count: number of examples that count.
         bucket: index into `DataInfo.lengths`.
         encoded: feature -> values of all examples, as encoded for the epoch.
+        epoch_fraction: fraction of the epoch that precedes it, 0 to 1.
     """
 
     indices: np.ndarray
     count: int
     bucket: int
     encoded: Mapping[str, Any] = dataclasses.field(repr=False)
+    epoch_fraction: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +137,10 @@ def plan_epoch(
         remaining = members[full:]
     if generator is not None:
         batches = [batches[position] for position in generator.permutation(len(batches))]
-    return batches
+    return [
+        dataclasses.replace(planned, epoch_fraction=number / len(batches))
+        for number, planned in enumerate(batches)
+    ]
 
 
 def num_batches(examples: Examples, info: DataInfo, sizes: BatchSizes, seed: int, epoch: int) -> int:
@@ -177,6 +182,7 @@ def batches(
     *,
     changes: DataOptions | None = None,
     seed: int = 0,
+    num_epochs: float = 1.0,
 ) -> Iterator[Batch]:
     """Returns an iterator over batches, in the order of `plans`.
 
@@ -189,6 +195,7 @@ def batches(
         changes: options of the data set, for random augmentation keyed by (seed, epoch, example); None for
             evaluation.
         seed: random seed.
+        num_epochs: epochs of the whole training, for augmentation that depends on how much of it is done.
 
     Raises:
         UserError: an image file has been damaged or removed since the run started; while iterating.
@@ -208,6 +215,7 @@ def batches(
                 "indices": planned.indices,
                 "count": planned.count,
                 "epoch": epoch,
+                "fraction_done": (epoch + planned.epoch_fraction) / num_epochs,
                 "values": {
                     name: feature.host_batch(planned.encoded[name], planned.indices, lengths.get(name))
                     for name, feature in features.items()
@@ -218,6 +226,7 @@ def batches(
         "indices": tf.TensorSpec([None], tf.int32),
         "count": tf.TensorSpec([], tf.int32),
         "epoch": tf.TensorSpec([], tf.int32),
+        "fraction_done": tf.TensorSpec([], tf.float32),
         "values": {name: feature.host_spec for name, feature in features.items()},
     }
     with tf.device("/CPU:0"):
@@ -230,7 +239,8 @@ def batches(
             values = {name: read(row["values"][name]) for name, read in readers.items()}
             if changes is not None:
                 for name in augmented:
-                    values |= features[name].augment({one: values[one] for one in augmented}, changes, seeds)
+                    moving = {one: values[one] for one in augmented}
+                    values |= features[name].augment(moving, changes, seeds, row["fraction_done"])
             values |= {name: feature.prepare(values[name]) for name, feature in features.items()}
             weights = tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32)
             return make_batch(FeatureBatch(values, weights, indices, seeds))

@@ -58,8 +58,7 @@ def shift(images, draws, options: options_of.Shift, fill):
     """Moves by draw 0 down and draw 1 to the right, by whole pixels; `fill` moves in."""
     for axis in (1, 2):
         size = images.shape[axis]
-        limit = max(1, int(size * options.fraction))
-        steps = tf.cast(draws[:, axis - 1] * (2 * limit + 1), tf.int32) - limit  # [batch]
+        steps = shift_steps(size, draws[:, axis - 1], options)  # [batch]
         positions = tf.range(size)[None] - steps[:, None]  # [batch, size]
         moved = tf.gather(images, tf.clip_by_value(positions, 0, size - 1), axis=axis, batch_dims=1)
         inside = (positions >= 0) & (positions < size)
@@ -67,18 +66,32 @@ def shift(images, draws, options: options_of.Shift, fill):
     return images
 
 
+def shift_steps(size: int, draws: tf.Tensor, options: options_of.Shift) -> tf.Tensor:
+    """Returns by how many pixels `shift` moves along a side of `size`, <int32>[batch], for draws [batch]."""
+    limit = max(1, int(size * options.fraction))
+    return tf.cast(draws * (2 * limit + 1), tf.int32) - limit
+
+
 def crop(images, draws, options: options_of.Crop, fill):
     """Takes a part, its area by draw 0, its aspect by draw 1, its place by draws 2 and 3, and resizes it.
 
     Reference: Szegedy et al. 2015, https://arxiv.org/abs/1409.4842
+    """
+    windows = crop_windows(draws, options)
+    return tf.image.crop_and_resize(images, windows, tf.range(tf.shape(images)[0]), images.shape[1:3])
+
+
+def crop_windows(draws: tf.Tensor, options: options_of.Crop) -> tf.Tensor:
+    """Returns the parts that `crop` takes, <float32>[batch, (top, left, bottom, right)], as fractions.
+
+    The centers of the outermost pixels of the image are at 0 and 1.
     """
     area = options.area + (1.0 - options.area) * draws[:, 0]
     aspect = exactly(tf.exp, (2.0 * draws[:, 1] - 1.0) * math.log(options.aspect))
     height = tf.minimum(1.0, tf.sqrt(area * aspect))  # [batch], as a fraction of the image
     width = tf.minimum(1.0, tf.sqrt(area / aspect))
     top, left = (1.0 - height) * draws[:, 2], (1.0 - width) * draws[:, 3]
-    boxes = tf.stack([top, left, top + height, left + width], axis=1)  # [batch, 4]
-    return tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3])
+    return tf.stack([top, left, top + height, left + width], axis=1)
 
 
 def color(images, draws, options: options_of.Color, fill):

@@ -35,8 +35,12 @@ def project(images: tf.Tensor, transforms: tf.Tensor, fill: tf.Tensor) -> tf.Ten
 
 def rotate(images, draws, options: options_of.Rotate, fill):
     """Rotates about the center by draw 0."""
-    angles = math.radians(options.degrees) * (2.0 * draws[:, 0] - 1.0)
-    return project(images, rotations(images, angles), fill)
+    return project(images, rotate_transforms(images, draws, options), fill)
+
+
+def rotate_transforms(images, draws, options: options_of.Rotate) -> tf.Tensor:
+    """Returns the transforms <float32>[batch, 8] of `rotate`."""
+    return rotations(images, math.radians(options.degrees) * (2.0 * draws[:, 0] - 1.0))
 
 
 def rotations(images, angles) -> tf.Tensor:
@@ -64,8 +68,13 @@ def around_center(images, right_by_right, right_by_down, down_by_right, down_by_
 
 def shear(images, draws, options: options_of.Shear, fill):
     """Slants rows by draw 0 and columns by draw 1, about the center."""
+    return project(images, shear_transforms(images, draws, options), fill)
+
+
+def shear_transforms(images, draws, options: options_of.Shear) -> tf.Tensor:
+    """Returns the transforms <float32>[batch, 8] of `shear`."""
     slopes = options.slope * (2.0 * draws[:, :2] - 1.0)
-    return project(images, shears(images, slopes[:, 0], slopes[:, 1]), fill)
+    return shears(images, slopes[:, 0], slopes[:, 1])
 
 
 def shears(images, row_slopes, column_slopes) -> tf.Tensor:
@@ -76,16 +85,26 @@ def shears(images, row_slopes, column_slopes) -> tf.Tensor:
 
 def zoom(images, draws, options: options_of.Zoom, fill):
     """Makes larger or smaller about the center by draw 0, sizes being uniform in their logarithm."""
+    return project(images, zoom_transforms(images, draws, options), fill)
+
+
+def zoom_transforms(images, draws, options: options_of.Zoom) -> tf.Tensor:
+    """Returns the transforms <float32>[batch, 8] of `zoom`."""
     inverse = exactly(tf.exp, (1.0 - 2.0 * draws[:, 0]) * math.log(options.factor))
     zero = tf.zeros_like(inverse)
-    return project(images, around_center(images, inverse, zero, zero, inverse), fill)
+    return around_center(images, inverse, zero, zero, inverse)
 
 
 def translate(images, draws, options: options_of.Translate, fill):
     """Moves by draw 0 to the right and draw 1 down, in parts of pixels."""
+    return project(images, translate_transforms(images, draws, options), fill)
+
+
+def translate_transforms(images, draws, options: options_of.Translate) -> tf.Tensor:
+    """Returns the transforms <float32>[batch, 8] of `translate`."""
     height, width = images.shape[1:3]
     moves = options.fraction * (2.0 * draws[:, :2] - 1.0) * [float(width), float(height)]  # [batch, 2]
-    return project(images, translations(moves[:, 0], moves[:, 1]), fill)
+    return translations(moves[:, 0], moves[:, 1])
 
 
 def translations(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
@@ -96,16 +115,25 @@ def translations(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
 
 def perspective(images, draws, options: options_of.Perspective, fill):
     """Moves each corner by two of the draws 0 to 7, and the rest of the image with them."""
+    return project(images, perspective_transforms(images, draws, options), fill)
+
+
+def perspective_transforms(images, draws, options: options_of.Perspective) -> tf.Tensor:
+    """Returns the transforms <float32>[batch, 8] of `perspective`."""
     right, down = (float(side) - 1.0 for side in (images.shape[2], images.shape[1]))
     corners = tf.constant([[0.0, 0.0], [right, 0.0], [0.0, down], [right, down]])  # [corner, (right, down)]
     moves = tf.reshape(2.0 * draws - 1.0, [-1, CORNERS, 2]) * [
         options.fraction * right,
         options.fraction * down,
     ]
-    moved = keras.ops.image.perspective_transform(
-        images - fill, tf.broadcast_to(corners, tf.shape(moves)), corners + moves, interpolation="bilinear"
-    )
-    return moved + fill
+    x, y = tf.unstack(corners + moves, axis=-1)  # [batch, 4], in the result
+    u, v = tf.unstack(tf.broadcast_to(corners, tf.shape(moves)), axis=-1)  # in the image
+    one, zero = tf.ones_like(x), tf.zeros_like(x)
+    # a0 to a7 of u = (a0 x + a1 y + a2) / (a6 x + a7 y + 1), v = (a3 x + a4 y + a5) / (a6 x + a7 y + 1)
+    of_u = tf.stack([x, y, one, zero, zero, zero, -u * x, -u * y], axis=-1)  # [batch, 4, 8]
+    of_v = tf.stack([zero, zero, zero, x, y, one, -v * x, -v * y], axis=-1)
+    known = tf.concat([u, v], axis=1)[..., None]  # [batch, 8, 1]
+    return tf.linalg.solve(tf.concat([of_u, of_v], axis=1), known)[..., 0]
 
 
 def elastic(images, draws, options: options_of.Elastic, fill):

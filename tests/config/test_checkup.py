@@ -80,6 +80,13 @@ def test_an_option_that_another_one_makes_idle_is_named_with_its_line(resolved, 
     assert all(note.startswith(f"--set {other}: {key}: has no effect ") for note in notes)
 
 
+def test_the_visible_fraction_of_a_box_is_for_images_with_boxes(resolved):
+    change = "data.augment=[flip, {name: crop, min_visible: 0.5}]"
+    (note,) = checkup.notes(resolved(IMAGES, change))
+    assert note.endswith("data.augment.1.min_visible: has no effect as the images have no boxes; remove it")
+    assert checkup.notes(resolved("data: {name: shapes}\nmodel: {name: detector}\n", change)) == []
+
+
 def test_steps_leave_epochs_without_effect_in_a_file(resolved):
     notes = checkup.notes(resolved(TEXTS + "train:\n  epochs: 3\n  steps: 5\n"))
     assert notes == ["x.yaml:4: train.epochs: has no effect unless steps is null; remove it"]

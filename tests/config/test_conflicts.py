@@ -8,6 +8,7 @@ from attnzoo.errors import ConfigErrors
 TEXTS = "data: {name: csv, train: a.csv}\nmodel: {name: text_classifier, units: 12}\n"
 PAIRS = "data: {name: parallel_text, train: [a, b]}\nmodel: {name: translation, units: 12}\n"
 IMAGES = "data: {name: digits}\nmodel: {name: image_classifier}\n"
+SHAPES = "data: {name: shapes}\nmodel: {name: detector}\n"
 TFDS = "data: {name: tfds, dataset: mnist}\nmodel: {name: image_classifier}\n"
 WIDTHS = "expected a divisor of the width 12: 1, 2, 3, 4, 6, 12; received 5"
 ODD_HEADS = "{name: multi_head, num_heads: 256, position: rotary}"
@@ -97,6 +98,23 @@ def test_one_option_that_does_not_go_with_the_others_is_one_line(empty_folder, t
     (line,) = caught.value.lines
     key = override.split("=")[0] + {"model.stages": ".0.attention.num_heads"}.get(override.split("=")[0], "")
     assert line == f"--set {override}: {key}: {what}"
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "what"),
+    [
+        (SHAPES, "[flip, elastic]", "elastic cannot move boxes; remove it, or use another change"),
+        (SHAPES, "[flip, rand_augment]", "rand_augment cannot move boxes; remove it, or use another change"),
+        (SHAPES, "[flip, cutmix]", "cutmix cannot move boxes; remove it, or use another change"),
+        (IMAGES, "[flip, mosaic]", "mosaic is for images with boxes only; remove it"),
+    ],
+)
+def test_a_change_of_images_that_does_not_suit_the_task_is_one_line(empty_folder, text, changes, what):
+    (empty_folder / "x.yaml").write_text(text)
+    resolve("x.yaml", ["data.augment=[flip, crop, rotate, cutout, mixup]"])
+    with pytest.raises(ConfigErrors) as caught:
+        resolve("x.yaml", [f"data.augment={changes}"])
+    assert caught.value.lines == [f"--set data.augment={changes}: data.augment.1: {what}"]
 
 
 def test_the_line_of_a_file_is_the_one_of_the_key(empty_folder):

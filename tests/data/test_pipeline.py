@@ -1,4 +1,5 @@
 import dataclasses
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.data.splits import Split
 from attnzoo.errors import UserError
+from attnzoo.features.boxes import Boxes, objects_column
 from attnzoo.features.image import Image, ImageOptions
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
@@ -166,6 +168,32 @@ def test_augmentation_is_a_function_of_seed_epoch_and_example():
     first = images(seed=3, epoch=1, size=7)
     np.testing.assert_array_equal(first, images(seed=3, epoch=1, size=2)[: len(first)])
     assert not np.array_equal(first, images(seed=3, epoch=2, size=7))
+
+
+def test_batches_after_a_resume_are_those_without_while_mosaics_are_made_and_after():
+    examples, info = image_examples()
+    objects = np.tile(np.array([0.2, 0.3, 0.7, 0.8, 1.0, 1.0], np.float32), (len(examples), 1, 1))
+    boxes = Boxes(names=("a", "b"), max_boxes=1, canvas=(11, 13))
+    examples = dataclasses.replace(
+        examples, encoded={"image": examples.encoded["image"], "boxes": objects_column(list(objects))}
+    )
+    info = DataInfo("detection", {"image": info.features["image"], "boxes": boxes})
+    changes = ImageOptions(name="images", augment=[{"name": "mosaic", "until": 0.5}, "flip"])
+
+    def made(epoch, batch, count):
+        plans = pipeline.training_plans(examples, info, BatchSizes(3), 3, epoch, batch)
+        drawn = batches(examples, info, plans, changes=changes, seed=3, num_epochs=3)
+        return [
+            (inputs["image"].numpy(), targets["boxes"].numpy()) for inputs, targets in islice(drawn, count)
+        ]
+
+    whole = made(0, 0, 9)  # three batches an epoch
+    for number, (images, moved) in enumerate(made(1, 1, 5), start=4):
+        np.testing.assert_array_equal(images, whole[number][0])
+        np.testing.assert_array_equal(moved, whole[number][1])
+    assert {moved.shape for _, moved in whole} == {(3, 4, 6)}
+    is_mosaic = [bool(np.any(moved[:, 1:])) for _, moved in whole]
+    assert is_mosaic == [True] * 5 + [False] * 4
 
 
 def test_images_are_standardized_by_channel():

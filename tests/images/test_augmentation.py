@@ -390,7 +390,8 @@ def test_fractions_of_mixup_follow_the_beta_distribution():
 def test_every_kind_has_a_change():
     names = get_args(options_of._Name)
     assert len(names) == len(set(names))
-    assert {type(one) for one in options_of.parse(names)} == {*augmentation.CHANGES, *augmentation.MIXTURES}
+    known = {*augmentation.CHANGES, *augmentation.MIXTURES, options_of.Mosaic}
+    assert {type(one) for one in options_of.parse(names)} == known
 
 
 def test_smoothing_leaves_images_that_are_all_border():
