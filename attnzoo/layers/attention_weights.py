@@ -20,16 +20,16 @@ def weighs_positions(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, ScoredLayer) and layer.weighs_positions
 
 
-def with_attention_weights(model: keras.Model, name: str) -> keras.Model:
-    """Returns a model with the same layers that also outputs the attention weights of one layer.
+def with_attention_weights(model: keras.Model, *names: str) -> keras.Model:
+    """Returns a model with the same layers that also outputs the attention weights of some layers.
 
     Args:
-        model: a functional model with one output.
-        name: name of the layer, one of `attention_names`.
+        model: a functional model.
+        *names: names of layers, among `attention_names`.
 
     Returns:
-        A functional model with the same inputs that outputs the output of `model` and the attention weights,
-        <float32>[batch, heads, query, key].
+        A functional model with the same inputs that outputs the output of `model` and, for each name, the
+        attention weights of the layer, <float32>[batch, heads, query, key].
 
     Examples:
         >>> from attnzoo.attention import MultiHeadAttention
@@ -39,21 +39,22 @@ def with_attention_weights(model: keras.Model, name: str) -> keras.Model:
         >>> weights.shape
         TensorShape([2, 4, 7, 7])
     """
-    attention_weights = []
+    attention_weights = {}
 
     def replace(layer):
-        return _WithAttentionWeights(layer) if layer.name == name else layer
+        return _WithAttentionWeights(layer) if layer.name in names else layer
 
     def call(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
         if not isinstance(layer, _WithAttentionWeights):
             return outputs
-        outputs, weights = outputs
-        attention_weights.append(weights)
+        outputs, attention_weights[layer.name] = outputs
         return outputs
 
     copy = keras.models.clone_model(model, clone_function=replace, call_function=call)
-    return keras.Model(copy.input, [copy.output, *attention_weights], name=model.name)
+    return keras.Model(
+        copy.input, [copy.output, *(attention_weights[name] for name in names)], name=model.name
+    )
 
 
 class _WithAttentionWeights(keras.layers.Layer):
