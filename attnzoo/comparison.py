@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import numpy as np
 from attnzoo.data import examples as data_examples
 from attnzoo.data.splits import Split
 from attnzoo.errors import UserError
+from attnzoo.features.feature import Column, Feature
+from attnzoo.features.info import DataInfo
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.data import load_splits, select_split
-from attnzoo.runs.trained import MIN_EXAMPLES_FOR_XLA, load_trained
+from attnzoo.runs.trained import load_trained
 from attnzoo.tasks.types import Comparison
 
 
@@ -52,22 +55,29 @@ def compare(folders: Sequence[Path], split: str = "test") -> tuple[list[Comparis
                 f"{folder}: a run of {task.name}, but {folders[0]} is one of {first_trained.task.name}; "
                 "compare runs of the same task."
             )
-        if not _same(examples.raw, first.raw):
+        if not _same(examples.raw, first.raw, info):
             raise UserError(
                 f"{folder}: its {split} split differs from that of {folders[0]}; compare runs on the same "
                 "data."
             )
-        predict = task.predict_fn(
-            [trained.model], info, trained.config.eval, len(examples) >= MIN_EXAMPLES_FOR_XLA
-        )
+        xla = trained.is_worth_compiling(len(examples))
+        predict = task.predict_fn([trained.model], info, trained.config.eval, xla)
         predictions = task.predictions(predict, examples, info, evaluation_sizes(trained.config))
         systems.append((str(folder), predictions))
     assert first is not None
     return first_trained.task.compare(systems, first, first_trained.info, first_trained.config.eval)
 
 
-def _same(one: Split, other: Split) -> bool:
+def _same(one: Split, other: Split, info: DataInfo) -> bool:
     """Whether two splits have the same examples in the same order."""
     return one.names == other.names and all(
-        np.array_equal(one.column(name), other.column(name)) for name in one.names
+        _same_column(one.column(name), other.column(name), info.features[name]) for name in one.names
     )
+
+
+def _same_column(one: Column, other: Column, feature: Feature) -> bool:
+    if one.dtype != object:
+        return np.array_equal(one, other)
+    # One after the other, as the images of a split may not fit into memory.
+    pairs = itertools.zip_longest(feature.fingerprint(one), feature.fingerprint(other))
+    return len(one) == len(other) and all(value == of_other for value, of_other in pairs)

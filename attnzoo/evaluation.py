@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +13,40 @@ import tensorflow as tf
 
 from attnzoo.data import examples as data_examples
 from attnzoo.data.buckets import beyond_training, truncated_fraction
-from attnzoo.errors import DataNote
+from attnzoo.errors import DataNote, UserError
+from attnzoo.files import disk_errors
+from attnzoo.pictures import write_png
 from attnzoo.runs.building import evaluation_sizes
-from attnzoo.runs.trained import MIN_EXAMPLES_FOR_XLA, load_split, load_trained
+from attnzoo.runs.trained import load_split, load_trained
 from attnzoo.tasks.evaluating import Evaluator
+from attnzoo.tasks.types import WorstExample
 
 
-def evaluate(folder: Path, split: str | None = None) -> tuple[dict[str, Any], list[str]]:
+def evaluate(
+    folder: Path, split: str | None = None, worst: int = 0, out: Path | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """Evaluates a run on a split of its data.
 
     Args:
         folder: a run folder.
         split: "train", "validation" or "test"; None for test, or validation if there is no test.
+        worst: number of examples with the worst predictions to draw; 0 for none.
+        out: folder for their pictures; None for `worst` in the run.
 
     Returns:
         The JSON-serializable result and human-readable lines of its details. The result has `run`, `split`,
         `weights` (their steps), `examples`, `metrics` by name (numbers; signatures are strings),
         `truncated_fraction` (fraction of truncated tokens; only for texts), `seconds`, and details of the
         task: for a classifier `labels` and `confusion_matrix` (counts by true label, row, and predicted
-        label, column).
+        label, column), and `worst`, a dict per example with the path of its `picture`.
 
     Raises:
-        UserError: no such run or split, data with other classes than in training (2), damaged weights (4).
+        UserError: no such run or split, data with other classes than in training, a task whose predictions
+            are not drawn (2), damaged weights, a disk that is full or read-only (4).
     """
     trained = load_trained(folder)
+    if worst and not trained.task.finds_objects:
+        raise UserError(f"{folder}: a run of {trained.task.name}; --worst is only for detection.")
     split, chosen = load_split(trained, split)
     info, task = trained.info, trained.task
     examples = data_examples.encode_split(chosen, info)
@@ -51,7 +62,7 @@ def evaluate(folder: Path, split: str | None = None) -> tuple[dict[str, Any], li
         evaluation_sizes(trained.config),
         trained.config.eval,
         tf.distribute.get_strategy(),
-        xla=len(examples) >= MIN_EXAMPLES_FOR_XLA,
+        xla=trained.is_worth_compiling(len(examples)),
     )
     report = evaluator.report(examples, trained.calibration)
     result = {
@@ -64,7 +75,29 @@ def evaluate(folder: Path, split: str | None = None) -> tuple[dict[str, Any], li
         "seconds": round(time.monotonic() - begin, 2),
         **report.details,
     }
-    return result, task.describe(report.details)
+    lines = task.describe(report.details)
+    if worst:
+        examples_of = task.worst(report.predictions, examples, info, trained.config.eval, worst) or []
+        result["worst"] = _draw_worst(examples_of, out or folder / "worst")
+        lines += ["worst:", *(f"  {one['picture']}  {one['text']}" for one in result["worst"])]
+        lines += ["  none: no errors"] * (not examples_of)
+    return result, lines
+
+
+def _draw_worst(examples: Sequence[WorstExample], folder: Path) -> list[dict[str, Any]]:
+    """Writes a picture per example, in place of earlier ones; returns its name, errors and picture."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("[0-9][0-9][0-9][0-9].png"):
+            old.unlink()
+    results = []
+    for number, one in enumerate(examples, 1):
+        path = folder / f"{number:04}.png"
+        write_png(one.picture, path)
+        results.append(
+            {"name": one.name, **one.values, "text": f"{one.name}: {one.text}", "picture": str(path)}
+        )
+    return results
 
 
 def _note_lengths(beyond: np.ndarray, split: str) -> None:

@@ -30,6 +30,7 @@ RELATIVE_TOLERANCE = 1e-6
 _ALLOWED_OPERATIONS = """
     Abs Acos AddN AddV2 All Any ArgMax AsString Asin Assert AssignVariableOp Atan Atan2 AvgPool
     BatchMatMulV2 BatchToSpaceND BiasAdd BitwiseAnd BroadcastArgs BroadcastTo Cast Ceil ClipByValue
+    CombinedNonMaxSuppression
     ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D Cos Cosh CropAndResize Cross Cumprod Cumsum
     DecodeBmp DecodeGif DecodeImage DecodeJpeg DecodePng DecodeRaw DecodeWebP DenseBincount DepthToSpace
     DepthwiseConv2dNative

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -38,6 +38,10 @@ class DataOptions(Section):
 
     def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
         """Yields options that do not fit together for a task with these features."""
+        yield from ()
+
+    def unused(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields options that have no effect for a task with these features, and why."""
         yield from ()
 
     def known_labels(self) -> tuple[str, ...] | None:
@@ -160,7 +164,13 @@ def repeated_columns(columns: Mapping[str, str]) -> Iterator[Problem]:
 
 
 class ModelOptions(Section):
-    """Options of every model."""
+    """Options of every model.
+
+    Attributes:
+        compiles: whether XLA can compile its training step.
+    """
+
+    compiles: ClassVar[bool] = True
 
     name: str
 

@@ -59,6 +59,10 @@ class TrainedRun:
         except ValueError as error:
             raise UserError(f"{self.run.path}: {error}") from None
 
+    def is_worth_compiling(self, num_examples: int) -> bool:
+        """Whether XLA can compile the model, and saves time in one pass over so many examples."""
+        return self.config.model.compiles and num_examples >= MIN_EXAMPLES_FOR_XLA
+
 
 def load_trained(path: Path) -> TrainedRun:
     """Loads a run from its folder alone, without its data; warns if it is unfinished.

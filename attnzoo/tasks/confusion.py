@@ -38,7 +38,7 @@ def draw(matrix: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     from matplotlib.figure import Figure
 
     fractions = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    names = [_short(label) for label in labels] if len(labels) <= MAX_NAMES else []
+    names = [short_name(label) for label in labels] if len(labels) <= MAX_NAMES else []
     margin = 0.3 + max(map(len, names), default=0) * NAME_POINTS * CHARACTER_WIDTH / POINTS_PER_INCH
     side = max(TENSORBOARD_INCHES - margin - 0.05, MIN_CELL_INCHES * len(names))
     inches = (margin + side + 0.05, 0.25 + side + margin)
@@ -76,8 +76,8 @@ def lines(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[str]:
 
 
 def _table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[str]:
-    heads = [_short(label, COLUMN_CHARACTERS) for label in labels]
-    names = [_short(label, ROW_CHARACTERS) for label in labels]
+    heads = [short_name(label, COLUMN_CHARACTERS) for label in labels]
+    names = [short_name(label, ROW_CHARACTERS) for label in labels]
     cells = [[str(count) if count else "." for count in row] for row in matrix]
     width = 2 + max(map(len, [*heads, *(cell for row in cells for cell in row)]))
     margin = max(map(len, names))
@@ -97,11 +97,12 @@ def _most_confused(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> li
     pairs.sort(key=lambda pair: (-pair[0], pair[1:]))
     lines = ["  most confused:"] if pairs else []
     for count, true, predicted in pairs[:MAX_PAIRS]:
-        names = (_short(labels[index], ROW_CHARACTERS) for index in (true, predicted))
+        names = (short_name(labels[index], ROW_CHARACTERS) for index in (true, predicted))
         lines.append(f"  {' predicted as '.join(names)}: {count} of {sum(matrix[true])}")
     return lines
 
 
-def _short(label: str, limit: int = MAX_NAME_CHARACTERS) -> str:
+def short_name(label: str, limit: int = MAX_NAME_CHARACTERS) -> str:
+    """Returns the name of a class in printable characters, truncated with an ellipsis."""
     printable = label if label.isprintable() else repr(label)[1:-1]
     return printable if len(printable) <= limit else printable[: limit - 1] + "…"

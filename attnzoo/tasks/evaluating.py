@@ -161,6 +161,10 @@ class Evaluator:
         """Returns human-readable predictions of the examples at `indices`, one dict per row."""
         return self.task.rows(self.predict, examples, self.info, self.sizes, indices)
 
+    def sample_pictures(self, examples: Examples, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns tag -> pictures of predictions of the examples at `indices`."""
+        return self.task.sample_pictures(self.predict, examples, self.info, self.sizes, indices)
+
     @functools.cached_property
     def attention_view(self) -> AttentionView | None:
         """The view of the model's attention; None if there is nothing to show."""

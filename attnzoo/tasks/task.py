@@ -6,6 +6,7 @@ TensorFlow is imported on first use.
 from __future__ import annotations
 
 import abc
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import Split
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
-from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn, Predictor, Request
+from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn, Predictor, Request, WorstExample
 
 with epy.lazy_imports():
     import keras
@@ -47,6 +48,8 @@ class Task(abc.ABC):
         has_calibration: whether `fit_calibration` returns values; it needs predictions of validation.
         comparison_metric: the metric of `compare`; None if runs of this task cannot be compared.
         headline: metrics that tables of runs show in addition to the monitored one.
+        line_metrics: metrics that a line of training shows, and the monitored one; empty for all.
+        finds_objects: whether answers are boxes with scores, so that thresholds apply and pictures are drawn.
         is_generative: whether answers are decoded token by token, so that beams, counts and sampling apply.
         unit: what a loss is averaged over and speed is measured in, human-readable ("examples", "tokens").
         TrainOptions: section `train` of the config, with the options of this task.
@@ -61,6 +64,8 @@ class Task(abc.ABC):
     has_calibration: ClassVar[bool] = False
     comparison_metric: ClassVar[str | None] = None
     headline: ClassVar[tuple[str, ...]] = ()
+    line_metrics: ClassVar[tuple[str, ...]] = ()
+    finds_objects: ClassVar[bool] = False
     is_generative: ClassVar[bool] = False
     unit: ClassVar[str] = "examples"
     TrainOptions: ClassVar[type[sections.TrainOptions]] = sections.TrainOptions
@@ -77,6 +82,13 @@ class Task(abc.ABC):
         """Returns the metric that selects the best weights."""
         name = options.monitor or self.monitor
         return name, self.metrics[name]
+
+    def on_line(
+        self, metrics: Mapping[str, float | str], options: sections.EvalOptions
+    ) -> dict[str, float | str]:
+        """Returns those of the metrics that a line of training shows."""
+        shown = {*self.line_metrics, self.monitored(options)[0]} if self.line_metrics else metrics.keys()
+        return {name: value for name, value in metrics.items() if name in shown}
 
     def config_problems(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
         """Yields options that conflict with others: the path of one, and what is wrong with it."""
@@ -185,6 +197,17 @@ class Task(abc.ABC):
         """Returns tag -> picture <uint8>[height, width, 3] of the predictions, for TensorBoard."""
         return {}
 
+    def worst(
+        self,
+        predictions: Any,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+        count: int,
+    ) -> list[WorstExample] | None:
+        """Returns at most `count` examples, those with the worst predictions first; None if unsupported."""
+        return None
+
     def describe(self, details: Mapping[str, Any]) -> list[str]:
         """Returns `details` as lines for a terminal."""
         return []
@@ -248,6 +271,17 @@ class Task(abc.ABC):
     ) -> list[dict[str, str]]:
         """Returns predictions of the examples at `indices` <int64>[n], one dict of texts per row."""
 
+    def sample_pictures(
+        self,
+        predict: PredictFn,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        sizes: pipeline.BatchSizes,
+        indices: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        """Returns tag -> pictures <uint8>[n, height, width, 3] of predictions at `indices` <int64>[n]."""
+        return {}
+
     def attention_view(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None
     ) -> view.AttentionView | None:
@@ -296,6 +330,24 @@ class Task(abc.ABC):
     def answer_line(self, answer: Mapping[str, Any]) -> str:
         """Returns an answer of the predictor as one line of text."""
         return str(dict(answer))
+
+    def answer_table(self, answer: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+        """Returns the columns of a table of answers, and the rows of an answer of the predictor."""
+        values = {
+            key: value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
+            for key, value in answer.items()
+        }
+        return list(values), [list(values.values())]
+
+    def answer_picture(self, answer: Mapping[str, Any], path: Path, info: DataInfo) -> np.ndarray | None:
+        """Draws an answer over the image that it is of, <uint8>[height, width, 3]; None if unsupported.
+
+        Args:
+            answer: of the predictor.
+            path: of the image file.
+            info: what is known about the data.
+        """
+        return None
 
     def serving_module(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions

@@ -27,6 +27,9 @@ class Request:
         beams: overrides the beam size of the run if not None.
         xla: whether to compile with XLA, which takes seconds for each shape; None: if there are many inputs.
         folder: files that inputs name are searched for here first, then in the working directory.
+        score_threshold: lowest score of a detection, 0 to 1; None for that of the run.
+        suppression_iou: largest IoU of two detections of one class, 0 to 1; None for that of the run.
+        max_detections: most detections of an image; None for those of the run.
     """
 
     count: int = 1
@@ -38,6 +41,16 @@ class Request:
     beams: int | None = None
     xla: bool | None = None
     folder: Path | None = None
+    score_threshold: float | None = None
+    suppression_iou: float | None = None
+    max_detections: int | None = None
+
+    @property
+    def is_of_detections(self) -> bool:
+        """Whether an option is given that only detectors have."""
+        return any(
+            value is not None for value in (self.score_threshold, self.suppression_iou, self.max_detections)
+        )
 
 
 class Metric(NamedTuple):
@@ -71,3 +84,19 @@ class Comparison:
     value: float
     interval: float
     p_value: float | None
+
+
+class WorstExample(NamedTuple):
+    """An example with bad predictions.
+
+    Attributes:
+        name: file name or number of the example.
+        values: what is wrong, JSON-serializable.
+        text: the same, human-readable.
+        picture: <uint8>[height, width, 3].
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    text: str
+    picture: Any

@@ -157,6 +157,11 @@ class Trainer:
             return epochs * math.ceil(self._num_batches(0) / accumulate)
         return sum(math.ceil(self._num_batches(epoch) / accumulate) for epoch in range(epochs))
 
+    def _num_epochs(self) -> float:
+        """Returns the number of epochs of the whole training; with `train.steps` it may end inside one."""
+        accumulate = self.config.train.gradient_accumulation_steps
+        return self.total_steps / math.ceil(self._num_batches(0) / accumulate)
+
     def _batches(self) -> Iterator[pipeline.Batch]:
         plans = pipeline.training_plans(
             self.examples["train"],
@@ -174,6 +179,7 @@ class Trainer:
                 self.task.make_batch(self.info, self.examples["train"], self.config.train),
                 changes=self.config.data,
                 seed=self.config.seed,
+                num_epochs=self._num_epochs(),
             )
         )
 
@@ -260,7 +266,8 @@ class Trainer:
             progress, self.config.train, selection.compute_rank(self.task, self.config.eval, numbers)
         )
         position = f"step {progress.step}  epoch {progress.epoch}"
-        display.line(f"{position}  validation: {metrics_text(metrics)}{'  best' if best else ''}")
+        shown = metrics_text(self.task.on_line(metrics, self.config.eval))
+        display.line(f"{position}  validation: {shown}{'  best' if best else ''}")
         checkpoint.save_weights(self.run, self.evaluator.model, progress.step, metrics)
 
     def _log_samples(self, examples: Examples) -> None:
@@ -269,12 +276,14 @@ class Trainer:
         self.records.text(
             "validation", step, "samples", markdown_table(self.evaluator.rows(examples, indices))
         )
+        for tag, pictures in self.evaluator.sample_pictures(examples, indices).items():
+            self.records.images("validation", step, tag, pictures)
         rows = view.rows(examples, indices) if view is not None else []
         if rows:
             self.records.text("validation", step, "attention", markdown_table(rows))
-        pictures = view.pictures(examples, indices) if view is not None else None
-        if pictures is not None:
-            self.records.images("validation", step, "attention", pictures)
+        attention = view.pictures(examples, indices) if view is not None else None
+        if attention is not None:
+            self.records.images("validation", step, "attention", attention)
 
 
 def num_weights_kept(config: RunConfig) -> int:

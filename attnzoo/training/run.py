@@ -71,14 +71,11 @@ def train(
         changed = changes.config_changes(run, resolved) + changes.code_changes(run)
         changes.refuse_changes(run, changed, allowed)
         if run.result.is_file() and not changed:
-            result = _read_result(run)
+            result, task = _read_result(run), load_task(resolved.config)
+            shown = task.on_line(result["metrics"], resolved.config.eval)
             print_line(f"{folder}: already finished")
-            print_line(f"{result['split']}: {metrics_text(result['metrics'])}")
-            print_line(
-                next_commands_text(
-                    load_task(resolved.config).next_commands(folder, bool(result.get("attends")))
-                )
-            )
+            print_line(f"{result['split']}: {metrics_text(shown)}")
+            print_line(next_commands_text(task.next_commands(folder, bool(result.get("attends")))))
             return
         if taken:
             print_line(f"options  {', '.join(taken)}, from {resolved.config.train.init_from}")
@@ -214,8 +211,9 @@ def _write_start(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> None:
 def use_xla(config: RunConfig, task: Task) -> bool:
     """Returns whether the training step is compiled with XLA.
 
-    "auto" means yes, except with several replicas, and on a CPU where TensorFlow's own kernels (oneDNN) are
-    much faster than XLA's: convolutions of images, and bfloat16 on a CPU with instructions for it.
+    "auto" means yes, except with several replicas, with models that XLA cannot compile, and on a CPU where
+    TensorFlow's own kernels (oneDNN) are much faster than XLA's: convolutions of images, and bfloat16 on a
+    CPU with instructions for it.
 
     Raises:
         UserError: `xla: true` with several replicas on one CPU, which XLA treats as a single device.
@@ -223,7 +221,7 @@ def use_xla(config: RunConfig, task: Task) -> bool:
     replicas, on_cpu = config.train.replicas, not tf.config.list_physical_devices("GPU")
     if config.train.xla == "auto":
         half = config.train.precision == "mixed_bfloat16" and distribution.multiplies_bfloat16()
-        return replicas == 1 and not (on_cpu and (not task.compiles_well or half))
+        return replicas == 1 and config.model.compiles and not (on_cpu and (not task.compiles_well or half))
     if config.train.xla and replicas > 1 and on_cpu:
         raise UserError(
             "train.xla: true is not supported with several train.replicas on a CPU; set it to auto."
@@ -266,7 +264,7 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     write_text(run.result, json.dumps(result, indent=1) + "\n")
     early = " (stopped early)" if progress.stopped_early else ""
     display.line(f"trained {progress.step} steps in {duration(progress.seconds)}{early}; weights: {chosen}")
-    display.line(f"{split}: {metrics_text(metrics)}")
+    display.line(f"{split}: {metrics_text(trainer.task.on_line(metrics, config.eval))}")
     for name, value in metrics.items():
         if isinstance(value, str):
             display.line(f"  {name} {value}")

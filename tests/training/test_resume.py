@@ -78,6 +78,27 @@ def test_a6_crashes_with_augmentation_and_with_buckets_end_bit_identical(tmp_pat
     check_crashes(make, tmp_path, monkeypatch, ["train.xla=false"])
 
 
+def mosaic_config(folder, *overrides):
+    """A detector whose mosaics end in the middle of training."""
+    return recipes.write(
+        folder,
+        "mosaic",
+        """
+seed: 3
+data: {name: shapes, examples: 24, image_size: 32, augment: [{name: mosaic, until: 0.6}, flip, zoom]}
+model: {name: detector, stages: [[4], [5], [6]], strides: [4, 8], pyramid_units: 8, head_depth: 1}
+train: {epochs: 3, batch_size: 8, learning_rate: 1e-2, log_every: 2}
+eval: {samples: 0, monitor: loss, decode: final}
+""",
+        overrides,
+    )
+
+
+@pytest.mark.slow
+def test_a6_crashes_with_mosaics_end_bit_identical(tmp_path, monkeypatch):
+    check_crashes(mosaic_config, tmp_path, monkeypatch, ["train.xla=false"])
+
+
 @pytest.mark.slow
 def test_a6_texts_are_resampled_also_after_a_crash(tmp_path, monkeypatch):
     pieces = ["data.tokenizer=bpe", "data.vocabulary_size=60", "data.subword_sampling=0.4"]
