@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from attnzoo.data import examples as data_examples
 from attnzoo.data.buckets import beyond_training, truncated_examples
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
+from attnzoo.features.image import find_file
 from attnzoo.features.info import DataInfo
+from attnzoo.pictures import write_png
 from attnzoo.records.text_records import TextRecord
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.trained import TrainedRun, load_trained
@@ -33,17 +36,23 @@ class EnsemblePredictor:
         request: options of the prediction.
 
     Raises:
-        UserError: no such run, a task without predictions, decoding options for a task that is not
-            translation, incompatible runs (2), damaged weights (4).
+        UserError: no such run, a task without predictions, options of translation or detection for another
+            task, incompatible runs (2), damaged weights (4).
     """
 
     def __init__(self, folders: Sequence[Path], request: Request) -> None:
         self.folders, self.request = folders, request
         self.runs = _load(folders)
+        self._drawn: set[str] = set()
         if not self.task.is_generative and (request.beams is not None or request.count > 1 or request.sample):
             raise UserError(
                 f"{folders[0]}: a run of {self.task.name}; --beams, --count and --sample are only for "
                 "translation."
+            )
+        if request.is_of_detections and not self.task.finds_objects:
+            raise UserError(
+                f"{folders[0]}: a run of {self.task.name}; --threshold, --iou and --max-detections are only "
+                "for detection."
             )
 
     @property
@@ -72,6 +81,23 @@ class EnsemblePredictor:
             answers = predictor([record.text for record in chunk])
             for record, answer in zip(chunk, answers, strict=True):
                 yield answer if record.id is None else {"id": record.id, **answer}
+
+    def write_picture(self, answer: Mapping[str, Any], folder: Path) -> Path:
+        """Draws an answer of a task that finds objects over its image; returns the path of the PNG file.
+
+        Raises:
+            UserError: the file cannot be written (4).
+        """
+        image = find_file(answer["image"], self.request.folder)
+        picture = self.task.answer_picture(answer, image, self.runs[0].info)
+        assert picture is not None
+        # Images in several folders may have the same name, and `a_2` may be one too.
+        names = (f"{image.stem}_{number}" if number > 1 else image.stem for number in itertools.count(1))
+        name = next(name for name in names if name not in self._drawn)
+        self._drawn.add(name)
+        path = folder / f"{name}.png"
+        write_png(picture, path)
+        return path
 
     def _checked(self, records: Iterable[TextRecord]) -> Iterator[TextRecord]:
         """Yields the records, checking that the task's input feature accepts them."""

@@ -39,6 +39,7 @@ class FinishedRuns:
             folder = self._make_folder(name)
             # Compiling takes most of the time; one task stands for all.
             overrides = {"text": (), "image": ("train.xla=false", "eval.calibrate=true")}
+            overrides["detection"] = ("train.xla=false",)
             overrides["translation"] = ("train.xla=false", "train.epochs=4", *AVERAGED)
             config = getattr(recipes, f"{name}_config")(folder, *overrides[name])
             train(config, folder / "run")

@@ -141,6 +141,23 @@ eval: {{samples: 3}}
     )
 
 
+def detection_config(folder: Path, *overrides: str) -> ResolvedConfig:
+    """A detector of rendered shapes in small images, with attention between the positions of each level."""
+    return write(
+        folder,
+        "shapes",
+        """
+seed: 3
+data: {name: shapes, examples: 48, image_size: 32, resize: letterbox}
+model: {name: detector, stages: [[4], [8], [8]], strides: [4, 8], pyramid_units: 8, head_depth: 0,
+  attention: {name: multi_head, num_heads: 2}}
+train: {steps: 4, batch_size: 8, learning_rate: 1e-2, log_every: 2}
+eval: {every: 4, samples: 3}
+""",
+        overrides,
+    )
+
+
 def write(folder: Path, name: str, text: str, overrides: tuple[str, ...]) -> ResolvedConfig:
     """Writes a config file and resolves it."""
     path = folder / f"{name}.yaml"

@@ -14,6 +14,7 @@ LAYERS = (
     {
         "",
         "addons",
+        "box_geometry",
         "catalog",
         "config",
         "errors",

@@ -174,14 +174,23 @@ def evaluate(
         typer.Option(help="Split to evaluate. Default: test, else validation.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    worst: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Detection: draw so many images with the most errors.")
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for --worst. Default: worst/ in the run folder.", show_default=False),
+    ] = None,
 ) -> None:
     """Evaluate a trained model on a split of its data."""
     require_folder(run)
+    if out is not None and not worst:
+        refuse("--out is the folder for the pictures of --worst: add it")
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import evaluation
 
-        result, details = evaluation.evaluate(run, split.value if split else None)
+        result, details = evaluation.evaluate(run, split.value if split else None, worst, out)
     if as_json:
         print(json.dumps(result, ensure_ascii=False, default=float))
     else:

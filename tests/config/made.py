@@ -39,6 +39,11 @@ def _image(config, number):
     return {"shape": (*sides, channels), "mean": (0.5,) * channels, "std": (0.25,) * channels}
 
 
+def _boxes(config, number):
+    height, width, _ = _image(config, number)["shape"]
+    return {"names": LABELS, "max_boxes": 3, "canvas": (height, width), "resize": config.data.resize}
+
+
 def _label(config, number):
     return {"names": config.data.known_labels() or LABELS}
 
@@ -46,11 +51,21 @@ def _label(config, number):
 LEARNED = {
     "text": _text,
     "image": _image,
+    "boxes": _boxes,
     "label": _label,
     "labels": lambda config, number: {"names": LABELS},
     "number": lambda config, number: {"mean": 3.0, "std": 2.0},
 }
 """Kind of a feature -> what is known of it."""
+
+
+def _objects(generator, boxes):
+    """Objects of at least a quarter of the sides, the last slot empty."""
+    corner = generator.uniform(0.0, 0.7, (BATCH, boxes.max_boxes, 2))
+    kinds = generator.integers(0, len(boxes.names), (BATCH, boxes.max_boxes, 1))
+    rows = np.concatenate([corner, corner + 0.25, kinds, np.ones_like(kinds)], axis=-1)
+    rows[:, -1] = 0.0
+    return rows.astype(np.float32)
 
 
 def batch_of(config, task, info: DataInfo):
@@ -73,6 +88,7 @@ def batch_of(config, task, info: DataInfo):
 VALUES = {
     "text": lambda generator, text: generator.integers(4, text.vocabulary_size, (BATCH, LENGTH), np.int32),
     "image": lambda generator, image: generator.integers(0, 256, (BATCH, *image.shape), np.uint8),
+    "boxes": _objects,
     "label": lambda generator, label: generator.integers(0, len(label.names), BATCH, np.int32),
     "labels": lambda generator, labels: generator.integers(0, 2, (BATCH, len(labels.names))).astype(
         np.float32
