@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 DEMO := translate_dates
 
-.PHONY: help setup demo test test-slow check bench-decode bench-training bench-classifier bench-images bench-image-changes bench-attention clean
+.PHONY: help setup demo test test-slow check bench-decode bench-training bench-classifier bench-images bench-image-changes bench-detection bench-attention clean
 
 help: ## Show this list
 	@echo "attnzoo: attention models from a YAML file. Start with: make demo"
@@ -58,6 +58,9 @@ bench-images: setup ## Time training and reading of images beside Keras and hand
 
 bench-image-changes: setup ## Time the random changes of images beside the layers of Keras
 	$(BIN)/python scripts/bench_image_changes.py $(OPTIONS)
+
+bench-detection: setup ## Time the detector of CONFIG beside torchvision in the Python TORCH_PYTHON
+	$(BIN)/python scripts/bench_detection.py $(CONFIG) $(if $(TORCH_PYTHON),--torch-python $(TORCH_PYTHON)) $(OPTIONS)
 
 bench-attention: setup ## Time attention beside Keras, and PyTorch and JAX in the Pythons TORCH_PYTHON and JAX_PYTHON
 	$(BIN)/python scripts/bench_attention.py $(OPTIONS)

@@ -295,7 +295,7 @@ def test_a_recipe_begins_with_what_it_is_one_command_and_what_it_reaches(recipe)
     assert problem_with(Command(words, False)) is None
     resolve(recipe, after(words, "--set"))
     (result,) = [line for line in head if " on 2 cores of an " in line]
-    assert re.match(r"(Test accuracy|BLEU|Exact match) \d+\.\d+", result)
+    assert re.match(r"(Test accuracy|Test AP50|BLEU|Exact match) \d+\.\d+", result)
 
 
 def test_mistakes_of_a_page_are_found(tmp_path):

@@ -18,6 +18,8 @@ def attnzoo(*arguments):
 @pytest.mark.parametrize(
     ("name", "metric", "least"),
     [
+        ("detect_shapes", "ap50", 0.97),
+        ("detect_shapes_transformer", "ap50", 0.9),
         ("image_digits", "accuracy", 0.98),
         ("text_languages", "accuracy", 0.95),
         ("translate_dates", "exact_match", 0.97),
