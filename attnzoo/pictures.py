@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from attnzoo.errors import UserError
 from attnzoo.files import disk_errors
 
 if TYPE_CHECKING:
@@ -21,6 +22,29 @@ TENSORBOARD_INCHES = 3.5
 
 COLORS = "tab10"
 """Colors of the classes of boxes, again and again."""
+
+METADATA = {"Software": "attnzoo"}
+"""Metadata of PNG files, by which `require_own_pictures` tells them from those of others."""
+_MARK, _MARKED_BYTES = b"tEXtSoftware\0attnzoo", 4096
+
+
+def require_own_pictures(folder: Path | None) -> None:
+    """Refuses a folder with PNG files that attnzoo did not draw, as it could overwrite them.
+
+    Args:
+        folder: that pictures are to be written to; need not exist. None: a folder of attnzoo's own.
+
+    Raises:
+        UserError: there is such a file.
+    """
+    if folder is None:
+        return
+    with disk_errors(folder):
+        for path in sorted(folder.glob("*.png")):
+            with path.open("rb") as stream:
+                if _MARK not in stream.read(_MARKED_BYTES):
+                    what = f"has images that attnzoo did not draw, such as {path.name}, and could overwrite"
+                    raise UserError(f"--out {folder}: {what}; choose another folder.")
 
 
 @contextlib.contextmanager
@@ -52,7 +76,7 @@ def write_png(picture: np.ndarray, path: Path) -> None:
 
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.imsave(path, picture)
+        image.imsave(path, picture, metadata=METADATA)
 
 
 def save_picture(figure: Figure, path: Path) -> Path:
@@ -65,7 +89,7 @@ def save_picture(figure: Figure, path: Path) -> Path:
 
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        FigureCanvasAgg(figure).print_png(str(path))
+        FigureCanvasAgg(figure).print_png(str(path), metadata=METADATA)
     return path
 
 

@@ -136,6 +136,8 @@ def predict(
     ] = 0,
 ) -> None:
     """Predict a translation, label, number or boxes for each new text or image, one per line, in order."""
+    from attnzoo.pictures import require_own_pictures
+
     folders = [run, *(together_with or [])]
     for folder in folders:
         require_folder(folder)
@@ -143,6 +145,7 @@ def predict(
         refuse("--temperature, --top-k, --top-p and --seed need --sample: add it")
     if as_csv and (as_json or count > 1):
         refuse("--csv and --json (or --count) are two formats: leave one out")
+    require_own_pictures(out)
     records, beside = _read_inputs(run, inputs or ["-"], form, column)
     first = list(itertools.islice(records, 1))  # reports a wrong file before TensorFlow is imported
     with contextlib.redirect_stdout(sys.stderr):

@@ -183,9 +183,12 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate a trained model on a split of its data."""
+    from attnzoo.pictures import require_own_pictures
+
     require_folder(run)
     if out is not None and not worst:
         refuse("--out is the folder for the pictures of --worst: add it")
+    require_own_pictures(out)
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import evaluation

@@ -76,9 +76,12 @@ def attend(
     ] = None,
 ) -> None:
     """Show where a model attends: in the terminal, as pictures, as an HTML page, or as JSON."""
+    from attnzoo.pictures import require_own_pictures
+
     require_folder(run)
     texts = texts or []
     _check(texts, split, faithfulness, out)
+    require_own_pictures(out)
     split_name = None if split is None else split.value
     maps: Any = None
     with contextlib.redirect_stdout(sys.stderr):

@@ -42,9 +42,11 @@ def inspect(
 ) -> None:
     """Show label counts, sizes, lengths and overlap of the splits; draw boxes and each augmentation."""
     from attnzoo.config import resolve
+    from attnzoo.pictures import require_own_pictures
 
     resolved = resolve(config, overrides or [])
     options = resolved.config
+    require_own_pictures(None if as_json else out)
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import inspection

@@ -132,4 +132,4 @@ def draw(alignment: Alignment, path: Path) -> None:
         axes.set_ylabel("translation")
         figure.colorbar(image, ax=axes, label="attention", shrink=0.8)
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=120)
+        figure.savefig(path, dpi=120, metadata=pictures.METADATA)

@@ -21,11 +21,10 @@ from attnzoo.features.boxes import Boxes, Objects
 from attnzoo.features.feature import Column
 from attnzoo.features.image import Image, image_name
 from attnzoo.features.info import DataInfo
-from attnzoo.files import disk_errors
 from attnzoo.images.image_files import read_header
 from attnzoo.images.letterbox import to_canvas, to_pixels
 from attnzoo.layers import attention_weights
-from attnzoo.pictures import DOTS_PER_INCH, TENSORBOARD_INCHES, BoxLayer, class_color, draw_boxes
+from attnzoo.pictures import DOTS_PER_INCH, TENSORBOARD_INCHES, BoxLayer, class_color, draw_boxes, write_png
 
 MAX_PANELS = 5
 """Detections of an image that are drawn with their own attention, best first."""
@@ -79,7 +78,7 @@ class DetectionsAttention(AttentionMap):
         image: path of the file, or number of the example.
         pixels: [height, width, channels], the image as the model sees it.
         size: height and width of the upright original image.
-        found: detections, best first.
+        detections: those above the threshold, best first.
         truth: true objects if they are known, else None.
         boxes: the feature, which knows classes and canvas.
     """
@@ -87,7 +86,7 @@ class DetectionsAttention(AttentionMap):
     image: str
     pixels: np.ndarray
     size: tuple[int, int]
-    found: Sequence[AttendedDetection]
+    detections: Sequence[AttendedDetection]
     truth: Objects | None
     boxes: Boxes
 
@@ -99,7 +98,7 @@ class DetectionsAttention(AttentionMap):
 
     def to_json(self) -> str:
         """Returns the detections with their attention as one line of JSON."""
-        found = [
+        detections = [
             {
                 "label": self.boxes.names[one.label],
                 "score": one.score,
@@ -108,9 +107,9 @@ class DetectionsAttention(AttentionMap):
                 "attention_inside": one.attention_inside,
                 "weights": one.weights.astype(float).tolist(),
             }
-            for one in self.found
+            for one in self.detections
         ]
-        values: dict[str, Any] = {"image": self.image, "detections": found}
+        values: dict[str, Any] = {"image": self.image, "detections": detections}
         if self.truth is not None:
             names = [self.boxes.names[label] for label in self.truth.labels]
             values["true_objects"] = [
@@ -133,19 +132,20 @@ class DetectionsAttention(AttentionMap):
             canvas = (height, width)
             true = to_canvas(self.truth.boxes, *self.size, canvas, self.boxes.resize) * self.canvas_sides
             layers.append(BoxLayer(true, [""] * len(true), [TRUE_COLOR] * len(true), is_dashed=True))
-        texts = [f"{self.boxes.names[one.label][:16]} {one.score:.2f}" for one in self.found]
-        colors = [class_color(one.label) for one in self.found]
+        texts = [f"{self.boxes.names[one.label][:16]} {one.score:.2f}" for one in self.detections]
+        colors = [class_color(one.label) for one in self.detections]
         layers.append(BoxLayer(self._corners(), texts, colors))
         return layers
 
     def _corners(self) -> np.ndarray:
-        return np.array([one.box for one in self.found], np.float32).reshape(-1, 4) * self.canvas_sides
+        return np.array([one.box for one in self.detections], np.float32).reshape(-1, 4) * self.canvas_sides
 
     def overview(self, width: int) -> np.ndarray:
         """Draws the image with boxes and, below it, the attention of all detections together."""
         top = draw_boxes(self.pixels, self.layers(), width)
         maps = [
-            tf.image.resize(_relative(one.weights)[..., None], self.pixels.shape[:2]) for one in self.found
+            tf.image.resize(_relative(one.weights)[..., None], self.pixels.shape[:2])
+            for one in self.detections
         ]
         together = np.max(maps, axis=0)[..., 0] if maps else np.zeros(self.pixels.shape[:2], np.float32)
         plain = [layer._replace(texts=[""] * len(layer.texts)) for layer in self.layers()]
@@ -154,7 +154,7 @@ class DetectionsAttention(AttentionMap):
     def panels(self) -> np.ndarray:
         """Draws the overview and, beside it, the attention of each of the best detections."""
         columns = [self.overview(PANEL_WIDTH)]
-        drawn = [self._panel(one) for one in self.found[:MAX_PANELS]]
+        drawn = [self._panel(one) for one in self.detections[:MAX_PANELS]]
         height = len(columns[0]) // 2
         for first in range(0, len(drawn), 2):
             pair = drawn[first : first + 2]
@@ -218,10 +218,10 @@ class DetectionsView(AttentionView[DetectionsAttention]):
         """Returns the detections, with attention, of images [count, height, width, channels]."""
         results: list[list[AttendedDetection]] = []
         for start in range(0, len(images), BATCH_SIZE):
-            found, boxes, scores, weights = tf.nest.map_structure(
+            detections, boxes, scores, weights = tf.nest.map_structure(
                 lambda tensor: tensor.numpy(), self._run(tf.constant(images[start : start + BATCH_SIZE]))
             )
-            for index, rows in enumerate(found):
+            for index, rows in enumerate(detections):
                 of_image = [one[index] for one in weights]
                 kept = rows[rows[:, _SCORE] > 0.0]
                 results.append([self._attended(row, boxes[index], scores[index], of_image) for row in kept])
@@ -282,9 +282,7 @@ class DetectionsView(AttentionView[DetectionsAttention]):
         """Writes a PNG per image: boxes, the attention of all detections, and that of each of the best."""
         paths = [folder / f"{number}.png" for number in range(1, len(maps) + 1)]
         for one, path in zip(maps, paths, strict=True):
-            with disk_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(tf.io.encode_png(one.panels()).numpy())
+            write_png(one.panels(), path)
         return paths
 
     def lines(
@@ -292,11 +290,12 @@ class DetectionsView(AttentionView[DetectionsAttention]):
     ) -> Iterator[str]:
         """Yields the detections of each image, the attention inside their boxes, and the picture's path."""
         for one, path in zip(maps, paths, strict=True):
-            yield f"{one.image}  ->  {len(one.found)} detections\n  {path}"
-            for found in one.found:
-                box = " ".join(f"{side:.0f}" for side in one.pixel_box(found))
-                inside = f"{found.attention_inside:.1%} of the attention in {found.area:.1%} of the image"
-                yield f"  {self.boxes.names[found.label]} {found.score:.2f} [{box}]  {found.layer}: {inside}"
+            yield f"{one.image}  ->  {len(one.detections)} detections\n  {path}"
+            for detection in one.detections:
+                name = self.boxes.names[detection.label]
+                box = " ".join(f"{side:.0f}" for side in one.pixel_box(detection))
+                inside = f"{detection.attention_inside:.1%} of the attention in {detection.area:.1%}"
+                yield f"  {name} {detection.score:.2f} [{box}]  {detection.layer}: {inside} of the image"
             yield ""
 
 

@@ -25,12 +25,11 @@ from attnzoo.explain.view import (
 from attnzoo.features.feature import Column, Target
 from attnzoo.features.image import Image, image_name
 from attnzoo.features.info import DataInfo
-from attnzoo.files import disk_errors
 from attnzoo.images import pixels
 from attnzoo.images.decoding import PixelFormat
 from attnzoo.images.image_files import read_header
 from attnzoo.layers import attention_weights
-from attnzoo.pictures import DOTS_PER_INCH, TENSORBOARD_INCHES, literal_text, render
+from attnzoo.pictures import DOTS_PER_INCH, TENSORBOARD_INCHES, literal_text, render, write_png
 from attnzoo.records.text_files import object_array
 
 BATCH_SIZE = 16
@@ -187,9 +186,7 @@ class ImageView(AttentionView[ImageAttention]):
         paths = [folder / f"{number}.png" for number in range(1, len(maps) + 1)]
         for one, path in zip(maps, paths, strict=True):
             picture = draw(one.pixels, one.weights, one.prediction_lines)
-            with disk_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(tf.io.encode_png(picture).numpy())
+            write_png(picture, path)
         return paths
 
     def lines(self, maps: Sequence[ImageAttention], paths: Sequence[Path], in_colors: bool) -> Iterator[str]:

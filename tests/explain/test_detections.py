@@ -64,14 +64,14 @@ def test_a_detection_has_the_attention_of_its_level():
 def test_with_weights_for_each_position_a_detection_has_those_of_its_center():
     model = make_model("detector", attention={"name": "multi_head", "num_heads": 2})
     view = make_view(model, [100])
-    (found,) = view.detect(random_images(1))[0]
-    explained = with_attention_weights(model, found.layer)
+    (detection,) = view.detect(random_images(1))[0]
+    explained = with_attention_weights(model, detection.layer)
     _, weights = explained({"image": view.image.prepare(tf.constant(random_images(1)))})
-    rows, columns = found.weights.shape
-    x, y = (found.box[0] + found.box[2]) / 2, (found.box[1] + found.box[3]) / 2
+    rows, columns = detection.weights.shape
+    x, y = (detection.box[0] + detection.box[2]) / 2, (detection.box[1] + detection.box[3]) / 2
     position = min(int(y * rows), rows - 1) * columns + min(int(x * columns), columns - 1)
     expected = weights.numpy()[0].mean(axis=0)[position].reshape(rows, columns)
-    np.testing.assert_allclose(found.weights, expected, atol=1e-6)
+    np.testing.assert_allclose(detection.weights, expected, atol=1e-6)
 
 
 def test_a_query_has_its_own_attention_to_the_map():
@@ -122,5 +122,5 @@ def test_an_image_without_detections_is_drawn_without_attention(tmp_path):
     path = tmp_path / "image.png"
     path.write_bytes(tf.io.encode_png(np.full((*SIDES, 3), 90, np.uint8)).numpy())
     (one,) = view.explain_inputs([str(path)])
-    assert one.found == []
+    assert one.detections == []
     assert one.overview(480).shape == (640, 480, 3)
