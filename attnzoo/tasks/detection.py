@@ -241,9 +241,9 @@ class Detection(Task):
         indices: np.ndarray,
     ) -> dict[str, np.ndarray]:
         """Draws the images at `indices` with true and predicted boxes, as `detections`."""
-        found = dict(detection_decoding.detections_of(self, predict, examples, info, sizes, indices))
+        detections = dict(detection_decoding.detections_of(self, predict, examples, info, sizes, indices))
         images = info.features["image"].first(examples.encoded["image"][indices])
-        return {"detections": detection_pictures.draw_samples(images, found, examples, indices, info)}
+        return {"detections": detection_pictures.draw_samples(images, detections, examples, indices, info)}
 
     def attention_view(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None

@@ -18,7 +18,8 @@ from attnzoo.features.info import DataInfo
 from attnzoo.images import decoding, pixels
 from attnzoo.records.text_files import object_array
 from attnzoo.tasks import detection_decoding
-from attnzoo.tasks.detection_decoding import LABEL, SCORE, SHOWN_THRESHOLD, Decoding
+from attnzoo.tasks.detection_decoding import LABEL, SCORE, Decoding
+from attnzoo.tasks.detection_options import SCORE_THRESHOLD
 from attnzoo.tasks.serving import ServingModule
 from attnzoo.tasks.task import Task
 from attnzoo.tasks.types import PredictFn, Predictor
@@ -112,7 +113,7 @@ def predictor(
 
 def _answer(path: str, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     height, width = map(int, outputs["sizes"])
-    found = [
+    detections = [
         {
             "label": outputs["labels"][number].decode("utf-8"),
             "score": round(float(outputs["scores"][number]), SCORE_DECIMALS),
@@ -121,22 +122,22 @@ def _answer(path: str, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         for number in range(int(outputs["num_detections"]))
     ]
     notes = {"truncated": False, "beyond_training": False}
-    return {"image": path, "height": height, "width": width, "detections": found, **notes}
+    return {"image": path, "height": height, "width": width, "detections": detections, **notes}
 
 
 def answer_line(answer: Mapping[str, Any]) -> str:
     """Returns an answer as one line: the image, then each label with its score and box in whole pixels.
 
     Examples:
-        >>> found = [{"label": "cat", "score": 0.912, "box": [3.2, 4.0, 50.7, 60.1]}]
-        >>> answer_line({"image": "a.png", "detections": found})
+        >>> detections = [{"label": "cat", "score": 0.912, "box": [3.2, 4.0, 50.7, 60.1]}]
+        >>> answer_line({"image": "a.png", "detections": detections})
         'a.png\\tcat 0.91 [3 4 51 60]'
     """
-    found = []
+    texts = []
     for one in answer["detections"]:
         box = " ".join(f"{side:.0f}" for side in one["box"])
-        found.append(f"{' '.join(one['label'].splitlines())} {one['score']:.2f} [{box}]")
-    return f"{answer['image']}\t{', '.join(found) or 'nothing'}"
+        texts.append(f"{' '.join(one['label'].splitlines())} {one['score']:.2f} [{box}]")
+    return f"{answer['image']}\t{', '.join(texts) or 'nothing'}"
 
 
 def answer_table(answer: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -154,15 +155,15 @@ def rows(
     indices: np.ndarray,
 ) -> list[dict[str, str]]:
     """Returns for each image the objects and the detections, as numbers per class, and the best score."""
-    found = dict(detection_decoding.detections_of(task, predict, examples, info, sizes, indices))
+    detections = dict(detection_decoding.detections_of(task, predict, examples, info, sizes, indices))
     images, objects = examples.raw.column("image"), examples.raw.column("boxes")
     names = info.features["boxes"].names
     return [
         {
             "image": image_name(images, index),
             "objects": _counts(objects[index].labels[~objects[index].crowd], names),
-            "detected": _counts(found[index].shown(SHOWN_THRESHOLD).labels, names),
-            "best score": f"{max(found[index].scores, default=0.0):.3f}",
+            "detected": _counts(detections[index].shown(SCORE_THRESHOLD).labels, names),
+            "best score": f"{max(detections[index].scores, default=0.0):.3f}",
         }
         for index in map(int, indices)
     ]

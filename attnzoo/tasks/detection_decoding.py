@@ -21,8 +21,6 @@ from attnzoo.tasks.types import PredictFn
 
 EVALUATION_THRESHOLD = 0.001
 """Score of detections that evaluations count, so that curves of precision and recall reach far."""
-SHOWN_THRESHOLD = 0.25
-"""Score of detections in samples for TensorBoard."""
 SCORE, LABEL = 4, 5
 """Where in a detection of a batch its score and its class number are."""
 

@@ -9,6 +9,9 @@ from pydantic import Field
 from attnzoo.config.base import PositiveInt
 from attnzoo.config.sections import EvalOptions, TrainOptions
 
+SCORE_THRESHOLD = 0.25
+"""Lowest score of detections that are shown, unless a config says another for answers and exports."""
+
 
 class DetectionTrainOptions(TrainOptions):
     """How a detector is trained."""
@@ -44,7 +47,7 @@ class DetectionEvalOptions(EvalOptions):
         description="When average precision is computed: at every evaluation, or at the end only.",
     )
     score_threshold: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.25,
+        SCORE_THRESHOLD,
         description="Lowest score of a detection in answers and exports, 0 to 1. Metrics count all from "
         "0.001 on.",
     )

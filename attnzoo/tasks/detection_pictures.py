@@ -19,10 +19,11 @@ from attnzoo.images.letterbox import to_canvas
 from attnzoo.pictures import DOTS_PER_INCH, TENSORBOARD_INCHES, BoxLayer, class_color
 from attnzoo.tasks.confusion import draw as draw_confusion
 from attnzoo.tasks.confusion import short_name
-from attnzoo.tasks.detection_decoding import SHOWN_THRESHOLD, Detections
+from attnzoo.tasks.detection_decoding import Detections
 from attnzoo.tasks.detection_errors import BACKGROUND, confusion_matrix, errors_of, worst_images
 from attnzoo.tasks.detection_matching import SplitDetections
 from attnzoo.tasks.detection_metrics import Curve, average_precisions, details
+from attnzoo.tasks.detection_options import SCORE_THRESHOLD
 from attnzoo.tasks.types import WorstExample
 
 MIN_SIDE, MAX_SIDE = 640, 2048
@@ -91,7 +92,7 @@ def draw_errors(
 
 def draw_samples(
     images: np.ndarray,
-    found: Mapping[int, Detections],
+    detections: Mapping[int, Detections],
     examples: Examples,
     indices: np.ndarray,
     info: DataInfo,
@@ -100,7 +101,7 @@ def draw_samples(
 
     Args:
         images: [images, height, width, channels], on the canvas.
-        found: detections of each index; those that are likely enough are shown.
+        detections: those of each index; those that are likely enough are shown.
         examples: the split.
         indices: <int>[images], of the images.
         info: what is known about the data.
@@ -109,7 +110,7 @@ def draw_samples(
     drawn = []
     for image, index in zip(images, map(int, indices), strict=True):
         true: Objects = examples.raw.column("boxes")[index]
-        shown = found[index].shown(SHOWN_THRESHOLD)
+        shown = detections[index].shown(SCORE_THRESHOLD)
         shown = shown._replace(boxes=on_canvas(shown.boxes, true, boxes))
         height, columns = boxes.canvas
         placed = Objects(height, columns, on_canvas(true.boxes, true, boxes), true.labels, true.crowd)
@@ -126,11 +127,11 @@ def on_canvas(values: np.ndarray, objects: Objects, boxes: Boxes) -> np.ndarray:
 
 def draw_answer(answer: Mapping[str, Any], path: Path, info: DataInfo) -> np.ndarray:
     """Draws the detections of an answer over the image."""
-    found, names = answer["detections"], info.features["boxes"].names
+    detections, names = answer["detections"], info.features["boxes"].names
     detections = Detections(
-        np.array([one["box"] for one in found], np.float32).reshape(-1, 4),
-        np.array([one["score"] for one in found], np.float32),
-        np.array([names.index(one["label"]) for one in found], np.int32),
+        np.array([one["box"] for one in detections], np.float32).reshape(-1, 4),
+        np.array([one["score"] for one in detections], np.float32),
+        np.array([names.index(one["label"]) for one in detections], np.int32),
     )
     pixels = original_pixels(str(path), info.features["image"])
     return pictures.draw_boxes(pixels, [prediction_layer(detections, names)], whole_width(pixels))
