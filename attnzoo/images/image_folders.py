@@ -56,8 +56,8 @@ class ClassFolders:
             if not path.is_dir():
                 if path.is_symlink() and not path.exists():
                     raise UserError(f"{path}: a link to something that does not exist; fix or remove it.")
-                self.skipped[_kind_of_file(path) or "beside the class folders"] += 1
-            elif kind := _kind_of_folder(path):
+                self.skipped[kind_of_skipped_file(path) or "beside the class folders"] += 1
+            elif kind := kind_of_skipped_folder(path):
                 self.skipped[kind] += 1
             else:
                 check_name(path)
@@ -79,24 +79,29 @@ class ClassFolders:
         seen.add(resolved)
         for path in _entries(str(folder)):
             if path.is_dir():
-                if kind := _kind_of_folder(path):
+                if kind := kind_of_skipped_folder(path):
                     self.skipped[kind] += 1
                 else:
                     yield from self._walk(path, seen)
-            elif kind := _kind_of_file(path):
+            elif kind := kind_of_skipped_file(path):
                 self.skipped[kind] += 1
             else:
                 yield path
 
     def note(self) -> None:
         """Issues a `DataNote` if anything was skipped; to call after `files`."""
-        if self.skipped:
-            kinds = join_names(f"{count:,} {kind}" for kind, count in self.skipped.most_common())
-            warnings.warn(
-                f"{self.root}: skipped, as their names or locations are not those of images: {kinds}.",
-                DataNote,
-                stacklevel=2,
-            )
+        note_skipped(self.root, self.skipped)
+
+
+def note_skipped(root: str, skipped: Counter[str]) -> None:
+    """Issues a `DataNote` of the files and folders that were skipped, by kind, if there are any."""
+    if skipped:
+        kinds = join_names(f"{count:,} {kind}" for kind, count in skipped.most_common())
+        warnings.warn(
+            f"{root}: skipped, as their names or locations are not those of images: {kinds}.",
+            DataNote,
+            stacklevel=2,
+        )
 
 
 def _entries(root: str) -> list[Path]:
@@ -111,23 +116,13 @@ def _entries(root: str) -> list[Path]:
         raise UserError(f"{root}: cannot be read ({error.strerror}); a folder is expected.") from None
 
 
-def is_skipped_folder(path: Path) -> bool:
-    """Whether a folder is hidden or of the system."""
-    return _kind_of_folder(path) is not None
-
-
-def is_skipped_file(path: Path) -> bool:
-    """Whether a file is clearly not an image by its name."""
-    return _kind_of_file(path) is not None
-
-
-def _kind_of_folder(path: Path) -> str | None:
-    """Returns what messages call a folder that is skipped, else None."""
+def kind_of_skipped_folder(path: Path) -> str | None:
+    """Returns what messages call a folder that is hidden or of the system, else None."""
     hidden = path.name.startswith(".") or path.name.lower() in SYSTEM_FOLDERS
     return f"{path.name}/" if hidden else None
 
 
-def _kind_of_file(path: Path) -> str | None:
+def kind_of_skipped_file(path: Path) -> str | None:
     """Returns what messages call a file that is clearly not an image by its name, else None."""
     if path.name.startswith("._"):
         return "._*"

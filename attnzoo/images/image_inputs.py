@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from attnzoo.errors import UserError
-from attnzoo.images.image_folders import is_skipped_file, is_skipped_folder
+from attnzoo.images.image_folders import kind_of_skipped_file, kind_of_skipped_folder, note_skipped
 from attnzoo.images.image_headers import parser_of
 
 _SUFFIXES = ".jpg .jpeg .png .gif .bmp .webp .tif .tiff .heic .heif .avif .jp2 .jxl .ico .psd .ppm .pgm .dds"
@@ -21,7 +22,8 @@ def image_inputs(argument: str) -> list[str] | None:
 
     Args:
         argument: an image file, a folder (searched with its subfolders, in the order of the paths), or a glob
-            pattern (** for any subfolders). Files that are not images by their names are skipped.
+            pattern (** for any subfolders). Files that are not images by their names are skipped, and a
+            `DataNote` counts them.
 
     Returns:
         The paths; None if the argument is something else, such as a file with the paths of images.
@@ -29,8 +31,10 @@ def image_inputs(argument: str) -> list[str] | None:
     Raises:
         UserError: no image in the folder, or no file that fits the pattern.
     """
+    skipped: Counter[str] = Counter()
     if os.path.isdir(argument):
-        paths = list(_walk(Path(argument)))
+        paths = list(_walk(Path(argument), skipped))
+        note_skipped(argument, skipped)
         if not paths:
             raise UserError(
                 f"{argument}: no images in this folder; expected JPEG, PNG, WebP, GIF or BMP files."
@@ -40,22 +44,29 @@ def image_inputs(argument: str) -> list[str] | None:
         return [argument] if _is_image(argument) else None
     if not glob.has_magic(argument):
         return None
-    paths = [
-        path
-        for path in sorted(glob.glob(argument, recursive=True))
-        if os.path.isfile(path) and not is_skipped_file(Path(path))
-    ]
+    files = [path for path in sorted(glob.glob(argument, recursive=True)) if os.path.isfile(path)]
+    paths = list(_images(map(Path, files), skipped))
+    note_skipped(argument, skipped)
     if not paths:
         raise UserError(f"{argument}: no image fits this pattern (relative to {Path.cwd()}).")
     return paths
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, skipped: Counter[str]) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_skipped_folder(Path(parent, name)))
-        yield from (
-            str(Path(parent, name)) for name in sorted(files) if not is_skipped_file(Path(parent, name))
-        )
+        kinds = {name: kind_of_skipped_folder(Path(parent, name)) for name in folders}
+        skipped.update(kind for kind in kinds.values() if kind)
+        folders[:] = sorted(name for name, kind in kinds.items() if not kind)
+        yield from _images((Path(parent, name) for name in sorted(files)), skipped)
+
+
+def _images(files: Iterable[Path], skipped: Counter[str]) -> Iterator[str]:
+    """Yields the paths of files that may be images; counts the others by kind."""
+    for file in files:
+        if kind := kind_of_skipped_file(file):
+            skipped[kind] += 1
+        else:
+            yield str(file)
 
 
 def _is_image(path: str) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.errors import UserError
+from attnzoo.errors import DataNote, UserError
 from attnzoo.images.image_inputs import image_inputs
 
 PNG = tf.io.encode_png(np.zeros((2, 3, 3), np.uint8)).numpy()
@@ -23,11 +23,13 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_folder_stands_for_its_images_with_those_of_subfolders(folder):
-    assert image_inputs("images") == ["images/a.png", "images/b.png", "images/more/c.png"]
+    with pytest.warns(DataNote, match=r"^images: skipped, .*: 1 \.hidden\.png, 1 \*\.txt\.$"):
+        assert image_inputs("images") == ["images/a.png", "images/b.png", "images/more/c.png"]
 
 
 def test_a_pattern_stands_for_the_images_that_fit_it(folder):
-    assert image_inputs("images/*") == ["images/a.png", "images/b.png"]
+    with pytest.warns(DataNote, match=r"^images/\*: skipped, .*: 1 \*\.txt\.$"):
+        assert image_inputs("images/*") == ["images/a.png", "images/b.png"]
     assert image_inputs("images/**/*.png") == ["images/a.png", "images/b.png", "images/more/c.png"]
 
 
