@@ -101,7 +101,7 @@ class EnsemblePredictor:
 
     def _checked(self, records: Iterable[TextRecord]) -> Iterator[TextRecord]:
         """Yields the records, checking that the task's input feature accepts them."""
-        feature = self.task.features[self.task.input_name]
+        feature = self.runs[0].info.features[self.task.input_name]
         for record in records:
             feature.check_raw(record.location, record.text, self.request.folder)
             yield record
@@ -154,8 +154,9 @@ def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
     trained = load_trained(folder)
     info = trained.info
     pairs = catalog.load("datasets", "parallel_text")
+    required = {name for name, feature in trained.task.features.items() if not feature.is_optional}
     unsupported = UserError(f"{folder}: a run of {info.task}; only translations can be scored.")
-    if not trained.task.features.keys() <= pairs.COLUMNS.keys():
+    if not required <= pairs.COLUMNS.keys():
         raise unsupported
     config = pairs.Config(name="parallel_text", train=[str(source), str(target)])
     split = pairs.load(config, trained.task.features, 0).train

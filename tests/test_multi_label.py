@@ -178,7 +178,7 @@ def test_labels_are_parted_and_a_text_may_have_none(tmp_path):
 @pytest.mark.parametrize(
     ("content", "suffix", "message"),
     [
-        ('text,label\none,"a,,b"\n', "csv", r"train\.csv:2: the label is empty; fill it in"),
+        ("text,label\none,\u200b\n", "csv", r"train\.csv:2: the label is empty; fill it in"),
         ("text,label\none,\n", "csv", r"train\.csv: no example has a label in column 'label'"),
         (
             '{"text": "x", "label": ["a", null]}\n',

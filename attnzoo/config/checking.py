@@ -269,7 +269,19 @@ def _check_columns(data: ModuleType, task: Any, document: Document, problems: Pr
     path: KeyPath = ("model", "name")
     model_name, data_name = (document.values[section]["name"] for section in ("model", "data"))
     what = (
-        f"'{model_name}' is for {task.name} and data '{data_name}' for {' and '.join(tasks) or 'no task'}; "
+        f"'{model_name}' is for {task.name} and data '{data_name}' for {' and '.join(tasks) or 'no task'}"
+        f"{_same_files(data, datasets, task)}; "
         f"models that fit: {', '.join(models) or 'none'}; data sets that fit: {', '.join(datasets) or 'none'}"
     )
     problems.add(document.origin_near(path), path, what)
+
+
+def _same_files(data: ModuleType, datasets: list[str], task: Any) -> str:
+    """Returns advice to use the data set for a task that reads the same files, or an empty string."""
+    suffixes = data.Config.suffixes
+    for name in datasets if suffixes else ():
+        if catalog.load("datasets", name).Config.suffixes == suffixes:
+            needed = [column for column, feature in task.features.items() if not feature.is_optional]
+            keys = " and ".join(f"data.{column}" for column in needed)
+            return f"; to read such files for it use data.name: {name} with {keys}"
+    return ""

@@ -13,12 +13,18 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from attnzoo.config.base import EffectIf, PositiveInt, Problem, Rate, Section, renamed_from
+from attnzoo.config.paths import FilePaths, listed
 from attnzoo.config.source import KeyPath
-from attnzoo.suggest import did_you_mean
 
 
 class DataOptions(Section):
-    """Options of every data set."""
+    """Options of every data set.
+
+    Attributes:
+        suffixes: those of the files that it reads, if it reads no others.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
 
     name: str = Field(description="Name of the data set; `attnzoo list datasets` shows them.")
     validation_fraction: Annotated[
@@ -88,79 +94,11 @@ class FileOptions(DataOptions):
     )
 
 
-def files_of_splits(*files: str | None) -> Iterator[tuple[KeyPath, str]]:
-    """Yields the key and the file of each split: train, validation and test, where it is given."""
-    for name, file in zip(("train", "validation", "test"), files, strict=True):
-        if file is not None:
-            yield (name,), file
-
-
-def _known_delimiter(character: str) -> str:
-    if character in '"\r\n\0\ufeff':
-        raise ValueError(f"expected a character other than quotes and line ends, received {character!r}")
-    return character
-
-
-def _reads_tables(own: Any) -> bool:
-    return not all(file.removesuffix(".gz").lower().endswith(".jsonl") for _, file in own.files())
-
-
-_OF_TABLES = EffectIf("a file is csv or tsv", _reads_tables)
-
-
-class TableOptions(FileOptions):
-    """Options of data that is read from tables."""
-
-    delimiter: Annotated[
-        Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_known_delimiter)] | None, _OF_TABLES
-    ] = Field(
-        None,
-        description="Character between two fields of a csv or tsv file. Default: comma or tab by the suffix, "
-        "or another of , ; tab | if the header has that.",
-    )
-    quoting: Annotated[Literal["minimal", "none"], _OF_TABLES] = Field(
-        "minimal",
-        description="minimal: quotation marks in a csv or tsv file may enclose fields. none: quotation marks "
-        "are part of the text.",
-    )
-    columns: Annotated[Annotated[list[str], Field(min_length=1)] | None, _OF_TABLES] = Field(
-        None, description="Column names of csv or tsv files without a header, in order."
-    )
-
-    def named_columns(self, features: Mapping[str, Any]) -> dict[str, str]:
-        """Returns feature -> its column: the value of the option that is called like the feature."""
-        values = self.model_dump()
-        return {name: str(values[name]) for name in features if name in values}
-
-    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yields a column that two features share, and one that `columns` does not name."""
-        yield from super().problems(features)
-        yield from repeated_columns(self.named_columns(features))
-        if self.columns is None or not _reads_tables(self):
-            return
-        twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
-        if twice:
-            yield ("columns",), f"{', '.join(map(repr, twice))} more than once; give each column its own name"
-        needed = self.named_columns(features)
-        if len(set(self.columns)) < len(needed):
-            keys = " and ".join(f"data.{option}" for option in needed)
-            yield ("columns",), f"fewer names than are needed; expected those of {keys}"
-            return
-        for option, column in needed.items():
-            if column not in self.columns:
-                near = did_you_mean(column, self.columns)
-                what = f"no column {column!r}{near}; data.columns has: {', '.join(self.columns)}"
-                yield (option,), what
-
-
-def repeated_columns(columns: Mapping[str, str]) -> Iterator[Problem]:
-    """Yields the options that name the column of another one, of option -> column."""
-    first: dict[str, str] = {}
-    for option, column in columns.items():
-        other = first.setdefault(column, option)
-        if other != option:
-            what = f"data.{other} and data.{option} are both {column!r}; name two different columns"
-            yield (option,), what
+def files_of_splits(*files: FilePaths | None) -> Iterator[tuple[KeyPath, str]]:
+    """Yields the key and each file or pattern of train, validation and test, where they are given."""
+    for name, paths in zip(("train", "validation", "test"), files, strict=True):
+        for number, path in enumerate(listed(paths)):
+            yield (name,) if isinstance(paths, str) else (name, number), path
 
 
 class ModelOptions(Section):

@@ -14,7 +14,7 @@ from attnzoo.config.sections import FileOptions
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import DataNote, UserError
 from attnzoo.features.boxes import Boxes, BoxOptions
-from attnzoo.features.image import Image, ImageOptions
+from attnzoo.features.image import Image, ImageOptions, max_pixels
 from attnzoo.features.label import read_label, require_known_labels
 from attnzoo.images.image_files import read_header
 from attnzoo.images.image_headers import ImageHeader
@@ -101,7 +101,7 @@ def load_annotated(sources: Mapping[str, Source], options: AnnotationOptions) ->
     seen: list[str] = []
     for name, source in sources.items():
         cleaner = BoxCleaner(options.on_bad_box, options.classes)
-        records: Iterable[_Example | BadRecord] = _examples(source, cleaner, boxes.names)
+        records: Iterable[_Example | BadRecord] = _examples(source, cleaner, boxes.names, options)
         if options.on_bad_record == "skip":
             records = _mark_undecodable(list(records))
         usable = filter_records(records, source.origin, options)
@@ -121,7 +121,9 @@ def load_annotated(sources: Mapping[str, Source], options: AnnotationOptions) ->
 _Example = tuple[str, Annotation]
 
 
-def _examples(source: Source, cleaner: BoxCleaner, known: Sequence[str]) -> Iterator[_Example | BadRecord]:
+def _examples(
+    source: Source, cleaner: BoxCleaner, known: Sequence[str], options: AnnotationOptions
+) -> Iterator[_Example | BadRecord]:
     """Yields the images of a split; with `known` classes, objects of others are refused."""
     num_turned, first = 0, ""
     for image in source.images:
@@ -129,7 +131,7 @@ def _examples(source: Source, cleaner: BoxCleaner, known: Sequence[str]) -> Iter
             yield image
             continue
         try:
-            objects, header, is_turned = _placed(image)
+            objects, header, is_turned = _placed(image, max_pixels(options))
             annotation = cleaner.clean(objects, *header.sides)
             if known:
                 require_known_labels(image.location, annotation.labels, known, _ADVICE)
@@ -148,10 +150,15 @@ def _examples(source: Source, cleaner: BoxCleaner, known: Sequence[str]) -> Iter
         )
 
 
-def _placed(image: AnnotatedImage) -> tuple[Sequence[RawObject], ImageHeader, bool]:
-    """Returns the objects in pixels of the upright image, its header, and whether they were rotated."""
+def _placed(image: AnnotatedImage, most: int) -> tuple[Sequence[RawObject], ImageHeader, bool]:
+    """Returns the objects in pixels of the upright image, its header, and whether they were rotated.
+
+    Args:
+        image: an image and its objects.
+        most: pixels of the largest image that is read.
+    """
     try:
-        header = read_header(image.path)
+        header = read_header(image.path, max_pixels=most)
     except BadRecord as bad:
         if image.location == image.path:
             raise

@@ -13,6 +13,7 @@ import numpy as np
 from attnzoo.config.sections import DataOptions
 from attnzoo.data import overlap
 from attnzoo.data.buckets import assign_buckets, make_buckets, truncated_fraction
+from attnzoo.data.pairs import usable_pairs
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import DataNote, UserError
 from attnzoo.features.feature import Feature, Resampler
@@ -43,6 +44,11 @@ class Examples:
     def lengths(self, info: DataInfo) -> dict[str, np.ndarray]:
         """Returns feature -> length of each value, <int64>[examples]."""
         return encoded_lengths(self.encoded, info.features)
+
+    def weights(self, info: DataInfo) -> np.ndarray | None:
+        """Returns the weight of each example in the training loss, <float32>[examples]; None without."""
+        named = (name for name in self.encoded if info.features[name].is_weight)
+        return next((self.encoded[name] for name in named), None)
 
     def for_epoch(self, info: DataInfo, seed: int, epoch: int) -> Examples:
         """Returns the examples as encoded for an epoch of training."""
@@ -78,7 +84,8 @@ def learn(
 ) -> tuple[DataInfo, dict[str, Examples]]:
     """Fits the features on train and encodes every split.
 
-    Issues warnings for examples that train shares with other splits, and notes on probable mistakes.
+    Issues warnings for examples that train shares with other splits, and notes on probable mistakes. Training
+    pairs that `pairs.usable_pairs` does not name are left out after the features have learned from them.
 
     Args:
         splits: raw examples, validation included.
@@ -103,21 +110,27 @@ def learn(
         for column, feature in learned.items():
             if name != "train" and column in split.names:
                 feature.check(split.column(column), options, split.origin)
-    info = DataInfo(
-        task,
-        features=learned,
-        num_examples={name: len(split) for name, split in named.items()},
-        fingerprint=fingerprint(splits, learned),
-    )
+    info = DataInfo(task, features=learned, fingerprint=fingerprint(splits, learned))
     encoded = {name: encode_columns(split, info) for name, split in named.items()}
+    usable = usable_pairs(encoded_lengths(encoded["train"], learned), learned, options, splits.train.origin)
+    if usable is not None:
+        named["train"] = splits.train.take(usable)
+        encoded["train"] = encode_columns(named["train"], info)
     _issue_notes(encoded, info)
-    lengths = {name: encoded_lengths(values, learned) for name, values in encoded.items()}
-    if lengths["train"] and isinstance(options, TextOptions):
-        buckets = make_buckets(lengths["train"], options.num_buckets, options.max_length)
-        info = dataclasses.replace(info, buckets=buckets, max_length=options.max_length)
-        truncated = {name: truncated_fraction(sizes, info.lengths[-1]) for name, sizes in lengths.items()}
-        info = dataclasses.replace(info, truncated_fraction=truncated)
+    info = dataclasses.replace(info, num_examples={name: len(split) for name, split in named.items()})
+    info = _with_buckets(info, encoded, options)
     return info, {name: _examples(split, encoded[name], info) for name, split in named.items()}
+
+
+def _with_buckets(info: DataInfo, encoded: Mapping[str, Mapping[str, Any]], options: DataOptions) -> DataInfo:
+    """Returns the data info with lengths that fit the texts of train, if there are texts."""
+    lengths = {name: encoded_lengths(values, info.features) for name, values in encoded.items()}
+    if not lengths["train"] or not isinstance(options, TextOptions):
+        return info
+    buckets = make_buckets(lengths["train"], options.num_buckets, options.max_length)
+    info = dataclasses.replace(info, buckets=buckets, max_length=options.max_length)
+    truncated = {name: truncated_fraction(sizes, info.lengths[-1]) for name, sizes in lengths.items()}
+    return dataclasses.replace(info, truncated_fraction=truncated)
 
 
 def _issue_notes(encoded: Mapping[str, Mapping[str, Any]], info: DataInfo) -> None:
@@ -161,6 +174,16 @@ def _learn_features(
 def encode_split(split: Split, info: DataInfo) -> Examples:
     """Encodes a split with features that were learned before."""
     return _examples(split, encode_columns(split, info), info)
+
+
+def encode_splits(splits: DataSplits, info: DataInfo, options: DataOptions) -> dict[str, Examples]:
+    """Encodes every split with features that were learned before, without the pairs that `learn` drops."""
+    encoded = {name: encode_split(split, info) for name, split in splits.named().items()}
+    train = encoded["train"]
+    usable = usable_pairs(train.lengths(info), info.features, options, train.raw.origin)
+    if usable is not None:
+        encoded["train"] = encode_split(train.raw.take(usable), info)
+    return encoded
 
 
 def with_resamplers(train: Examples, info: DataInfo, options: DataOptions) -> Examples:

@@ -22,8 +22,8 @@ from attnzoo.startup import num_cpus
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 """(inputs, targets): inputs of the model, and whatever else the task needs. Targets always have `weights`
-<float32>[batch] (0 for rows that only fill up the last batch) and `indices` <int32>[batch] of the examples in
-their split."""
+<float32>[batch] (0 for rows that only fill up the last batch; else 1, or in training the weight of the
+example) and `indices` <int32>[batch] of the examples in their split."""
 
 PREFETCHED = 4
 """Number of batches that are prefetched."""
@@ -35,7 +35,8 @@ class FeatureBatch(NamedTuple):
     Attributes:
         values: feature -> values of the batch as models take them; with mixed images also the fields of
             `images.augmentation.Mixture`.
-        weights: <float32>[batch], 0 for examples that only fill up the batch.
+        weights: <float32>[batch], 0 for examples that only fill up the batch; else 1, or in training the
+            weight of the example.
         indices: <int32>[batch], indices of the examples in their split.
         seeds: <int32>[batch, 2], random seed of each example in this epoch.
     """
@@ -192,8 +193,8 @@ def batches(
         plans: (epoch, batch) in order.
         make_batch: function of the task from feature values to (inputs, targets), see
             `tasks.task.Task.make_batch`.
-        changes: options of the data set, for random augmentation keyed by (seed, epoch, example); None for
-            evaluation.
+        changes: options of the data set, for random augmentation keyed by (seed, epoch, example), in
+            training, where examples have their weights; None for evaluation.
         seed: random seed.
         num_epochs: epochs of the whole training, for augmentation that depends on how much of it is done.
 
@@ -207,6 +208,7 @@ def batches(
     }
 
     all_lengths = info.lengths or ({},)
+    example_weights = None if changes is None else examples.weights(info)
 
     def rows() -> Iterator[dict[str, Any]]:
         for epoch, planned in plans:
@@ -243,12 +245,23 @@ def batches(
                     values |= features[name].augment(moving, changes, seeds, row["fraction_done"])
             values |= {name: feature.prepare(values[name]) for name, feature in features.items()}
             weights = tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32)
+            if example_weights is not None:
+                weights *= _mixed(tf.gather(example_weights, indices), values)
             return make_batch(FeatureBatch(values, weights, indices, seeds))
 
         dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
         dataset = dataset.map(assemble, num_parallel_calls=num_cpus(), deterministic=True)
         dataset = dataset.prefetch(PREFETCHED).with_options(_options_without_autotune())
     return _report_damage(dataset, examples, info)
+
+
+def _mixed(weights: tf.Tensor, values: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns the weights of a batch; those of mixed images are mixed in the same way."""
+    fractions = values.get("mixture_fractions")
+    if fractions is None:
+        return weights
+    others = tf.gather(weights, values["mixture_partners"])
+    return others + fractions * (weights - others)
 
 
 def _options_without_autotune() -> tf.data.Options:

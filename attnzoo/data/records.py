@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
 from attnzoo.config.base import Problem
-from attnzoo.config.sections import TableOptions, files_of_splits
+from attnzoo.config.paths import FilePaths, expand, matching, origin_of
+from attnzoo.config.sections import files_of_splits
 from attnzoo.config.source import KeyPath
+from attnzoo.config.tables import Columns, TableOptions, columns_in
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
@@ -27,24 +30,38 @@ class Record(NamedTuple):
 
 
 class TableFileOptions(TableOptions):
-    """Options of data with one table for each split."""
+    """Options of data with tables for each split."""
 
-    train: str = Field(description="Training file.")
-    validation: str | None = Field(
-        None, description="Validation file, for selecting a checkpoint. Default: held out from train."
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
+
+    train: FilePaths = Field(
+        description="Training file, a pattern such as part*.csv, or a list of both. Files are read in the "
+        "order of the list, those of a pattern sorted by name; each has its own header."
     )
-    test: str | None = Field(None, description="Test file, for the final evaluation.")
+    validation: FilePaths | None = Field(
+        None, description="Validation files, for selecting a checkpoint. Default: held out from train."
+    )
+    test: FilePaths | None = Field(None, description="Test files, for the final evaluation.")
 
     def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yields files with an unknown suffix, and what `TableOptions` yields."""
+        """Yields files with an unknown suffix or that are named twice, and what `TableOptions` yields."""
         yield from super().problems(features)
-        for key, path in self.files():
+        seen: set[tuple[str | int, str]] = set()
+        for key, path in self._named_files():
             if suffix_of(path) not in SUFFIXES:
                 known = "expected .csv, .tsv or .jsonl, optionally followed by .gz"
                 yield key, f"{path}: unknown suffix {suffix_of(path)!r}; {known}"
+            elif (key[0], path) in seen:
+                yield key, f"{path}: named twice; name each file once"
+            seen.add((key[0], path))
 
     def files(self) -> Iterator[tuple[KeyPath, str]]:
-        """Yields the file of each split."""
+        """Yields each file of each split."""
+        for key, path in self._named_files():
+            yield from ((key, file) for file in matching(path))
+
+    def _named_files(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields each file or pattern of each split, without looking for it."""
         return files_of_splits(self.train, self.validation, self.test)
 
     def check_file(self, file: str, features: Mapping[str, Any]) -> None:
@@ -53,14 +70,16 @@ class TableFileOptions(TableOptions):
         Raises:
             UserError: the file cannot be read, or lacks a column.
         """
-        for row in _rows(file, list(self.named_columns(features).values()), self):
+        split = next((str(key[0]) for key, path in self.files() if path == file), "train")
+        columns = columns_of_split(split, self.named_columns(features), features)
+        for row in _rows(file, _all_columns(columns), self):
             if isinstance(row, BadRecord) and self.on_bad_record == "error":
                 raise row
             return
 
 
 def load_records(options: TableFileOptions, features: Mapping[str, Feature]) -> DataSplits:
-    """Reads the splits of a data set from files with one record per example.
+    """Reads the splits of a data set from files with one record per example, in the order of the files.
 
     Args:
         options: options of the data set, which name the files and the column of each feature.
@@ -72,25 +91,39 @@ def load_records(options: TableFileOptions, features: Mapping[str, Feature]) -> 
     """
     for key, what in options.problems(features):
         raise UserError(f"data.{'.'.join(map(str, key))}: {what}.")
-    columns = options.named_columns(features)
-    known = dict(features)
+    named = options.named_columns(features)
+    known = {name: feature for name, feature in features.items() if name in named}
     splits: dict[str, Split] = {}
-    for (name, *_), path in options.files():
-        records = read_records(path, columns, known, options)
+    for name, paths in (("train", options.train), ("validation", options.validation), ("test", options.test)):
+        files = expand(paths)
+        if not files:
+            continue
+        origin, columns = origin_of(files), columns_of_split(name, named, known)
+        own = {one: known[one] for one in columns}
+        records: Iterator[Record | BadRecord] = itertools.chain.from_iterable(
+            read_records(file, columns, own, options) for file in files
+        )
         if options.on_bad_record == "skip":
-            records = _mark_unreadable(list(records), known)
-        if name == "train":
-            usable = filter_records(records, path, options)
-            if usable:
-                known = {
-                    one: feature.declare([record.values[one] for record in usable], path, columns[one])
-                    for one, feature in known.items()
-                }
-        else:
-            usable = filter_records(_mark_unknown(records, known), path, options)
-        values = {one: [record.values[one] for record in usable] for one in known}
-        splits[str(name)] = Split({one: feature.column(values[one]) for one, feature in known.items()}, path)
+            records = _mark_unreadable(list(records), own)
+        if name != "train":
+            records = _mark_unknown(records, own)
+        usable = filter_records(records, origin, options)
+        values = {one: [record.values[one] for record in usable] for one in own}
+        if name == "train" and usable:
+            known = {one: _declare(own[one], values[one], origin, columns[one]) for one in own}
+        splits[name] = Split({one: known[one].column(values[one]) for one in own}, origin)
     return DataSplits(splits["train"], splits.get("validation"), splits.get("test"), known)
+
+
+def columns_of_split(
+    split: str, columns: Mapping[str, Columns], features: Mapping[str, Feature]
+) -> dict[str, Columns]:
+    """Returns the columns that the tables of a split must have: weights are of training examples only."""
+    return {name: one for name, one in columns.items() if split == "train" or not features[name].is_weight}
+
+
+def _all_columns(columns: Mapping[str, Columns]) -> list[str]:
+    return [column for names in columns.values() for column in columns_in(names)]
 
 
 def _rows(path: str, names: Sequence[str], options: TableOptions) -> Iterator[Row | BadRecord]:
@@ -101,33 +134,45 @@ def _rows(path: str, names: Sequence[str], options: TableOptions) -> Iterator[Ro
 
 
 def read_records(
-    path: str, columns: Mapping[str, str], features: Mapping[str, Feature], options: TableOptions
+    path: str, columns: Mapping[str, Columns], features: Mapping[str, Feature], options: TableOptions
 ) -> Iterator[Record | BadRecord]:
     """Yields the records of one file, or a `BadRecord` for each that cannot be used.
 
     Args:
         path: path ending in .csv, .tsv or .jsonl, optionally followed by .gz.
-        columns: feature -> name of its column or key.
+        columns: feature -> name of its column or key, or of one for each of its classes.
         features: features to read.
         options: options of the data set.
 
     Raises:
         UserError: the file as a whole cannot be read, or a line is not UTF-8 with `on_bad_record: error`.
     """
-    for row in _rows(path, [columns[name] for name in features], options):
+    for row in _rows(path, _all_columns({name: columns[name] for name in features}), options):
         if isinstance(row, BadRecord):
             yield row
             continue
         location = f"{path}:{row.line}"
         try:
             values = {
-                name: feature.read(location, columns[name], row.values[columns[name]], options)
+                name: _read(feature, location, row, columns[name], options)
                 for name, feature in features.items()
             }
         except BadRecord as bad:
             yield bad
         else:
             yield Record(location, values)
+
+
+def _read(feature: Feature, location: str, row: Row, columns: Columns, options: TableOptions) -> Any:
+    if isinstance(columns, str):
+        return feature.read(location, columns, row.values[columns], options)
+    return feature.read_columns(location, {name: row.values[name] for name in columns}, options)
+
+
+def _declare(feature: Feature, values: Sequence[Any], origin: str, columns: Columns) -> Feature:
+    if isinstance(columns, str):
+        return feature.declare(values, origin, columns)
+    return feature.declare_columns(values, origin, columns)
 
 
 def _mark_unreadable(

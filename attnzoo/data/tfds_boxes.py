@@ -13,6 +13,7 @@ import numpy as np
 from attnzoo.errors import UserError
 from attnzoo.features.boxes import Boxes, BoxOptions
 from attnzoo.features.feature import Column
+from attnzoo.features.image import max_pixels
 from attnzoo.images.image_files import parse_header
 from attnzoo.records.annotations import BoxCleaner, RawObject, mapped_names, require_classes
 
@@ -102,7 +103,10 @@ def unpack(
     annotations = []
     for index, (image, content) in enumerate(zip(images, packed, strict=True)):
         place = f"{origin}: example {index}"
-        height, width = image.shape[:2] if isinstance(image, np.ndarray) else parse_header(image, place).sides
+        if isinstance(image, np.ndarray):
+            height, width = image.shape[:2]
+        else:
+            height, width = parse_header(image, place, max_pixels=max_pixels(options)).sides
         objects = []
         for top, left, bottom, right, number, crowd in (
             tf.io.parse_tensor(content, tf.float32).numpy().tolist()

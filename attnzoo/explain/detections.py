@@ -256,8 +256,8 @@ class DetectionsView(AttentionView[DetectionsAttention]):
 
     def explain_inputs(self, inputs: Sequence[str]) -> list[DetectionsAttention]:
         """Returns the attention of the detections in image files."""
-        column = readable_images(inputs, self.image.pixel_format)
-        sizes = [read_header(path, whole=False).sides for path in inputs]
+        column = readable_images(inputs, self.image)
+        sizes = [read_header(path, whole=False, max_pixels=self.image.max_pixels).sides for path in inputs]
         return self._explain(column, list(inputs), sizes, [None] * len(inputs))
 
     def explain_split(self, split: Split, indices: np.ndarray) -> list[DetectionsAttention]:

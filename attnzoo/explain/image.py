@@ -26,7 +26,6 @@ from attnzoo.features.feature import Column, Target
 from attnzoo.features.image import Image, image_name
 from attnzoo.features.info import DataInfo
 from attnzoo.images import pixels
-from attnzoo.images.decoding import PixelFormat
 from attnzoo.images.image_files import read_header
 from attnzoo.layers import attention_weights
 from attnzoo.pictures import DOTS_PER_INCH, TENSORBOARD_INCHES, literal_text, render, write_png
@@ -155,7 +154,7 @@ class ImageView(AttentionView[ImageAttention]):
 
     def explain_inputs(self, inputs: Sequence[str]) -> list[ImageAttention]:
         """Returns the attention over image files."""
-        column = readable_images(inputs, self.feature.pixel_format)
+        column = readable_images(inputs, self.feature)
         return self._explain_images(column, list(inputs), [None] * len(inputs))
 
     def explain_split(self, split: Split, indices: np.ndarray) -> list[ImageAttention]:
@@ -195,16 +194,16 @@ class ImageView(AttentionView[ImageAttention]):
             yield f"{one.image}  ->  {one.prediction_text}\n  {path}\n"
 
 
-def readable_images(paths: Sequence[str], to: PixelFormat) -> Column:
-    """Returns a column of the paths, after checking that all files are images.
+def readable_images(paths: Sequence[str], feature: Image) -> Column:
+    """Returns a column of the paths, after checking that all files are images that the feature reads.
 
     Raises:
         BadRecord: a file is not an image; it is the first one.
     """
     for path in paths:
-        read_header(path)
+        read_header(path, max_pixels=feature.max_pixels)
     column = object_array(list(paths))
-    for bad in pixels.undecodable(column, to, ""):
+    for bad in pixels.undecodable(column, feature.pixel_format, ""):
         raise bad
     return column
 

@@ -50,6 +50,8 @@ class Feature(Section):
         is_augmented: whether image augmentation applies to it.
         is_transferable: whether `train.init_from` reuses what another run has learned, such as a vocabulary.
         compiles_well: whether XLA on a CPU is fast at models that take it as input.
+        takes_columns: whether a record may have a column for each of its classes.
+        is_weight: whether its values are weights of the examples in the training loss.
         Options: options of section `data` that concern it; they have no effect on data without it.
         kind: name of the feature, which is the name of its module.
     """
@@ -61,6 +63,8 @@ class Feature(Section):
     is_augmented: ClassVar[bool] = False
     is_transferable: ClassVar[bool] = False
     compiles_well: ClassVar[bool] = True
+    takes_columns: ClassVar[bool] = False
+    is_weight: ClassVar[bool] = False
 
     Options: ClassVar[type[DataOptions]] = DataOptions
 
@@ -84,6 +88,19 @@ class Feature(Section):
             location, "of an unsupported kind", f"{name!r}: {self.kind} cannot be read from records."
         )
 
+    def read_columns(self, location: str, values: Mapping[str, Any], options: DataOptions) -> Any:
+        """Parses the values of the columns of a record, one for each class; only with `takes_columns`.
+
+        Args:
+            location: file and line, for messages.
+            values: name of the column or key -> value, as for `read`.
+            options: options of the data set.
+
+        Raises:
+            BadRecord: a value cannot be used.
+        """
+        raise NotImplementedError(f"{self.kind} has one column")
+
     def declare(self, values: Sequence[Any], origin: str, name: str) -> Feature:
         """Returns the feature with properties from the values of train, such as class names, before learning.
 
@@ -96,6 +113,10 @@ class Feature(Section):
             UserError: there is nothing to learn from these values.
         """
         return self
+
+    def declare_columns(self, values: Sequence[Any], origin: str, names: tuple[str, ...]) -> Feature:
+        """Returns what `declare` does for values returned by `read_columns`."""
+        raise NotImplementedError(f"{self.kind} has one column")
 
     def require_known(self, location: str, value: Any) -> None:
         """Rejects a value of validation or test that is unknown from train, such as a new label.

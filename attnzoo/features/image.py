@@ -20,7 +20,7 @@ from attnzoo.config.base import PositiveInt, Problem
 from attnzoo.config.sections import DataOptions, FileOptions
 from attnzoo.features.feature import Column, Feature, RawReader, digest
 from attnzoo.images.image_files import read_header
-from attnzoo.images.image_headers import MAX_PIXELS, ImageHeader
+from attnzoo.images.image_headers import MAX_DECODED_PIXELS, MAX_PIXELS, ImageHeader
 from attnzoo.images.image_inputs import image_inputs
 from attnzoo.images.letterbox import Resize
 from attnzoo.records.bad_records import BadRecord
@@ -32,6 +32,8 @@ with epy.lazy_imports():
 
     from attnzoo.images import augmentation, decoding, image_changes, image_statistics, pixels
 
+
+MEGAPIXEL = 1_000_000
 
 Rgb: TypeAlias = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 """Red, green and blue."""
@@ -65,6 +67,11 @@ class ImageOptions(DataOptions):
         description="Value of white in PNG images with 16 bits per channel, 1 to 65535; for example 4095 for "
         "12-bit data. Default: the largest value of as many bits as train uses.",
     )
+    max_megapixels: Annotated[int, Field(ge=1, le=MAX_DECODED_PIXELS // MEGAPIXEL)] = Field(
+        MAX_PIXELS // MEGAPIXEL,
+        description="Size of the largest image file that is read, in millions of pixels, in predictions too. "
+        "Decoding one takes 3 bytes a pixel, resizing it 12.",
+    )
     augment: list[Change] = Field(
         [],
         description="Random image augmentation in training, applied in this order: names, or {name: NAME} "
@@ -95,6 +102,7 @@ class Image(Feature):
         std: standard deviation of the training pixels of each channel, 0 to 1.
         background: red, green and blue, 0 to 255, of the background of transparent images; empty for none.
         max_value: value of white in images with 16 bits per channel; 0 if train has none.
+        max_megapixels: size of the largest image file that is read, in millions of pixels.
     """
 
     is_content: ClassVar[bool] = True
@@ -109,11 +117,17 @@ class Image(Feature):
     std: tuple[float, ...] = ()
     background: tuple[int, ...] = ()
     max_value: int = 0
+    max_megapixels: int = MAX_PIXELS // MEGAPIXEL
 
     @property
     def pixel_format(self) -> decoding.PixelFormat:
         """Format that image files are decoded to; color before learning."""
         return decoding.PixelFormat(self.shape[2] if self.shape else 3, self.background, self.max_value)
+
+    @property
+    def max_pixels(self) -> int:
+        """Number of pixels of the largest image file that is read."""
+        return self.max_megapixels * MEGAPIXEL
 
     @property
     def bars(self) -> tuple[float, ...] | None:
@@ -130,7 +144,7 @@ class Image(Feature):
             raise BadRecord(location, "with an unprintable name", message)
         path = _as_on_disk(Path(location.rpartition(":")[0]).parent / file)
         try:
-            read_header(path)
+            read_header(path, max_pixels=max_pixels(options))
         except BadRecord as bad:
             raise BadRecord(location, bad.reason, str(bad)) from None
         return str(path)
@@ -146,7 +160,7 @@ class Image(Feature):
         """Rejects a path that is not an image file with a valid header."""
         require_text(location, "image name", value)
         try:
-            read_header(find_file(value, folder))
+            read_header(find_file(value, folder), max_pixels=self.max_pixels)
         except BadRecord as bad:
             if location == value:  # named on the command line, not in a list
                 raise
@@ -189,7 +203,8 @@ class Image(Feature):
         headers = image_statistics.headers_of(column, origin)
         channels = options.channels or image_statistics.num_channels(headers)
         shape = (*_height_and_width(column, headers, options, origin), channels)
-        learned = self.model_copy(update={"shape": shape, "resize": options.resize})
+        chosen = {"shape": shape, "resize": options.resize, "max_megapixels": options.max_megapixels}
+        learned = self.model_copy(update=chosen)
         learned.check(column, options, origin)
         image_statistics.warn_of_transparent_gifs(headers, origin)
         try:
@@ -317,6 +332,8 @@ class Image(Feature):
             yield f"{name}.background: {self.background}"
         if not 0 <= self.max_value <= 65535:
             yield f"{name}.max_value: {self.max_value}"
+        if not 0 < self.max_megapixels <= MAX_DECODED_PIXELS // MEGAPIXEL:
+            yield f"{name}.max_megapixels: {self.max_megapixels}"
 
 
 def _height_and_width(
@@ -327,6 +344,11 @@ def _height_and_width(
     sizes = [header.sides for header in headers]
     image_statistics.note_sizes(column, sizes, origin)
     return image_statistics.default_size(sizes)
+
+
+def max_pixels(options: DataOptions) -> int:
+    """Returns the number of pixels of the largest image file that `data.max_megapixels` lets in."""
+    return options.max_megapixels * MEGAPIXEL if isinstance(options, ImageOptions) else MAX_PIXELS
 
 
 def sides_of(size: int | list[int]) -> tuple[int, int]:

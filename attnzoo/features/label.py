@@ -54,7 +54,7 @@ class Label(Target):
         if isinstance(value, list):
             message = f"{name!r} is a list, expected one label; use a multi_label model for several."
             raise BadRecord(location, "with a value of the wrong type", message)
-        return read_label(location, name, value)
+        return read_label(location, name, plain_label(value))
 
     def declare(self, values: Sequence[str], origin: str, name: str) -> Label:
         """Returns the feature with the sorted labels of train as classes."""
@@ -167,6 +167,18 @@ def read_label(location: str, name: str, value: Any) -> str:
     label = unicodedata.normalize("NFC", str(value).strip())
     require_text(location, "label", label, MAX_LABEL_CHARACTERS)
     return label
+
+
+def plain_label(value: Any) -> Any:
+    """Returns true and false of JSON as texts, and 3.0 as 3: tools that fill gaps write whole numbers so.
+
+    Examples:
+        >>> plain_label(True), plain_label(3.0), plain_label("3.0")
+        ('true', 3, '3.0')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def require_known_labels(

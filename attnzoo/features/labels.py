@@ -17,15 +17,19 @@ from attnzoo.features.label import (
     imbalance,
     most_probable,
     name_problems,
+    plain_label,
     read_label,
     require_known_labels,
 )
 from attnzoo.records import class_names
+from attnzoo.records.bad_records import BadRecord
+from attnzoo.records.rows import json_excerpt
 from attnzoo.records.text_files import printable
 
 with epy.lazy_imports():
     import tensorflow as tf
 
+_FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 THRESHOLD = 0.5
 """Smallest probability at which a label is predicted."""
 
@@ -37,7 +41,7 @@ class LabelsOptions(DataOptions):
         ",",
         min_length=1,
         description="Separator between the labels of an example, for multi_label models; a jsonl file may "
-        "have a list of labels instead.",
+        "have a list of labels instead. Empty parts are no labels.",
     )
 
 
@@ -53,6 +57,7 @@ class Labels(Target):
         ['art', 'sport']
     """
 
+    takes_columns: ClassVar[bool] = True
     Options: ClassVar[type[DataOptions]] = LabelsOptions
 
     kind: Literal["labels"] = "labels"
@@ -66,13 +71,29 @@ class Labels(Target):
     def read(self, location: str, name: str, value: Any, options: DataOptions) -> tuple[str, ...]:
         """Returns the labels of a record, given as a list or as a text with separators."""
         separator = options.label_separator if isinstance(options, LabelsOptions) else ","
-        return tuple(read_label(location, name, part) for part in _split_labels(value, separator))
+        return tuple(
+            read_label(location, name, plain_label(part)) for part in _split_labels(value, separator)
+        )
+
+    def read_columns(self, location: str, values: Mapping[str, Any], options: DataOptions) -> tuple[str, ...]:
+        """Returns the labels whose columns have a 1, and not a 0."""
+        return tuple(name for name, value in values.items() if _read_flag(location, name, value))
 
     def declare(self, values: Sequence[tuple[str, ...]], origin: str, name: str) -> Labels:
         """Returns the feature with the sorted labels of train as classes."""
         names = class_names.sort_names(label for labels in values for label in labels)
         if not names:
             raise UserError(f"{origin}: no example has a label in column {name!r}; check the column.")
+        return self.model_copy(update={"names": names})
+
+    def declare_columns(
+        self, values: Sequence[tuple[str, ...]], origin: str, names: tuple[str, ...]
+    ) -> Labels:
+        """Returns the feature with the columns as classes, in their order."""
+        if not any(values):
+            raise UserError(
+                f"{origin}: no example has a 1 in the columns {', '.join(map(repr, names))}; check them."
+            )
         return self.model_copy(update={"names": names})
 
     def require_known(self, location: str, value: tuple[str, ...]) -> None:
@@ -167,8 +188,21 @@ class Labels(Target):
         yield from name_problems(name, self.names)
 
 
+def _read_flag(location: str, name: str, value: Any) -> bool:
+    """Returns whether an example has a label, of a column of 0 or 1.
+
+    Raises:
+        BadRecord: the value is neither.
+    """
+    flag = _FLAGS.get(value.strip().lower() if isinstance(value, str) else json_excerpt(value))
+    if flag is None:
+        got = f"'{printable(value)}'" if isinstance(value, str) else json_excerpt(value)
+        raise BadRecord(location, "with neither 0 nor 1 for a label", f"{name!r} must be 0 or 1; got {got}.")
+    return flag
+
+
 def _split_labels(value: Any, separator: str) -> list[Any]:
     """Returns the labels of a text or list; an example without labels has an empty text or list."""
     if not isinstance(value, str):
         return value if isinstance(value, list) else [value]
-    return value.split(separator) if value.strip() else []
+    return [part for part in value.split(separator) if part.strip()]

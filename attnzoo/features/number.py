@@ -49,7 +49,7 @@ class Number(Target):
 
     def read(self, location: str, name: str, value: Any, options: DataOptions) -> float:
         """Returns the number of a record: decimal digits in a table, a number or such a string in JSON."""
-        number = _parse(value)
+        number = parse_number(value)
         if number is None:
             got = f"'{printable(value)}'" if isinstance(value, str) else json_excerpt(value)
             raise BadRecord(
@@ -106,9 +106,7 @@ class Number(Target):
 
     def describe(self, name: str, column: Column, encoded: Column) -> dict[str, Any]:
         """Returns quantiles, mean and standard deviation."""
-        quantiles = {name: float(np.quantile(column, fraction)) for name, fraction in QUANTILES.items()}
-        moments = {"mean": float(column.mean(dtype=np.float64)), "std": float(column.std(dtype=np.float64))}
-        return {"numbers": {name: {**quantiles, **moments}}}
+        return {"numbers": {name: statistics(column)}}
 
     def summary(self, name: str) -> str:
         """Returns the mean and standard deviation."""
@@ -120,7 +118,14 @@ class Number(Target):
             yield f"{name}.mean, {name}.std: expected finite numbers, std above 0"
 
 
-def _parse(value: Any) -> float | None:
+def statistics(column: Column) -> dict[str, float]:
+    """Returns quantiles, mean and standard deviation of numbers."""
+    quantiles = {name: float(np.quantile(column, fraction)) for name, fraction in QUANTILES.items()}
+    moments = {"mean": float(column.mean(dtype=np.float64)), "std": float(column.std(dtype=np.float64))}
+    return {**quantiles, **moments}
+
+
+def parse_number(value: Any) -> float | None:
     """Returns a finite number, or None for any other value."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None

@@ -12,7 +12,7 @@ import numpy as np
 from etils import epy
 from pydantic import Field
 
-from attnzoo.config.base import EffectIf
+from attnzoo.config.base import EffectIf, Problem
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.features.feature import Column, Feature, RawReader, Resampler
@@ -95,6 +95,23 @@ class TextPairOptions(TextOptions):
     """Options of data with pairs of texts."""
 
     shared_vocabulary: bool = Field(False, description="Whether source and target share one vocabulary.")
+    drop_longer: bool = Field(
+        False,
+        description="Whether training pairs with a text of more than max_length tokens are left out: what is "
+        "left of truncated texts need not be translations of each other. Evaluations truncate them.",
+    )
+    max_length_ratio: Annotated[float, Field(ge=1.0)] | None = Field(
+        None,
+        description="Training pairs of which one text has more than so many times the tokens of the other "
+        "are left out: they are seldom translations. Default: no limit.",
+    )
+
+    def unused(self, features: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yields options of pairs for a task with one text."""
+        yield from super().unused(features)
+        if sum(isinstance(feature, Text) for feature in features.values()) < 2:
+            own = TextPairOptions.model_fields.keys() - TextOptions.model_fields.keys()
+            yield from (((key,), "there is no pair of texts") for key in sorted(own))
 
 
 class Text(Feature):

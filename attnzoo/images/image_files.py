@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from attnzoo.images.image_headers import (
+    MAX_DECODED_PIXELS,
     MAX_PIXELS,
     ImageHeader,
     Unsupported,
@@ -28,7 +29,7 @@ KINDS = "JPEG, PNG, WebP, GIF and BMP"
 _ADVICE = f"only {KINDS} images are supported: convert or remove it."
 
 
-def read_header(path: str | Path, *, whole: bool = True) -> ImageHeader:
+def read_header(path: str | Path, *, whole: bool = True, max_pixels: int = MAX_PIXELS) -> ImageHeader:
     """Reads the header of an image file and checks that the file is complete.
 
     PNG files are read whole (for their checksums), GIF files block by block (for the sizes of their frames);
@@ -37,24 +38,27 @@ def read_header(path: str | Path, *, whole: bool = True) -> ImageHeader:
     Args:
         path: of the file.
         whole: whether to check that the file is complete; False for files that were checked before.
+        max_pixels: pixels of the largest image that is accepted.
 
     Raises:
-        BadRecord: the file cannot be read or is not a complete image of at most 50 megapixels.
+        BadRecord: the file cannot be read or is not a complete image of at most that size.
     """
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise BadRecord(str(path), "not a file", "a pipe or a device; an image file is expected.")
         with open(path, "rb") as stream:
-            return _parse(stream, str(path), whole)
+            return _parse(stream, str(path), whole, max_pixels)
     except OSError as error:
         what = f"cannot be read ({error.strerror}); an image file is expected."
         raise BadRecord(str(path), "not readable", what) from None
 
 
-def parse_header(encoded: bytes, origin: str, *, whole: bool = True) -> ImageHeader:
+def parse_header(
+    encoded: bytes, origin: str, *, whole: bool = True, max_pixels: int = MAX_PIXELS
+) -> ImageHeader:
     """Returns what `read_header` does, for an image in memory; `origin` names it in messages."""
-    return _parse(io.BytesIO(encoded), origin, whole)
+    return _parse(io.BytesIO(encoded), origin, whole, max_pixels)
 
 
 def read_headers(column: Iterable[str | bytes], origin: str) -> Iterator[ImageHeader]:
@@ -65,12 +69,13 @@ def read_headers(column: Iterable[str | bytes], origin: str) -> Iterator[ImageHe
     """
     for index, item in enumerate(column):
         if isinstance(item, str):
-            yield read_header(item, whole=False)
+            yield read_header(item, whole=False, max_pixels=MAX_DECODED_PIXELS)
         else:
-            yield parse_header(item, f"{origin}: example {index}", whole=False)
+            location = f"{origin}: example {index}"
+            yield parse_header(item, location, whole=False, max_pixels=MAX_DECODED_PIXELS)
 
 
-def _parse(stream: BinaryIO, origin: str, whole: bool) -> ImageHeader:
+def _parse(stream: BinaryIO, origin: str, whole: bool, max_pixels: int) -> ImageHeader:
     start = stream.read(12)
     parse = parser_of(start)
     if parse is None:
@@ -90,12 +95,15 @@ def _parse(stream: BinaryIO, origin: str, whole: bool) -> ImageHeader:
     except ValueError as error:
         what = f"damaged image: {error}; get an intact copy or remove it."
         raise BadRecord(origin, "damaged", what) from None
-    if is_too_large(header):
+    if is_too_large(header, max_pixels):
+        option, advice = (
+            (" (data.max_megapixels)", ", or raise that") if not is_too_large(header) else ("", "")
+        )
         raise BadRecord(
             origin,
             "too large",
-            f"{header.width} x {header.height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are "
-            "read: scale it down.",
+            f"{header.width} x {header.height} pixels; at most {max_pixels // 1_000_000} megapixels are "
+            f"read{option}: scale it down{advice}.",
         )
     return header
 

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
 MAX_PIXELS = 50_000_000
-"""Pixels of the largest image that is read: a few kilobytes can unpack to gigabytes."""
+"""Pixels of the largest image that is read by default: a few kilobytes can unpack to gigabytes."""
 
-MAX_ANIMATION_PIXELS = 4 * MAX_PIXELS
+MAX_DECODED_PIXELS = 200_000_000
+"""Pixels of the largest image that may be asked for: resizing it in float32 takes over 2 GB."""
+
+MAX_ANIMATION_PIXELS = MAX_DECODED_PIXELS
 """Pixels in all frames of the largest GIF: TensorFlow unpacks them all to take the first."""
 
 MAX_EXIF_ENTRIES = 256
@@ -61,9 +64,9 @@ def _header(name: str, height: int, width: int, channels: int, **more: Any) -> I
     return ImageHeader(name, height, width, channels, **more)
 
 
-def is_too_large(header: ImageHeader) -> bool:
+def is_too_large(header: ImageHeader, max_pixels: int = MAX_DECODED_PIXELS) -> bool:
     """Whether an image has more pixels than are read."""
-    return header.height * header.width > MAX_PIXELS
+    return header.height * header.width > max_pixels
 
 
 def _take(stream: BinaryIO, size: int) -> bytes:

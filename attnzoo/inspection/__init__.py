@@ -57,7 +57,7 @@ def inspect(resolved: ResolvedConfig) -> tuple[dict[str, Any], DataInfo, dict[st
     report = {
         name: {
             "origin": split.origin,
-            "examples": len(split),
+            "examples": len(examples[name]),
             "in_train": _in_train(split, splits.train, info),
             **_feature_descriptions(examples[name], info),
             **(

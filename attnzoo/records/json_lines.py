@@ -35,14 +35,41 @@ def _parse_record(location: str, content: str, required: Sequence[str]) -> dict[
     if bad:
         raise bad
     values = _parse_object(location, content)
-    for name in required:
-        if name not in values:
-            raise BadRecord(
-                location,
-                "with a missing key",
-                f"no key {name!r}{did_you_mean(name, values)}; the keys are: {join_names(values)}.",
+    return {**values, **{name: _find_value(location, values, name) for name in required}}
+
+
+def _find_value(location: str, values: dict[str, Any], name: str) -> Any:
+    """Returns the value of a key, or of a key in a nested object by its path: `review.body`.
+
+    Raises:
+        BadRecord: there is none; names the keys of the object that lacks it.
+    """
+    if name in values:
+        return values[name]
+    value: Any = values
+    path = ""
+    for key in name.split("."):
+        if not isinstance(value, dict):
+            message = f"no key {name!r}: '{path}' is not an object; got {json_excerpt(value)}."
+            raise BadRecord(location, "with a missing key", message)
+        if key not in value:
+            known = value if path else _paths(values)
+            what = f"'{path}' has no key {key!r}" if path else f"no key {name!r}"
+            message = (
+                f"{what}{did_you_mean(key if path else name, known)}; the keys are: {join_names(known)}."
             )
-    return values
+            raise BadRecord(location, "with a missing key", message)
+        value, path = value[key], f"{path}.{key}" if path else key
+    return value
+
+
+def _paths(values: dict[str, Any]) -> list[str]:
+    """Returns the keys, and after those of nested objects the paths of the keys in them."""
+    paths = []
+    for key, value in values.items():
+        paths.append(key)
+        paths += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else []
+    return paths
 
 
 def _parse_object(location: str, content: str) -> dict[str, Any]:

@@ -24,8 +24,11 @@ MAX_TEXT_CHARACTERS = 1 << 20
 """Longest text of one example, in characters; a longer one is a wrong file format or an unclosed quote."""
 
 MAX_LINE_BYTES = 4 * MAX_TEXT_CHARACTERS
-GZIP_UNCHECKED_BYTES = 1 << 20
+GZIP_UNCHECKED_BYTES = 256 << 20
+"""Up to this size a file may be as repetitive as it likes: logs are, and so much text still fits into memory
+and is read in seconds."""
 GZIP_MAX_RATIO = 100
+"""A larger file that decompresses to more than this many times its size is taken for a decompression bomb."""
 MAX_SHOWN_NAMES = 20
 MAX_SHOWN_CHARACTERS = 60
 _VISIBLE_ASCII = re.compile("[!-~]")
@@ -112,8 +115,8 @@ def read_lines(
 
     Raises:
         UserError: the file cannot be opened, is not in gzip format despite its suffix, is not UTF-8, contains
-            a NUL byte, has a line of more than 4 MiB, or decompresses to more than 100 times its size (beyond
-            the first MiB).
+            a NUL byte, has a line of more than 4 MiB, or decompresses to more than `GZIP_UNCHECKED_BYTES` and
+            `GZIP_MAX_RATIO` times its size.
     """
     path = str(path)
     try:

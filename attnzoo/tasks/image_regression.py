@@ -11,6 +11,7 @@ from typing import ClassVar
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import Image
 from attnzoo.features.number import Number
+from attnzoo.features.weight import Weight
 from attnzoo.tasks.one_target import OneImageTask
 from attnzoo.tasks.regressor import RegressionTask
 
@@ -19,4 +20,4 @@ class ImageRegression(OneImageTask, RegressionTask):
     """An image in, a number out."""
 
     name: ClassVar[str] = "image_regression"
-    features: ClassVar[Mapping[str, Feature]] = {"image": Image(), "label": Number()}
+    features: ClassVar[Mapping[str, Feature]] = {"image": Image(), "label": Number(), "weight": Weight()}

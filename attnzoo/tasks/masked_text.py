@@ -17,6 +17,7 @@ from attnzoo.config.source import KeyPath
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
 from attnzoo.features.text import Text
+from attnzoo.features.weight import Weight
 from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.task import Task
@@ -40,7 +41,7 @@ class MaskedText(Task):
     """Predicts masked tokens: pretraining for other models of the same texts."""
 
     name: ClassVar[str] = "masked_text"
-    features: ClassVar[Mapping[str, Feature]] = {"text": Text()}
+    features: ClassVar[Mapping[str, Feature]] = {"text": Text(), "weight": Weight()}
     input_name: ClassVar[str] = "text"
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric(False),

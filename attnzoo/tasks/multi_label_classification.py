@@ -18,6 +18,7 @@ from attnzoo.features.feature import Feature, Target
 from attnzoo.features.info import DataInfo
 from attnzoo.features.labels import THRESHOLD, Labels
 from attnzoo.features.text import Text
+from attnzoo.features.weight import Weight
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.one_target import OneTextTask
 from attnzoo.tasks.types import Calibration, Metric
@@ -37,7 +38,7 @@ class MultiLabelClassification(OneTextTask):
     """Text in, any number of labels out."""
 
     name: ClassVar[str] = "multi_label_classification"
-    features: ClassVar[Mapping[str, Feature]] = {"text": Text(), "label": Labels()}
+    features: ClassVar[Mapping[str, Feature]] = {"text": Text(), "label": Labels(), "weight": Weight()}
     metrics: ClassVar[Mapping[str, Metric]] = {
         "loss": Metric(False),
         "exact_match": Metric(True),

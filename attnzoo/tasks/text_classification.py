@@ -14,6 +14,7 @@ from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
 from attnzoo.features.text import Text
+from attnzoo.features.weight import Weight
 from attnzoo.tasks.classifier import ClassifierTask
 from attnzoo.tasks.one_target import OneTextTask
 
@@ -27,7 +28,7 @@ class TextClassification(OneTextTask, ClassifierTask):
     """Text in, one label out."""
 
     name: ClassVar[str] = "text_classification"
-    features: ClassVar[Mapping[str, Feature]] = {"text": Text(), "label": Label()}
+    features: ClassVar[Mapping[str, Feature]] = {"text": Text(), "label": Label(), "weight": Weight()}
 
     def text_view(self, model: keras.Model, info: DataInfo, layer: str | None) -> text_view.TextView:
         """Returns a view that can also measure whether predictions depend on the attended tokens."""

@@ -21,6 +21,7 @@ from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
 from attnzoo.features.references import References
 from attnzoo.features.text import Text, TextOptions
+from attnzoo.features.weight import Weight
 from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.task import Task
@@ -59,6 +60,7 @@ class Translation(Task):
         "target": Text(ends=True),
         "alignment": Alignment(),
         "references": References(),
+        "weight": Weight(),
     }
     input_name: ClassVar[str] = "source"
     metrics: ClassVar[Mapping[str, Metric]] = {

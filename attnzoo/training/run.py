@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Collection
@@ -173,6 +174,7 @@ def _train_and_finish(
     trainer: Trainer, resolved: ResolvedConfig, profile: tuple[int, int] | None, xla: bool
 ) -> None:
     progress, records = trainer.progress, trainer.records
+    summary.warn_of_learning_rate(trainer)
     with Display(trainer.total_steps, progress.step, trainer.task.unit) as display:
         summary.print_summary(display, trainer, xla)
         if progress.step == 0:
@@ -188,7 +190,8 @@ def _load_data(
     splits = load_splits(config)
     if run.config.is_file():
         info = changes.updated_data_info(run, splits, task.name, allowed)
-        examples = {name: data_examples.encode_split(split, info) for name, split in splits.named().items()}
+        examples = data_examples.encode_splits(splits, info, config.data)
+        info = dataclasses.replace(info, num_examples={name: len(one) for name, one in examples.items()})
     else:
         other = DataInfo.read(RunDir(Path(config.train.init_from)).info) if config.train.init_from else None
         info, examples = data_examples.learn(splits, config.data, task.name, task.features, other)

@@ -1,4 +1,4 @@
-"""What `train` prints about a run: its data, model and device at the start, advice at the end."""
+"""What `train` prints about a run: data, model and device at the start, advice at the end."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from attnzoo.config import RunConfig
 from attnzoo.features.info import DataInfo
 from attnzoo.training import distribution
 from attnzoo.training.checkpoint import Progress
-from attnzoo.training.console import Display
+from attnzoo.training.console import Display, warn
 from attnzoo.training.loop import Trainer
+from attnzoo.training.schedules import learning_rate
 
 MIN_EVALUATIONS = 3
 """Advice on the length of the training needs at least so many evaluations."""
@@ -20,6 +21,8 @@ MIN_GAIN = 0.005
 """Training is called too short if the last improvement lowered the loss at least by this."""
 LENGTH_FACTOR = 1.5
 """The advice is to train so many times as long."""
+MIN_JUMP = 1.5
+"""Ratio of learning rates that is reported when a run continues with other options."""
 
 
 def print_summary(display: Display, trainer: Trainer, xla: bool) -> None:
@@ -61,6 +64,28 @@ def _data_details(info: DataInfo) -> str:
     if truncated:
         phrases.append(f"tokens truncated: {truncated}")
     return "".join(f", {phrase}" for phrase in phrases if phrase)
+
+
+def warn_of_learning_rate(trainer: Trainer) -> None:
+    """Warns that the learning rate of a run that continues with other options jumps up.
+
+    A schedule that falls to 0 over the whole training has not fallen so far in a longer one.
+    """
+    progress, options, total = trainer.progress, trainer.config.train, trainer.total_steps
+    if not 0 < progress.step < total:
+        return
+    last = float(trainer.train_step.optimizer.learning_rate)
+    same, following = (
+        learning_rate(options, step, total, progress.plateau_factor) * progress.rate_factor
+        for step in (progress.step, progress.step + 1)
+    )
+    if same > MIN_JUMP * last:
+        warn(
+            f"{trainer.run.path}: the learning rate jumps from {last:.3g} (step {progress.step}) to "
+            f"{following:.3g} (step {progress.step + 1}), as the {options.schedule} schedule is of {total} "
+            "steps now, and the loss may rise at first; a lower train.learning_rate makes the jump smaller, "
+            "and --restart trains for all steps from scratch."
+        )
 
 
 def advice(progress: Progress, config: RunConfig, total_steps: int) -> Iterator[str]:

@@ -43,6 +43,11 @@ CROSS = "choose one of additive, dot_product, linear, local, multi_head, sigmoid
         (TEXTS, "data.label=text", "data.text and data.label are both 'text'; name two different columns"),
         (
             TEXTS,
+            "data.label=[a, b]",
+            "a list of columns is for multi_label models; expected one column of labels",
+        ),
+        (
+            TEXTS,
             "data.columns=[text]",
             "fewer names than are needed; expected those of data.text and data.label",
         ),
@@ -98,6 +103,25 @@ def test_one_option_that_does_not_go_with_the_others_is_one_line(empty_folder, t
     (line,) = caught.value.lines
     key = override.split("=")[0] + {"model.stages": ".0.attention.num_heads"}.get(override.split("=")[0], "")
     assert line == f"--set {override}: {key}: {what}"
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (
+            "data: {name: csv, train: a.csv, text: file}\nmodel: image_classifier\n",
+            "to read such files for it use data.name: image_table with data.image and data.label",
+        ),
+        (
+            "data: {name: image_table, train: a.csv}\nmodel: translation_rnn\n",
+            "to read such files for it use data.name: csv with data.source and data.target",
+        ),
+    ],
+)
+def test_where_another_data_set_reads_the_same_files_for_a_model_it_is_named(empty_folder, text, advice):
+    (empty_folder / "x.yaml").write_text(text)
+    with pytest.raises(ConfigErrors, match=f"{advice}; models that fit: "):
+        resolve("x.yaml")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from attnzoo import tasks
 from attnzoo.data import examples as data_examples
 from attnzoo.data.splits import DataSplits, Split
-from attnzoo.errors import UserError
+from attnzoo.errors import DataNote, UserError
 from attnzoo.features.label import Label
 from attnzoo.features.text import TextOptions, TextPairOptions
 
@@ -99,6 +99,55 @@ def test_a_run_with_other_texts_cannot_be_started_from():
     without = dataclasses.replace(initial, features={"label": Label(names=("x", "y"))})
     with pytest.raises(UserError, match=r"that run has the texts \(none\), this data has text"):
         learn(CLASSIFICATION, splits, TextOptions(name="any"), without)
+
+
+def test_training_pairs_that_are_too_long_or_uneven_are_left_out_and_counted():
+    texts = (["a b c d e", "a b", "a b c", "a", "b"], ["x", "x y", "x", "x", "x y z"])
+    columns = dict(zip(("source", "target"), (np.array(side, object) for side in texts), strict=True))
+    splits = DataSplits(Split(columns, "pairs"), Split(columns, "others"), None)
+    plain = TextPairOptions(name="pairs", tokenizer="words", max_length=5, num_buckets=1)
+    with pytest.warns(
+        DataNote, match=r"^pairs: 1 of 5 training pairs .* truncated, .*; data\.drop_longer: true"
+    ):
+        whole, _ = learn(TRANSLATION, splits, plain)
+    options = plain.model_copy(update={"drop_longer": True, "max_length_ratio": 2.5})
+    message = (
+        r"^pairs: 3 of 5 training pairs \(60\.00%\) are left out: 1 with more than 5 tokens "
+        r"\(data\.drop_longer\); 2 with more than 2\.5 times the tokens on one side"
+    )
+    with pytest.warns(DataNote, match=message):
+        info, examples = learn(TRANSLATION, splits, options)
+    assert examples["train"].raw.column("source").tolist() == ["a b", "a"]
+    assert examples["train"].encoded["target"].lengths.tolist() == [3, 2]
+    assert info.num_examples == {"train": 2, "validation": 5}
+    assert info.truncated_fraction["train"] == 0.0 < info.truncated_fraction["validation"]
+    assert info.features == whole.features
+    assert info.fingerprint == whole.fingerprint
+    with pytest.warns(DataNote, match=message):
+        again = data_examples.encode_splits(splits, info, options)
+    for name in again:
+        np.testing.assert_array_equal(
+            again[name].encoded["source"].values, examples[name].encoded["source"].values
+        )
+    nothing = options.model_copy(update={"max_length": 2})
+    with pytest.raises(
+        UserError, match=r"5 of 5 training pairs .* so that none stays: .*; raise data\.max_length"
+    ):
+        learn(
+            TRANSLATION, DataSplits(splits.train.take(np.array([0, 1, 2, 4, 4])), splits.train, None), nothing
+        )
+
+
+def test_fingerprint_changes_with_the_weight_of_an_example():
+    columns = text_split(["a", "b"], [0, 1]).source.columns
+    prints = {
+        data_examples.fingerprint(
+            DataSplits(Split({**columns, "weight": np.array([1.0, last])}, "x"), None, None),
+            CLASSIFICATION.features,
+        )
+        for last in (1.0, 2.0)
+    }
+    assert len(prints) == 2
 
 
 def test_fingerprint_changes_with_one_character():

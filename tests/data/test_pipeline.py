@@ -18,7 +18,8 @@ from attnzoo.features.boxes import Boxes, objects_column
 from attnzoo.features.image import Image, ImageOptions
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
-from attnzoo.features.text import Text
+from attnzoo.features.text import Text, TextOptions
+from attnzoo.features.weight import Weight
 from attnzoo.text.ragged import Ragged
 
 
@@ -226,6 +227,38 @@ def test_class_weights_multiply_the_weights_of_the_loss_alone():
     assert last["loss_weights"].numpy().tolist() == [0.5, 2.0, 0.0]
     assert last["weights"].numpy().tolist() == [1.0, 1.0, 0.0]
     assert all("loss_weights" not in targets for _, targets in batches(examples, info, iter(plans)))
+
+
+def with_weights(examples, info, values):
+    weight = Weight(mean=2.0, least=0.0, greatest=max(values))
+    encoded = {**examples.encoded, "weight": weight.encode(np.array(values))}
+    features = {**info.features, "weight": weight}
+    return dataclasses.replace(examples, encoded=encoded), dataclasses.replace(info, features=features)
+
+
+def test_weights_of_examples_count_in_training_alone():
+    examples, info = with_weights(*text_examples([3, 3, 3, 3, 3]), [0.0, 1.0, 2.0, 3.0, 4.0])
+    plans = list(pipeline.evaluation_plans(examples, info, BatchSizes(3)))
+    training = tasks.load("text_classification").TrainOptions(class_weights={"b": 3.0})
+    options = TextOptions(name="texts")
+    made = list(batches(examples, info, iter(plans), training, changes=options))
+    assert [targets["weights"].numpy().tolist() for _, targets in made] == [[0.0, 0.5, 1.0], [1.5, 2.0, 0.0]]
+    assert [targets["loss_weights"].numpy().tolist() for _, targets in made] == [[0, 1.5, 1], [1.5, 6, 0]]
+    assert all(set(inputs) == {"text"} for inputs, _ in made)
+    evaluated = [targets["weights"].numpy().tolist() for _, targets in batches(examples, info, iter(plans))]
+    assert evaluated == [[1, 1, 1], [1, 1, 0]]
+
+
+def test_mixed_images_have_mixed_weights():
+    values = [0.0, 1.0, 2.0, 3.0, 4.0, 2.0, 2.0]
+    examples, info = with_weights(*image_examples(), values)
+    plans = pipeline.training_plans(examples, info, BatchSizes(5), 3, 1, 0)
+    _, targets = next(
+        batches(examples, info, plans, changes=ImageOptions(name="x", augment=["mixup"]), seed=3)
+    )
+    fractions, weights = targets["label_fractions"], np.array(values)[targets["indices"]] / 2.0
+    expected = fractions * weights + (1 - fractions) * np.roll(weights, 1)
+    np.testing.assert_allclose(targets["weights"], expected, rtol=1e-5)
 
 
 def test_mixed_images_come_with_the_labels_of_both_and_their_shares():

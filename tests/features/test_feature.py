@@ -12,7 +12,7 @@ from attnzoo.features.label import Label
 from attnzoo.features.number import Number
 from tests.features.columns import OPTIONS
 
-KINDS = {"alignment", "boxes", "image", "label", "labels", "number", "references", "text"}
+KINDS = {"alignment", "boxes", "image", "label", "labels", "number", "references", "text", "weight"}
 
 
 def test_every_kind_is_a_file_with_a_class_of_its_name_that_knows_nothing_at_first():
@@ -29,6 +29,15 @@ def test_every_kind_is_a_file_with_a_class_of_its_name_that_knows_nothing_at_fir
 def test_targets_are_what_models_give():
     targets = {kind for kind in KINDS if issubclass(feature_class(kind), Target)}
     assert targets == {"label", "labels", "number"}
+
+
+def test_only_features_of_several_classes_take_a_column_for_each():
+    takers = {kind for kind in KINDS if feature_class(kind)().takes_columns}
+    assert takers == {"labels"}
+    with pytest.raises(NotImplementedError, match="label has one column"):
+        Label().read_columns("a.csv:2", {"a": "1"}, OPTIONS)
+    with pytest.raises(NotImplementedError, match="label has one column"):
+        Label().declare_columns([], "a.csv", ("a",))
 
 
 def test_features_of_other_kinds_are_not_alike():

@@ -11,7 +11,7 @@ from attnzoo.errors import UserError
 from attnzoo.features.label import Label
 from attnzoo.features.labels import Labels, LabelsOptions
 from attnzoo.records.bad_records import BadRecord
-from tests.features.columns import LOCATION, batch, learned, problems, read
+from tests.features.columns import LOCATION, OPTIONS, batch, learned, problems, read
 
 THREE = Labels(names=("a", "b", "c"))
 VALUES = np.array([0.75, 0.25, 0.5], np.float32)
@@ -38,10 +38,31 @@ def test_the_separator_is_an_option():
     assert read(Labels(), "a, b") == ("a", "b")
 
 
+@pytest.mark.parametrize("value", ["a,b,", ",a,b", "a,,b", " a , , b , "])
+def test_what_is_between_two_separators_or_behind_the_last_is_no_label(value):
+    assert read(Labels(), value) == ("a", "b")
+    assert read(Labels(), ",") == ()
+
+
+def test_a_column_for_each_label_has_0_or_1_and_the_columns_are_the_classes():
+    table = [{"toxic": "0", "insult": " 1.0", "x": "False"}, {"toxic": True, "insult": 0.0, "x": 0}]
+    values = [Labels().read_columns(LOCATION, row, OPTIONS) for row in table]
+    assert values == [("insult",), ("toxic",)]
+    labels = Labels().declare_columns(values, "train.csv", ("toxic", "insult", "x"))
+    assert labels.names == ("toxic", "insult", "x")
+    assert labels.column(values).tolist() == [[0, 1, 0], [1, 0, 0]]
+    for value, got in (("", "''"), ("2", "'2'"), (None, "null"), (0.5, "0.5")):
+        with pytest.raises(BadRecord, match=re.escape(f"{LOCATION}: 'toxic' must be 0 or 1; got {got}.")):
+            Labels().read_columns(LOCATION, {"toxic": value}, OPTIONS)
+    with pytest.raises(
+        UserError, match=r"train\.csv: no example has a 1 in the columns 'a', 'b'; check them"
+    ):
+        Labels().declare_columns([(), ()], "train.csv", ("a", "b"))
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("a,,b", "the label is empty"),
         (["a", " "], "the label is empty"),
         (["a", 0.5], "'column' must be a string or a whole number; got 0.5"),
         ({"a": 1}, "'column' must be a string or a whole number; got {\"a\": 1}"),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from attnzoo.errors import UserError
-from attnzoo.images.image_files import parse_header, read_header
+from attnzoo.images.image_files import parse_header, read_header, read_headers
 from attnzoo.images.image_headers import ImageHeader
 
 
@@ -133,6 +133,17 @@ def test_decompression_bombs_are_refused_from_the_header():
     with pytest.raises(UserError, match="x: 65535 x 65535 pixels"):
         parse_header(bytes(gif), "x")
     assert parse_header(png_of(10_000, 5_000), "x").width == 10_000
+
+
+def test_a_larger_image_is_read_where_that_is_asked_for_and_the_refusal_names_the_option():
+    large = png_of(10_000, 6_000)
+    message = (
+        "10000 x 6000 pixels; at most 50 megapixels are read (data.max_megapixels): scale it down, or raise"
+    )
+    with pytest.raises(UserError, match=re.escape(message)):
+        parse_header(large, "x")
+    assert parse_header(large, "x", max_pixels=60_000_000).width == 10_000
+    assert next(read_headers([large], "x")).height == 6_000
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

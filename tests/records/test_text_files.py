@@ -76,6 +76,12 @@ def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(tmp_path, mo
         list(read_lines(zeros))
 
 
+def test_a_repetitive_file_of_some_megabytes_is_no_bomb(tmp_path):
+    path = write(tmp_path / "log.txt.gz", b"service started on host\n" * 70_000)
+    assert path.stat().st_size * 200 < 70_000 * 24
+    assert sum(1 for _ in read_lines(path)) == 70_000
+
+
 def test_texts_of_one_length_stay_one_dimensional():
     assert object_array(["ab", "cd"]).shape == (2,)
     assert object_array([]).shape == (0,)

@@ -59,12 +59,18 @@ def test_a14_every_changed_key_is_named_and_refused_by_itself(tmp_path, monkeypa
 
 
 def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, capsys):
-    train(without_xla(tmp_path, "train.epochs=1"), tmp_path / "run")
-    changed = without_xla(tmp_path, "train.epochs=2", "train.learning_rate=1e-3")
+    train(without_xla(tmp_path, "train.epochs=1", "train.schedule=cosine"), tmp_path / "run")
+    assert "learning rate" not in capsys.readouterr().err
+    changed = without_xla(tmp_path, "train.epochs=2", "train.schedule=cosine", "train.learning_rate=9e-3")
     with pytest.raises(UserError, match=r"train\.learning_rate changed since the run started"):
         train(changed, tmp_path / "run", allowed=["train.epochs"])
     train(changed, tmp_path / "run", allowed=["train.epochs", "train.learning_rate"])
-    assert "continuing after step 4 although train.epochs has changed" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "continuing after step 4 although train.epochs has changed" in printed
+    jump = (
+        r"the learning rate jumps from 0\.00146 \(step 4\) to 0\.0045 \(step 5\), as the cosine schedule is"
+    )
+    assert len(re.findall(jump, printed)) == 1
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["steps"] == 8
     machine = RunDir(tmp_path / "run").machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from pydantic import Field
 
+from attnzoo.config.paths import FilePaths, expand, listed, matching, origin_of
 from attnzoo.config.sections import files_of_splits
 from attnzoo.config.source import KeyPath
 from attnzoo.data.annotated_images import (
@@ -34,72 +36,91 @@ COLUMNS = {"image": ("image",), "boxes": ("boxes",)}
 MAX_BYTES = 4 << 30
 """Size of the largest file that is read; that of COCO's own train split has half a gigabyte."""
 LISTS = ("images", "annotations", "categories")
+SPLITS = ("train", "validation", "test")
 
 
 class Config(AnnotationOptions):
     """Files with the lists `images`, `annotations` and `categories`, as COCO has them."""
 
     name: Literal["coco"] = Field(description="Images with boxes in the JSON files of COCO.")
-    train: str = Field(description="JSON file of train.")
-    validation: str | None = Field(
-        None,
-        description="JSON file of validation, for selecting a checkpoint. Default: held out from train.",
+    train: FilePaths = Field(
+        description="JSON file of train, a pattern such as part*.json, or a list of both."
     )
-    test: str | None = Field(None, description="JSON file of test, for the final evaluation.")
-    train_images: str | None = Field(
+    validation: FilePaths | None = Field(
         None,
-        description="Folder that each `file_name` of train is relative to. Default: that of the JSON file.",
+        description="JSON files of validation, for selecting a checkpoint. Default: held out from train.",
     )
-    validation_images: str | None = Field(
+    test: FilePaths | None = Field(None, description="JSON files of test, for the final evaluation.")
+    train_images: FilePaths | None = Field(
+        None,
+        description="Folder that each `file_name` of train is relative to, or one for each JSON file. "
+        "Default: that of the JSON file.",
+    )
+    validation_images: FilePaths | None = Field(
         None, description="The same for validation. Default: the folder of its JSON file."
     )
-    test_images: str | None = Field(
+    test_images: FilePaths | None = Field(
         None, description="The same for test. Default: the folder of its JSON file."
     )
 
     def files(self) -> Iterator[tuple[KeyPath, str]]:
         """Yields the files of the splits and their folders of images."""
-        yield from files_of_splits(self.train, self.validation, self.test)
+        for key, path in files_of_splits(self.train, self.validation, self.test):
+            yield from ((key, file) for file in matching(path))
         folders = (self.train_images, self.validation_images, self.test_images)
-        for (key,), folder in files_of_splits(*folders):
-            yield (f"{key}_images",), folder
+        for (name, *rest), folder in files_of_splits(*folders):
+            yield (f"{name}_images", *rest), folder
 
     def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Looks at the lists of a file, and for its first image."""
-        for split in ("train", "validation", "test"):
-            path, folder = self.source(split)
-            if path == file:
-                lists = _parse(file)
-                _categories(file, lists["categories"])
-                _require_images(file, folder, lists["images"], split)
-                return
+        for split in SPLITS:
+            for path, folder in self.sources(split):
+                if path == file:
+                    lists = _parse(file)
+                    _categories(file, lists["categories"])
+                    _require_images(file, folder, lists["images"], split)
+                    return
 
-    def source(self, split: str) -> tuple[str | None, Path]:
-        """Returns the file of a split, or None, and the folder of its images."""
-        path, folder = (
+    def sources(self, split: str) -> list[tuple[str, Path]]:
+        """Returns the files of a split, each with the folder of its images.
+
+        Raises:
+            UserError: there are several folders, but not one for each file.
+        """
+        paths, folders = (
             (self.train, self.train_images),
             (self.validation, self.validation_images),
             (self.test, self.test_images),
-        )[("train", "validation", "test").index(split)]
-        return path, Path(folder if folder is not None else Path(path or "").parent)
+        )[SPLITS.index(split)]
+        files, named = expand(paths), listed(folders)
+        if not named:
+            return [(file, Path(file).parent) for file in files]
+        if len(named) not in (1, len(files)):
+            raise UserError(
+                f"data.{split}_images: {len(named)} folders for {len(files)} JSON files; name one for all, "
+                "or one for each."
+            )
+        return [(file, Path(named[number % len(named)])) for number, file in enumerate(files)]
 
 
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns paths and boxes in the order of `images`; see `annotated_images.load_annotated`.
 
-    Classes are the categories of train in the order of their ids, which may be any whole numbers; other
-    splits are matched by name. Crowds (`iscrowd: 1`) are neither learned nor counted as missed. Where the
-    `height` and `width` of an image are those of the image as stored, boxes are rotated by the EXIF
-    orientation; else they are of the upright image.
+    Classes are the categories of train in the order of their ids, which may be any whole numbers, those of
+    the first file first; files and splits are matched by name. Crowds (`iscrowd: 1`) are neither learned nor
+    counted as missed. Where the `height` and `width` of an image are those of the image as stored, boxes are
+    rotated by the EXIF orientation; else they are of the upright image.
 
     Raises:
         UserError: as `load_annotated`; or a file is not JSON, lacks a list, or names classes twice.
     """
     sources = {}
-    for split in ("train", "validation", "test"):
-        path, folder = config.source(split)
-        if path is not None:
-            sources[split] = _source(path, folder, split)
+    for split in SPLITS:
+        parts = [_source(path, folder, split) for path, folder in config.sources(split)]
+        if parts:
+            names = dict.fromkeys(name for part in parts for name in part.names or ())
+            images = itertools.chain.from_iterable(part.images for part in parts)
+            sources[split] = Source(origin_of([part.origin for part in parts]), images, tuple(names))
     return load_annotated(sources, config)
 
 

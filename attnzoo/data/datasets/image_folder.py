@@ -14,7 +14,7 @@ from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
-from attnzoo.features.image import Image, ImageOptions
+from attnzoo.features.image import Image, ImageOptions, max_pixels
 from attnzoo.features.label import Label
 from attnzoo.images.image_files import read_header
 from attnzoo.images.image_folders import ClassFolders, check_name, is_split, require_classes
@@ -84,7 +84,7 @@ def _require_images(classes: ClassFolders, train: Split, labels: tuple[str, ...]
 
 def _split(classes: ClassFolders, labels: tuple[str, ...], config: Config) -> Split:
     """Reads a split with the classes of train."""
-    records: Iterable[Labeled | BadRecord] = _records(classes, labels)
+    records: Iterable[Labeled | BadRecord] = _records(classes, labels, config)
     if config.on_bad_record == "skip":
         records = _mark_undecodable(list(records))
     usable = filter_records(records, classes.root, config)
@@ -93,7 +93,7 @@ def _split(classes: ClassFolders, labels: tuple[str, ...], config: Config) -> Sp
     return Split({"image": paths, "label": np.array([label for _, label in usable], np.int32)}, classes.root)
 
 
-def _records(classes: ClassFolders, labels: tuple[str, ...]) -> Iterator[Labeled | BadRecord]:
+def _records(classes: ClassFolders, labels: tuple[str, ...], config: Config) -> Iterator[Labeled | BadRecord]:
     for name in classes.names:
         files = classes.files(name)
         if files and name not in labels:
@@ -101,7 +101,7 @@ def _records(classes: ClassFolders, labels: tuple[str, ...]) -> Iterator[Labeled
         for path in files:
             try:
                 check_name(path)
-                read_header(path)
+                read_header(path, max_pixels=max_pixels(config))
             except BadRecord as bad:
                 yield bad
             else:

@@ -11,11 +11,12 @@ from attnzoo.data.records import TableFileOptions, load_records
 from attnzoo.data.splits import DataSplits
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import ImageOptions
+from attnzoo.features.weight import WeightOptions
 
-COLUMNS = {"image": ("image",), "label": ("label", "number")}
+COLUMNS = {"image": ("image",), "label": ("label", "number"), "weight": ("weight",)}
 
 
-class Config(ImageOptions, TableFileOptions):
+class Config(ImageOptions, WeightOptions, TableFileOptions):
     """Files ending in `.csv`, `.tsv` or `.jsonl`, optionally `.gz`; image paths are relative to them."""
 
     name: Literal["image_table"] = Field(

@@ -10,14 +10,14 @@ import numpy as np
 from pydantic import Field
 
 from attnzoo.config.base import Problem
-from attnzoo.config.sections import repeated_columns
+from attnzoo.config.tables import repeated_columns
 from attnzoo.data import tfds_boxes
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.data.tfds_builders import find_builder, name_problems, one_line, prepare
 from attnzoo.errors import UserError
 from attnzoo.features.boxes import Boxes, BoxOptions
 from attnzoo.features.feature import Feature
-from attnzoo.features.image import ImageOptions
+from attnzoo.features.image import ImageOptions, max_pixels
 from attnzoo.features.label import Label
 from attnzoo.features.text import TextPairOptions
 from attnzoo.images.image_files import parse_header
@@ -262,7 +262,7 @@ def _read_split(
             parts[name].append(values)
     raw = {name: np.concatenate(values) for name, values in parts.items()}
     converted = {
-        column.name: _convert(column, raw[column.name], origin)
+        column.name: _convert(column, raw[column.name], origin, config)
         for column in columns
         if column.kind != "boxes"
     }
@@ -317,7 +317,7 @@ def _get_nested(example: Any, path: tuple[str, ...]) -> Any:
     return example
 
 
-def _convert(column: Column, values: np.ndarray, origin: str) -> np.ndarray:
+def _convert(column: Column, values: np.ndarray, origin: str, config: Config) -> np.ndarray:
     if column.kind == "label":
         outside = np.flatnonzero((values < 0) | (values >= column.feature.num_classes))
         if outside.size:
@@ -337,7 +337,7 @@ def _convert(column: Column, values: np.ndarray, origin: str) -> np.ndarray:
         if values.dtype == np.uint8:
             return values
         for index, encoded in enumerate(values):
-            parse_header(encoded, f"{origin}: example {index}")
+            parse_header(encoded, f"{origin}: example {index}", max_pixels=max_pixels(config))
         return object_array(values.tolist())
     texts = []
     for index, text in enumerate(values):

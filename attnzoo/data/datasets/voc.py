@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from attnzoo.config.paths import FilePaths, expand, matching, origin_of
+from attnzoo.config.sections import files_of_splits
 from attnzoo.config.source import KeyPath
 from attnzoo.data.annotated_images import (
     IMAGE_SUFFIXES,
@@ -45,15 +48,15 @@ class Config(AnnotationOptions):
         description="Images with boxes in folders as of Pascal VOC: Annotations, JPEGImages, ImageSets."
     )
     folder: str = Field(description="Folder with the folders of annotations, images and lists.")
-    train: str = Field(
+    train: FilePaths = Field(
         "train",
         description="Training split: the name of a list in ImageSets/Main, a file with an image name in each "
-        "line (.txt), or all for every annotation.",
+        "line (.txt), all for every annotation, or a list of these.",
     )
-    validation: str | None = Field(
+    validation: FilePaths | None = Field(
         None, description="Validation split, for selecting a checkpoint. Default: held out from train."
     )
-    test: str | None = Field(None, description="Test split, for the final evaluation.")
+    test: FilePaths | None = Field(None, description="Test split, for the final evaluation.")
     annotations: str = Field("Annotations", description="Folder of the XML files, in data.folder.")
     images: str = Field("JPEGImages", description="Folder of the images, in data.folder.")
     coordinates: Literal["edges", "pixels"] = Field(
@@ -65,10 +68,10 @@ class Config(AnnotationOptions):
     def files(self) -> Iterator[tuple[KeyPath, str]]:
         """Yields the folder, and the file of each list."""
         yield ("folder",), self.folder
-        for key, split in (("train", self.train), ("validation", self.validation), ("test", self.test)):
-            path = None if split is None else _list_file(self, split)
-            if path is not None:
-                yield (key,), str(path)
+        for key, split in files_of_splits(self.train, self.validation, self.test):
+            for path in (_list_file(self, name) for name in matching(split)):
+                if path is not None:
+                    yield key, str(path)
 
     def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Looks for the folders of annotations and images, and for the first annotation of a list."""
@@ -97,10 +100,11 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
     )
 
 
-def _source(split: str, config: Config) -> Source:
-    path = _list_file(config, split)
-    origin = config.folder if path is None else str(path)
-    return Source(origin, _images(origin, path, config))
+def _source(split: FilePaths, config: Config) -> Source:
+    lists = [_list_file(config, name) for name in expand(split)]
+    origins = [config.folder if path is None else str(path) for path in lists]
+    images = [_images(origin, path, config) for origin, path in zip(origins, lists, strict=True)]
+    return Source(origin_of(origins), itertools.chain.from_iterable(images))
 
 
 def _images(origin: str, path: Path | None, config: Config) -> Iterator[AnnotatedImage | BadRecord]:

@@ -104,7 +104,6 @@ DEEP = '{"text": ' + "[" * 100_000
         ('{"txt": "a", "label": "b"}', ":2: no key 'text' (did you mean 'txt'?); the keys are: txt, label."),
         ('{"text": 5, "label": "b"}', ":2: 'text' must be a string; got 5"),
         ('{"text": "a", "label": 0.5}', ":2: 'label' must be a string or a whole number; got 0.5"),
-        ('{"text": "a", "label": true}', ":2: 'label' must be a string or a whole number; got true"),
         ('{"text": "a", "label": null}', ":2: 'label' must be a string or a whole number; got null"),
         ('{"text": "\\ud800", "label": "b"}', ":2: lone surrogate (half a character) in the text"),
         ('{"text": "a\\u0000", "label": "b"}', ":2: NUL character in the text"),
@@ -112,7 +111,7 @@ DEEP = '{"text": ' + "[" * 100_000
         ('{"text": "a", "label": ' + "9" * 5000 + "}", ":2: not readable JSON (ValueError)"),
         (DEEP, ":2: not "),
     ],
-    ids=range(16),
+    ids=range(15),
 )
 def test_what_is_wrong_in_json_lines_is_reported_with_file_and_line(tmp_path, line, message):
     with pytest.raises(UserError, match=re.escape(f"{tmp_path / 'train.jsonl'}{message}")) as caught:

@@ -173,3 +173,18 @@ def test_records_that_cannot_be_used_are_skipped_and_reported_where_that_is_allo
 def test_one_column_cannot_be_image_and_label(folder):
     with pytest.raises(UserError, match=r"data\.image and data\.label are both 'label'"):
         load(folder, "image,label\na.png,x\n", image="label")
+
+
+def test_images_above_the_limit_are_refused_in_training_and_predictions(folder):
+    Image.new("L", (1100, 1000)).save(folder / "large.png")
+    table = "image,label\na.png,x\nlarge.png,y\n"
+    assert len(load(folder, table).train) == 2
+    message = (
+        "large.png: 1100 x 1000 pixels; at most 1 megapixels are read (data.max_megapixels): scale it down"
+    )
+    with pytest.raises(UserError, match=re.escape(f"{folder}/train.csv:3: {folder}/{message}")):
+        load(folder, table, max_megapixels=1)
+    feature = tasks.load("image_classification").features["image"]
+    feature.check_raw("large.png", "large.png", folder)
+    with pytest.raises(UserError, match=re.escape(f"{folder}/{message}")):
+        feature.model_copy(update={"max_megapixels": 1}).check_raw("large.png", "large.png", folder)

@@ -139,3 +139,59 @@ def test_every_reference_has_a_line_for_each_source(tmp_path, contents, message)
 def test_several_references_to_learn_from_are_refused():
     with pytest.raises(ValueError, match="3 files, expected two: only validation and test can have"):
         parallel_text.Config(name="parallel_text", train=["a", "b", "c"])
+
+
+def sides(folder):
+    names = {"a.en": "one\ntwo\n", "a.de": "eins\nzwei\n", "b.en": "three\n", "b.de": "drei\n"}
+    for name, content in names.items():
+        write(folder, name, content)
+
+
+def texts_of(folder, train, **options):
+    config = parallel_text.Config(name="parallel_text", train=train, **options)
+    train = parallel_text.load(config, tasks.load("translation").features, 3).train
+    return list(zip(train.column("source"), train.column("target"), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("train", "order"), [([["b.en", "a.en"], ["b.de", "a.de"]], (2, 0, 1)), (["*.en", "?.de"], (0, 1, 2))]
+)
+def test_several_files_are_lists_or_patterns_of_each_side(tmp_path, monkeypatch, train, order):
+    monkeypatch.chdir(tmp_path)
+    sides(tmp_path)
+    pairs = [("one", "eins"), ("two", "zwei"), ("three", "drei")]
+    assert texts_of(".", train) == [pairs[number] for number in order]
+    write(tmp_path, "links", "".join("0-0\n" for _ in pairs))
+    assert len(texts_of(".", train, train_alignments="links")) == 3
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (
+            [["a.en", "b.en"], ["a.de"]],
+            "a.en: one of 2 files or patterns, but the other side has 1; list the",
+        ),
+        ([["a.en", "b.en"], ["a.de", "c.de"]], "c.de: not found; check the path"),
+        ([["a.en", "b.en"], ["b.de", "a.de"]], "a.en has 2 lines and b.de has 1; line n of one must be"),
+        (["?.en", "[a].de"], "b.en: no file of [a].de goes with it"),
+    ],
+)
+def test_files_that_do_not_go_together_are_named(tmp_path, monkeypatch, train, message):
+    monkeypatch.chdir(tmp_path)
+    sides(tmp_path)
+    with pytest.raises(UserError, match=re.escape(message)):
+        texts_of(".", train)
+
+
+def test_a_list_of_pairs_in_place_of_two_sides_is_not_taken_in_silence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sides(tmp_path)
+    message = re.escape("list the files of each side: [[a.en, b.en], [a.de, b.de]].")
+    with (
+        pytest.warns(DataWarning, match=message),
+        pytest.raises(UserError, match=r"a\.en has 2 lines and b\.en"),
+    ):
+        texts_of(".", [["a.en", "a.de"], ["b.en", "b.de"]])
+    with pytest.raises(ValueError, match=r"list those of each side: \[\[a\.en, b\.en\], \[a\.de, b\.de\]\]"):
+        parallel_text.Config(name="parallel_text", train=[["a", "b"], ["c", "d"], ["e", "f"]])
