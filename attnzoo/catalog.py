@@ -98,6 +98,11 @@ def shipped_config(name: str) -> Path:
     return _one_config(name, _configs_in(_shipped_folder()))
 
 
+def is_shipped(path: Path) -> bool:
+    """Returns whether a config file is a recipe of attnzoo itself."""
+    return path.resolve().parent == _shipped_folder().resolve()
+
+
 def describe_configs() -> list[tuple[str, str, str]]:
     """Returns (name, first line, folder) of the recipes in the current folder and in the package.
 

@@ -17,21 +17,27 @@ from attnzoo.errors import DataNote, UserError
 from attnzoo.files import disk_errors
 from attnzoo.pictures import write_png
 from attnzoo.runs.building import evaluation_sizes
-from attnzoo.runs.trained import load_split, load_trained
+from attnzoo.runs.trained import load_other_split, load_split, load_trained
 from attnzoo.tasks.evaluating import Evaluator
 from attnzoo.tasks.types import WorstExample
 
 
 def evaluate(
-    folder: Path, split: str | None = None, worst: int = 0, out: Path | None = None
+    folder: Path,
+    split: str | None = None,
+    worst: int = 0,
+    out: Path | None = None,
+    data: Sequence[str] = (),
 ) -> tuple[dict[str, Any], list[str]]:
-    """Evaluates a run on a split of its data.
+    """Evaluates a run on a split of its data, or on other data.
 
     Args:
         folder: a run folder.
         split: "train", "validation" or "test"; None for test, or validation if there is no test.
         worst: number of examples with the worst predictions to draw; 0 for none.
         out: folder for their pictures; None for `worst` in the run.
+        data: other files or folders of the kind that the data of the run is read from; `split` in the result
+            names them.
 
     Returns:
         The JSON-serializable result and human-readable lines of its details. The result has `run`, `split`,
@@ -47,8 +53,12 @@ def evaluate(
     trained = load_trained(folder)
     if worst and not trained.task.finds_objects:
         raise UserError(f"{folder}: a run of {trained.task.name}; --worst is only for detection.")
-    split, chosen = load_split(trained, split)
     info, task = trained.info, trained.task
+    if data:
+        _, chosen, info = load_other_split(trained, data, split)
+        split = chosen.origin
+    else:
+        split, chosen = load_split(trained, split)
     examples = data_examples.encode_split(chosen, info)
     lengths = examples.lengths(info)
     if lengths:

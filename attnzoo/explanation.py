@@ -11,7 +11,7 @@ import numpy as np
 from attnzoo.errors import UserError
 from attnzoo.explain.faithfulness import Faithfulness
 from attnzoo.explain.view import AttentionMap, AttentionView
-from attnzoo.runs.trained import TrainedRun, load_split, load_trained
+from attnzoo.runs.trained import TrainedRun, load_examples, load_trained
 
 
 class Explanation:
@@ -43,7 +43,11 @@ class Explanation:
         task, info = self.trained.task, self.trained.info
         view = task.attention_view(self.trained.prediction_model, info, options, layer)
         if view is None:
-            raise UserError(f"{folder}: a run of {task.name} without a layer with attention over positions.")
+            option = self.trained.config.model.attention_option
+            advice = f"; train one with --set {option}" if option else ""
+            raise UserError(
+                f"{folder}: a run of {task.name} without a layer with attention over positions{advice}."
+            )
         self.view: AttentionView[Any] = view
 
     def explain_inputs(self, inputs: Sequence[str]) -> Sequence[AttentionMap]:
@@ -54,10 +58,11 @@ class Explanation:
         """Returns the attention for examples that represent a split.
 
         Args:
-            split: name of the split; None for test, or validation if there is no test.
+            split: name of the split; None for test, or validation if there is no test. Without the data, the
+                examples that the run keeps are used.
             count: maximum number of examples.
         """
-        _, chosen = load_split(self.trained, split)
+        _, chosen = load_examples(self.trained, split)
         return self.view.explain_split(chosen, self.trained.task.sample_indices(chosen, count))
 
     def faithfulness(self, split: str | None, count: int) -> Faithfulness:
@@ -70,7 +75,7 @@ class Explanation:
         Raises:
             UserError: the task does not support it, or there are fewer than 2 examples.
         """
-        name, chosen = load_split(self.trained, split)
+        name, chosen = load_examples(self.trained, split)
         drawn = np.sort(np.random.default_rng(0).permutation(len(chosen))[:count])
         result = self.view.faithfulness(chosen.take(drawn, name))
         if result is None:

@@ -16,9 +16,9 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.files import exclusive_lock, replaced_folder
-from attnzoo.runs.data import load_splits
+from attnzoo.runs import kept_examples
 from attnzoo.runs.folder import write_errors
-from attnzoo.runs.trained import TrainedRun, load_trained
+from attnzoo.runs.trained import TrainedRun, load_split, load_trained
 from attnzoo.tasks.serving import ServingModule
 
 VERIFIED_EXAMPLES = 8
@@ -160,9 +160,13 @@ def _operations(saved: SavedModel) -> Iterator[str]:
 
 
 def raw_inputs(trained: TrainedRun, count: int) -> list[bytes]:
-    """Returns the first raw inputs of the test split (or else validation), as an export takes them."""
-    named = load_splits(trained.config).named()
-    split = (named.get("test") or named["validation"]).first(count)
+    """Returns the first raw inputs that the run keeps, as an export takes them; without, those of its data.
+
+    Raises:
+        UserError: the run keeps none, and its data cannot be read (2); those that it keeps are damaged (4).
+    """
+    kept = kept_examples.read(trained.run, trained.info)
+    split = (load_split(trained, "validation")[1] if kept is None else kept).first(count)
     name = trained.task.input_name
     return trained.info.features[name].raw(split.column(name))
 

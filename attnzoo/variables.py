@@ -78,6 +78,21 @@ def read_tensors(folder: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[
         ) from error
 
 
+def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Returns name -> shape of the tensors in a folder of `write_tensors`, without reading them.
+
+    Raises:
+        UserError: the file is missing or invalid (exit code 4).
+    """
+    try:
+        with safetensors.safe_open(folder / TENSORS, "np") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(
+            f"{folder}: damaged or incomplete: {' '.join(str(error).split())}.", EXIT_DAMAGED
+        ) from error
+
+
 def size_limit(variables: Iterable) -> int:
     """Returns the maximum size in bytes of a file of these variables, including their names."""
     return sum(num_bytes(variable) + 1024 for variable in variables) + 2**20

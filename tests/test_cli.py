@@ -372,7 +372,7 @@ def test_errors_of_a_command_become_lines_and_exit_codes(call, dates, fake, erro
     assert call("train", dates) == (code, "", message)
 
 
-def result_of(run, split, worst=0, out=None):
+def result_of(run, split, worst=0, out=None, data=()):
     print("noise of a library")
     metrics = {"accuracy": 0.98765, "signature": "BLEU|x", "exact": 7}
     result = {"run": str(run), "split": split, "examples": 11, "metrics": metrics, "seconds": 1.5}
@@ -401,7 +401,7 @@ def test_eval_json_is_one_object_and_nothing_else(call, empty_folder, fake):
 
 
 def with_confusions(matrix, labels):
-    def evaluate(run, split, worst, out):
+    def evaluate(run, split, worst, out, data):
         details = {"labels": labels, "confusion_matrix": matrix}
         return {**result_of(run, split)[0], **details}, tasks.load("text_classification").describe(details)
 

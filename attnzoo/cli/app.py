@@ -137,8 +137,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="KEY",
-            help="Continue even though this config key, 'data' or 'code' has changed since the run started; "
-            "may be repeated.",
+            help="Continue even though this config key, 'paths' (the same data elsewhere), 'data' or 'code' "
+            "has changed since the run started; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -181,8 +181,17 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for --worst. Default: worst/ in the run folder.", show_default=False),
     ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Evaluate on this file or folder, of the kind that the run was trained on; once for each "
+            "file of line-aligned texts.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Evaluate a trained model on a split of its data."""
+    """Evaluate a trained model on a split of its data, or on other data."""
     from attnzoo.pictures import require_own_pictures
 
     require_folder(run)
@@ -193,7 +202,7 @@ def evaluate(
         import_tensorflow()
         from attnzoo import evaluation
 
-        result, details = evaluation.evaluate(run, split.value if split else None, worst, out)
+        result, details = evaluation.evaluate(run, split.value if split else None, worst, out, data or ())
     if as_json:
         print(json.dumps(result, ensure_ascii=False, default=float))
     else:

@@ -36,7 +36,7 @@ def show(config: ConfigFile, overrides: Overrides = None) -> None:
     """Print the complete config, with the origin of each value."""
     from attnzoo.config import resolve
 
-    print(resolve(config, overrides or []).to_yaml(with_origins=True), end="")
+    print(resolve(config, overrides or []).shown(config).to_yaml(with_origins=True), end="")
 
 
 @app.command("schema", epilog="Example:  attnzoo config schema > config.schema.json")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError
 
 from attnzoo.config.source import KeyPath
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Problem: TypeAlias = tuple[KeyPath, str]
 """The path of a key from the options that say it, and what is wrong with its value and what to do."""
@@ -22,6 +26,18 @@ class Section(BaseModel):
     """Base class of all groups of options: strict types, no unknown keys, immutable values."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def replaced(self, **values: Any) -> Self:
+        """Returns the options with other values, which are checked.
+
+        Raises:
+            ValueError: a value is invalid.
+        """
+        try:
+            return type(self).model_validate_json(json.dumps({**self.model_dump(mode="json"), **values}))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 @dataclasses.dataclass(frozen=True)

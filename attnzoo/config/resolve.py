@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from attnzoo import catalog
+from attnzoo.config import locations
 from attnzoo.config.checking import check
 from attnzoo.config.overrides import apply_overrides
 from attnzoo.config.problems import Problems
 from attnzoo.config.sections import DataOptions, EvalOptions, TrainOptions
-from attnzoo.config.source import Document, Origin, parse, read
+from attnzoo.config.source import Document, KeyPath, Origin, parse, read
 from attnzoo.config.writing import Comment, to_text
 from attnzoo.errors import UserError
 
@@ -82,11 +83,14 @@ class RunConfig:
         return {".".join(path): value for path, value in _leaves(self.values()).items()}
 
     def changed_keys(self, other: RunConfig) -> list[str]:
-        """Returns the sorted paths whose values differ, without `name`, which is only a label."""
-        mine, theirs = self.flat(), other.flat()
+        """Returns the sorted keys whose values differ, without `name`, which is only a label.
+
+        Paths of files are compared as they are from the current folder.
+        """
+        mine, theirs = locations.absolute(self).flat(), locations.absolute(other).flat()
         absent = object()
-        paths = sorted((mine.keys() | theirs.keys()) - {"name"})
-        return [path for path in paths if _differ(mine.get(path, absent), theirs.get(path, absent))]
+        keys = sorted((mine.keys() | theirs.keys()) - {"name"})
+        return [key for key in keys if _differ(mine.get(key, absent), theirs.get(key, absent))]
 
     def to_yaml(self) -> str:
         """Returns the complete config as YAML, which `from_yaml_text` parses to an equal config."""
@@ -118,6 +122,12 @@ class ResolvedConfig:
         """Returns the sorted paths whose values differ, without `name`, which is only a label."""
         return self.config.changed_keys(other.config if isinstance(other, ResolvedConfig) else other)
 
+    def shown(self, file: Path) -> ResolvedConfig:
+        """Returns the config with paths that hold for a copy of its file in any folder."""
+        if locations.folder_of(file) == Path():
+            return self
+        return dataclasses.replace(self, config=locations.absolute(self.config))
+
     def to_yaml(self, with_origins: bool = False) -> str:
         """Returns the complete config as YAML that can be run again.
 
@@ -132,7 +142,9 @@ def resolve(path: str | Path, overrides: Sequence[str] = ()) -> ResolvedConfig:
     """Reads a config file, applies overrides, validates it and fills in defaults.
 
     Args:
-        path: YAML file, or the name of a recipe; see `catalog.find_config`.
+        path: YAML file, or the name of a recipe; see `catalog.find_config`. Paths in it are relative to its
+            folder, those of a recipe of attnzoo and of overrides to the current folder; see
+            `config.locations`.
         overrides: `section.key=value` each; see `apply_overrides`. `model.attention.name=X` changes the
             mechanism and keeps those options of the file that X has too; `model.attention=X` drops them all.
 
@@ -141,15 +153,26 @@ def resolve(path: str | Path, overrides: Sequence[str] = ()) -> ResolvedConfig:
         ConfigErrors: all errors, one line `FILE:LINE: path: what, expected, received` each.
     """
     path = catalog.find_config(path)
-    return _resolve(read(path), overrides, _stem(path))
+    return _resolve(read(path), overrides, _stem(path), locations.folder_of(path))
 
 
-def _resolve(document: Document, overrides: Sequence[str], name: str) -> ResolvedConfig:
+def _resolve(
+    document: Document, overrides: Sequence[str], name: str, folder: Path = Path()
+) -> ResolvedConfig:
     problems = Problems()
     old_names = apply_overrides(document, overrides, problems)
     options = check(document, name, old_names, problems)
-    fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(RunConfig)}
-    return ResolvedConfig(RunConfig(**fields), document.origins)
+    config = RunConfig(
+        **{field.name: getattr(options, field.name) for field in dataclasses.fields(RunConfig)}
+    )
+
+    def is_override(key: KeyPath) -> bool:
+        return document.origin_near(key).is_override
+
+    for key, what in locations.misplaced(config, folder, is_override):
+        problems.add(document.origin_near(key), key, what)
+    problems.raise_if_any()
+    return ResolvedConfig(locations.in_folder(config, folder, is_override), document.origins)
 
 
 def _stem(path: Path) -> str:

@@ -7,7 +7,7 @@ subclassing `DataOptions`, `TrainOptions`, `EvalOptions` and `Section`.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -58,6 +58,20 @@ class DataOptions(Section):
         """Yields the files and folders that the options name: key and path."""
         yield from ()
 
+    def is_path(self, key: str, text: str) -> bool:
+        """Returns whether the text that is the value of an option, or is in its list, is a path."""
+        return False
+
+    def with_files(self, paths: Sequence[str]) -> DataOptions | None:
+        """Returns the options that read other files, as train or as the splits that they name.
+
+        None if the data is not read from files.
+
+        Raises:
+            ValueError: these are not the files that it reads.
+        """
+        return None
+
     def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Checks the beginning of an existing file of `files`, such as its columns.
 
@@ -93,6 +107,18 @@ class FileOptions(DataOptions):
         "utf-8", description="Python's name of the encoding of the files, such as cp1252, utf-16 or gb18030."
     )
 
+    def is_path(self, key: str, text: str) -> bool:
+        """Returns whether the option is the file of a split."""
+        return key in ("train", "validation", "test")
+
+    def with_files(self, paths: Sequence[str]) -> DataOptions | None:
+        """Returns the options with other files as train, and no other splits."""
+        train = paths[0] if len(paths) == 1 else list(paths)
+        try:
+            return self.replaced(train=train, validation=None, test=None)
+        except ValueError as error:
+            raise ValueError("expected one file or folder" if len(paths) > 1 else str(error)) from None
+
 
 def files_of_splits(*files: FilePaths | None) -> Iterator[tuple[KeyPath, str]]:
     """Yields the key and each file or pattern of train, validation and test, where they are given."""
@@ -106,9 +132,11 @@ class ModelOptions(Section):
 
     Attributes:
         compiles: whether XLA can compile its training step.
+        attention_option: an option that gives a model without attention over positions one, as after `--set`.
     """
 
     compiles: ClassVar[bool] = True
+    attention_option: ClassVar[str] = ""
 
     name: str
 

@@ -14,6 +14,7 @@ from attnzoo.config.sections import FileOptions
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import DataNote, UserError
 from attnzoo.features.boxes import Boxes, BoxOptions
+from attnzoo.features.feature import Feature
 from attnzoo.features.image import Image, ImageOptions, max_pixels
 from attnzoo.features.label import read_label, require_known_labels
 from attnzoo.images.image_files import read_header
@@ -82,22 +83,27 @@ class Source(NamedTuple):
     names: tuple[str, ...] | None = None
 
 
-def load_annotated(sources: Mapping[str, Source], options: AnnotationOptions) -> DataSplits:
+def load_annotated(
+    sources: Mapping[str, Source], options: AnnotationOptions, feature: Feature | None = None
+) -> DataSplits:
     """Returns paths <object>[examples] of str and boxes <object>[examples] of `Objects`.
 
-    The classes are those that train declares, or else those of its objects, sorted; after `data.classes`.
+    The classes are those of the feature. If it has none, they are those that train declares, or else those of
+    its objects, sorted; after `data.classes`.
     Boxes that are not right are treated by `data.on_bad_box` and counted. Images without objects stay.
 
     Args:
         sources: split -> source; `train` is required.
         options: options of the data set.
+        feature: feature of the boxes; it has classes in the evaluation of a run on other data.
 
     Raises:
         UserError: an image or annotation cannot be used, an object of validation or test is of a class that
             train does not have, `data.classes` names such a class, or train has no objects.
     """
     splits: dict[str, Split] = {}
-    boxes = Boxes()
+    boxes = feature if isinstance(feature, Boxes) else Boxes()
+    learns = not boxes.names
     seen: list[str] = []
     for name, source in sources.items():
         cleaner = BoxCleaner(options.on_bad_box, options.classes)
@@ -109,12 +115,13 @@ def load_annotated(sources: Mapping[str, Source], options: AnnotationOptions) ->
         if not usable:
             raise UserError(f"{source.origin}: no images; expected at least one with its objects.")
         seen += source.names or sorted(cleaner.seen)
-        if name == "train":
+        if name == "train" and learns:
             boxes = Boxes(names=_learn_names(source, usable, cleaner))
         paths = object_array([path for path, _ in usable])
         column = boxes.column_of([annotation for _, annotation in usable])
         splits[name] = Split({"image": paths, "boxes": column}, source.origin)
-    require_classes(options.classes, seen, sources["train"].origin)
+    if learns:
+        require_classes(options.classes, seen, sources["train"].origin)
     return DataSplits(splits["train"], splits.get("validation"), splits.get("test"), {"boxes": boxes})
 
 

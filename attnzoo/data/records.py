@@ -83,7 +83,7 @@ def load_records(options: TableFileOptions, features: Mapping[str, Feature]) -> 
 
     Args:
         options: options of the data set, which name the files and the column of each feature.
-        features: features of the task.
+        features: features of the task; those that were learned before keep their classes.
 
     Raises:
         UserError: options that do not fit together, or a file or record that cannot be used; names file and
@@ -105,9 +105,7 @@ def load_records(options: TableFileOptions, features: Mapping[str, Feature]) -> 
         )
         if options.on_bad_record == "skip":
             records = _mark_unreadable(list(records), own)
-        if name != "train":
-            records = _mark_unknown(records, own)
-        usable = filter_records(records, origin, options)
+        usable = filter_records(_mark_unknown(records, own), origin, options)
         values = {one: [record.values[one] for record in usable] for one in own}
         if name == "train" and usable:
             known = {one: _declare(own[one], values[one], origin, columns[one]) for one in own}

@@ -14,7 +14,8 @@ from attnzoo.config.sections import DataOptions
 from attnzoo.errors import DataWarning
 from attnzoo.features.feature import Column, Feature
 from attnzoo.features.image import ImageOptions, sides_of
-from attnzoo.features.label import class_difference, imbalance, name_problems
+from attnzoo.features.label import class_difference, imbalance, name_problems, require_classes
+from attnzoo.features.packing import split_rows, take
 from attnzoo.images.image_headers import MAX_PIXELS
 from attnzoo.images.letterbox import Resize, to_canvas
 from attnzoo.records import class_names
@@ -243,6 +244,28 @@ class Boxes(Feature):
             row[one.labels] = True
         order = np.argsort(present.sum(axis=0), kind="stable")  # rarest first
         return np.where(present.any(axis=1), order[present[:, order].argmax(axis=1)], len(self.names))
+
+    def pack(self, column: Column) -> dict[str, np.ndarray]:
+        """Returns the height, width and number of boxes of each image, and all boxes one after the other."""
+        sizes = [(one.height, one.width, len(one.boxes)) for one in column]
+        return {
+            "sizes": np.array(sizes, np.int64).reshape(-1, 3),
+            "boxes": np.concatenate([one.boxes for one in column]),
+            "labels": np.concatenate([one.labels for one in column]),
+            "crowd": np.concatenate([one.crowd for one in column]),
+        }
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Column:
+        """Returns the objects that `pack` has packed."""
+        sizes, labels = take(arrays, "sizes", np.int64, 3), take(arrays, "labels", np.int32)
+        boxes = take(arrays, "boxes", np.float32, 4)
+        require_classes(labels, self.names)
+        if sizes[:, :2].min(initial=1) < 1 or not np.isfinite(boxes).all():
+            raise ValueError("expected sizes of 1 or more and finite boxes")
+        counts = sizes[:, 2]
+        parts = (split_rows(part, counts) for part in (boxes, labels, take(arrays, "crowd", np.bool_)))
+        rows = zip(sizes[:, :2].tolist(), *parts, strict=True)
+        return objects_column([Objects(*size, *objects) for size, *objects in rows])
 
     def fingerprint(self, column: Column) -> Iterator[bytes]:
         """Yields the size of each image, and its boxes, labels and crowds."""

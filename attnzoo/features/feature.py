@@ -13,7 +13,9 @@ from etils import epy
 
 from attnzoo.config.base import Problem, Section
 from attnzoo.config.sections import DataOptions
+from attnzoo.features.packing import pack_bytes, unpack_bytes
 from attnzoo.records.bad_records import BadRecord
+from attnzoo.records.text_files import object_array
 
 with epy.lazy_imports():
     import tensorflow as tf
@@ -104,6 +106,8 @@ class Feature(Section):
     def declare(self, values: Sequence[Any], origin: str, name: str) -> Feature:
         """Returns the feature with properties from the values of train, such as class names, before learning.
 
+        One that has learned them before stays as it is.
+
         Args:
             values: values returned by `read`, at least one.
             origin: file that they come from, for messages.
@@ -119,7 +123,7 @@ class Feature(Section):
         raise NotImplementedError(f"{self.kind} has one column")
 
     def require_known(self, location: str, value: Any) -> None:
-        """Rejects a value of validation or test that is unknown from train, such as a new label.
+        """Rejects a value that is unknown from train, such as a new label, if train is known.
 
         Raises:
             BadRecord: naming the known values.
@@ -278,6 +282,24 @@ class Feature(Section):
     def needs_tensorflow_text(self) -> bool:
         """Whether the graph of `raw_reader` uses operations of TensorFlow Text."""
         return False
+
+    # The examples that a run keeps
+
+    def pack(self, column: Column) -> dict[str, np.ndarray]:
+        """Returns raw values as arrays, without reference to files, from which `unpack` makes them again."""
+        if column.dtype != object:
+            return {"values": column}
+        return pack_bytes([text.encode("utf-8", "surrogatepass") for text in column])
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Column:
+        """Returns the values that `pack` has packed. The arrays are untrusted.
+
+        Raises:
+            ValueError: they are not values of this feature.
+        """
+        if "values" in arrays:
+            return arrays["values"]
+        return object_array([data.decode("utf-8", "surrogatepass") for data in unpack_bytes(arrays)])
 
     # Descriptions and checks
 

@@ -19,7 +19,8 @@ from attnzoo.config.augmentation_checks import box_problems, unused_without_boxe
 from attnzoo.config.base import PositiveInt, Problem
 from attnzoo.config.sections import DataOptions, FileOptions
 from attnzoo.features.feature import Column, Feature, RawReader, digest
-from attnzoo.images.image_files import read_header
+from attnzoo.features.packing import pack_bytes, unpack_bytes
+from attnzoo.images.image_files import identify_files, read_header
 from attnzoo.images.image_headers import MAX_DECODED_PIXELS, MAX_PIXELS, ImageHeader
 from attnzoo.images.image_inputs import image_inputs
 from attnzoo.images.letterbox import Resize
@@ -268,6 +269,14 @@ class Image(Feature):
         """Returns the bytes of the image files."""
         return [file_bytes(image) for image in column]
 
+    def pack(self, column: Column) -> dict[str, np.ndarray]:
+        """Returns the bytes of the image files; pixels become PNG files."""
+        return pack_bytes(self.raw(column))
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Column:
+        """Returns the encoded images that `pack` has packed."""
+        return object_array(unpack_bytes(arrays))
+
     def raw_reader(self, length: int | None) -> RawReader:
         """Returns the conversion of JPEG, PNG, WebP, GIF (first frame) or BMP bytes to inputs."""
 
@@ -315,9 +324,9 @@ class Image(Feature):
         ]
 
     def fingerprint(self, column: Column) -> Iterator[bytes]:
-        """Yields pixels or bytes; files are identified by path and size."""
+        """Yields pixels or bytes; of files what `identify_files` yields, so that their folder may move."""
         if column.dtype == object and isinstance(column[0], str):
-            column = object_array([f"{path}:{os.path.getsize(path)}" for path in column])
+            column = object_array(list(identify_files(column)))
         yield from super().fingerprint(column)
 
     def problems(self, name: str) -> Iterator[str]:

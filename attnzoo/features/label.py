@@ -12,6 +12,7 @@ from etils import epy
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Column, Feature, Target
+from attnzoo.features.packing import take
 from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import require_string, require_text
@@ -58,6 +59,8 @@ class Label(Target):
 
     def declare(self, values: Sequence[str], origin: str, name: str) -> Label:
         """Returns the feature with the sorted labels of train as classes."""
+        if self.names:
+            return self
         names = class_names.sort_names(values)
         if len(names) < 2:
             raise UserError(
@@ -68,12 +71,19 @@ class Label(Target):
 
     def require_known(self, location: str, value: str) -> None:
         """Rejects a label that train does not have."""
-        require_known_labels(location, [value], self.names)
+        if self.names:
+            require_known_labels(location, [value], self.names)
 
     def column(self, values: Sequence[str]) -> Column:
         """Returns the class number of each label, <int32>[examples]."""
         numbers = {name: number for number, name in enumerate(self.names)}
         return np.array([numbers[value] for value in values], np.int32)
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Column:
+        """Returns the class numbers that `pack` has packed."""
+        column = take(arrays, "values", np.int32)
+        require_classes(column, self.names)
+        return column
 
     def activate(self, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the softmax of the logits."""
@@ -204,6 +214,16 @@ def require_known_labels(
                 f"label '{printable(label)}' does not occur in train{hint}; the labels of train are: "
                 f"{join_names(names)}{advice}.",
             )
+
+
+def require_classes(numbers: np.ndarray, names: Sequence[str]) -> None:
+    """Rejects numbers that are none of a class.
+
+    Raises:
+        ValueError: naming the range.
+    """
+    if numbers.min(initial=0) < 0 or numbers.max(initial=0) >= len(names):
+        raise ValueError(f"class numbers {numbers.min()} to {numbers.max()}, expected 0 to {len(names) - 1}")
 
 
 def name_problems(name: str, names: Sequence[str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from attnzoo.features.label import (
     read_label,
     require_known_labels,
 )
+from attnzoo.features.packing import take
 from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import json_excerpt
@@ -81,6 +82,8 @@ class Labels(Target):
 
     def declare(self, values: Sequence[tuple[str, ...]], origin: str, name: str) -> Labels:
         """Returns the feature with the sorted labels of train as classes."""
+        if self.names:
+            return self
         names = class_names.sort_names(label for labels in values for label in labels)
         if not names:
             raise UserError(f"{origin}: no example has a label in column {name!r}; check the column.")
@@ -98,7 +101,8 @@ class Labels(Target):
 
     def require_known(self, location: str, value: tuple[str, ...]) -> None:
         """Rejects labels that train does not have."""
-        require_known_labels(location, value, self.names)
+        if self.names:
+            require_known_labels(location, value, self.names)
 
     def column(self, values: Sequence[tuple[str, ...]]) -> Column:
         """Returns one row of zeros and ones per example, <float32>[examples, classes]."""
@@ -106,6 +110,13 @@ class Labels(Target):
         column = np.zeros((len(values), len(self.names)), np.float32)
         for row, labels in enumerate(values):
             column[row, [numbers[label] for label in labels]] = 1.0
+        return column
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Column:
+        """Returns the zeros and ones that `pack` has packed."""
+        column = take(arrays, "values", np.float32, len(self.names))
+        if not np.isin(column, (0.0, 1.0)).all():
+            raise ValueError("values: expected zeros and ones")
         return column
 
     def activate(self, outputs: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from etils import epy
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Column, Feature, Target
+from attnzoo.features.packing import take
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import json_excerpt
 from attnzoo.records.text_files import printable
@@ -58,8 +59,8 @@ class Number(Target):
         return number
 
     def declare(self, values: Sequence[float], origin: str, name: str) -> Number:
-        """Rejects numbers that are all equal."""
-        if len(np.unique(values)) < 2:
+        """Rejects numbers that are all equal, unless there is nothing to learn any more."""
+        if self.std == 0.0 and len(np.unique(values)) < 2:
             raise UserError(
                 f"{origin}: every example has the number {values[0]:.12g} in column {name!r}; there is "
                 "nothing to learn."
@@ -69,6 +70,13 @@ class Number(Target):
     def column(self, values: Sequence[float]) -> Column:
         """Returns <float64>[examples]."""
         return np.array(values, np.float64)
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Column:
+        """Returns the numbers that `pack` has packed."""
+        column = take(arrays, "values", np.float64)
+        if not np.isfinite(column).all():
+            raise ValueError("values: expected finite numbers")
+        return column
 
     def learn(
         self, columns: Sequence[Column], options: DataOptions, initial: Feature | None, origin: str

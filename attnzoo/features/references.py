@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from attnzoo.features.feature import Column, Feature
+from attnzoo.features.packing import pack_bytes, unpack_bytes
 
 
 class References(Feature):
@@ -27,6 +31,19 @@ class References(Feature):
         """Returns a line with the number of references per source, for the splits with several."""
         counts = [f"{name} {1 + len(column[0])}" for name, column in encoded.items()]
         return [f"references: {', '.join(counts)}"] if counts else []
+
+    def pack(self, column: Column) -> dict[str, np.ndarray]:
+        """Returns the texts of each source as JSON."""
+        return pack_bytes([json.dumps(texts).encode() for texts in column])
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Column:
+        """Returns the tuples that `pack` has packed."""
+        rows = [json.loads(data) for data in unpack_bytes(arrays)]
+        if not all(isinstance(row, list) and all(isinstance(text, str) for text in row) for row in rows):
+            raise ValueError("expected lists of texts")
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError("expected equally many texts for each source")
+        return np.fromiter(map(tuple, rows), object, len(rows))
 
     def fingerprint(self, column: Column) -> Iterator[bytes]:
         """Yields the texts with their number and lengths."""

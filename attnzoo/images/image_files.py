@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,8 @@ from attnzoo.records.bad_records import BadRecord
 
 MAX_FILE_BYTES = 256 << 20
 """Size of the largest file that is read."""
+MAX_IDENTIFIED_BYTES = 256 << 20
+"""Of more bytes than these, the contents of only some of the files count in `identify_files`."""
 
 KINDS = "JPEG, PNG, WebP, GIF and BMP"
 """Formats that are read."""
@@ -115,3 +118,18 @@ def _not_read(origin: str, start: bytes) -> BadRecord:
     content = "is empty" if not start else f"starts with the bytes {start[:8].hex(' ')}"
     what = f"not a JPEG, PNG, WebP, GIF or BMP image (it {content}); convert or remove it."
     return BadRecord(origin, "not an image", what)
+
+
+def identify_files(paths: Sequence[str]) -> Iterator[bytes]:
+    """Yields bytes for each file that identify the files wherever the folder is that holds them all.
+
+    These are its path in that folder, its size and its content; of more than 256 MiB the contents of evenly
+    spaced files, in all about so much.
+    """
+    sizes = [os.path.getsize(path) for path in paths]
+    absolute = [os.path.abspath(path) for path in paths]
+    root = os.path.commonpath([os.path.dirname(path) for path in absolute])
+    every = max(1, -(-sum(sizes) // MAX_IDENTIFIED_BYTES))
+    for number, (path, size) in enumerate(zip(absolute, sizes, strict=True)):
+        content = hashlib.sha256(Path(path).read_bytes()).hexdigest() if number % every == 0 else ""
+        yield f"{path.removeprefix(root)}:{size}:{content}".encode("utf-8", "surrogateescape")

@@ -26,6 +26,7 @@ class PyramidOptions(ImageEncoderOptions):
         suppresses: whether several candidates predict one object, so that all but one are dropped.
     """
 
+    attention_option: ClassVar[str] = "model.attention.name=spatial"
     suppresses: ClassVar[bool] = True
 
     @property

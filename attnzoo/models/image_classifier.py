@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ TASK = "image_classification"
 
 class Config(ImageEncoderOptions):
     """Options of the image classifier."""
+
+    attention_option: ClassVar[str] = "model.attention.name=spatial"
 
     name: Literal["image_classifier"] = "image_classifier"
     attention: AttentionOptions | None = Field(

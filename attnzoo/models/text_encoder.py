@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -147,6 +147,8 @@ def _add_position(hidden, config: EncoderOptions, info: DataInfo):
 
 class PooledOptions(EncoderOptions):
     """Options of text models that pool the encoding into one vector."""
+
+    attention_option: ClassVar[str] = "model.num_layers=1 --set model.attention.name=multi_head"
 
     pooling: Literal["attention", "mean", "max"] = Field(
         "attention",

@@ -4,6 +4,7 @@ A run folder contains:
     config.yaml     the resolved config
     info.json       what was learned about the data
     run.json        versions and machine
+    examples/       some examples of validation, see `kept_examples`
     checkpoints/    step-XXXXXXXX (to continue from), weights-XXXXXXXX (as evaluated), final
     logs/           TensorBoard logs
     metrics.jsonl   the same numbers as JSON Lines
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from attnzoo.config import RunConfig, locations
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.features.info import require_run_format
 from attnzoo.files import disk_errors, exclusive_lock, is_leftover, read_json
@@ -29,8 +31,8 @@ _LOCK = ".lock"
 _FILES = (
     *("config.yaml", "info.json", "run.json", "metrics.jsonl", "result.json"),
     *(
-        f"checkpoints/{folder}/{file}"
-        for folder in ("final", "step-*", "weights-*")
+        f"{folder}/{file}"
+        for folder in ("examples", "checkpoints/final", "checkpoints/step-*", "checkpoints/weights-*")
         for file in ("tensors.safetensors", "state.json", "manifest.json")
     ),
     *("logs/*/events.out.tfevents.*", "logs/*/plugins/profile/*/*"),
@@ -61,6 +63,7 @@ class RunDir:
         self.config = path / "config.yaml"
         self.info = path / "info.json"
         self.machine = path / "run.json"
+        self.examples = path / "examples"
         self.checkpoints = path / "checkpoints"
         self.logs = path / "logs"
         self.metrics = path / "metrics.jsonl"
@@ -134,6 +137,15 @@ class RunDir:
         """
         require_run_format(self.path)
 
+    def read_config(self) -> RunConfig:
+        """Returns the config of the run, with the paths of its data as they are from here.
+
+        Raises:
+            UserError: it is missing.
+            ConfigErrors: all errors in it.
+        """
+        return locations.in_run(RunConfig.read(self.config), self.path)
+
     def refuse_others(self) -> None:
         """Refuses a folder that is neither empty nor a run, which is probably a mistake.
 
@@ -159,7 +171,7 @@ class RunDir:
                 path.unlink()
             if (self.export / "export.json").is_file():
                 shutil.rmtree(self.export)
-            for folder in (self.checkpoints, self.logs):
+            for folder in (self.examples, self.checkpoints, self.logs):
                 for path in (*sorted(folder.rglob("*"), reverse=True), folder):
                     if path.is_dir() and not any(path.iterdir()):
                         path.rmdir()

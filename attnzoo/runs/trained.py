@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 
+from attnzoo import catalog
 from attnzoo.config import RunConfig
 from attnzoo.data.splits import Split
-from attnzoo.errors import EXIT_DAMAGED, DataWarning, UserError
+from attnzoo.errors import EXIT_DAMAGED, DataNote, DataWarning, UserError
 from attnzoo.features.info import DataInfo
+from attnzoo.runs import kept_examples
 from attnzoo.runs.building import build_model
 from attnzoo.runs.data import load_splits, load_task, select_split
 from attnzoo.runs.folder import RunDir
@@ -77,7 +81,7 @@ def load_trained(path: Path) -> TrainedRun:
         )
     run.refuse_links()
     run.require_format()
-    config = RunConfig.read(run.config)
+    config = run.read_config()
     task = load_task(config)
     info = DataInfo.read(run.info, task.name)
     evaluated = run.evaluated_steps()
@@ -109,8 +113,14 @@ def load_split(trained: TrainedRun, name: str | None = None) -> tuple[str, Split
         name: name of the split; None for test, or validation if there is no test.
 
     Raises:
-        UserError: the data has no such split, or has other classes than in training.
+        UserError: the data is not there, has no such split, or has other classes than in training.
     """
+    missing = missing_file(trained.config)
+    if missing is not None:
+        raise UserError(
+            f"{trained.run.path}: its data is not there ({missing} not found); put it back, or evaluate "
+            f"other data with `attnzoo eval {trained.run.path} --data FILE`."
+        )
     splits = load_splits(trained.config)
     name = name or ("test" if splits.test is not None else "validation")
     chosen = select_split(splits, name, trained.run.path)
@@ -120,3 +130,77 @@ def load_split(trained: TrainedRun, name: str | None = None) -> tuple[str, Split
         if problem is not None:
             raise UserError(f"{trained.run.path}: {problem}; restore the data or train again.")
     return name, chosen
+
+
+def missing_file(config: RunConfig) -> str | None:
+    """Returns the first file or folder of the data of a config that is not there, if any."""
+    return next((path for _, path in config.data.files() if not os.path.exists(path)), None)
+
+
+def load_examples(trained: TrainedRun, name: str | None = None) -> tuple[str, Split]:
+    """Loads a split of a run's data to look at or, if that cannot be read, the examples that it keeps.
+
+    Args:
+        trained: the run.
+        name: name of the split; None for test, or validation if there is no test.
+
+    Raises:
+        UserError: as `load_split`, if the run keeps no examples or they are of another split; the examples
+            that it keeps are damaged (exit code 4).
+    """
+    try:
+        return load_split(trained, name)
+    except UserError as error:
+        kept = kept_examples.read(trained.run, trained.info) if name in (None, "validation") else None
+        if kept is None:
+            raise
+        missing = missing_file(trained.config)
+        why = str(error) if missing is None else f"{trained.run.path}: its data is not there"
+        warnings.warn(
+            f"{why.rstrip('.')}; these are from the {len(kept)} examples of validation that it keeps.",
+            DataNote,
+            stacklevel=2,
+        )
+        return "validation", kept
+
+
+def load_other_split(
+    trained: TrainedRun, paths: Sequence[str], name: str | None = None
+) -> tuple[str, Split, DataInfo]:
+    """Loads other data than that of a run, read as its data was: with the same options and classes.
+
+    Args:
+        trained: the run.
+        paths: files or folders of the kind that its data is read from.
+        name: the split, if they have several; None for test, or validation, or train.
+
+    Returns:
+        The name of the split, the split, and what is known about the data, with optional features of it that
+        the data of the run does not have.
+
+    Raises:
+        UserError: the data of the run is not read from files, or these cannot be used.
+    """
+    config, info = trained.config, trained.info
+    label = " ".join(f"--data {path}" for path in paths)
+    try:
+        options = config.data.with_files(paths)
+    except ValueError as error:
+        raise UserError(f"{label}: {str(error).splitlines()[0]} (data.name: {config.data.name}).") from None
+    if options is None:
+        raise UserError(
+            f"{label}: {trained.run.path} was trained on {config.data.name}, which is not read from files; "
+            "leave --data out."
+        )
+    features = {**trained.task.features, **info.features}
+    splits = catalog.load("datasets", config.data.name).load(options, features, config.seed).named()
+    name = name or next(name for name in ("test", "validation", "train") if name in splits)
+    if name not in splits:
+        raise UserError(f"{label}: no split '{name}' in it; remove --split.")
+    split = splits[name]
+    more = {one for one in split.names if one in features and features[one].is_optional}
+    known = {one: feature for one, feature in features.items() if one in info.features or one in more}
+    for one, feature in known.items():
+        if one in split.names:
+            feature.check(split.column(one), options, split.origin)
+    return name, split, dataclasses.replace(info, features=known)

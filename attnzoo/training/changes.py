@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 import attnzoo
-from attnzoo.config import ResolvedConfig, RunConfig
+from attnzoo.config import ResolvedConfig, locations
 from attnzoo.data import examples
 from attnzoo.data.splits import DataSplits
 from attnzoo.errors import UserError
@@ -20,7 +20,8 @@ from attnzoo.features.info import DataInfo
 from attnzoo.files import read_json
 from attnzoo.runs.folder import RunDir
 
-CODE, DATA = "code", "data"
+CODE, DATA, PATHS = "code", "data", "paths"
+"""What `--allow-changed` can name besides config keys; `PATHS`: where data is that is otherwise the same."""
 _COMPARED = ("attnzoo", "source", "tensorflow", "keras")
 
 
@@ -29,7 +30,7 @@ def config_changes(run: RunDir, resolved: ResolvedConfig) -> list[str]:
     if not run.config.is_file():
         return []
     run.require_format()
-    return resolved.changed_keys(RunConfig.read(run.config))
+    return resolved.changed_keys(run.read_config())
 
 
 def code_versions() -> dict[str, str]:
@@ -55,35 +56,61 @@ def code_changes(run: RunDir) -> list[str]:
     return [CODE] if any(old.get(name) != new[name] for name in _COMPARED) else []
 
 
+def moved_paths(run: RunDir, resolved: ResolvedConfig, changed: Collection[str]) -> list[str]:
+    """Returns those of the changed config keys that say where data is, now and at the start of the run."""
+    configs = (resolved.config, run.read_config()) if changed and run.config.is_file() else ()
+    return [key for key in changed if configs and all(locations.holds_paths(one, key) for one in configs)]
+
+
+def refused_changes(changed: Collection[str], moved: Collection[str], allowed: Collection[str]) -> list[str]:
+    """Returns the changes that are not allowed: neither by their name nor, for moved paths, as `PATHS`."""
+    return [key for key in changed if key not in allowed and not (PATHS in allowed and key in moved)]
+
+
 def updated_data_info(run: RunDir, splits: DataSplits, task: str, allowed: Collection[str]) -> DataInfo:
     """Returns the `DataInfo` of a run, updated if the data has changed and that is allowed.
 
     Raises:
-        UserError: the data has changed and that is not allowed, or it has other classes (exit code 2).
+        UserError: the data has other classes, or has changed and that is not allowed (exit code 2).
     """
     info = DataInfo.read(run.info, task)
     fingerprint = examples.fingerprint(splits, info.features)
     if fingerprint == info.fingerprint:
         return info
-    refuse_changes(run, [DATA], allowed)
-    for name, feature in splits.features.items():
-        difference = info.features[name].difference(feature) if name in info.features else None
-        if difference is not None:
-            raise UserError(f"{run.path}: {difference}; use --restart.")
+    difference = class_difference(info, splits)
+    if difference is not None:
+        raise UserError(f"{run.path}: {difference}; use --restart.")
+    if DATA not in allowed:
+        raise refusal(run, [DATA], [*allowed, DATA])
     counts = {name: len(split) for name, split in splits.named().items()}
     return dataclasses.replace(info, fingerprint=fingerprint, num_examples=counts)
 
 
-def refuse_changes(run: RunDir, changed: Collection[str], allowed: Collection[str]) -> None:
-    """Refuses changes that are not allowed.
+def class_difference(info: DataInfo, splits: DataSplits) -> str | None:
+    """Returns how what the data declares differs from what a run has learned, such as other classes."""
+    differences = (
+        info.features[name].difference(feature)
+        for name, feature in splits.features.items()
+        if name in info.features
+    )
+    return next((difference for difference in differences if difference is not None), None)
 
-    Raises:
-        UserError: it names each of them (exit code 2).
+
+def refusal(
+    run: RunDir, refused: Collection[str], allowing: Collection[str], obstacle: str | None = None
+) -> UserError:
+    """Returns the error of changes that are not allowed.
+
+    Args:
+        run: the run folder.
+        refused: the changes.
+        allowing: what `--allow-changed` has to name for the run to continue.
+        obstacle: why the run cannot continue all the same; None if it can.
     """
-    refused = [key for key in changed if key not in allowed]
-    if refused:
-        options = " ".join(f"--allow-changed {key}" for key in refused)
-        raise UserError(
-            f"{run.path}: {', '.join(refused)} changed since the run started; undo the change, choose "
-            f"another folder with --run, start from scratch with --restart, or continue with {options}."
-        )
+    others = "undo the change, choose another folder with --run, "
+    options = " ".join(f"--allow-changed {key}" for key in dict.fromkeys(allowing))
+    if obstacle is None:
+        advice = f"{others}start from scratch with --restart, or continue with {options}."
+    else:
+        advice = f"{others}or start from scratch with --restart; the run cannot continue: {obstacle}."
+    return UserError(f"{run.path}: {', '.join(refused)} changed since the run started; {advice}")

@@ -22,6 +22,7 @@ from attnzoo.variables import (
     assign,
     by_name,
     num_bytes,
+    read_shapes,
     read_tensors,
     read_values,
     size_limit,
@@ -180,6 +181,18 @@ def restore(run: RunDir, train_step: TrainStep) -> Progress | None:
             EXIT_DAMAGED,
         ) from damaged
     return None
+
+
+def fits(run: RunDir, train_step: TrainStep) -> bool:
+    """Returns whether the newest checkpoint has the variables of a train step; True if there is none.
+
+    Raises:
+        UserError: it is damaged (exit code 4).
+    """
+    for step in run.steps()[-1:]:
+        shapes = read_shapes(run.step(step))
+        return shapes == {name: tuple(one.shape) for name, one in _variables(train_step).items()}
+    return True
 
 
 def _progress(state: dict[str, Any], folder: Path) -> Progress:

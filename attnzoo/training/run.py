@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -11,13 +12,14 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from attnzoo.config import ResolvedConfig, RunConfig
+from attnzoo.config import ResolvedConfig, RunConfig, locations
 from attnzoo.data import examples as data_examples
 from attnzoo.data.examples import Examples
 from attnzoo.errors import EXIT_DAMAGED, Diverged, UserError
 from attnzoo.features.info import DataInfo
 from attnzoo.files import disk_errors, read_json, remove_leftovers, write_text
 from attnzoo.layers.adapted import Batches, adapt
+from attnzoo.runs import kept_examples
 from attnzoo.runs.building import build_model, evaluation_sizes
 from attnzoo.runs.data import load_splits, load_task
 from attnzoo.runs.folder import RunDir
@@ -27,6 +29,7 @@ from attnzoo.tasks.task import Task
 from attnzoo.training import (
     changes,
     checkpoint,
+    continuing,
     distribution,
     initial,
     learning_rate_multipliers,
@@ -56,7 +59,8 @@ def train(
         folder: the run folder.
         restart: whether to delete an earlier run in the folder first.
         profile: first and last step of a TensorBoard profile.
-        allowed: what may have changed since the run started: config keys, "data", "code".
+        allowed: what may have changed since the run started: config keys, "paths" (of data that is otherwise
+            the same), "data", "code".
 
     Raises:
         UserError: invalid data or options, a change that is not allowed, a folder that is locked or not a
@@ -70,13 +74,13 @@ def train(
             run.clear()
         remove_leftovers(run.checkpoints)
         changed = changes.config_changes(run, resolved) + changes.code_changes(run)
-        changes.refuse_changes(run, changed, allowed)
+        continuing.require_unchanged(run, resolved, changed, allowed)
         if run.result.is_file() and not changed:
             result, task = _read_result(run), load_task(resolved.config)
             shown = task.on_line(result["metrics"], resolved.config.eval)
             print_line(f"{folder}: already finished")
             print_line(f"{result['split']}: {metrics_text(shown)}")
-            print_line(next_commands_text(task.next_commands(folder, bool(result.get("attends")))))
+            print_line(next_commands_text(task.next_commands(_typed(folder), bool(result.get("attends")))))
             return
         if taken:
             print_line(f"options  {', '.join(taken)}, from {resolved.config.train.init_from}")
@@ -129,7 +133,7 @@ def _train(
     memory.require_memory(config, info, examples["train"], task, train_step, evaluator)
     checkpoint.require_space(run, train_step, num_weights_kept(config))
     progress = checkpoint.restore(run, train_step) or checkpoint.Progress()
-    _write_start(run, resolved, info)
+    _write_start(run, resolved, info, examples["validation"])
     for change in changed:
         warn(f"{run.path}: continuing after step {progress.step} although {change} has changed.")
     if config.train.max_recoveries and progress.step == 0:
@@ -199,14 +203,19 @@ def _load_data(
     return info, examples
 
 
-def _write_start(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> None:
+def _write_start(run: RunDir, resolved: ResolvedConfig, info: DataInfo, validation: Examples) -> None:
     """Writes the first files of a run, after its data and model have been built: errors leave no run."""
-    versions = {**changes.code_versions(), "device": distribution.describe_device()}
+    versions = {
+        **changes.code_versions(),
+        "device": distribution.describe_device(),
+        locations.BASE: locations.base_for_run(run.path),
+    }
     write_text(run.machine, json.dumps(versions, indent=1) + "\n")  # This file marks the folder as a run.
     with disk_errors(run.path):
         run.checkpoints.mkdir(exist_ok=True)
         run.logs.mkdir(exist_ok=True)
         run.result.unlink(missing_ok=True)
+    kept_examples.keep(run, validation.raw, info)
     write_text(run.info, info.to_json())
     write_text(run.config, resolved.to_yaml(with_origins=False))
 
@@ -273,4 +282,9 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
             display.line(f"  {name} {value}")
     for line in summary.advice(progress, config, trainer.total_steps):
         display.line(line)
-    display.line(next_commands_text(trainer.task.next_commands(run.path, attends)))
+    display.line(next_commands_text(trainer.task.next_commands(_typed(run.path), attends)))
+
+
+def _typed(folder: Path) -> Path:
+    """Returns a folder as it is typed into a shell, with quotation marks if it needs them."""
+    return Path(shlex.quote(str(folder)))

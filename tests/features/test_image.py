@@ -13,8 +13,10 @@ from PIL import Image as Picture
 from attnzoo.config.sections import FileOptions
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.features.image import Image, ImageOptions, find_file, image_name
+from attnzoo.images import image_files
 from attnzoo.images.image_headers import MAX_PIXELS
 from attnzoo.records.bad_records import BadRecord
+from attnzoo.records.text_files import object_array
 from tests.features.columns import batch, problems
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (3, 5, 7, 3)).astype(np.uint8)
@@ -305,12 +307,28 @@ def test_equal_images_are_the_same_and_others_are_not(form, tmp_path):
     assert of_train[0] not in of_test
 
 
-def test_files_that_are_named_count_by_name_and_size(tmp_path):
-    column = column_of("paths", tmp_path)
-    before = b"".join(Image().fingerprint(column))
-    with (tmp_path / "1.png").open("ab") as file:
-        file.write(b"x")
-    assert b"".join(Image().fingerprint(column)) != before
+def test_files_count_by_their_names_sizes_and_contents_wherever_their_folder_is(tmp_path, monkeypatch):
+    def fingerprint(column):
+        return b"".join(Image().fingerprint(column))
+
+    (tmp_path / "one").mkdir()
+    column = column_of("paths", tmp_path / "one")
+    before = fingerprint(column)
+    (tmp_path / "one").rename(tmp_path / "two")
+    column = object_array([path.replace("/one/", "/two/") for path in column])
+    assert fingerprint(column) == before
+    file = tmp_path / "two" / "1.png"
+    data = file.read_bytes()
+    file.write_bytes(data + b"x")
+    assert fingerprint(column) != before
+    file.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    assert fingerprint(column) != before
+    monkeypatch.setattr(image_files, "MAX_IDENTIFIED_BYTES", 1)  # the contents of the first alone
+    few = fingerprint(column)
+    file.write_bytes(data)
+    assert fingerprint(column) == few != before
+    file.rename(tmp_path / "two" / "x.png")
+    assert fingerprint(object_array([path.replace("1.png", "x.png") for path in column])) != few
     assert len({b"".join(Image().fingerprint(column_of(form, tmp_path))) for form in FORMS}) == 3
 
 

@@ -38,6 +38,8 @@ CHANGES = {
     "train.precision": "mixed_bfloat16",
     "eval.every": 3,
 }
+UNFIT = {"model.units", "train.ema_decay", "train.optimizer"}
+"""Keys of which the checkpoint does not fit the new values."""
 
 
 def test_a14_every_changed_key_is_named_and_refused_by_itself(tmp_path, monkeypatch):
@@ -48,6 +50,8 @@ def test_a14_every_changed_key_is_named_and_refused_by_itself(tmp_path, monkeypa
         ) as caught:
             train(without_xla(tmp_path, f"{key}={value}"), tmp_path / "run")
         assert caught.value.exit_code == 2
+        assert (f"--allow-changed {key}" in str(caught.value)) == (key not in UNFIT), str(caught.value)
+        assert ("the run cannot continue: its checkpoint does not fit" in str(caught.value)) == (key in UNFIT)
     resolved = without_xla(tmp_path, *(f"{key}={value}" for key, value in CHANGES.items()))
     with pytest.raises(UserError, match=re.escape(", ".join(sorted(CHANGES)))):
         train(resolved, tmp_path / "run")
@@ -77,6 +81,48 @@ def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, capsys):
     machine.write_text(machine.read_text().replace('"source": "', '"source": "0'))
     with pytest.raises(UserError, match=r"code changed since .*--allow-changed code"):
         train(changed, tmp_path / "run")
+
+
+def test_a14_every_key_is_offered_at_once_and_only_where_that_can_work(tmp_path, monkeypatch):
+    crash(without_xla(tmp_path), tmp_path / "run", monkeypatch, 1)
+    table = tmp_path / "test.csv"
+    table.write_text(table.read_text() + "good evening,en\n")
+    several = without_xla(tmp_path, "train.epochs=2", "train.batch_size=8")
+    (tmp_path / "test.csv").write_text(table.read_text() + "good evening,en\n")
+    options = [f"--allow-changed {key}" for key in ("train.epochs", "train.batch_size", "data")]
+    with pytest.raises(UserError, match=re.escape(f"continue with {' '.join(options)}.")):
+        train(several, tmp_path / "run", allowed=["train.epochs"])
+    for override, why in (
+        ("data.tokenizer=characters", "so data.tokenizer would have no effect"),
+        (f"data.test={tmp_path}/nowhere.csv", "nowhere.csv: not found"),
+        ("model.name=text_regressor", "it is a run of text_classification"),
+    ):
+        with pytest.raises(UserError, match=rf"the run cannot continue: .*({why})") as caught:
+            train(without_xla(tmp_path, override), tmp_path / "run")
+        assert "--allow-changed" not in str(caught.value)
+
+
+def test_a14_data_that_has_moved_with_equal_bytes_continues_with_one_flag(tmp_path, monkeypatch, capsys):
+    options = ("train.xla=false", "train.checkpoint_seconds=0", "eval.samples=0", "train.epochs=2")
+    crash(recipes.image_config(tmp_path, *options), tmp_path / "run", monkeypatch, 2)
+    moved = [f"data.{name}={tmp_path}/elsewhere/{name}" for name in ("train", "test")]
+    for name in ("train", "test"):
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    resolved = resolve(tmp_path / "light.yaml", [*options, *moved])
+    with pytest.raises(
+        UserError, match=r"data\.test, data\.train changed .* continue with --allow-changed paths\.$"
+    ):
+        train(resolved, tmp_path / "run")
+    image = tmp_path / "elsewhere/train/dark/0.png"
+    data = image.read_bytes()
+    image.write_bytes(data + b"x")
+    with pytest.raises(UserError, match=r"data changed .* --allow-changed paths --allow-changed data\.$"):
+        train(resolved, tmp_path / "run", allowed=["paths"])
+    image.write_bytes(data)
+    train(resolved, tmp_path / "run", allowed=["paths"])
+    assert "continuing after step 2 although data.train has changed" in capsys.readouterr().err
+    assert RunDir(tmp_path / "run").read_config().data.train == f"{tmp_path}/elsewhere/train"
 
 
 def test_an_unfinished_run_is_reported_with_the_weights_it_uses(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -71,6 +71,17 @@ class Config(AnnotationOptions):
         for (name, *rest), folder in files_of_splits(*folders):
             yield (f"{name}_images", *rest), folder
 
+    def is_path(self, key: str, text: str) -> bool:
+        """Returns whether the option has a file or a folder of images."""
+        return key.endswith("_images") or super().is_path(key, text)
+
+    def with_files(self, paths: Sequence[str]) -> Config:
+        """Returns the options with another JSON file as train, and the folder of its images if given."""
+        if len(paths) > 2:
+            raise ValueError("expected a JSON file, and the folder of its images unless that is its own")
+        folders = {"train_images": paths[1] if paths[1:] else None, "validation_images": None}
+        return self.replaced(train=paths[0], validation=None, test=None, test_images=None, **folders)
+
     def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Looks at the lists of a file, and for its first image."""
         for split in SPLITS:
@@ -121,7 +132,7 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
             names = dict.fromkeys(name for part in parts for name in part.names or ())
             images = itertools.chain.from_iterable(part.images for part in parts)
             sources[split] = Source(origin_of([part.origin for part in parts]), images, tuple(names))
-    return load_annotated(sources, config)
+    return load_annotated(sources, config, features.get("boxes"))
 
 
 def _source(path: str, folder: Path, split: str) -> Source:

@@ -52,10 +52,10 @@ class Config(ImageOptions, FileOptions):
 def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSplits:
     """Returns paths <object>[examples] of str and labels <int32>[examples], sorted by class and file name.
 
-    The classes are the subfolders of train, sorted by name. Class folders are searched recursively, following
-    links. Files and folders whose names show that they are not images are skipped and counted. The header of
-    every file is checked; with `on_bad_record: skip` every image is also decoded, and unreadable files are
-    skipped. JPEG files are rotated by their EXIF orientation.
+    The classes are those of the feature, or if it has none the subfolders of train, sorted by name. Class
+    folders are searched recursively, following links. Files and folders whose names show that they are not
+    images are skipped and counted. The header of every file is checked; with `on_bad_record: skip` every
+    image is also decoded, and unreadable files are skipped. JPEG files are rotated by their EXIF orientation.
 
     Raises:
         UserError: a folder is missing or has no class folders, the folders of train look like splits, a class
@@ -63,10 +63,15 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
             image; names the folder or file.
     """
     classes = ClassFolders(config.train)
-    require_classes(classes)
-    labels = class_names.sort_names(classes.names)
-    train = _split(classes, labels, config)
-    _require_images(classes, train, labels)
+    label = features["label"]
+    labels = label.names if isinstance(label, Label) else ()
+    if labels:
+        train = _split(classes, labels, config)
+    else:
+        require_classes(classes)
+        labels = class_names.sort_names(classes.names)
+        train = _split(classes, labels, config)
+        _require_images(classes, train, labels)
     validation, test = (
         _split(ClassFolders(folder), labels, config) if folder else None
         for folder in (config.validation, config.test)

@@ -83,6 +83,17 @@ class Config(TextPairOptions, FileOptions):
         if self.train_alignments is not None:
             yield ("train_alignments",), self.train_alignments
 
+    def is_path(self, key: str, text: str) -> bool:
+        """Returns whether the option has files of texts or of alignments."""
+        return key == "train_alignments" or super().is_path(key, text)
+
+    def with_files(self, paths: Sequence[str]) -> Config:
+        """Returns the options with other files as train, or as test if there are further references."""
+        if len(paths) < 2:
+            raise ValueError("expected two files or more, line-aligned: the sources, then their translations")
+        further = list(paths) if len(paths) > 2 else None
+        return self.replaced(train=list(paths[:2]), validation=None, test=further, train_alignments=None)
+
     def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Looks at the first line of a file, and for the files that belong to it."""
         for sides in self.sides().values():

@@ -77,6 +77,10 @@ class Config(TextPairOptions, ImageOptions, BoxOptions):
         None, description="Feature or language to translate to. Default: the second text."
     )
 
+    def is_path(self, key: str, text: str) -> bool:
+        """Returns whether the option has a folder."""
+        return key in ("data_dir", "manual_dir")
+
     def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
         """Yields names that are none of TensorFlow Datasets, and a feature that is named twice."""
         yield from super().problems(features)

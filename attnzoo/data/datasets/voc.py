@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +73,18 @@ class Config(AnnotationOptions):
                 if path is not None:
                     yield key, str(path)
 
+    def is_path(self, key: str, text: str) -> bool:
+        """Returns whether the option has the folder, or the file of a list."""
+        return key == "folder" or (super().is_path(key, text) and text.endswith(".txt"))
+
+    def with_files(self, paths: Sequence[str]) -> Config:
+        """Returns the options with all annotations of another folder, or those in another list, as train."""
+        if len(paths) > 1:
+            raise ValueError("expected one folder, or one list of images (.txt) in the folder of the run")
+        is_list = paths[0].endswith(".txt")
+        source = {"train": paths[0]} if is_list else {"folder": paths[0], "train": EVERY}
+        return self.replaced(**source, validation=None, test=None)
+
     def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Looks for the folders of annotations and images, and for the first annotation of a list."""
         if file == self.folder:
@@ -96,7 +108,9 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
     _require_folders(config)
     splits = {"train": config.train, "validation": config.validation, "test": config.test}
     return load_annotated(
-        {name: _source(split, config) for name, split in splits.items() if split is not None}, config
+        {name: _source(split, config) for name, split in splits.items() if split is not None},
+        config,
+        features.get("boxes"),
     )
 
 

@@ -53,6 +53,16 @@ class Config(AnnotationOptions):
         """Yields the data.yaml."""
         yield ("file",), self.file
 
+    def is_path(self, key: str, text: str) -> bool:
+        """Returns whether the option has the data.yaml."""
+        return key == "file"
+
+    def with_files(self, paths: Sequence[str]) -> Config:
+        """Returns the options with another data.yaml, which names the splits."""
+        if len(paths) > 1:
+            raise ValueError("expected one data.yaml")
+        return self.replaced(file=paths[0])
+
     def check_file(self, file: str, features: Mapping[str, Any]) -> None:
         """Looks at the classes and for the folders of all splits."""
         content = _parse(file)
@@ -76,7 +86,7 @@ def load(config: Config, features: Mapping[str, Feature], seed: int) -> DataSpli
         split: Source(origin, _images(origin, paths, names, config), names)
         for split, (origin, paths) in _places(config.file, content).items()
     }
-    return load_annotated(sources, config)
+    return load_annotated(sources, config, features.get("boxes"))
 
 
 def _parse(file: str) -> dict[str, Any]:
