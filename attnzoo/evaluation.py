@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
+import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
@@ -17,8 +20,8 @@ from attnzoo.errors import DataNote, UserError
 from attnzoo.files import disk_errors
 from attnzoo.pictures import write_png
 from attnzoo.runs.building import evaluation_sizes
-from attnzoo.runs.trained import load_other_split, load_split, load_trained
-from attnzoo.tasks.evaluating import Evaluator
+from attnzoo.runs.trained import TrainedRun, load_other_split, load_split, load_trained
+from attnzoo.tasks.evaluating import Evaluator, OnBatch, on_no_batch
 from attnzoo.tasks.types import WorstExample
 
 
@@ -28,31 +31,36 @@ def evaluate(
     worst: int = 0,
     out: Path | None = None,
     data: Sequence[str] = (),
+    predictions: Path | None = None,
+    on_batch: OnBatch = on_no_batch,
 ) -> tuple[dict[str, Any], list[str]]:
     """Evaluates a run on a split of its data, or on other data.
 
     Args:
         folder: a run folder.
         split: "train", "validation" or "test"; None for test, or validation if there is no test.
-        worst: number of examples with the worst predictions to draw; 0 for none.
+        worst: number of examples with the worst predictions to list, or to draw for detection; 0 for none.
         out: folder for their pictures; None for `worst` in the run.
         data: other files or folders of the kind that the data of the run is read from; `split` in the result
             names them.
+        predictions: file for the answer to each example, .csv or .jsonl; None for none.
+        on_batch: called before each batch, to report progress.
 
     Returns:
         The JSON-serializable result and human-readable lines of its details. The result has `run`, `split`,
         `weights` (their steps), `examples`, `metrics` by name (numbers; signatures are strings),
         `truncated_fraction` (fraction of truncated tokens; only for texts), `seconds`, and details of the
-        task: for a classifier `labels` and `confusion_matrix` (counts by true label, row, and predicted
-        label, column), and `worst`, a dict per example with the path of its `picture`.
+        task: for a classifier `labels`, `confusion_matrix` (counts by true label, row, and predicted label,
+        column) and `classes` (precision, recall, F1 and support of each); `worst`, a dict per example, with
+        the path of its `picture` for detection; and `predictions`, the path of their file.
 
     Raises:
-        UserError: no such run or split, data with other classes than in training, a task whose predictions
-            are not drawn (2), damaged weights, a disk that is full or read-only (4).
+        UserError: no such run or split, data with other classes than in training, a task without answers to
+            single examples (2), damaged weights, a disk that is full or read-only (4).
     """
     trained = load_trained(folder)
-    if worst and not trained.task.finds_objects:
-        raise UserError(f"{folder}: a run of {trained.task.name}; --worst is only for detection.")
+    if out is not None and not trained.task.finds_objects:
+        raise UserError(f"{folder}: a run of {trained.task.name}; --out is only for detection.")
     info, task = trained.info, trained.task
     if data:
         _, chosen, info = load_other_split(trained, data, split)
@@ -65,16 +73,7 @@ def evaluate(
         _note_lengths(beyond_training(lengths, info), split)
     truncated = {"truncated_fraction": truncated_fraction(lengths, info.lengths[-1])} if lengths else {}
     begin = time.monotonic()
-    evaluator = Evaluator(
-        trained.model,
-        task,
-        info,
-        evaluation_sizes(trained.config),
-        trained.config.eval,
-        tf.distribute.get_strategy(),
-        xla=trained.is_worth_compiling(len(examples)),
-    )
-    report = evaluator.report(examples, trained.calibration)
+    report = _evaluator(trained, len(examples)).report(examples, trained.calibration, on_batch)
     result = {
         "run": str(folder),
         "split": split,
@@ -86,12 +85,73 @@ def evaluate(
         **report.details,
     }
     lines = task.describe(report.details)
+    if worst or predictions is not None:
+        if report.predictions is None:
+            raise UserError(
+                f"{folder}: a run of {task.name} that gives no answers to whole splits (classifiers do for "
+                "up to 1,000 labels); leave out --worst and --predictions."
+            )
+        answered = task.calibrated(report.predictions, trained.config.eval, trained.calibration)
+    if predictions is not None:
+        _write_results(task.results(answered, examples, info, trained.config.eval) or (), predictions)
+        result["predictions"] = str(predictions)
+        lines = [*lines, f"predictions: {predictions}"]
     if worst:
-        examples_of = task.worst(report.predictions, examples, info, trained.config.eval, worst) or []
-        result["worst"] = _draw_worst(examples_of, out or folder / "worst")
-        lines += ["worst:", *(f"  {one['picture']}  {one['text']}" for one in result["worst"])]
-        lines += ["  none: no errors"] * (not examples_of)
+        mistakes = task.worst(answered, examples, info, trained.config.eval, worst) or []
+        result["worst"], shown = _list_worst(mistakes, out or folder / "worst", task.finds_objects)
+        lines = [*lines, "worst:", *shown, *["  none: no errors"] * (not mistakes)]
     return result, lines
+
+
+def _evaluator(trained: TrainedRun, num_examples: int) -> Evaluator:
+    return Evaluator(
+        trained.model,
+        trained.task,
+        trained.info,
+        evaluation_sizes(trained.config),
+        trained.config.eval,
+        tf.distribute.get_strategy(),
+        xla=trained.is_worth_compiling(num_examples),
+    )
+
+
+def _write_results(results: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Writes one row per example as the suffix of the file says; a crash leaves an earlier file as it was."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with disk_errors(path):
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            if path.suffix.lower() == ".jsonl":
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in results)
+            else:
+                _write_table((dict(_cells(row)) for row in results), file)
+        temporary.replace(path)
+
+
+def _write_table(rows: Iterator[dict[str, Any]], file: TextIO) -> None:
+    first = next(rows)
+    writer = csv.DictWriter(file, list(first), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(itertools.chain([first], rows))
+
+
+def _cells(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields column and cell of each value: a mapping has a column per key, a list is one cell of JSON."""
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{name}", one) for name, one in value.items())
+        else:
+            yield key, json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+
+def _list_worst(
+    examples: Sequence[WorstExample], folder: Path, are_drawn: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Returns a dict and a line per example, and writes the pictures of a task that draws them."""
+    if not are_drawn:
+        rows = [{"name": one.name, **one.values} for one in examples]
+        return rows, [f"  {one.name}  {one.text}" for one in examples]
+    rows = _draw_worst(examples, folder)
+    return rows, [f"  {one['picture']}  {one['text']}" for one in rows]
 
 
 def _draw_worst(examples: Sequence[WorstExample], folder: Path) -> list[dict[str, Any]]:

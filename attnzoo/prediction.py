@@ -12,7 +12,6 @@ from attnzoo import catalog
 from attnzoo.data import examples as data_examples
 from attnzoo.data.buckets import beyond_training, truncated_examples
 from attnzoo.errors import UserError
-from attnzoo.features.feature import Feature
 from attnzoo.features.image import find_file
 from attnzoo.features.info import DataInfo
 from attnzoo.pictures import write_png
@@ -195,6 +194,6 @@ def _load(folders: Sequence[Path]) -> list[TrainedRun]:
     return trained
 
 
-def _model_features(info: DataInfo) -> dict[str, Feature]:
-    """Returns the features that are inputs or targets of models."""
-    return {name: feature for name, feature in info.features.items() if feature.in_batches}
+def _model_features(info: DataInfo) -> dict[str, dict[str, Any]]:
+    """Returns what was learned of the features that are inputs or targets of models."""
+    return {name: feature.model_dump() for name, feature in info.features.items() if feature.in_batches}

@@ -43,8 +43,9 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluated(trained):
-    """What `eval --json` prints of it."""
-    ended = commands.run("eval", trained[0], "--json", folder=trained[0])
+    """What `eval --json` prints of it; its answers are in `answers.jsonl`."""
+    options = ["--json", "--worst", "3", "--predictions", "answers.jsonl"]
+    ended = commands.run("eval", trained[0], *options, folder=trained[0])
     assert ended.code == 0, ended.err
     return json.loads(ended.out)
 
@@ -79,7 +80,26 @@ def test_the_metrics_of_eval_are_those_of_scikit_learn(evaluated, test_set):
     assert actual["cohen_kappa"] == pytest.approx(metrics.cohen_kappa_score(labels, predicted))
     assert evaluated["labels"] == ["de", "en"]
     assert evaluated["confusion_matrix"] == metrics.confusion_matrix(labels, predicted).tolist()
+    scores = metrics.precision_recall_fscore_support(labels, predicted)
+    keys = ("precision", "recall", "f1", "support")
+    np.testing.assert_allclose([[row[key] for row in evaluated["classes"]] for key in keys], scores)
     assert actual["loss"] == pytest.approx(metrics.log_loss(labels, probabilities), abs=1e-5)  # unweighted
+
+
+def test_eval_writes_the_answers_of_predict_and_shows_the_most_confident_mistakes(
+    trained, evaluated, test_set
+):
+    texts, labels, logits = test_set
+    answers = [json.loads(line) for line in (trained[0] / "answers.jsonl").read_text().splitlines()]
+    assert [one["text"] for one in answers] == texts
+    assert [one["true_label"] for one in answers] == [("de", "en")[label] for label in labels]
+    calibrated = special.softmax(logits / evaluated["metrics"]["temperature"], axis=1)
+    values = [[one["probabilities"][name] for name in ("de", "en")] for one in answers]
+    np.testing.assert_allclose(values, calibrated, atol=1e-5)
+    wrong = [one for one in answers if one["label"] != one["true_label"]]
+    worst = sorted((one["probability"] for one in wrong), reverse=True)[:3]
+    assert [one["probability"] for one in evaluated["worst"]] == pytest.approx(worst)
+    assert all(one["label"] != one["true_label"] for one in evaluated["worst"])
 
 
 def test_train_ends_with_the_metrics_of_eval_and_begins_with_the_counts(trained, evaluated):
@@ -113,8 +133,9 @@ def test_a_run_without_a_temperature_is_evaluated_and_answers_only_as_it_is(trai
     assert "calibration_error" in ended.out
     assert "scaled_calibration_error" not in ended.out
     (true, false), _ = evaluated["confusion_matrix"]
-    (row,) = [line.split() for line in ended.out.splitlines() if line.startswith("  de ")]
-    assert row == ["de", str(true or "."), str(false or ".")]
+    scores, confusions = [line.split() for line in ended.out.splitlines() if line.startswith("  de ")]
+    assert scores[-1] == str(true + false)
+    assert confusions == ["de", str(true or "."), str(false or ".")]
     with pytest.raises(UserError, match=r"run: eval\.calibrate: this run has no temperature: it is fitted"):
         _ = load_trained(run).prediction_model
 

@@ -177,13 +177,11 @@ def test_options_of_classifiers_are_refused_where_there_are_no_classes(call, dat
         "config", "check", dates, "--set", "train.class_weights={a: 2}", "--set", "eval.calibrate=true"
     )
     assert code == 2
-    what = (
-        "an option of image_classification, text_classification, and this model is for translation; "
-        "leave it out"
-    )
+    what = "text_classification, and this model is for translation; leave it out"
+    weights = f"an option of image_classification, multi_label_classification, {what}"
     assert [line.split(": ", 4)[3:] for line in err.splitlines()] == [
-        ["2}", f"train.class_weights: {what}"],
-        ["eval.calibrate", what],
+        ["2}", f"train.class_weights: {weights}"],
+        ["eval.calibrate", f"an option of image_classification, {what}"],
     ]
 
 
@@ -325,13 +323,27 @@ def test_wrong_arguments_are_one_line(call, dates, arguments, message):
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("train",), ("train", "x", "--fast"), ("list", "layers"), ("eval", "x", "--split", "dev"), ("x",)],
+    ("arguments", "message"),
+    [
+        (("train",), "missing argument 'CONFIG'; see `attnzoo train --help`."),
+        (("train", "x", "--run-dir", "y"), "no such option: --run-dir (Possible options: --run); see"),
+        (("list", "layers"), "invalid value for 'kind': 'layers' is not one of 'models', 'datasets',"),
+        (("eval", "x", "--split", "dev"), "invalid value for '--split': 'dev' is not one of 'train',"),
+        (("config", "x"), "no such command 'x'; see `attnzoo config --help`."),
+    ],
 )
-def test_wrong_usage_exits_with_2(call, arguments):
+def test_wrong_usage_is_one_line_that_names_the_help(call, arguments, message):
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
-    assert "Usage: attnzoo" in err
+    assert err.startswith(f"attnzoo: error: {message}")
+    assert err.endswith(" --help`.\n")
+    assert len(err.splitlines()) == 1
+
+
+def test_no_arguments_at_all_show_the_help(call):
+    code, out, err = call()
+    assert (code, err) == (2, "")
+    assert "Usage: attnzoo" in out
 
 
 def test_train_hands_over_the_config_and_the_folder_named_after_it(call, dates, fake):
@@ -362,6 +374,7 @@ def test_an_option_without_effect_is_a_note_of_train_too_that_strict_passes(call
         (UserError("loss is nan", exit_code=3), 3, "attnzoo: error: loss is nan\n"),
         (UserError("w: damaged", exit_code=4), 4, "attnzoo: error: w: damaged\n"),
         (ConfigErrors(["one", "two"]), 2, "attnzoo: error: one\nattnzoo: error: two\n"),
+        (UserError("stopped on request", exit_code=75), 75, "attnzoo: stopped on request\n"),
     ],
 )
 def test_errors_of_a_command_become_lines_and_exit_codes(call, dates, fake, error, code, message):
@@ -372,7 +385,7 @@ def test_errors_of_a_command_become_lines_and_exit_codes(call, dates, fake, erro
     assert call("train", dates) == (code, "", message)
 
 
-def result_of(run, split, worst=0, out=None, data=()):
+def result_of(run, split, *_, **__):
     print("noise of a library")
     metrics = {"accuracy": 0.98765, "signature": "BLEU|x", "exact": 7}
     result = {"run": str(run), "split": split, "examples": 11, "metrics": metrics, "seconds": 1.5}
@@ -401,8 +414,8 @@ def test_eval_json_is_one_object_and_nothing_else(call, empty_folder, fake):
 
 
 def with_confusions(matrix, labels):
-    def evaluate(run, split, worst, out, data):
-        details = {"labels": labels, "confusion_matrix": matrix}
+    def evaluate(run, split, *_, **__):
+        details = {"labels": labels, "confusion_matrix": matrix, "classes": []}
         return {**result_of(run, split)[0], **details}, tasks.load("text_classification").describe(details)
 
     return evaluate

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -79,7 +80,13 @@ def test_eval_has_a_row_for_each_class_and_draws_the_worst_images(run, tmp_path)
     drawn.mkdir()
     for name in ("0002.png", "0003.png"):  # of an earlier evaluation
         (drawn / name).write_bytes(b"")
-    result, lines = evaluate(run, worst=2, out=drawn)
+    answers = tmp_path / "answers.jsonl"
+    result, lines = evaluate(run, worst=2, out=drawn, predictions=answers)
+    rows = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert len(rows) == result["examples"]
+    counts = Counter(one["label"] for row in rows for one in row["objects"])
+    assert counts == {row["class"]: row["instances"] for row in result["classes"]}
+    assert set(rows[0]) == {"image", "objects", "detections"}
     assert [row["class"] for row in result["classes"]] == ["circle", "square", "star", "triangle"]
     assert lines[0].split()[:3] == ["class", "images", "instances"]
     assert [one["picture"] for one in result["worst"]] == [
@@ -123,7 +130,9 @@ def test_a_pattern_and_files_are_answered_once_each_with_the_numbers_of_the_requ
             "--iou and --max-detections are only for detec",
         ),
         (("predict", "{text}", "x.txt", "--out", "out"), "text_classification; --out is only for detection"),
-        (("eval", "{text}", "--worst", "3"), "text_classification; --worst is only for detection"),
+        (("eval", "{text}", "--worst", "3", "--out", "x"), "text_classification; --out is only for detec"),
+        (("eval", "{run}", "--predictions", "x.txt"), "x.txt: expected a name that ends in .csv or .jsonl"),
+        (("eval", "{run}", "--predictions", "no/x.csv"), "no/x.csv: expected a file in an existing folder"),
         (("eval", "{run}", "--out", "x"), "--out is the folder for the pictures of --worst: add it"),
         (("predict", "{run}", "x.txt", "y.txt"), "x.txt: not an image, a folder or a glob pattern"),
         (("predict", "{run}", "x.txt", "--csv", "--json"), "--csv and --json"),

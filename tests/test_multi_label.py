@@ -1,6 +1,8 @@
 """Texts with any number of labels: from a file to answers."""
 
+import csv as csv_files
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -42,8 +44,8 @@ def trained(tmp_path_factory):
 seed: 3
 data: {{name: csv, train: {folder}/train.jsonl, test: {folder}/test.jsonl, num_buckets: 1}}
 model: {{name: multi_label_text_classifier, units: 16, attention: additive, pooling: max}}
-train: {{epochs: 12, batch_size: 16, learning_rate: 2e-2, xla: false}}
-eval: {{every: 40}}
+train: {{epochs: 12, batch_size: 16, learning_rate: 2e-2, xla: false, class_weights: {{red: 2}}}}
+eval: {{every: 40, threshold: auto}}
 """
     recipes.write(folder, "colors", text, ())
     ended = commands.run("train", "colors.yaml", "--run", "run", folder=folder)
@@ -51,7 +53,18 @@ eval: {{every: 40}}
     return folder, rows, ended.out
 
 
-def test_it_learns_and_answers_with_every_label_that_fits(trained):
+@pytest.fixture(scope="module")
+def bounds(trained):
+    """Label -> threshold that was fitted at the end of the training."""
+    state = json.loads((trained[0] / "run" / "checkpoints" / "final" / "state.json").read_text())
+    return state["thresholds"]
+
+
+def given(probabilities, bounds):
+    return [label for label, value in probabilities.items() if value >= bounds[label]]
+
+
+def test_it_learns_and_answers_with_every_label_that_fits(trained, bounds):
     folder, rows, out = trained
     result = json.loads((folder / "run" / "result.json").read_text())
     assert set(result["metrics"]) == {"loss", "exact_match", "macro_f1", "micro_f1", "average_precision"}
@@ -63,8 +76,9 @@ def test_it_learns_and_answers_with_every_label_that_fits(trained):
     answers = [json.loads(line) for line in ended.out.splitlines()]
     right = [answer["labels"] == labels for answer, (_, labels) in zip(answers, rows, strict=True)]
     assert np.mean(right) == pytest.approx(result["metrics"]["exact_match"])
+    assert set(bounds) == set(COLORS)
     for answer in answers:
-        assert answer["labels"] == [label for label, value in answer["probabilities"].items() if value >= 0.5]
+        assert answer["labels"] == given(answer["probabilities"], bounds)
         assert not answer["truncated"]
     plain = commands.run("predict", "run", "texts", folder=folder).out.splitlines()
     for line, answer in zip(plain, answers, strict=True):
@@ -75,11 +89,12 @@ def test_it_learns_and_answers_with_every_label_that_fits(trained):
     assert json.loads(ended.out)["metrics"] == pytest.approx(result["metrics"], abs=1e-5)
 
     run = load_trained(folder / "run")
+    assert TASK.export_notes(run.info, run.config.eval)["thresholds"] == list(bounds.values())
     module = TASK.serving_module(run.model, run.info, run.config.eval)
     served = module.signatures()["serving_default"](tf.constant(texts))
     expected = [list(answer["probabilities"].values()) for answer in answers]
     np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
-    np.testing.assert_array_equal(served["has_label"], np.array(expected) >= 0.5)
+    np.testing.assert_array_equal(served["has_label"], np.array(expected) >= list(bounds.values()))
 
 
 def test_training_ends_with_suggestions_of_what_to_do_next(trained):
@@ -88,14 +103,52 @@ def test_training_ends_with_suggestions_of_what_to_do_next(trained):
         assert f"attnzoo {verb} run" in out
 
 
-def test_attend_shows_every_predicted_label_and_the_true_ones(trained):
+def test_eval_has_scores_mistakes_and_answers_with_thresholds_of_ones_own(trained, tmp_path):
+    """What a label with a threshold of nearly 1 loses: all its examples."""
+    folder, rows, _ = trained
+    ignored = shutil.ignore_patterns("logs", "step-*")
+    shutil.copytree(folder / "run", tmp_path / "run", ignore=ignored)
+    config = tmp_path / "run" / "config.yaml"
+    assert config.read_text().count("threshold: auto") == 1
+    text = config.read_text().replace("threshold: auto", "threshold: {red: 0.999999}")
+    config.write_text(text)
+    options = ["--worst", "2", "--predictions", "all.csv", "--json"]
+    result = json.loads(commands.run("eval", "run", *options, folder=tmp_path).out)
+    with (tmp_path / "all.csv").open(newline="") as file:
+        table = [*csv_files.DictReader(file)]
+    assert [*table[0]] == ["text", "true_labels", "labels", *(f"probabilities.{one}" for one in COLORS)]
+    assert [(row["text"], json.loads(row["true_labels"])) for row in table] == rows
+    predicted = [json.loads(row["labels"]) for row in table]
+    exact = np.mean([one == labels for one, (_, labels) in zip(predicted, rows, strict=True)])
+    assert result["metrics"]["exact_match"] == pytest.approx(exact)
+    assert exact < 0.8
+    truth = [[color in labels for color in COLORS] for _, labels in rows]
+    answers = [[color in labels for color in COLORS] for labels in predicted]
+    expected = metrics.precision_recall_fscore_support(truth, answers, zero_division=np.nan)
+    actual = [[row[key] for key in ("precision", "recall", "f1", "support")] for row in result["classes"]]
+    np.testing.assert_allclose(np.array(actual[:2]), np.array(expected).T[:2])
+    assert [row["threshold"] for row in result["classes"]] == [0.5, 0.5, 0.999999]
+    assert actual[2] == [None, 0.0, 0.0, sum("red" in labels for _, labels in rows)]
+    for mistake in result["worst"]:
+        assert mistake["labels"] != mistake["true_labels"]
+        assert mistake["text"] in dict(rows)
+
+
+def test_thresholds_that_were_not_fitted_are_refused_by_what_answers():
+    with pytest.raises(ValueError, match=r"eval\.threshold: auto: this run has no thresholds: they are"):
+        TASK.prediction_model(None, TASK.EvalOptions(threshold="auto"), {})
+    with pytest.raises(ValueError, match="thresholds: expected numbers above 0 and below 1"):
+        TASK.read_calibration({"thresholds": {"red": 1.5}})
+
+
+def test_attend_shows_every_predicted_label_and_the_true_ones(trained, bounds):
     folder, rows, _ = trained
     ended = commands.run("attend", "run", "--split", "test", "--count", "31", "--json", folder=folder)
     assert ended.code == 0, ended.err
     actual = [json.loads(line) for line in ended.out.splitlines()]
     assert [one["true_labels"] for one in actual] == [labels for _, labels in rows]
     for one, (text, _) in zip(actual, rows, strict=True):
-        assert one["labels"] == [label for label, value in one["probabilities"].items() if value >= 0.5]
+        assert one["labels"] == given(one["probabilities"], bounds)
         assert one["tokens"] == text.split()
         assert sum(one["weights"]) == pytest.approx(1.0, abs=1e-4)
     assert len({len(one["labels"]) for one in actual}) == 3
@@ -124,6 +177,20 @@ def test_the_loss_is_the_mean_over_labels_and_a_text_is_right_if_all_are():
     smooth = TASK.sums(lambda inputs, training: logits, {}, targets, options)
     pulled = 0.1 * np.where(targets["labels"] == 1, logits, -logits).sum() / 3
     np.testing.assert_allclose(smooth["loss"][0], 2 * expected + pulled, rtol=1e-5)
+
+    targets["positive_weights"] = tf.tile(tf.constant([[3.0, 5.0, 7.0]]), [2, 1])
+    targets["thresholds"] = tf.tile(tf.constant([[0.5, 0.8, 0.7]]), [2, 1])  # 0.73 and 0.62 are not enough
+    sums = TASK.sums(lambda inputs, training: logits, {}, targets, None)
+    weights = np.where(targets["labels"] == 1, [3.0, 5.0, 7.0], 1.0)
+    assert sums["loss"][0] == pytest.approx(
+        2
+        * metrics.log_loss(
+            targets["labels"].numpy().ravel(), probabilities.ravel(), sample_weight=weights.ravel()
+        )
+        * weights.mean(),
+        rel=1e-5,
+    )
+    np.testing.assert_allclose(sums["exact_match"], [1, 2])
 
 
 def test_r_drop_adds_the_divergence_of_each_label_to_the_loss():

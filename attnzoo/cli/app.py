@@ -41,6 +41,9 @@ class Kind(str, enum.Enum):
         vars()[kind.upper()] = kind
 
 
+UsageError: Any = typer.BadParameter.__base__
+"""An error of the command line; typer has no public name for it."""
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -73,14 +76,18 @@ def main() -> None:
         signal.signal(number, _stop)
     warnings.showwarning = _show_warning
     try:
-        app(prog_name="attnzoo")
+        sys.exit(app(prog_name="attnzoo", standalone_mode=False))
+    except UsageError as error:
+        _exit_with_usage_error(error)
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         sys.stdout = None
         sys.exit(0)
     except (UserError, DataWarning) as error:
+        code = error.exit_code if isinstance(error, UserError) else EXIT_USER
+        label = "" if code == EXIT_STOPPED else "error: "  # to stop is what the user asked for
         for line in str(error).splitlines():
-            print(f"attnzoo: error: {line}", file=sys.stderr)
-        sys.exit(error.exit_code if isinstance(error, UserError) else EXIT_USER)
+            _print_error(f"attnzoo: {label}{line}")
+        sys.exit(code)
     except Exception as error:
         # By name, as TensorFlow may not be imported; "failed to map segment": no memory to load a library.
         no_memory = type(error).__name__ == "ResourceExhaustedError" or "failed to map segment" in str(error)
@@ -88,6 +95,22 @@ def main() -> None:
             raise
         print(f"attnzoo: error: {OUT_OF_MEMORY}", file=sys.stderr)
         sys.exit(EXIT_USER)
+
+
+def _exit_with_usage_error(error: Any) -> NoReturn:
+    """Ends the process with one line about an error of the command line; with none after the help itself."""
+    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".?")
+    if message:
+        message = message[0].lower() + message[1:]
+        command = error.ctx.command_path if error.ctx else "attnzoo"
+        _print_error(f"attnzoo: error: {message}; see `{command} --help`.")
+    sys.exit(EXIT_USER)
+
+
+def _print_error(line: str) -> None:
+    from attnzoo.training.console import print_error_line
+
+    print_error_line(line)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -175,11 +198,24 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     worst: Annotated[
-        int, typer.Option(min=0, max=10_000, help="Detection: draw so many images with the most errors.")
+        int,
+        typer.Option(
+            min=0, max=10_000, help="List so many of the worst mistakes; detection: draw the images."
+        ),
     ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for --worst. Default: worst/ in the run folder.", show_default=False),
+        typer.Option(
+            help="Detection: folder for --worst. Default: worst/ in the run folder.", show_default=False
+        ),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write input, true value and answer of each example to this .csv or .jsonl file.",
+            show_default=False,
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,
@@ -198,11 +234,17 @@ def evaluate(
     if out is not None and not worst:
         refuse("--out is the folder for the pictures of --worst: add it")
     require_own_pictures(out)
+    if predictions is not None:
+        _require_result_file(predictions)
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import evaluation
+        from attnzoo.training.console import EvaluationProgress, print_line
 
-        result, details = evaluation.evaluate(run, split.value if split else None, worst, out, data or ())
+        chosen, progress = split.value if split else None, EvaluationProgress(print_line)
+        result, details = evaluation.evaluate(
+            run, chosen, worst, out, data or (), predictions=predictions, on_batch=progress
+        )
     if as_json:
         print(json.dumps(result, ensure_ascii=False, default=float))
     else:
@@ -250,6 +292,14 @@ def _print_configs() -> None:
     print(f"in {' and '.join(folders)}; to modify one: attnzoo config copy NAME", file=sys.stderr)
 
 
+def _require_result_file(path: Path) -> None:
+    """Refuses a file that predictions cannot be written to."""
+    if path.suffix.lower() not in (".csv", ".jsonl"):
+        refuse(f"--predictions {path}: expected a name that ends in .csv or .jsonl")
+    if not path.parent.is_dir() or path.is_dir():
+        refuse(f"--predictions {path}: expected a file in an existing folder")
+
+
 def _steps(text: str | None) -> tuple[int, int] | None:
     """Parses START:STOP."""
     if text is None:
@@ -262,7 +312,8 @@ def _steps(text: str | None) -> tuple[int, int] | None:
 
 
 def _print_metrics(result: dict[str, Any], details: Sequence[str]) -> None:
-    rows = [(name, _format(value)) for name, value in result["metrics"].items()]
+    metrics = result["metrics"]
+    rows = [(name, _format(value)) for name, value in metrics.items() if not isinstance(value, str)]
     truncated = (
         f", {result['truncated_fraction']:.2%} of tokens truncated"
         if result.get("truncated_fraction")
@@ -273,6 +324,9 @@ def _print_metrics(result: dict[str, Any], details: Sequence[str]) -> None:
         f"{result['weights']}, {result['seconds']:.1f} s"
     )
     print_table(["metric", "value"], rows)
+    for name, value in metrics.items():
+        if isinstance(value, str):  # a signature is longer than a column of a table is wide
+            print(f"  {name} {value}")
     for line in details:
         print(line)
 

@@ -175,6 +175,11 @@ def evaluation_plans(
         yield 0, planned
 
 
+def num_evaluation_batches(examples: Examples, info: DataInfo, sizes: BatchSizes) -> int:
+    """Returns the number of batches of one pass of `evaluation_plans`."""
+    return len(plan_epoch(examples, info, sizes, None))
+
+
 def batches(
     examples: Examples,
     info: DataInfo,

@@ -74,7 +74,7 @@ class TableFileOptions(TableOptions):
         columns = columns_of_split(split, self.named_columns(features), features)
         for row in _rows(file, _all_columns(columns), self):
             if isinstance(row, BadRecord) and self.on_bad_record == "error":
-                raise row
+                raise row.with_advice()
             return
 
 

@@ -234,10 +234,12 @@ class Image(Feature):
 
     def check(self, column: Column, options: DataOptions, origin: str) -> None:
         """Decodes every image once unless that takes minutes, to report damage before training."""
-        if not (
-            isinstance(options, FileOptions) and options.on_bad_record == "skip"
-        ):  # otherwise the loader has done it
+        if isinstance(options, FileOptions) and options.on_bad_record == "skip":
+            return  # the loader has done it
+        try:
             pixels.check_decodable(column, self.pixel_format, origin)
+        except BadRecord as bad:
+            raise (bad.with_advice() if isinstance(options, FileOptions) else bad) from None
 
     def graph_batch(self, encoded: Column) -> Callable[[tf.Tensor], tf.Tensor]:
         """Returns a function from indices to images [batch, height, width, channels].

@@ -32,7 +32,7 @@ with epy.lazy_imports():
 
 _FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 THRESHOLD = 0.5
-"""Smallest probability at which a label is predicted."""
+"""Smallest probability at which a label is predicted, unless the options of a task give another."""
 
 
 class LabelsOptions(DataOptions):
@@ -51,11 +51,15 @@ class Labels(Target):
 
     Attributes:
         names: class names in the order of their numbers.
+        thresholds: smallest probability at which each class is predicted; empty for 1/2. The options of a
+            task set them; they are not learned from the data, and not saved with it.
 
     Examples:
         >>> labels = Labels(names=("art", "food", "sport"))
         >>> labels.names_of(np.array([0.9, 0.1, 0.5]))
         ['art', 'sport']
+        >>> labels.with_thresholds({"food": 0.1, "sport": 0.8}).names_of(np.array([0.9, 0.1, 0.5]))
+        ['art', 'food']
     """
 
     takes_columns: ClassVar[bool] = True
@@ -63,6 +67,7 @@ class Labels(Target):
 
     kind: Literal["labels"] = "labels"
     names: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = Field((), exclude=True)
 
     @property
     def num_outputs(self) -> int:
@@ -123,21 +128,32 @@ class Labels(Target):
         """Returns the sigmoid of the logits."""
         return tf.sigmoid(outputs)
 
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Labels:
+        """Returns the feature with a threshold for each label; 1/2 for those that are not named."""
+        return self.model_copy(
+            update={"thresholds": tuple(thresholds.get(name, THRESHOLD) for name in self.names)}
+        )
+
+    def is_predicted(self, values: np.ndarray) -> np.ndarray:
+        """Returns whether labels with these values <float>[..., classes] are predicted, <bool>."""
+        return np.asarray(values) >= np.asarray(self.thresholds or THRESHOLD)
+
     def names_of(self, values: np.ndarray) -> list[str]:
-        """Returns the names of the labels whose value <float>[classes] is at least 1/2."""
-        return [
-            name for name, value in zip(self.names, np.asarray(values), strict=True) if value >= THRESHOLD
-        ]
+        """Returns the names of the labels whose value <float>[classes] is at least their threshold.
+
+        Of true values, 0 and 1, these are the true labels.
+        """
+        return [name for name, given in zip(self.names, self.is_predicted(values), strict=True) if given]
 
     def answer(self, values: np.ndarray) -> dict[str, Any]:
-        """Returns the labels with a probability of at least 1/2, and the probabilities of all labels."""
+        """Returns the labels with a probability of at least their threshold, and all probabilities."""
         by_label = dict(zip(self.names, map(float, values), strict=True))
         return {"labels": self.names_of(values), "probabilities": by_label}
 
     def prediction_texts(self, values: np.ndarray) -> list[tuple[str, str]]:
-        """Returns the labels with a probability of at least 1/2."""
-        pairs = zip(self.names, values, strict=True)
-        return [(name, f"{value:.4f}") for name, value in pairs if value >= THRESHOLD]
+        """Returns the labels with a probability of at least their threshold."""
+        rows = zip(self.names, values, self.is_predicted(values), strict=True)
+        return [(name, f"{value:.4f}") for name, value, given in rows if given]
 
     def true_answer(self, value: Any) -> dict[str, Any]:
         """Returns the true labels."""
@@ -149,11 +165,11 @@ class Labels(Target):
 
     def alternatives(self, values: np.ndarray) -> list[tuple[str, str]]:
         """Returns the three most probable other labels."""
-        return most_probable(self.names, values, set(np.flatnonzero(values >= THRESHOLD).tolist()))
+        return most_probable(self.names, values, set(np.flatnonzero(self.is_predicted(values)).tolist()))
 
     def is_correct(self, values: np.ndarray, value: Any) -> bool:
         """Returns whether the predicted labels are exactly the true ones."""
-        return bool(np.array_equal(values >= THRESHOLD, np.asarray(value) >= THRESHOLD))
+        return bool(np.array_equal(self.is_predicted(values), np.asarray(value) >= THRESHOLD))
 
     def describe(self, name: str, column: Column, encoded: Column) -> dict[str, Any]:
         """Returns the number of examples of each label."""
@@ -195,8 +211,10 @@ class Labels(Target):
         return column.sum(axis=0, dtype=np.int64)
 
     def problems(self, name: str) -> Iterator[str]:
-        """Yields an invalid number of classes."""
+        """Yields an invalid number of classes, and thresholds, which are not part of the state."""
         yield from name_problems(name, self.names)
+        if self.thresholds:
+            yield f"{name}.thresholds: not expected here"
 
 
 def _read_flag(location: str, name: str, value: Any) -> bool:

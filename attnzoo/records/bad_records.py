@@ -26,6 +26,13 @@ class BadRecord(UserError):
         self.location = location
         self.reason = reason
 
+    def with_advice(self) -> BadRecord:
+        """Returns the same error with the option that passes over such records of a data set."""
+        message = str(self).removeprefix(f"{self.location}: ").rstrip(".")
+        return BadRecord(
+            self.location, self.reason, f"{message}. data.on_bad_record: skip leaves out such records."
+        )
+
 
 def filter_records(records: Iterable[Record | BadRecord], origin: str, options: FileOptions) -> list[Record]:
     """Returns the usable records, in order.
@@ -47,7 +54,7 @@ def filter_records(records: Iterable[Record | BadRecord], origin: str, options: 
             usable.append(record)
             continue
         if options.on_bad_record == "error":
-            raise record
+            raise record.with_advice()
         counts[record.reason] = counts.get(record.reason, 0) + 1
         first_locations.setdefault(record.reason, record.location)
     num_bad = sum(counts.values())

@@ -107,8 +107,8 @@ def _read_table(
             yield BadRecord(
                 f"{path}:{line}",
                 "with a different number of columns than the header",
-                f"{len(fields)} columns; {source} {len(header)} ('{columns}'). Quote texts that contain the "
-                "delimiter or a line break.",
+                f"{len(fields)} columns; {source} {len(header)} ('{columns}'). "
+                f"{_column_advice(fields, layout, dialect)}",
             )
         else:
             stray_quotes.check(line, fields)
@@ -191,6 +191,16 @@ def _require_columns(
             raise UserError(
                 f"{location}: no column {name!r}{did_you_mean(name, header)}; {source}: {known}.{advice}"
             )
+
+
+def _column_advice(fields: Sequence[str], layout: _Layout, dialect: Dialect) -> str:
+    """Returns what to do about a record with another number of fields than the header."""
+    others = (other for other in OTHER_DELIMITERS if other != layout.delimiter)
+    if len(fields) == 1 and dialect.delimiter is None and any(other in fields[0] for other in others):
+        return f"Fields were split at {layout.delimiter!r}; set data.delimiter for another delimiter."
+    if layout.quotes and any(field.startswith(' "') for field in fields):
+        return 'A space before a quote (") makes it part of the text; remove the space.'
+    return "Quote texts that contain the delimiter or a line break."
 
 
 class _StrayQuoteDetector:

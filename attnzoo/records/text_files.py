@@ -210,10 +210,11 @@ def _decoded_lines(
 
 def _decode(path: str, number: int, raw: bytes, offset: int, mentions_option: bool) -> str:
     position = raw.find(b"\0")
+    skip = ", or leave out such lines with data.on_bad_record: skip" if mentions_option else ""
     if position >= 0:
         raise UserError(
             f"{path}:{number}: NUL byte at byte {offset + position} of the file, which text cannot have; "
-            "remove it."
+            f"remove it{skip}."
         )
     try:
         return raw.decode("utf-8")
@@ -221,7 +222,7 @@ def _decode(path: str, number: int, raw: bytes, offset: int, mentions_option: bo
         option = _encoding_advice(path) if mentions_option else ""
         raise UserError(
             f"{path}:{number}: not UTF-8: byte 0x{raw[error.start]:02x} at byte {offset + error.start} "
-            f"of the file ({error.reason}); save the file as UTF-8{option}."
+            f"of the file ({error.reason}); save the file as UTF-8{option}{skip}."
         ) from None
 
 

@@ -35,7 +35,7 @@ class TrainedRun:
         run: the run folder.
         config: the config that it was trained with.
         task: the task of its model.
-        info: what was learned about its data.
+        info: what was learned about its data, with what `eval` decides about answers.
         model: has the weights of the finished run, or of the newest evaluation of an unfinished one.
         origin: the folder that the weights were loaded from.
         weights: human-readable description: "step 120", "average of steps 100, 120".
@@ -95,6 +95,7 @@ def load_trained(path: Path) -> TrainedRun:
         calibration = task.read_calibration(state)
     except ValueError as error:
         raise UserError(f"{origin}: damaged ({error}).", EXIT_DAMAGED) from None
+    info = task.answering_info(info, config.eval, calibration)
     weights = str(state.get("weights") or f"step {state.get('step')}")
     if origin != run.final:
         warnings.warn(

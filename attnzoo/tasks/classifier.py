@@ -32,6 +32,7 @@ with epy.lazy_imports():
     from attnzoo.losses import cross_entropy as cross_entropy_loss
     from attnzoo.losses import r_drop
     from attnzoo.tasks import (
+        class_scores,
         class_weights,
         classification_metrics,
         confusion,
@@ -82,16 +83,16 @@ class ClassifierTask(OneTargetTask):
         """Yields R-Drop without dropout, and class weights of labels that the data does not have."""
         yield from task_options.r_drop_problems(config)
         labels, weights = config.data.known_labels(), _train(config.train).class_weights
-        if labels is not None and isinstance(weights, Mapping):
-            for label in weights.keys() - set(labels):
-                yield ("train", "class_weights", label), class_weights.unknown(label, labels)
+        if labels is not None:
+            yield from class_weights.unknown_labels(("train", "class_weights"), weights, labels)
 
     def check_data(
         self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]
     ) -> None:
         """Checks that class weights name only labels that the data has."""
         option = _train(resolved.config.train).class_weights
-        class_weights.check_labels(resolved, option, info.features["label"].names)
+        labels = info.features["label"].names
+        class_weights.check_labels(resolved, ("train", "class_weights"), option, labels)
 
     def make_batch(
         self, info: DataInfo, examples: data_examples.Examples, training: sections.TrainOptions | None
@@ -164,9 +165,15 @@ class ClassifierTask(OneTargetTask):
     def details(
         self, predictions: np.ndarray, examples: data_examples.Examples, info: DataInfo
     ) -> dict[str, Any]:
-        """Returns `labels` and `confusion_matrix`: counts by true label (row) and predicted one (column)."""
+        """Returns `labels`, `confusion_matrix` and `classes`.
+
+        The matrix has counts by true label (row) and predicted one (column); `classes` are those of
+        `class_scores.class_scores`.
+        """
         matrix = classification_metrics.confusion_matrix(predictions, examples.encoded["label"])
-        return {"labels": list(info.features["label"].names), "confusion_matrix": matrix.tolist()}
+        names = list(info.features["label"].names)
+        scores = class_scores.class_scores(names, matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1))
+        return {"labels": names, "confusion_matrix": matrix.tolist(), "classes": scores}
 
     def pictures(
         self, predictions: np.ndarray, examples: data_examples.Examples, info: DataInfo
@@ -176,10 +183,28 @@ class ClassifierTask(OneTargetTask):
         return {"confusion_matrix": confusion.draw(matrix, info.features["label"].names)}
 
     def describe(self, details: Mapping[str, Any]) -> list[str]:
-        """Returns the confusion matrix as lines."""
-        return confusion.lines(details["confusion_matrix"], details["labels"]) if details else []
+        """Returns the scores of the classes and the confusion matrix as lines."""
+        if not details:
+            return []
+        confusions = confusion.lines(details["confusion_matrix"], details["labels"])
+        return [*class_scores.lines(details["classes"]), *confusions]
 
-    def fit_calibration(self, predictions: np.ndarray, examples: data_examples.Examples) -> Calibration:
+    def calibrated(
+        self, predictions: np.ndarray, options: sections.EvalOptions, calibration: Calibration
+    ) -> np.ndarray:
+        """Returns the probabilities; with `eval.calibrate` those of logits divided by the temperature."""
+        if not _evaluation(options).calibrate or "temperature" not in calibration:
+            return predictions
+        return classification_metrics.apply_temperature(predictions, calibration["temperature"])
+
+    def errors(self, predictions: np.ndarray, truths: np.ndarray, target: Target) -> np.ndarray:
+        """Returns the probability of the predicted label where it is wrong, else 0."""
+        wrong = predictions.argmax(axis=1) != truths
+        return np.where(wrong, predictions.max(axis=1), 0.0)
+
+    def fit_calibration(
+        self, predictions: np.ndarray, examples: data_examples.Examples, info: DataInfo
+    ) -> Calibration:
         """Returns the temperature that `classification_metrics.fit_temperature` gives."""
         temperature = classification_metrics.fit_temperature(predictions, examples.encoded["label"])
         return {} if temperature is None else {"temperature": temperature}

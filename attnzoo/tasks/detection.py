@@ -192,6 +192,16 @@ class Detection(Task):
         """Draws curves of precision and recall, and the confusion matrix with background."""
         return detection_pictures.of_split(predictions)
 
+    def results(
+        self,
+        predictions: detection_matching.SplitDetections,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+    ) -> Iterator[dict[str, Any]]:
+        """Yields each image with its objects and the detections that `predict` would show."""
+        return detection_answers.results(predictions, examples, _eval(options).score_threshold)
+
     def worst(
         self,
         predictions: detection_matching.SplitDetections,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from attnzoo.images import decoding, pixels
 from attnzoo.records.text_files import object_array
 from attnzoo.tasks import detection_decoding
 from attnzoo.tasks.detection_decoding import LABEL, SCORE, Decoding
+from attnzoo.tasks.detection_matching import SplitDetections
 from attnzoo.tasks.detection_options import SCORE_THRESHOLD
 from attnzoo.tasks.serving import ServingModule
 from attnzoo.tasks.task import Task
@@ -117,7 +118,7 @@ def _answer(path: str, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         {
             "label": outputs["labels"][number].decode("utf-8"),
             "score": round(float(outputs["scores"][number]), SCORE_DECIMALS),
-            "box": [round(float(side), PIXEL_DECIMALS) for side in outputs["boxes"][number]],
+            "box": _rounded(outputs["boxes"][number]),
         }
         for number in range(int(outputs["num_detections"]))
     ]
@@ -144,6 +145,26 @@ def answer_table(answer: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]
     """Returns the columns of a table and the rows of an answer, one per detection."""
     rows = [[answer["image"], one["label"], one["score"], *one["box"]] for one in answer["detections"]]
     return list(COLUMNS), rows
+
+
+def results(split: SplitDetections, examples: Examples, threshold: float) -> Iterator[dict[str, Any]]:
+    """Yields `image`, its `objects` and its `detections` from a score on, as in answers."""
+    images = examples.raw.column("image")
+    for number, (objects, found) in enumerate(zip(split.objects, split.detections, strict=True)):
+        shown = found.shown(threshold)
+        true = [
+            {"label": split.names[label], "box": _rounded(box), "crowd": bool(crowd)}
+            for label, box, crowd in zip(objects.labels, objects.boxes, objects.crowd, strict=True)
+        ]
+        detections = [
+            {"label": split.names[label], "score": round(float(score), SCORE_DECIMALS), "box": _rounded(box)}
+            for label, score, box in zip(shown.labels, shown.scores, shown.boxes, strict=True)
+        ]
+        yield {"image": image_name(images, number), "objects": true, "detections": detections}
+
+
+def _rounded(box: np.ndarray) -> list[float]:
+    return [round(float(side), PIXEL_DECIMALS) for side in box]
 
 
 def rows(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -18,7 +19,15 @@ from attnzoo.explain.view import AttentionView
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks.sums import to_metrics
 from attnzoo.tasks.task import Task
-from attnzoo.tasks.types import Calibration
+from attnzoo.tasks.types import Calibration, PredictFn
+
+OnBatch: TypeAlias = Callable[[str, int, int], None]
+"""Called before each batch of an evaluation with what is done ("evaluating", "predicting"), the number of
+batches before it and the number of all; an exception that it raises ends the evaluation."""
+
+
+def on_no_batch(what: str, done: int, total: int) -> None:
+    """Does nothing: the evaluation is not watched."""
 
 
 def evaluation_batches(
@@ -103,17 +112,20 @@ class Evaluator:
         self._step = step
 
     def evaluate(
-        self, examples: Examples, before_batch: Callable[[], None] = lambda: None
+        self, examples: Examples, on_batch: OnBatch = on_no_batch, info: DataInfo | None = None
     ) -> dict[str, float]:
         """Returns all metrics that are ratios of sums, with each example counted once.
 
         Args:
             examples: the split.
-            before_batch: called before each batch; an exception it raises ends the evaluation.
+            on_batch: called before each batch.
+            info: what is known about the data and answers; None for that of the evaluator.
         """
+        info = info or self.info
         totals: dict[str, np.ndarray] = {}
-        for batch in evaluation_batches(self.task, examples, self.info, self.sizes):
-            before_batch()
+        num_batches = pipeline.num_evaluation_batches(examples, info, self.sizes)
+        for number, batch in enumerate(evaluation_batches(self.task, examples, info, self.sizes)):
+            on_batch("evaluating", number, num_batches)
             for name, value in self._step(*distribute(self.strategy, batch)).items():
                 totals[name] = totals.get(name, np.zeros(2)) + value.numpy().astype(np.float64)
         return to_metrics(totals)
@@ -122,19 +134,21 @@ class Evaluator:
         """Returns the graph of one evaluation step, as evaluations of such batches use it."""
         return self._step.get_concrete_function(inputs, targets).graph
 
-    def report(self, examples: Examples, calibration: Calibration) -> Report:
+    def report(self, examples: Examples, calibration: Calibration, on_batch: OnBatch = on_no_batch) -> Report:
         """Returns all metrics of the task on a split.
 
         Args:
             examples: the split.
-            calibration: adds the metrics of calibrated predictions.
+            calibration: adds the metrics of calibrated predictions, and decides about answers.
+            on_batch: called before each batch.
         """
-        metrics: dict[str, float | str] = dict(self.evaluate(examples))
-        predictions = self._predictions(examples)
+        info = self.task.answering_info(self.info, self.options, calibration)
+        metrics: dict[str, float | str] = dict(self.evaluate(examples, on_batch, info))
+        predictions = self._predictions(examples, on_batch)
         if predictions is None:
             return Report(metrics)
-        metrics |= self.task.corpus_metrics(predictions, examples, self.info, self.options, calibration)
-        return Report(metrics, self.task.details(predictions, examples, self.info), predictions)
+        metrics |= self.task.corpus_metrics(predictions, examples, info, self.options, calibration)
+        return Report(metrics, self.task.details(predictions, examples, info), predictions)
 
     def pictures(self, report: Report, examples: Examples) -> dict[str, np.ndarray]:
         """Returns tag -> picture <uint8>[height, width, 3] of the predictions of a report."""
@@ -142,20 +156,22 @@ class Evaluator:
             return {}
         return self.task.pictures(report.predictions, examples, self.info)
 
-    def corpus_metrics(self, examples: Examples) -> dict[str, float | str]:
+    def corpus_metrics(self, examples: Examples, on_batch: OnBatch = on_no_batch) -> dict[str, float | str]:
         """Returns the metrics that need whole predictions; signatures of metrics are strings."""
-        predictions = self._predictions(examples)
+        predictions = self._predictions(examples, on_batch)
         if predictions is None:
             return {}
         return self.task.corpus_metrics(predictions, examples, self.info, self.options, {})
 
-    def fit_calibration(self, examples: Examples) -> Calibration:
+    def fit_calibration(self, examples: Examples, on_batch: OnBatch = on_no_batch) -> Calibration:
         """Returns the calibration fitted on a split; empty if the task has none."""
-        predictions = self._predictions(examples) if self.task.has_calibration else None
-        return {} if predictions is None else self.task.fit_calibration(predictions, examples)
+        predictions = self._predictions(examples, on_batch) if self.task.has_calibration else None
+        return {} if predictions is None else self.task.fit_calibration(predictions, examples, self.info)
 
-    def _predictions(self, examples: Examples) -> Any:
-        return self.task.predictions(self.predict, examples, self.info, self.sizes)
+    def _predictions(self, examples: Examples, on_batch: OnBatch) -> Any:
+        num_batches = pipeline.num_evaluation_batches(examples, self.info, self.sizes)
+        predict = _watched(self.predict, on_batch, num_batches)
+        return self.task.predictions(predict, examples, self.info, self.sizes)
 
     def rows(self, examples: Examples, indices: np.ndarray) -> list[dict[str, str]]:
         """Returns human-readable predictions of the examples at `indices`, one dict per row."""
@@ -169,3 +185,14 @@ class Evaluator:
     def attention_view(self) -> AttentionView | None:
         """The view of the model's attention; None if there is nothing to show."""
         return self.task.attention_view(self.model, self.info, self.options)
+
+
+def _watched(predict: PredictFn, on_batch: OnBatch, num_batches: int) -> PredictFn:
+    """Returns a prediction function that calls `on_batch` before each batch, in any thread."""
+    numbers = itertools.count()
+
+    def watched(inputs: dict[str, tf.Tensor]) -> Any:
+        on_batch("predicting", next(numbers), num_batches)
+        return predict(inputs)
+
+    return watched

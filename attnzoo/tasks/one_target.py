@@ -6,9 +6,10 @@ TensorFlow is imported on first use.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from etils import epy
@@ -18,7 +19,7 @@ from attnzoo.features.feature import Column, Target
 from attnzoo.features.image import image_name
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks.task import Task
-from attnzoo.tasks.types import PredictFn, Predictor, Request
+from attnzoo.tasks.types import PredictFn, Predictor, Request, WorstExample
 
 with epy.lazy_imports():
     import keras
@@ -42,6 +43,20 @@ class OneTargetTask(Task):
     @abc.abstractmethod
     def shown_input(self, column: Column, index: int) -> str:
         """Returns the input of an example as text for a sample row."""
+
+    @abc.abstractmethod
+    def whole_input(self, column: Column, index: int) -> str:
+        """Returns the input of an example as text or file, for a list of all answers."""
+
+    @abc.abstractmethod
+    def errors(self, predictions: np.ndarray, truths: np.ndarray, target: Target) -> np.ndarray:
+        """Returns how wrong each prediction is <float64>[examples]: larger is worse, 0 is right.
+
+        Args:
+            predictions: as `predictions` returns them, [examples, ...].
+            truths: the true values, [examples, ...].
+            target: the predicted feature.
+        """
 
     @abc.abstractmethod
     def target_row(self, target: Target, values: np.ndarray, truth: np.ndarray) -> dict[str, str]:
@@ -81,6 +96,44 @@ class OneTargetTask(Task):
             for index, values in zip(map(int, indices), predicted, strict=True)
         ]
 
+    def results(
+        self,
+        predictions: np.ndarray,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+    ) -> Iterator[dict[str, Any]]:
+        """Yields the input of each example, its true value and the answer of `Target.answer`."""
+        inputs, truths = examples.raw.column(self.input_name), examples.encoded["label"]
+        for index, values in enumerate(predictions):
+            yield self._result(self.whole_input(inputs, index), values, truths[index], info)
+
+    def _result(self, given: str, values: np.ndarray, truth: Any, info: DataInfo) -> dict[str, Any]:
+        target: Target = info.features["label"]
+        answer = target.answer(np.atleast_1d(values))
+        return {self.input_name: given, **target.true_answer(truth), **answer}
+
+    def worst(
+        self,
+        predictions: np.ndarray,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+        count: int,
+    ) -> list[WorstExample]:
+        """Returns the examples with the largest `errors`."""
+        inputs, truths = examples.raw.column(self.input_name), examples.encoded["label"]
+        target: Target = info.features["label"]
+        errors = self.errors(predictions, truths, target)
+        worst = []
+        for index in heapq.nlargest(count, np.flatnonzero(errors > 0.0), key=lambda one: errors[one]):
+            row = self.target_row(target, np.atleast_1d(predictions[index]), truths[index])
+            values = self._result(self.whole_input(inputs, index), predictions[index], truths[index], info)
+            shown = "  ".join(f"{name} {value}" for name, value in row.items())
+            given = " ".join(self.shown_input(inputs, index).split())
+            worst.append(WorstExample(f"number {index}", values, f"{shown}: {given}"))
+        return worst
+
     def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
         """Returns commands to continue with after training, and what each is for."""
         return [
@@ -98,6 +151,10 @@ class OneTextTask(OneTargetTask):
     def shown_input(self, column: Column, index: int) -> str:
         """Returns the beginning of the text."""
         return str(column[index][:MAX_SAMPLE_CHARACTERS])
+
+    def whole_input(self, column: Column, index: int) -> str:
+        """Returns the text."""
+        return str(column[index])
 
     def attention_view(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None
@@ -127,6 +184,8 @@ class OneImageTask(OneTargetTask):
     def shown_input(self, column: Column, index: int) -> str:
         """Returns the file name or the number of the image."""
         return image_name(column, index)
+
+    whole_input = shown_input
 
     def attention_view(
         self, model: keras.Model, info: DataInfo, options: sections.EvalOptions, layer: str | None = None

@@ -119,6 +119,10 @@ class RegressionTask(OneTargetTask):
         """Returns `regression_metrics.compute_metrics` of the predicted numbers of a split."""
         return dict(regression_metrics.compute_metrics(predictions, examples.encoded["label"]))
 
+    def errors(self, predictions: np.ndarray, truths: np.ndarray, target: Target) -> np.ndarray:
+        """Returns the absolute errors."""
+        return np.abs(predictions - truths)
+
     def pictures(
         self, predictions: np.ndarray, examples: data_examples.Examples, info: DataInfo
     ) -> dict[str, np.ndarray]:

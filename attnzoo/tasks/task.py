@@ -212,7 +212,23 @@ class Task(abc.ABC):
         """Returns `details` as lines for a terminal."""
         return []
 
-    def fit_calibration(self, predictions: Any, examples: data_examples.Examples) -> Calibration:
+    def results(
+        self,
+        predictions: Any,
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+    ) -> Iterator[dict[str, Any]] | None:
+        """Returns input, true value and answer of each example, as JSON; None if unsupported."""
+        return None
+
+    def calibrated(self, predictions: Any, options: sections.EvalOptions, calibration: Calibration) -> Any:
+        """Returns predictions as answers give them: calibrated if the options ask for it."""
+        return predictions
+
+    def fit_calibration(
+        self, predictions: Any, examples: data_examples.Examples, info: DataInfo
+    ) -> Calibration:
         """Returns the calibration fitted on predictions of validation; empty if the task has none."""
         return {}
 
@@ -223,6 +239,12 @@ class Task(abc.ABC):
             ValueError: it has invalid values.
         """
         return {}
+
+    def answering_info(
+        self, info: DataInfo, options: sections.EvalOptions, calibration: Calibration
+    ) -> DataInfo:
+        """Returns the info with what the options and the calibration decide about answers."""
+        return info
 
     def prediction_model(
         self, model: keras.Model, options: sections.EvalOptions, calibration: Calibration

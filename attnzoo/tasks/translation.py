@@ -26,7 +26,15 @@ from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.task import Task
 from attnzoo.tasks.translation_options import TranslationEvalOptions, TranslationTrainOptions
-from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn, Predictor, Request
+from attnzoo.tasks.types import (
+    Calibration,
+    Comparison,
+    Metric,
+    PredictFn,
+    Predictor,
+    Request,
+    WorstExample,
+)
 
 with epy.lazy_imports():
     import keras
@@ -44,6 +52,7 @@ with epy.lazy_imports():
         translation_batches,
         translation_checks,
         translation_metrics,
+        translation_results,
     )
 
 MAX_CHECKED_TARGETS = 1000
@@ -221,6 +230,32 @@ class Translation(Task):
     ) -> tuple[list[Comparison], str]:
         """Compares the BLEU of systems with that of the first by paired bootstrap resampling."""
         return translation_metrics.compare(systems, _references(examples.raw), _evaluation(options))
+
+    def results(
+        self,
+        predictions: list[str],
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+    ) -> Iterator[dict[str, Any]]:
+        """Yields source, references and translation of each example."""
+        return translation_results.results(
+            predictions, list(examples.raw.column("source")), _references(examples.raw)
+        )
+
+    def worst(
+        self,
+        predictions: list[str],
+        examples: data_examples.Examples,
+        info: DataInfo,
+        options: sections.EvalOptions,
+        count: int,
+    ) -> list[WorstExample]:
+        """Returns the translations with the lowest chrF of their own, without those that are exact."""
+        sources = list(examples.raw.column("source"))
+        return translation_results.worst(
+            predictions, sources, _references(examples.raw), _evaluation(options), count
+        )
 
     def rows(
         self,

@@ -11,8 +11,8 @@ PredictFn: TypeAlias = Callable[[dict[str, Any]], Any]
 """From the inputs of a batch to the model's predictions for its examples."""
 Predictor: TypeAlias = Callable[[Sequence[str]], list[dict[str, Any]]]
 """From raw inputs (texts, or paths of images) to one JSON-serializable answer each."""
-Calibration: TypeAlias = Mapping[str, float]
-"""Calibration values that a task fits on validation at the end of training, such as a temperature."""
+Calibration: TypeAlias = Mapping[str, Any]
+"""JSON values that a task fits on validation at the end of training, such as a temperature."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,10 +93,10 @@ class WorstExample(NamedTuple):
         name: file name or number of the example.
         values: what is wrong, JSON-serializable.
         text: the same, human-readable.
-        picture: <uint8>[height, width, 3].
+        picture: <uint8>[height, width, 3]; None for a task that does not draw.
     """
 
     name: str
     values: Mapping[str, Any]
     text: str
-    picture: Any
+    picture: Any = None

@@ -21,11 +21,11 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.tasks.evaluating import Evaluator
 from attnzoo.tasks.sums import to_metrics
 from attnzoo.tasks.task import Task
-from attnzoo.training import checkpoint, selection
+from attnzoo.training import checkpoint, overfitting, selection
 from attnzoo.training.checkpoint import Progress
 from attnzoo.training.console import Display, metrics_text
 from attnzoo.training.meter import Meter
-from attnzoo.training.records import Records, markdown_table
+from attnzoo.training.records import Records, markdown_table, read_scalars
 from attnzoo.training.schedules import learning_rate
 from attnzoo.training.step import TrainStep
 
@@ -82,6 +82,7 @@ class Trainer:
         self.total_steps = train.steps or self._num_steps_of_all_epochs()
         self.meter = Meter()
         self.stop_requested = False
+        self.validation_losses = read_scalars(run, "validation", "loss")
         batches = self._num_batches(progress.epoch)
         if progress.batches not in (0, batches):
             progress.batch = 0  # Data or batch sizes have changed: the epoch starts again.
@@ -117,7 +118,7 @@ class Trainer:
             while self.progress.step < self.total_steps and not self.progress.stopped_early:
                 if profile and self.progress.step + 1 == profile[0]:
                     tf.profiler.experimental.start(str(self.run.logs / "train"))
-                self._one_step(batches)
+                self._one_step(batches, display)
                 step = self.progress.step
                 if profile and step >= profile[0] and step == min(profile[1], self.total_steps):
                     tf.profiler.experimental.stop()
@@ -139,10 +140,6 @@ class Trainer:
         best = self.progress.best_step
         kept = selection.select_steps(self.run, self.task, best, self.config.eval)
         checkpoint.keep_weights(self.run, {best, *kept})
-
-    def _raise_if_stopped(self) -> None:
-        if self.stop_requested:
-            raise Interrupted
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested = True
@@ -183,12 +180,15 @@ class Trainer:
             )
         )
 
-    def _one_step(self, batches: Iterator[pipeline.Batch]) -> None:
+    def _one_step(self, batches: Iterator[pipeline.Batch], display: Display) -> None:
         progress = self.progress
         begin = time.monotonic()
         left = progress.batches - progress.batch
         group = [next(batches) for _ in range(min(self.config.train.gradient_accumulation_steps, left))]
         loaded = time.monotonic()
+        num_shapes = self.meter.num_shapes_with(group)
+        if num_shapes is not None:
+            display.compiling(num_shapes, max(1, len(self.info.buckets)))
         rate = learning_rate(self.config.train, progress.step + 1, self.total_steps, progress.plateau_factor)
         rate *= progress.rate_factor
         sums = self.train_step.step(group, rate)
@@ -246,16 +246,23 @@ class Trainer:
             values["optimizer/loss_scale"] = float(self.train_step.scale_state[0].numpy())
         progress.seconds += meter.seconds
         self.records.scalars("train", progress.step, values, epoch=progress.epoch)
-        display.step(progress.step, values["loss"], values["speed/targets_per_second"])
+        speed = values["speed/targets_per_second"]
+        display.step(progress.step, values["loss"], speed, meter.compile_seconds, meter.compile_steps)
         progress.window = {}
         meter.reset()
 
     def _evaluate(self, display: Display) -> None:
         progress = self.progress
-        examples = self.examples["validation"]
-        metrics: dict[str, float | str] = dict(self.evaluator.evaluate(examples, self._raise_if_stopped))
+        examples, shown_progress = self.examples["validation"], display.evaluation()
+
+        def on_batch(what: str, done: int, total: int) -> None:
+            if self.stop_requested:
+                raise Interrupted
+            shown_progress(what, done, total)
+
+        metrics: dict[str, float | str] = dict(self.evaluator.evaluate(examples, on_batch))
         if self.config.eval.decode == "every":
-            metrics.update(self.evaluator.corpus_metrics(examples))
+            metrics.update(self.evaluator.corpus_metrics(examples, on_batch))
         numbers = {name: value for name, value in metrics.items() if not isinstance(value, str)}
         self.records.scalars("validation", progress.step, numbers, epoch=progress.epoch)
         if self.config.eval.samples:
@@ -268,6 +275,9 @@ class Trainer:
         position = f"step {progress.step}  epoch {progress.epoch}"
         shown = metrics_text(self.task.on_line(metrics, self.config.eval))
         display.line(f"{position}  validation: {shown}{'  best' if best else ''}")
+        self.validation_losses.append(numbers["loss"])
+        for line in overfitting.advice(self.validation_losses, self.config):
+            display.line(line)
         checkpoint.save_weights(self.run, self.evaluator.model, progress.step, metrics)
 
     def _log_samples(self, examples: Examples) -> None:

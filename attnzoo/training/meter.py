@@ -16,12 +16,14 @@ class Meter:
     Attributes:
         compilations: number of batch shapes so far; the training step is compiled once for each.
         compile_seconds: time of the steps with a new shape.
+        compile_steps: number of these steps.
         seconds: time of all steps since `reset`.
     """
 
     def __init__(self) -> None:
         self.compilations = 0
         self.compile_seconds = 0.0
+        self.compile_steps = 0
         self._pending: list[tuple[int, list[pipeline.Batch], dict, float]] = []
         self._batch_shapes: set = set()
         self._group_shapes: set = set()
@@ -31,6 +33,11 @@ class Meter:
         """Starts a new window."""
         self.seconds = self._waited = self._steady_seconds = 0.0
         self._steady_targets = 0
+
+    def num_shapes_with(self, group: list[pipeline.Batch]) -> int | None:
+        """Returns the number of batch shapes if these batches add some, which compile; else None."""
+        shapes = {*_shapes(group)}
+        return None if shapes <= self._batch_shapes else len(self._batch_shapes | shapes)
 
     def add(
         self,
@@ -55,7 +62,7 @@ class Meter:
         self._pending.append((step, group, sums, rate))
         self.seconds += seconds
         self._waited += waited
-        shapes = tuple(tuple(tuple(tensor.shape) for tensor in inputs.values()) for inputs, _ in group)
+        shapes = _shapes(group)
         if shapes in self._group_shapes:
             self._steady_seconds += seconds
             self._steady_targets += sum(count_targets(targets) for _, targets in group)
@@ -64,6 +71,7 @@ class Meter:
             self._batch_shapes.update(shapes)
             self.compilations = len(self._batch_shapes)
             self.compile_seconds += seconds
+            self.compile_steps += 1
 
     def fold(self, window: dict[str, list[float]]) -> list[tuple[int, list[int]]]:
         """Adds pending steps to `window` (name -> [numerator, denominator]) in order.
@@ -101,6 +109,11 @@ class Meter:
             "speed/targets_per_second": self._steady_targets / max(self._steady_seconds, 1e-9),
             "speed/input_wait_fraction": self._waited / max(self.seconds, 1e-9),
         }
+
+
+def _shapes(group: list[pipeline.Batch]) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Returns the shapes of the inputs of each batch."""
+    return tuple(tuple(tuple(tensor.shape) for tensor in inputs.values()) for inputs, _ in group)
 
 
 def count_padding(group: list[pipeline.Batch]) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -107,6 +108,18 @@ class Records:
         if split not in self._writers:
             self._writers[split] = tf.summary.create_file_writer(str(self.run.logs / split))
         return self._writers[split]
+
+
+def read_scalars(run: RunDir, split: str, name: str) -> list[float]:
+    """Returns the finite values of a scalar in `metrics.jsonl`, in order, without lines that are damaged."""
+    values = []
+    text = run.metrics.read_text("utf-8", "replace") if run.metrics.is_file() else ""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            entry = json.loads(line)
+            if entry["split"] == split:
+                values.append(float(entry[name]))
+    return values
 
 
 def trial_id(folder: Path) -> str:

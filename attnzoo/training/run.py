@@ -114,6 +114,7 @@ def _train(
     task = load_task(config)
     info, examples = _load_data(run, config, task, allowed)
     task.check_data(resolved, info, examples)
+    info = task.answering_info(info, config.eval, {})
     xla = use_xla(config, task)
     average = build_model(config, info, strategy) if config.train.ema_decay else None
     model = build_model(config, info, strategy)
@@ -246,9 +247,9 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
     steps = selection.select_steps(run, trainer.task, progress.best_step, config.eval)
     chosen = checkpoint.average_checkpoints(run, trainer.evaluator.model, steps)
     split = "test" if "test" in trainer.examples else "validation"
-    begin = time.monotonic()
-    calibration = trainer.evaluator.fit_calibration(trainer.examples["validation"])
-    report = trainer.evaluator.report(trainer.examples[split], calibration)
+    begin, on_batch = time.monotonic(), display.evaluation()
+    calibration = trainer.evaluator.fit_calibration(trainer.examples["validation"], on_batch)
+    report = trainer.evaluator.report(trainer.examples[split], calibration, on_batch)
     metrics = report.metrics
     numbers = {name: value for name, value in metrics.items() if not isinstance(value, str)}
     log = split if split == "test" else "final"
@@ -274,6 +275,7 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
         "evaluation_seconds": round(time.monotonic() - begin, 1),
     }
     write_text(run.result, json.dumps(result, indent=1) + "\n")
+    display.close()
     early = " (stopped early)" if progress.stopped_early else ""
     display.line(f"trained {progress.step} steps in {duration(progress.seconds)}{early}; weights: {chosen}")
     display.line(f"{split}: {metrics_text(trainer.task.on_line(metrics, config.eval))}")
@@ -282,7 +284,7 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
             display.line(f"  {name} {value}")
     for line in summary.advice(progress, config, trainer.total_steps):
         display.line(line)
-    display.line(next_commands_text(trainer.task.next_commands(_typed(run.path), attends)))
+    print_line(next_commands_text(trainer.task.next_commands(_typed(run.path), attends)))
 
 
 def _typed(folder: Path) -> Path:

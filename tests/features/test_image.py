@@ -229,6 +229,8 @@ def test_a_damaged_image_is_found_before_training_and_later(tmp_path):
     message = f"{tmp_path}/1.png: cannot be decoded ("
     with pytest.raises(UserError, match=re.escape(message)):
         image.check(column, OPTIONS, "test")
+    with pytest.raises(UserError, match=r"data\.on_bad_record: skip leaves out such records\.$"):
+        image.check(column, FileOptions(name="image_folder"), "test")
     assert str(image.find_damaged(column, "test")).startswith(message)
     image.check(column, OPTIONS.model_copy(update={"on_bad_record": "skip"}), "test")
     column = np.array([b"no image"], object)

@@ -1,5 +1,7 @@
 """C3 and C8: what the options for bad records and shared examples do."""
 
+import re
+
 import pytest
 
 from attnzoo import tasks
@@ -47,8 +49,30 @@ def test_c3_a_table_is_read_as_if_its_bad_records_were_not_there(tmp_path):
         UserError, match=r"7 of 127 records \(5.51%\) cannot be read, .* allows 5.00%: 2 with"
     ):
         load_table(tmp_path, "mixed.csv", mixed, on_bad_record="skip", max_bad_fraction=0.05)
-    with pytest.raises(UserError, match=r"mixed\.csv:8: 1 columns; the header has 2"):
+    with pytest.raises(UserError, match=r"mixed\.csv:8: 1 columns; the header has 2 .* Quote texts .*: skip"):
         load_table(tmp_path, "mixed.csv", mixed)
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "cure"),
+    [
+        (
+            ["one;en"],
+            {"columns": ["text", "label"]},
+            "Fields were split at ','; set data.delimiter for another",
+        ),
+        (
+            ["text,label", 'one, "en, de", x'],
+            {},
+            'A space before a quote (") makes it part of the text; remove',
+        ),
+        (["text,label", "one,"], {}, "data.on_bad_record: skip leaves out such records."),
+        (["text,label", b"\xff,en"], {}, "or leave out such lines with data.on_bad_record: skip."),
+    ],
+)
+def test_c1_the_option_that_cures_a_bad_record_is_named(tmp_path, lines, options, cure):
+    with pytest.raises(UserError, match=re.escape(cure)):
+        load_table(tmp_path, "bad.csv", lines, **options)
 
 
 def test_c3_json_lines_are_read_as_if_the_bad_ones_were_not_there(tmp_path):

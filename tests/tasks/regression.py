@@ -77,8 +77,15 @@ def check_that_it_learns(trained):
 
 def check_evaluation(trained):
     """The metrics of eval are those of the answers, and those that the training ended with."""
-    actual, lines = evaluation.evaluate(trained.folder)
-    assert lines == []
+    file = trained.folder.parent / "answers.csv"
+    actual, lines = evaluation.evaluate(trained.folder, worst=2, predictions=file)
+    table = [row.split(",") for row in file.read_text().splitlines()]
+    np.testing.assert_allclose([float(row[-1]) for row in table[1:]], trained.answers, rtol=1e-4)
+    np.testing.assert_allclose([float(row[-2]) for row in table[1:]], trained.numbers, rtol=1e-5)
+    assert lines[:2] == [f"predictions: {file}", "worst:"]
+    distances = np.abs(trained.answers - trained.numbers)
+    worst = [abs(one["number"] - one["true_number"]) for one in actual["worst"]]
+    np.testing.assert_allclose(worst, np.sort(distances)[:-3:-1], rtol=1e-3)
     metrics = actual["metrics"]
     with_interval = {"mae", "rmse", "spearman"}
     assert set(metrics) == {"loss", "r2"} | with_interval | {f"{name}_interval" for name in with_interval}

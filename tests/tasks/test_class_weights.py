@@ -42,3 +42,13 @@ def test_training_weights_examples_by_their_label(tmp_path, monkeypatch):
     for _, targets in trained:
         expected = np.where(targets["labels"] == 1, 5.0, 1.0) * targets["weights"]
         np.testing.assert_array_equal(targets["loss_weights"], expected)
+
+
+def test_balanced_positive_weights_give_both_sides_of_a_label_the_same_weight():
+    targets = np.zeros((17, 3), np.float32)
+    targets[:5, 0], targets[:1, 1], targets[:, 2] = 1.0, 1.0, 1.0
+    first, second, always = class_weights.positive_weights("balanced", LABELS, targets)
+    assert (5 * first, 1 * second) == (pytest.approx(12), 16)
+    assert 0.0 < always < 1.0
+    assert class_weights.positive_weights({"c": 2.5}, LABELS, targets).tolist() == [1.0, 1.0, 2.5]
+    assert class_weights.positive_weights("none", LABELS, targets) is None

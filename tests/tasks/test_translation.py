@@ -71,6 +71,13 @@ def test_corpus_metrics_compare_translations_with_their_own_references():
         "reference 3": result[2],
         "output": result[2],
     }
+    first = next(TASK.results(result, more, info, TASK.EvalOptions()))
+    assert first["reference"] == "x y z w"
+    assert first["other_references"] == ["-", "-"]
+    (mistake,) = TASK.worst(result, test, info, TASK.EvalOptions(), 7)  # the others are exact
+    assert mistake.name == "number 2"
+    assert mistake.values["chrf"] < 100
+    assert mistake.text.endswith(f"source c  reference p q r s  translation {result[2]}")
     tokenized = TASK.EvalOptions(bleu_tokenizer="none", bleu_lowercase=True)
     metrics = TASK.corpus_metrics(result, test, info, tokenized, {})
     assert "case:lc" in metrics["bleu_signature"]
