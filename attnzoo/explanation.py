@@ -35,7 +35,7 @@ class Explanation:
         self.trained: TrainedRun = load_trained(folder)
         options = self.trained.config.eval
         if beams is not None:
-            if not self.trained.task.is_generative:
+            if "beams" not in self.trained.task.answer_options:
                 raise UserError(
                     f"{folder}: a run of {self.trained.task.name}; --beams is only for translation."
                 )

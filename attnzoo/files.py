@@ -115,6 +115,35 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
+def replaced_file(path: Path) -> Iterator[TextIO]:
+    """Yields an empty text file to fill, which is renamed to `path` if the block ends without an error.
+
+    The folders above it are created. A file of that name is kept until then.
+
+    Args:
+        path: the final name.
+
+    Raises:
+        UserError: it cannot be written (exit code 4); the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = temporary.open("w", encoding="utf-8", newline="")
+    try:
+        with file:
+            yield file
+            with disk_errors(path):
+                file.flush()
+                os.fsync(file.fileno())
+        with disk_errors(path):
+            temporary.replace(path)
+            sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """Yields an empty folder to fill, which is renamed to `folder` if the block ends without an error.
 

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnzoo import catalog
-from attnzoo.data import examples as data_examples
-from attnzoo.data.buckets import beyond_training, truncated_examples
+from attnzoo.data.token_batches import BATCH_SIZE
 from attnzoo.errors import UserError
+from attnzoo.features.feature import Feature
 from attnzoo.features.image import find_file
 from attnzoo.features.info import DataInfo
 from attnzoo.pictures import write_png
+from attnzoo.records.bad_records import BadRecord
+from attnzoo.records.chunks import chunks, live_chunks
 from attnzoo.records.text_records import TextRecord
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.trained import TrainedRun, load_trained
+from attnzoo.tasks.requests import refuse_unused
 from attnzoo.tasks.task import Task
-from attnzoo.tasks.types import Predictor, Request
+from attnzoo.tasks.types import ERROR, Predictor, Request
 
 CHUNK_SIZE = 1024
-"""Inputs that are predicted together, so that texts of similar lengths can share a batch."""
+"""Texts that are predicted together, so that those of similar lengths can share a batch."""
 MIN_TEXTS_FOR_XLA = 64
 """Predicting fewer inputs takes less time than compiling with XLA."""
+
+Answer = dict[str, Any]
+AnswerFn = Callable[[list[TextRecord]], list[Answer]]
 
 
 class EnsemblePredictor:
@@ -35,59 +40,62 @@ class EnsemblePredictor:
         request: options of the prediction.
 
     Raises:
-        UserError: no such run, a task without predictions, options of translation or detection for another
-            task, incompatible runs (2), damaged weights (4).
+        UserError: no such run, a task without predictions, options of the request that the task does not
+            have, incompatible runs (2), damaged weights (4).
     """
 
     def __init__(self, folders: Sequence[Path], request: Request) -> None:
         self.folders, self.request = folders, request
         self.runs = _load(folders)
         self._drawn: set[str] = set()
-        if not self.task.is_generative and (request.beams is not None or request.count > 1 or request.sample):
-            raise UserError(
-                f"{folders[0]}: a run of {self.task.name}; --beams, --count and --sample are only for "
-                "translation."
-            )
-        if request.is_of_detections and not self.task.finds_objects:
-            raise UserError(
-                f"{folders[0]}: a run of {self.task.name}; --threshold, --iou and --max-detections are only "
-                "for detection."
-            )
+        refuse_unused(folders[0], self.task, self.runs[0].config, request)
 
     @property
     def task(self) -> Task:
         """The task of the runs."""
         return self.runs[0].task
 
+    @property
+    def null_answer(self) -> dict[str, None]:
+        """The answer to an input that cannot be used, without the reason."""
+        return self.task.null_answer(self.runs[0].info, self.request)
+
     def predict(
-        self, records: Iterable[TextRecord], chunk_size: int = CHUNK_SIZE
-    ) -> Iterator[dict[str, Any]]:
+        self, records: Iterable[TextRecord], chunk_size: int = CHUNK_SIZE, *, is_live: bool = False
+    ) -> Iterator[Answer]:
         """Yields an answer for each record, in order, with its `id` if it has one.
 
-        Memory does not grow with the number of records. Records before a bad one are answered.
+        The answer to a record that cannot be used is `null_answer`, with the reason as `error`. Memory does
+        not grow with the number of records.
 
         Args:
             records: the inputs.
-            chunk_size: inputs that are read before the first answer.
+            chunk_size: texts that are read before the first answer; of others at most `BATCH_SIZE`.
+            is_live: whether an answer is given as soon as no further record is waiting.
 
         Raises:
-            UserError: the task cannot fulfill the request, or a record is invalid (2).
+            UserError: the task cannot fulfill the request, or the records cannot be read.
         """
-        predictor: Predictor | None = None
-        for chunk in _chunks(self._checked(records), chunk_size):
-            if predictor is None:
-                predictor = self._predictor(len(chunk))
-            answers = predictor([record.text for record in chunk])
-            for record, answer in zip(chunk, answers, strict=True):
-                yield answer if record.id is None else {"id": record.id, **answer}
+        return (answer for _, answer in self.answer_records(records, chunk_size, is_live=is_live))
 
-    def write_picture(self, answer: Mapping[str, Any], folder: Path) -> Path:
+    def answer_records(
+        self, records: Iterable[TextRecord], chunk_size: int = CHUNK_SIZE, *, is_live: bool = False
+    ) -> Iterator[tuple[TextRecord, Answer]]:
+        """Yields what `predict` does, each with its record, whose `problem` says why it has no answer."""
+        size = chunk_size if self._feature.has_lengths else min(chunk_size, BATCH_SIZE)
+        answer_fn: AnswerFn | None = None
+        for chunk in (live_chunks if is_live else chunks)(records, size):
+            if answer_fn is None:
+                answer_fn = self._answer_fn(self._predictor(len(chunk)))
+            yield from _answer_usable([*map(self._checked, chunk)], answer_fn, self._null_answer_to)
+
+    def write_picture(self, answer: Mapping[str, Any], record: TextRecord, folder: Path) -> Path:
         """Draws an answer of a task that finds objects over its image; returns the path of the PNG file.
 
         Raises:
             UserError: the file cannot be written (4).
         """
-        image = find_file(answer["image"], self.request.folder)
+        image = find_file(record.text, record.folder)
         picture = self.task.answer_picture(answer, image, self.runs[0].info)
         assert picture is not None
         # Images in several folders may have the same name, and `a_2` may be one too.
@@ -98,12 +106,36 @@ class EnsemblePredictor:
         write_png(picture, path)
         return path
 
-    def _checked(self, records: Iterable[TextRecord]) -> Iterator[TextRecord]:
-        """Yields the records, checking that the task's input feature accepts them."""
-        feature = self.runs[0].info.features[self.task.input_name]
-        for record in records:
-            feature.check_raw(record.location, record.text, self.request.folder)
-            yield record
+    @property
+    def _feature(self) -> Feature:
+        return self.runs[0].info.features[self.task.input_name]
+
+    def _checked(self, record: TextRecord) -> TextRecord:
+        """Returns the record, with a problem if the task's input feature does not accept it."""
+        if record.problem is None:
+            try:
+                self._feature.check_raw(record.location, record.text, record.folder)
+            except BadRecord as bad:
+                return record._replace(problem=bad)
+        return record
+
+    def _answer_fn(self, predictor: Predictor) -> AnswerFn:
+        feature, name = self._feature, self.task.input_name
+
+        def answer(records: list[TextRecord]) -> list[Answer]:
+            inputs = [feature.locate(record.text, record.folder) for record in records]
+            prefixes = [[record.target for record in records]] if self.request.has_prefixes else []
+            answers = predictor(inputs, *prefixes)
+            return [
+                {**answer, name: record.text} if name in answer else answer
+                for record, answer in zip(records, answers, strict=True)
+            ]
+
+        return answer
+
+    def _null_answer_to(self, record: TextRecord) -> Answer:
+        name = self.task.input_name
+        return {key: record.text if key == name else None for key in self.null_answer}
 
     def _predictor(self, first: int) -> Predictor:
         request, trained = self.request, self.runs[0]
@@ -119,62 +151,65 @@ class EnsemblePredictor:
         return predictor
 
 
-def _chunks(records: Iterable[TextRecord], size: int) -> Iterator[list[TextRecord]]:
-    """Yields lists of `size` records; records before a bad one are yielded before its error is raised."""
-    chunk: list[TextRecord] = []
-    try:
-        for record in records:
-            chunk.append(record)
-            if len(chunk) == size:
-                yield chunk
-                chunk = []
-    except UserError:
-        if chunk:
-            yield chunk
-        raise
-    if chunk:
-        yield chunk
+def score(
+    folder: Path, records: Iterable[TextRecord], *, with_tokens: bool = False, is_live: bool = False
+) -> Iterator[tuple[TextRecord, Answer]]:
+    """Returns each pair of texts with a score, which has its `id` if it has one; see `Task.scorer`.
 
-
-def score(folder: Path, source: Path, target: Path) -> Iterator[dict[str, Any]]:
-    """Yields `log_probability` (nats) and `tokens` (number, with END) of each target given its source.
-
-    `truncated` is true if the source or the target has more tokens than the model reads; only the first ones
-    are scored then. `beyond_training` is true if either is longer than any in training.
+    The score of a record that cannot be used has no values, and the reason as `error`.
 
     Args:
-        folder: a run of a translation model.
-        source: file of source texts, one per line.
-        target: file of their translations, one per line.
+        folder: a run of a task that scores given answers.
+        records: inputs with their targets.
+        with_tokens: whether a score includes those of the tokens.
+        is_live: whether a score is given as soon as no further record is waiting.
 
     Raises:
-        UserError: no such run, another task, files that are not aligned (2), damaged weights (4).
+        UserError: no such run, another task, or the records cannot be read (2), damaged weights (4).
     """
     trained = load_trained(folder)
-    info = trained.info
-    pairs = catalog.load("datasets", "parallel_text")
-    required = {name for name, feature in trained.task.features.items() if not feature.is_optional}
-    unsupported = UserError(f"{folder}: a run of {info.task}; only translations can be scored.")
-    if not required <= pairs.COLUMNS.keys():
-        raise unsupported
-    config = pairs.Config(name="parallel_text", train=[str(source), str(target)])
-    split = pairs.load(config, trained.task.features, 0).train
-    examples = data_examples.encode_split(split, info)
-    scores = trained.task.score(trained.model, examples, info, evaluation_sizes(trained.config))
-    if scores is None:
-        raise unsupported
-    lengths = examples.lengths(info)
-    truncated, beyond = truncated_examples(lengths, info.lengths[-1]), beyond_training(lengths, info)
-    by_index = {
-        index: {
-            "log_probability": log_probability,
-            "tokens": count,
-            "truncated": bool(truncated[index]),
-            "beyond_training": bool(beyond[index]),
-        }
-        for index, log_probability, count in scores
-    }
-    yield from (by_index[index] for index in range(len(examples)))
+    scorer = trained.task.scorer(trained.model, trained.info, evaluation_sizes(trained.config), with_tokens)
+    if scorer is None:
+        raise UserError(f"{folder}: a run of {trained.info.task}; only translations can be scored.")
+
+    null_score = trained.task.null_score(with_tokens)
+
+    def answer_fn(pairs: list[TextRecord]) -> list[Answer]:
+        return scorer([pair.text for pair in pairs], [pair.target for pair in pairs])
+
+    def scores() -> Iterator[tuple[TextRecord, Answer]]:
+        for chunk in (live_chunks if is_live else chunks)(records, CHUNK_SIZE):
+            yield from _answer_usable(chunk, answer_fn, lambda _: dict(null_score))
+
+    return scores()
+
+
+def _answer_usable(
+    records: Sequence[TextRecord], answer_fn: AnswerFn, null_answer: Callable[[TextRecord], Answer]
+) -> Iterator[tuple[TextRecord, Answer]]:
+    """Yields each record with its answer: a null answer with the reason to those with a problem."""
+    usable = [record for record in records if record.problem is None]
+    answers = iter(_answer_or_problem(usable, answer_fn) if usable else ())
+    for record in records:
+        result = next(answers) if record.problem is None else record.problem
+        if isinstance(result, BadRecord):
+            record = record._replace(problem=result)
+            message = str(result)
+            if not message.startswith(record.location):  # it names an image that a file lists
+                message = f"{record.location}: {message}"
+            result = {**null_answer(record), ERROR: message}
+        yield record, result if record.id is None else {"id": record.id, **result}
+
+
+def _answer_or_problem(records: list[TextRecord], answer: AnswerFn) -> list[Answer | BadRecord]:
+    """Returns the answers; for a record that only the answering finds unusable, its problem."""
+    try:
+        return [*answer(records)]
+    except BadRecord as bad:
+        if len(records) == 1:
+            return [bad]
+    middle = len(records) // 2
+    return [*_answer_or_problem(records[:middle], answer), *_answer_or_problem(records[middle:], answer)]
 
 
 def _load(folders: Sequence[Path]) -> list[TrainedRun]:

@@ -20,6 +20,7 @@ tf.config.set_logical_device_configuration(
 ROOT = Path(__file__).parent.parent
 
 
+CONSTRAINED = ("eval.min_length=2", "eval.no_repeat_ngram=3")
 AVERAGED = ("eval.weights=average_best", "eval.average=2")
 
 
@@ -40,7 +41,7 @@ class FinishedRuns:
             # Compiling takes most of the time; one task stands for all.
             overrides = {"text": (), "image": ("train.xla=false", "eval.calibrate=true")}
             overrides["detection"] = ("train.xla=false",)
-            overrides["translation"] = ("train.xla=false", "train.epochs=4", *AVERAGED)
+            overrides["translation"] = ("train.xla=false", "train.epochs=4", *AVERAGED, *CONSTRAINED)
             config = getattr(recipes, f"{name}_config")(folder, *overrides[name])
             train(config, folder / "run")
             self._folders[name] = folder / "run"

@@ -36,12 +36,12 @@ LAYERS = (
     {"cli", "__main__"},
 )
 MAY_PRINT = {
-    "cli/answers.py",
     "cli/app.py",
     "cli/attend.py",
     "cli/compare.py",
     "cli/config.py",
     "cli/data.py",
+    "cli/outputs.py",
     "cli/sweep.py",
     "training/console.py",
 }

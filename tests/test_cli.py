@@ -109,37 +109,28 @@ def test_a_config_error_is_one_line_with_exit_code_2_and_no_tensorflow(empty_fol
     [
         ("new.csv", "text\none\n", (), "new.csv:1: no column 'body'; the header has: text."),
         ("new.tsv", 'body\n"', (), 'new.tsv:2: the quote (") that starts in this record is never closed.'),
-        ("new.jsonl", '{"body": 7}\n', (), "new.jsonl:1: 'body' must be a string; got 7."),
-        (
-            "new.jsonl",
-            '{"body": "a", "id": 0.5}\n',
-            (),
-            "new.jsonl:1: 'id' must be a string or a whole number;",
-        ),
-        (
-            "new.jsonl",
-            '{"body": "a", "id": "\\ud800"}',
-            (),
-            "new.jsonl:1: lone surrogate (half a character) in the id;",
-        ),
         (
             "new.jsonl",
             '{"body": "a"}\n',
             ("--column", "bdy"),
             "new.jsonl:1: no key 'bdy' (did you mean 'body'?)",
         ),
-        ("new.txt", "text\n", ("--format", "jsonl"), "new.txt:1: not a single JSON object: Expecting value"),
-        ("new.txt", "a\0\n", (), "new.txt:1: NUL byte at byte 1 of the file"),
-        ("new.txt", "a" * (1 << 20) + "b\n", (), "new.txt:1: longer than 1,048,576 characters; split it."),
+        (
+            "new.txt",
+            "text\n",
+            ("--input-format", "jsonl"),
+            "new.txt:1: not a single JSON object: Expecting value",
+        ),
+        ("new.txt", "a\0\n", (), "new.txt:1: NUL byte; remove it."),
         (
             "new.txt",
             "text\n",
             ("--column", "a"),
-            "--column a: plain text has no columns; add --format csv,",
+            "--column a: plain text has no columns; add --input-format csv,",
         ),
     ],
 )
-def test_a_first_text_that_is_wrong_is_one_line(call, column_run, name, content, options, message):
+def test_a_file_of_which_nothing_can_be_read_is_one_line(call, column_run, name, content, options, message):
     (column_run.parent / name).write_text(content)
     code, out, err = call("predict", column_run.name, name, *options)
     assert (code, out) == (2, "")
@@ -147,7 +138,7 @@ def test_a_first_text_that_is_wrong_is_one_line(call, column_run, name, content,
     assert len(err.splitlines()) == 1
 
 
-def test_a_wrong_first_text_is_reported_before_tensorflow_is_imported(column_run):
+def test_a_wrong_file_is_reported_before_tensorflow_is_imported(column_run):
     (column_run.parent / "new.jsonl").write_text("[]\n")
     done = run_probe("predict", column_run.name, "new.jsonl", folder=column_run.parent)
     assert (done.returncode, done.stdout) == (2, "")
@@ -155,6 +146,31 @@ def test_a_wrong_first_text_is_reported_before_tensorflow_is_imported(column_run
         "attnzoo: error: new.jsonl:1: expected a JSON object such as {...}; got [].",
         "HEAVY []",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--beams", "2"), "run: a run of text_classification; --beams is only for translation."),
+        (("--csv", "--json"), "--csv and --json are two formats: leave one out"),
+        (("--csv", "--out", "a.csv"), "--out a.csv: the suffix says the format; remove --csv"),
+        (("--out", "a.xlsx"), "--out a.xlsx: unknown suffix .xlsx; expected .csv, .jsonl or .txt"),
+        (("--out", "drawn"), "--out drawn: a folder, which is for pictures of detections; expected a file"),
+        (("--out", "new.txt"), "--out new.txt: one of the inputs; choose another name"),
+        (("--id", "key"), "--id key: plain text has no columns; add --input-format csv, tsv or jsonl"),
+        (("gone.txt",), "gone.txt: not found; check the path"),
+        (("*.tsv",), "*.tsv: no file fits this pattern"),
+        (("run",), "run: no .txt, .csv, .tsv or .jsonl files in this folder"),
+    ],
+)
+def test_options_of_predict_that_do_not_fit_are_refused_before_tensorflow_is_imported(
+    call, column_run, options, message
+):
+    (column_run.parent / "new.txt").write_text("text\n")
+    code, out, err = call("predict", column_run.name, "new.txt", *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"attnzoo: error: {message}")
+    assert len(err.splitlines()) == 1
 
 
 def test_the_package_can_be_run_as_a_module():

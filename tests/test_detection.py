@@ -118,7 +118,7 @@ def test_a_pattern_and_files_are_answered_once_each_with_the_numbers_of_the_requ
     inputs = (f"{folder}/*", f"{folder}/more", str(folder / IMAGES[-1]))
     ended = attnzoo("predict", str(run), *inputs, "--csv", "--max-detections", "3", *LOW)
     header, *rows = csv.reader(io.StringIO(ended.out))
-    assert header == ["image", "label", "score", "left", "top", "right", "bottom"]
+    assert header == ["image", "label", "score", "left", "top", "right", "bottom", "error"]
     assert [row[0] for row in rows] == [str(folder / name) for name in IMAGES for _ in range(3)]
 
 
@@ -127,19 +127,22 @@ def test_a_pattern_and_files_are_answered_once_each_with_the_numbers_of_the_requ
     [
         (
             ("predict", "{text}", "x.txt", "--threshold", "0.5"),
-            "--iou and --max-detections are only for detec",
+            "text_classification; --threshold is only for detection.",
         ),
-        (("predict", "{text}", "x.txt", "--out", "out"), "text_classification; --out is only for detection"),
+        (("predict", "{text}", "x.txt", "--out", "out"), "--out out: a folder, which is for pictures of det"),
+        (("predict", "{run}", "x.txt", "--top", "3"), "a run of detection; --top is only for image_classif"),
+        (("predict", "{run}", "a.png", "--id", "key"), "a.png: image files, not a list of them; remove --id"),
         (("eval", "{text}", "--worst", "3", "--out", "x"), "text_classification; --out is only for detec"),
         (("eval", "{run}", "--predictions", "x.txt"), "x.txt: expected a name that ends in .csv or .jsonl"),
         (("eval", "{run}", "--predictions", "no/x.csv"), "no/x.csv: expected a file in an existing folder"),
         (("eval", "{run}", "--out", "x"), "--out is the folder for the pictures of --worst: add it"),
-        (("predict", "{run}", "x.txt", "y.txt"), "x.txt: not an image, a folder or a glob pattern"),
+        (("predict", "{run}", "x.txt", "y.txt"), "y.txt: not found; check the path"),
         (("predict", "{run}", "x.txt", "--csv", "--json"), "--csv and --json"),
     ],
 )
 def test_options_of_other_tasks_are_refused_in_one_line(runs, run, empty_folder, arguments, message):
     (empty_folder / "x.txt").write_text("guten morgen\n")
+    (empty_folder / "a.png").write_bytes(b"")
     filled = [one.format(text=runs["text"], run=run) for one in arguments]
     ended = attnzoo(*filled, folder=empty_folder)
     assert ended.code == 2

@@ -1,13 +1,16 @@
 """What people ask a trained run: predict, score, compare."""
 
+import csv
 import dataclasses
 import gzip
+import io
 import itertools
 import json
 import math
 import shutil
 import subprocess
 import sys
+import threading
 import weakref
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from attnzoo.errors import UserError
 from attnzoo.evaluation import evaluate
 from attnzoo.explanation import Explanation
 from attnzoo.export import export
-from attnzoo.records.text_records import TextRecord
+from attnzoo.records.text_records import TextRecord, read_pairs
 from attnzoo.runs.data import load_splits
 from attnzoo.runs.trained import load_trained
 from attnzoo.tasks.types import Request
@@ -107,6 +110,7 @@ def test_an_export_writes_the_translations_of_predict_and_their_alignment(run, t
     loaded = tf.saved_model.load(str(export(run, tmp_path / "export")))
     given = loaded.signatures["serving_default"](tf.constant(sources))
     assert [text.decode() for text in given["translation"].numpy()] == [a["translation"] for a in answers]
+    assert all(len(answer["translation"]) >= 2 for answer in answers)  # eval.min_length
     np.testing.assert_allclose(given["score"], [answer["score"] for answer in answers], atol=1e-4)
     aligned = loaded.signatures["alignment"](tf.constant(sources))
     written = tf.cast(aligned["target_tokens"] != 0, tf.float32)
@@ -118,17 +122,58 @@ def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
     answers = list(predict([run], map(TextRecord, sources)))
     targets = [answer["translation"] for answer in answers]
     assert all(targets)
-    for name, texts in (("source", [*sources, "b" * 50]), ("target", [*targets, "b"])):
+    for name, texts in (("source", [*sources, "", "b" * 50]), ("target", [*targets, "a", "b"])):
         (tmp_path / name).write_text("\n".join(texts) + "\n")
-    *actual, long = prediction.score(run, tmp_path / "source", tmp_path / "target")
+    files = (str(tmp_path / "source"), str(tmp_path / "target"))
+    *actual, empty, long = (one for _, one in prediction.score(run, read_pairs(*files), with_tokens=True))
     assert [one["beyond_training"] for one in (*actual, long)] == [False, False, False, True]
     assert [one["log_probability"] for one in actual] == pytest.approx(
         [answer["log_probability"] for answer in answers], abs=1e-3
     )
     assert [one["tokens"] for one in actual] == [len(text) + 1 for text in targets]
+    each = [one["token_log_probabilities"] for one in actual]
+    assert [[token["token"] for token in one] for one in each] == [[*text, "(end)"] for text in targets]
+    for one, tokens in zip(actual, each, strict=True):
+        assert sum(token["log_probability"] for token in tokens) == pytest.approx(one["log_probability"])
+    assert empty.keys() - actual[0].keys() == {"error"}
+    assert (empty["log_probability"], empty["error"].startswith(f"{files[0]}:4: the text is")) == (None, True)
     (tmp_path / "target").write_text("one\n")
-    with pytest.raises(UserError, match=r"has 4 lines and .* has 1; line n of one must be the translation"):
-        list(prediction.score(run, tmp_path / "source", tmp_path / "target"))
+    with pytest.raises(UserError, match=r"has 5 lines and .* has 1; line n of one must be the translation"):
+        list(prediction.score(run, read_pairs(*files)))
+
+
+def test_lines_and_tables_of_pairs_are_scored_alike(run, tmp_path):
+    (tmp_path / "lines.txt").write_text("abc\tcba\nno tab\nca\tac\n")
+    (tmp_path / "pairs.csv").write_text("id,from,target\nx,abc,cba\ny,,x\nz,ca,ac\n")
+    lines = commands.run("score", run, "lines.txt", folder=tmp_path)
+    table = commands.run("score", run, "pairs.csv", "--column", "from", "--csv", folder=tmp_path)
+    first, wrong, last = map(json.loads, lines.out.splitlines())
+    assert (wrong["log_probability"], wrong["error"][:19]) == (None, "lines.txt:2: no tab")
+    assert (
+        "1 of 3 inputs has no answer: 1 with an empty text (first: pairs.csv:3: the text is empty"
+        in table.err
+    )
+    rows = list(csv.DictReader(io.StringIO(table.out)))
+    assert [row["id"] for row in rows] == ["x", "y", "z"]
+    assert rows[1]["log_probability"] == ""
+    for row, one in ((rows[0], first), (rows[2], last)):
+        assert float(row["log_probability"]) == pytest.approx(one["log_probability"], abs=1e-5)
+
+
+def test_a_translation_begins_as_it_is_told(run, tmp_path):
+    (tmp_path / "new.csv").write_text("key,source,start\n1,abc,ca\n2,abc,\n3,abc," + "a" * 99 + "\n")
+    ended = commands.run(
+        "predict", run, "new.csv", "--id", "key", "--prefix-column", "start", "--json", folder=tmp_path
+    )
+    first, free, long = map(json.loads, ended.out.splitlines())
+    assert [one["id"] for one in (first, free, long)] == ["1", "2", "3"]
+    assert first["translation"].startswith("ca")
+    (alone,) = predict([run], [TextRecord("abc")])
+    assert free["translation"] == alone["translation"]
+    assert (long["translation"], "99 tokens; translations have at most" in long["error"]) == (None, True)
+    request = dataclasses.replace(QUICK, has_prefixes=True)
+    (searched,) = predict([run], [TextRecord("abc", target="ca")], request, beams=3)
+    assert searched["translation"].startswith("ca")
 
 
 def test_a_run_is_not_better_than_itself(run, tmp_path):
@@ -145,14 +190,14 @@ def test_a_run_is_not_better_than_itself(run, tmp_path):
 
 def test_other_tasks_are_refused_in_one_line(classifier):
     with pytest.raises(UserError, match="a run of text_classification; only translations can be scored"):
-        list(prediction.score(classifier, classifier, classifier))
+        list(prediction.score(classifier, []))
     with pytest.raises(UserError, match="runs of text_classification cannot be compared"):
         comparison.compare([classifier, classifier])
-    for asked in ({"beams": 2}, {"count": 3}, {"sample": True}):
-        with pytest.raises(
-            UserError, match="a run of text_classification; --beams, --count and --sample are"
-        ):
-            prediction.EnsemblePredictor([classifier], Request(**asked))
+    with pytest.raises(
+        UserError,
+        match="--count and --beams are only for translation; --iou is only for detection",
+    ):
+        prediction.EnsemblePredictor([classifier], Request(count=3, beams=2, suppression_iou=0.5))
 
 
 def test_a_classifier_answers_with_labels_and_probabilities(classifier):
@@ -182,6 +227,31 @@ def test_tables_and_json_lines_are_answered_like_lines_with_their_ids(classifier
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
 
 
+def test_the_files_of_a_folder_are_answered_in_a_file(classifier, tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "b.csv").write_text("key,text\nx,thank you\ny,\n")
+    (tmp_path / "texts" / "a.txt").write_text("guten morgen\n")
+    (tmp_path / "texts" / "notes.md").write_text("not read\n")
+    options = ("--id", "key", "--top", "2", "--out", "out/answers.csv")
+    ended = commands.run("predict", classifier, "texts", *options, folder=tmp_path)
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.startswith(
+        "attnzoo: note: 3 answers are in out/answers.csv\nattnzoo: warning: 1 of 3 inputs has no answer: "
+    )
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "answers.csv").read_text())))
+    assert [(row["id"], row["location"]) for row in rows] == [
+        ("", "texts/a.txt:1"),
+        ("x", "texts/b.csv:2"),
+        ("y", "texts/b.csv:3"),
+    ]
+    for row in rows[:2]:
+        top = json.loads(row["top"])
+        assert (top[0]["label"], float(row["probability"])) == (row["label"], top[0]["probability"])
+        assert (len(top), row["error"]) == (2, "")
+    assert rows[2]["label"] == rows[2]["top"] == ""
+    assert rows[2]["error"].startswith("texts/b.csv:3: the text is empty")
+
+
 def test_images_are_answered_by_their_paths_from_lines_and_tables(runs, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -206,22 +276,30 @@ def test_images_are_answered_by_their_paths_from_lines_and_tables(runs, tmp_path
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
     ended = commands.run("predict", runs["image"], "new.txt", folder=tmp_path)
     assert ended.out.splitlines() == [f"{one['label']}\t{one['probability']:.4f}" for one in expected]
-    (tmp_path / "bad.txt").write_text("pictures/night.png\nnew.csv\n")
-    (tmp_path / "empty.txt").write_text("pictures/night.png\n\npictures/night.png\n")
-    (tmp_path / "half.txt").write_text("half.png\n")
+    lines = ["pictures/night.png", "new.csv", "half.png", "", "pictures/day.png", "gone.png"]
+    (tmp_path / "odd.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "half.png").write_bytes(png(8, 8, b"x\x9cnonsense"))
-    for file, message in (
-        ("bad.txt", "bad.txt:2: new.csv: not a JPEG, PNG, WebP, GIF or BMP image"),
-        ("empty.txt", "empty.txt:2: the image name is empty"),
-        ("half.txt", "half.png: cannot be decoded"),
-        ("new.tsv", "new.tsv: "),
+    ended = commands.run("predict", runs["image"], "odd.txt", "--json", folder=tmp_path)
+    given = [json.loads(line) for line in ended.out.splitlines()]
+    assert (ended.code, [one["image"] for one in given]) == (0, lines)
+    assert [one["label"] for one in given] == [
+        *(expected[0]["label"], None, None, None, expected[1]["label"], None)
+    ]
+    for one, message in zip(
+        [one["error"] for one in given if one["label"] is None],
+        (
+            "2: new.csv: not a JPEG,",
+            "3: half.png: cannot be decoded",
+            "4: the image name is empty",
+            "6: gone.png: cannot be read",
+        ),
+        strict=True,
     ):
-        ended = commands.run("predict", runs["image"], file, folder=tmp_path)
-        # What comes before a bad line is answered.
-        answered = 1 if file in ("bad.txt", "empty.txt") else 0
-        assert (ended.code, len(ended.out.splitlines())) == (2, answered)
-        assert ended.err.startswith(f"attnzoo: error: {message}")
-        assert ended.err.count("\n") == 1
+        assert one.startswith(f"odd.txt:{message}")
+    assert ended.err.startswith(
+        "attnzoo: warning: 4 of 6 inputs have no answer: 1 not an image (first: odd.txt:2"
+    )
+    assert ended.err.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -277,12 +355,14 @@ def test_texts_are_streamed_from_records_without_end(classifier):
 
 
 def test_the_commands_print_lines_and_name_what_is_wrong(run, tmp_path):
-    (tmp_path / "bad.txt").write_bytes(b"abc\nca\n\xff\n")
-    ended = commands.run("predict", run, "bad.txt", folder=tmp_path)
-    assert ended.code == 2
-    assert len(ended.out.splitlines()) == 2
-    assert ended.err.endswith("start byte); save the file as UTF-8.\n")
-    assert "bad.txt:3: not UTF-8" in ended.err
+    (tmp_path / "bad.txt").write_bytes(b"abc\n\xff\nca\n")
+    for strict, code, word in (((), 0, "warning"), (("--strict",), 2, "error")):
+        ended = commands.run("predict", run, "bad.txt", *strict, folder=tmp_path)
+        assert (ended.code, [bool(line) for line in ended.out.splitlines()]) == (code, [True, False, True])
+        assert ended.err == (
+            f"attnzoo: {word}: 1 of 3 inputs has no answer: 1 not UTF-8 (first: bad.txt:2: not UTF-8: byte "
+            "0xff; save the file as UTF-8.)\n"
+        )
     ended = commands.run("predict", run, "missing.txt", folder=tmp_path)
     assert (ended.code, ended.out) == (2, "")
     ended = commands.run("predict", run, "bad.txt", "--count", "3", folder=tmp_path)
@@ -296,8 +376,18 @@ def test_the_commands_print_lines_and_name_what_is_wrong(run, tmp_path):
     assert (tmp_path / "pictures" / "1.png").is_file()
 
 
-def test_standard_input_is_answered_until_the_reader_has_enough(run):
-    command = f"(echo source; yes abc) | {sys.executable} -m attnzoo predict {run} --format csv | head -2"
-    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
-    assert len(ended.stdout.splitlines()) == 2
-    assert "Traceback" not in ended.stderr
+def test_standard_input_is_answered_line_by_line_until_the_reader_has_enough(run):
+    command = [sys.executable, "-m", "attnzoo", "predict", run, "-", "--input-format", "jsonl", "--json"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, bufsize=1, **pipes) as asked:
+        watchdog = threading.Timer(120, asked.kill)
+        watchdog.start()
+        for text, is_answered in (("abc", True), (None, False), ("ca", True)):
+            print(json.dumps({"source": text, "id": 7}), file=asked.stdin, flush=True)
+            answer = json.loads(asked.stdout.readline())
+            assert (answer["id"], answer["translation"] is not None) == (7, is_answered)
+        asked.stdout.close()
+        print(json.dumps({"source": "abc"}), file=asked.stdin, flush=True)
+        assert asked.wait(60) == 0  # although its input is still open
+        assert "Traceback" not in asked.stderr.read()
+        watchdog.cancel()

@@ -27,9 +27,9 @@ class Split(str, enum.Enum):
 
 
 class Format(str, enum.Enum):
-    """Formats of a file of texts."""
+    """Formats of a file of inputs."""
 
-    LINES = "lines"
+    TEXT = "text"
     CSV = "csv"
     TSV = "tsv"
     JSONL = "jsonl"

@@ -54,6 +54,7 @@ class Feature(Section):
         compiles_well: whether XLA on a CPU is fast at models that take it as input.
         takes_columns: whether a record may have a column for each of its classes.
         is_weight: whether its values are weights of the examples in the training loss.
+        noun: what one of its raw inputs is called in messages.
         Options: options of section `data` that concern it; they have no effect on data without it.
         kind: name of the feature, which is the name of its module.
     """
@@ -67,6 +68,7 @@ class Feature(Section):
     compiles_well: ClassVar[bool] = True
     takes_columns: ClassVar[bool] = False
     is_weight: ClassVar[bool] = False
+    noun: ClassVar[str] = "text"
 
     Options: ClassVar[type[DataOptions]] = DataOptions
 
@@ -255,6 +257,15 @@ class Feature(Section):
         return None
 
     # Raw input
+
+    def locate(self, value: str, folder: Path | None) -> str:
+        """Returns a raw input as predictors take it: one that names a file as a path that leads to it.
+
+        Args:
+            value: a text, or the path of a file.
+            folder: folder to search for such a file, besides the working directory.
+        """
+        return value
 
     def expand_input(self, argument: str) -> list[str] | None:
         """Returns the raw inputs that an argument of the command line names, such as a folder of images.

@@ -109,6 +109,7 @@ class Image(Feature):
     is_content: ClassVar[bool] = True
     is_augmented: ClassVar[bool] = True
     compiles_well: ClassVar[bool] = False
+    noun: ClassVar[str] = "image name"
     Options: ClassVar[type[DataOptions]] = ImageOptions
 
     kind: Literal["image"] = "image"
@@ -138,7 +139,7 @@ class Image(Feature):
     def read(self, location: str, name: str, value: Any, options: DataOptions) -> str:
         """Returns the path of an image file, given relative to the table, after checking its header."""
         require_string(location, name, value)
-        require_text(location, "image name", value)
+        require_text(location, self.noun, value)
         file = value.strip()
         if not file.isprintable():
             message = "the image name is not printable UTF-8 text; rename the file."
@@ -159,13 +160,17 @@ class Image(Feature):
 
     def check_raw(self, location: str, value: str, folder: Path | None) -> None:
         """Rejects a path that is not an image file with a valid header."""
-        require_text(location, "image name", value)
+        require_text(location, self.noun, value)
         try:
             read_header(find_file(value, folder), max_pixels=self.max_pixels)
         except BadRecord as bad:
             if location == value:  # named on the command line, not in a list
                 raise
             raise BadRecord(location, bad.reason, str(bad)) from None
+
+    def locate(self, value: str, folder: Path | None) -> str:
+        """Returns the path of the file."""
+        return str(find_file(value, folder))
 
     def expand_input(self, argument: str) -> list[str] | None:
         """Returns the paths that an image file, a folder or a glob pattern stands for."""
@@ -378,7 +383,7 @@ def image_name(column: Column, index: int) -> str:
     return column[index] if isinstance(column[index], str) else f"number {index}"
 
 
-def find_file(name: str, folder: Path | None) -> Path:
+def find_file(name: str, folder: Path | None = None) -> Path:
     """Returns the path of an image file in a folder, or else in the working directory."""
     path = Path(name.strip())
     in_folder = path if folder is None else _as_on_disk(folder / path)

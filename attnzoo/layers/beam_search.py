@@ -9,15 +9,8 @@ import keras
 import tensorflow as tf
 
 from attnzoo.layers import decoding_loop
-from attnzoo.layers.decoding import (
-    MINUS_INFINITY,
-    Decoder,
-    DecoderOutput,
-    Ensemble,
-    forbid_special_tokens,
-    length_limits,
-    padded_target_length,
-)
+from attnzoo.layers.constraints import MINUS_INFINITY, UNCONSTRAINED, Constraints, only_end
+from attnzoo.layers.decoding import Decoder, DecoderOutput, Ensemble
 from attnzoo.special_tokens import END, PADDING, START
 
 MAX_GROUP_SIZE = 128
@@ -96,10 +89,12 @@ class _Source(NamedTuple):
     Attributes:
         mask: <bool>[batch, source].
         limits: maximum number of target tokens <int32>[batch, 1].
+        prefix: forced beginning of the targets <int32>[batch, prefix], padded with 0; empty without.
     """
 
     mask: tf.Tensor
     limits: tf.Tensor
+    prefix: tuple[tf.Tensor, ...]
 
 
 class _Finished(NamedTuple):
@@ -130,8 +125,8 @@ def beam_search(
     beams: int,
     ranking: Ranking = WU,
     count: int = 1,
-    length_ratio: float = 2.0,
-    unknown: bool = True,
+    constraints: Constraints = UNCONSTRAINED,
+    prefix: tf.Tensor | None = None,
 ) -> DecoderOutput:
     """Searches for the target sequences with the highest score.
 
@@ -148,8 +143,8 @@ def beam_search(
         beams: beam size, 1 or more.
         ranking: how hypotheses are compared.
         count: number of hypotheses to return, 1 to `beams`.
-        length_ratio: maximum number of target tokens per source token, plus 10.
-        unknown: whether UNKNOWN may be generated.
+        constraints: which targets may be generated.
+        prefix: forced beginning of the targets of each source, <int32>[batch, prefix], padded with 0.
 
     Raises:
         ValueError: `beams` below 1, or `count` not in 1 to `beams`.
@@ -165,30 +160,29 @@ def beam_search(
     """
     if not 1 <= count <= beams:
         raise ValueError(f"`count` must be 1 to `beams`. Received: count={count}, beams={beams}")
-    max_length = padded_target_length(source, max_length, length_ratio)
+    max_length = constraints.padded_length(source, max_length, prefix)
     ensemble = Ensemble(models)
     encoded, source_mask = ensemble.encode(source)
-    limits = length_limits(source_mask, max_length, length_ratio)[:, None]
+    limits = constraints.limits(source_mask, max_length, prefix)[:, None]
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
     indices = tf.range(beams)
 
     def advance(position: tf.Tensor, state: decoding_loop.State) -> decoding_loop.State:
-        (finished, attention), (running, (source_mask, limits)) = state.results, state.carry
+        (finished, attention), (running, given) = state.results, state.carry
         at_position = tf.range(max_length) == position  # [max_length]
         previous = tf.reduce_sum(tf.where(tf.range(max_length) == position - 1, running.tokens, 0), axis=-1)
         token = tf.where(position == 0, START, previous)  # [batch, beams]
         ancestry = tf.where(at_position, indices[:, None], running.ancestry)
         log_probabilities, caches, weights = ensemble.step(
-            token, state.caches, position, ancestry, source_mask
+            token, state.caches, position, ancestry, given.mask
         )
         attention = keras.ops.slice_update(attention, [0, position, 0, 0], weights[:, None])
         running = running._replace(ancestry=ancestry, attention_received=running.attention_received + weights)
 
-        log_probabilities = forbid_special_tokens(log_probabilities, unknown)
+        allowed = constraints.apply(log_probabilities, running.tokens, position, *given.prefix)
+        must_end = (position + 1 >= given.limits)[..., None]  # [batch, 1, 1]
+        log_probabilities = tf.where(must_end, only_end(log_probabilities), allowed)
         vocabulary = log_probabilities.shape[-1]
-        must_end = (position + 1 >= limits)[..., None]  # [batch, 1, 1]
-        too_long = must_end & (tf.range(vocabulary) != END)
-        log_probabilities = tf.where(too_long, MINUS_INFINITY, log_probabilities)
         # Each hypothesis can end in one way, so among 2 * beams candidates at least `beams` do not end.
         total = running.log_probability[..., None] + log_probabilities  # [batch, beams, vocabulary]
         log_probability, index = _top_k(total, 2 * beams)
@@ -217,10 +211,8 @@ def beam_search(
         log_probability = tf.where(ends, MINUS_INFINITY, log_probability)
         candidates = candidates._replace(log_probability=log_probability)
         running = _select(candidates, tf.math.top_k(log_probability, beams).indices)
-        done = state.done | _is_done(running, finished, limits, ranking, count)
-        return decoding_loop.State(
-            done, (finished, attention), (running, _Source(source_mask, limits)), caches
-        )
+        done = state.done | _is_done(running, finished, given.limits, ranking, count)
+        return decoding_loop.State(done, (finished, attention), (running, given), caches)
 
     # At first all beams hold the same hypothesis, so all but one are excluded.
     log_probability = tf.tile(tf.where(indices == 0, 0.0, MINUS_INFINITY)[None], [batch, 1])
@@ -236,7 +228,7 @@ def beam_search(
         ),
         (
             _Running(log_probability, no_tokens, no_tokens, attention_received),
-            _Source(source_mask, limits),
+            _Source(source_mask, limits, () if prefix is None else (prefix,)),
         ),
         ensemble.start(encoded, beams, plan.short),
     )

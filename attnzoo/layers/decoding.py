@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from attnzoo.layers import decoding_loop
-from attnzoo.special_tokens import END, PADDING, START, UNKNOWN
+from attnzoo.layers.constraints import MINUS_INFINITY, UNCONSTRAINED, Constraints
+from attnzoo.special_tokens import END, PADDING, START
 
 Select = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """Maps log probabilities <float32>[batch, beams, vocabulary] and a position <int32>[] to the next tokens
 <int32>[batch, beams]."""
-
-MINUS_INFINITY = -float("inf")
 
 
 class Decoder(Protocol):
@@ -92,27 +90,6 @@ class Ensemble:
         return joint, [cache for _, cache, _ in results], attention_weights
 
 
-def forbid_special_tokens(log_probabilities: tf.Tensor, unknown: bool) -> tf.Tensor:
-    """Sets tokens that must not be generated to -inf: padding, START and, unless allowed, UNKNOWN."""
-    ids = tf.range(log_probabilities.shape[-1])
-    forbidden = (ids == PADDING) | (ids == START)
-    if not unknown:
-        forbidden |= ids == UNKNOWN
-    return tf.where(forbidden, MINUS_INFINITY, log_probabilities)
-
-
-def length_limits(source_mask: tf.Tensor, max_length: int | tf.Tensor, ratio: float) -> tf.Tensor:
-    """Returns the maximum length of each target, END included, <int32>[batch]: ratio * source length + 10."""
-    source_lengths = tf.reduce_sum(tf.cast(source_mask, tf.float32), axis=1)
-    return tf.minimum(max_length, tf.cast(tf.math.ceil(ratio * source_lengths), tf.int32) + 10)
-
-
-def padded_target_length(source: tf.Tensor, max_length: int | tf.Tensor, ratio: float) -> int | tf.Tensor:
-    """Returns the padded length of the targets: `max_length`, or less if the source is short."""
-    width = source.shape[1]
-    return max_length if width is None else min(max_length, math.ceil(ratio * width) + 10)
-
-
 def most_likely(log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
     """Selects the most likely token (greedy search)."""
     return tf.argmax(log_probabilities, axis=-1, output_type=tf.int32)
@@ -171,8 +148,8 @@ def generate(
     max_length: int | tf.Tensor,
     select: Select = most_likely,
     count: int = 1,
-    length_ratio: float = 2.0,
-    unknown: bool = True,
+    constraints: Constraints = UNCONSTRAINED,
+    prefix: tf.Tensor | None = None,
 ) -> DecoderOutput:
     """Generates target sequences token by token until all have ended.
 
@@ -183,8 +160,8 @@ def generate(
             static.
         select: selects the next tokens, such as `most_likely` or a `Sampler`.
         count: number of targets of each source, 1 or more; more than 1 is useful with a `Sampler`.
-        length_ratio: maximum number of target tokens per source token, plus 10.
-        unknown: whether UNKNOWN may be generated.
+        constraints: which targets may be generated.
+        prefix: forced beginning of the targets of each source, <int32>[batch, prefix], padded with 0.
 
     Returns:
         `count` targets of each source, unordered; their score is their log probability.
@@ -198,17 +175,17 @@ def generate(
         >>> generate([model], source, max_length=3).tokens.shape
         TensorShape([1, 1, 3])
     """
-    max_length = padded_target_length(source, max_length, length_ratio)
+    max_length = constraints.padded_length(source, max_length, prefix)
     ensemble = Ensemble(models)
     batch, source_length = tf.shape(source)[0], tf.shape(source)[1]
     encoded, source_mask = ensemble.encode(source)
-    limits = length_limits(source_mask, max_length, length_ratio)[:, None]
+    limits = constraints.limits(source_mask, max_length, prefix)[:, None]
 
     def advance(position: tf.Tensor, state: decoding_loop.State) -> decoding_loop.State:
-        (total, tokens, alignment), (token, source_mask, limits) = state.results, state.carry
+        (total, tokens, alignment), (token, source_mask, limits, own) = state.results, state.carry
         finished = (token == END) | (token == PADDING)
         log_probabilities, caches, weights = ensemble.step(token, state.caches, position, None, source_mask)
-        selected = select(forbid_special_tokens(log_probabilities, unknown), position)
+        selected = select(constraints.apply(log_probabilities, tokens, position, *own), position)
         token = tf.where(position + 1 >= limits, END, selected)
         log_probability = tf.gather(log_probabilities, token[..., None], batch_dims=2)[..., 0]
         token = tf.where(finished, PADDING, token)
@@ -218,7 +195,8 @@ def generate(
         tokens = tf.where(at_position, token[..., None], tokens)
         alignment = tf.where(at_position[:, None], weights[..., None, :], alignment)
         done = tf.reduce_all(finished | (token == END), axis=1)
-        return decoding_loop.State(done, (total, tokens, alignment), (token, source_mask, limits), caches)
+        carry = (token, source_mask, limits, own)
+        return decoding_loop.State(done, (total, tokens, alignment), carry, caches)
 
     plan = decoding_loop.plan(source, max_length)
     total = tf.zeros([batch, count])
@@ -227,7 +205,7 @@ def generate(
     start = decoding_loop.State(
         tf.fill([batch], False),
         (total, tokens, alignment),
-        (tf.fill([batch, count], START), source_mask, limits),
+        (tf.fill([batch, count], START), source_mask, limits, () if prefix is None else (prefix,)),
         ensemble.start(encoded, count, plan.short),
     )
     total, tokens, alignment = decoding_loop.run(

@@ -84,9 +84,12 @@ def json_excerpt(value: Any) -> str:
 def find_text_problem(location: str, text: str) -> BadRecord | None:
     """Returns the problem of a text that was read without strict decoding, or None."""
     if "\0" in text:
-        return BadRecord(location, "with a NUL character", "NUL character; remove it.")
+        return BadRecord(location, "with a NUL character", "NUL byte; remove it.")
     if not is_encodable(text):
-        return BadRecord(location, "not UTF-8", "not UTF-8; save the file as UTF-8.")
+        # Invalid bytes are U+DC80 to U+DCFF, see `text_files.read_lines`.
+        byte = next((ord(char) & 0xFF for char in text if 0xDC80 <= ord(char) <= 0xDCFF), None)
+        which = "" if byte is None else f": byte 0x{byte:02x}"
+        return BadRecord(location, "not UTF-8", f"not UTF-8{which}; save the file as UTF-8.")
     return None
 
 

@@ -170,9 +170,11 @@ def _transcoded_lines(
             ) from None
 
 
-def read_standard_input() -> Iterator[tuple[int, str]]:
+def read_standard_input(strict: bool = True) -> Iterator[tuple[int, str]]:
     """Yields the lines of standard input, like `read_lines`."""
-    yield from _decoded_lines("standard input", sys.stdin.buffer, None, strict=True)
+    # Another thread that waits in `sys.stdin` would keep Python from ending.
+    with open(sys.stdin.fileno(), "rb", closefd=False) as stream:
+        yield from _decoded_lines("standard input", stream, None, strict)
 
 
 def _decoded_lines(

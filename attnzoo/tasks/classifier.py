@@ -20,6 +20,7 @@ from attnzoo.data.splits import Split
 from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
 from attnzoo.tasks import options as task_options
+from attnzoo.tasks import top_labels
 from attnzoo.tasks.one_target import OneTargetTask
 from attnzoo.tasks.types import Calibration, Metric
 
@@ -76,6 +77,7 @@ class ClassifierTask(OneTargetTask):
     }
     monitor: ClassVar[str] = "accuracy"
     has_calibration: ClassVar[bool] = True
+    answer_options: ClassVar[frozenset[str]] = frozenset({"top"})
     TrainOptions = ClassifierTrainOptions
     EvalOptions = ClassifierEvalOptions
 
@@ -253,8 +255,8 @@ class ClassifierTask(OneTargetTask):
         return {"labels": list(info.features["label"].names), "calibrated": _evaluation(options).calibrate}
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
-        """Returns the label and its probability."""
-        return f"{' '.join(answer['label'].splitlines())}\t{answer['probability']:.4f}"
+        """Returns the label and its probability, or those of the most probable labels."""
+        return top_labels.line(answer.get(top_labels.KEY) or [answer])
 
     def sample_indices(self, split: Split, count: int) -> np.ndarray:
         """Returns indices of examples from all classes."""

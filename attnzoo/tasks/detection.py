@@ -72,6 +72,9 @@ class Detection(Task):
     headline: ClassVar[tuple[str, ...]] = ("ap50",)
     line_metrics: ClassVar[tuple[str, ...]] = ("loss", "ap", "ap50", "ap75")
     finds_objects: ClassVar[bool] = True
+    answer_options: ClassVar[frozenset[str]] = frozenset(
+        {"score_threshold", "suppression_iou", "max_detections"}
+    )
     TrainOptions = DetectionTrainOptions
     EvalOptions = DetectionEvalOptions
 
@@ -86,9 +89,8 @@ class Detection(Task):
     def unused(self, config: RunConfig) -> Iterator[tuple[KeyPath, str]]:
         """Yields options of suppression for a model without it."""
         yield from super().unused(config)
-        if isinstance(config.model, PyramidOptions) and not config.model.suppresses:
-            what = f"{config.model.name} predicts each object once, and suppresses nothing"
-            yield ("eval", "suppression_iou"), what
+        if _suppresses_nothing(config):
+            yield ("eval", "suppression_iou"), _NO_SUPPRESSION.format(config.model.name)
 
     def check_data(
         self, resolved: ResolvedConfig, info: DataInfo, examples: Mapping[str, data_examples.Examples]
@@ -284,7 +286,16 @@ class Detection(Task):
         self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, request: Request
     ) -> Predictor:
         """Returns a function from paths of images to the answers of `detection_answers.predictor`."""
-        return detection_answers.predictor(models, info, self._decoding(options, request), request.folder)
+        return detection_answers.predictor(models, info, self._decoding(options, request))
+
+    def request_problems(self, config: RunConfig, request: Request) -> Iterator[str]:
+        """Yields an option of suppression for a model without it."""
+        if request.suppression_iou is not None and _suppresses_nothing(config):
+            yield f"{_NO_SUPPRESSION.format(config.model.name)}; remove --iou"
+
+    def null_answer(self, info: DataInfo, request: Request) -> dict[str, None]:
+        """Returns the keys of an answer without values."""
+        return dict.fromkeys(detection_answers.KEYS)
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
         """Returns the image and its detections."""
@@ -325,6 +336,13 @@ class Detection(Task):
             asked.max_detections or own.max_detections,
             one_class=True,
         )
+
+
+_NO_SUPPRESSION = "{} predicts each object once, and suppresses nothing"
+
+
+def _suppresses_nothing(config: RunConfig) -> bool:
+    return isinstance(config.model, PyramidOptions) and not config.model.suppresses
 
 
 def _train(training: sections.TrainOptions) -> DetectionTrainOptions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -26,6 +25,8 @@ from attnzoo.tasks.task import Task
 from attnzoo.tasks.types import PredictFn, Predictor
 
 PIXEL_DECIMALS, SCORE_DECIMALS = 2, 6
+KEYS = ("image", "height", "width", "detections", "truncated", "beyond_training")
+"""Keys of an answer."""
 COLUMNS = ("image", "label", "score", "left", "top", "right", "bottom")
 """Columns of a table of answers, one row per detection."""
 
@@ -71,9 +72,7 @@ def _read(raw: tf.Tensor, image: Image) -> tuple[tf.Tensor, tf.Tensor]:
     return images, sizes
 
 
-def predictor(
-    models: Sequence[keras.Model], info: DataInfo, decode: Decoding, folder: Path | None
-) -> Predictor:
+def predictor(models: Sequence[keras.Model], info: DataInfo, decode: Decoding) -> Predictor:
     """Returns a function from paths of images to one answer each.
 
     An answer has `image` (the path), `height` and `width` of the upright image, and `detections`, best first:
@@ -83,7 +82,6 @@ def predictor(
         models: one model, or several whose candidates are put together.
         info: what is known about the data.
         decode: thresholds and number.
-        folder: files are searched for here first, then in the working directory; None for only the latter.
 
     Raises:
         BadRecord: by the returned function: an image has a valid header but cannot be decoded.
@@ -96,7 +94,7 @@ def predictor(
         answers: list[dict[str, Any]] = []
         for start in range(0, len(paths), BATCH_SIZE):
             chosen = paths[start : start + BATCH_SIZE]
-            files = [find_file(path, folder) for path in chosen]
+            files = [find_file(path) for path in chosen]
             try:
                 outputs = serve(tf.constant([file.read_bytes() for file in files]))
             except tf.errors.OpError:
@@ -142,7 +140,9 @@ def answer_line(answer: Mapping[str, Any]) -> str:
 
 
 def answer_table(answer: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """Returns the columns of a table and the rows of an answer, one per detection."""
+    """Returns the columns of a table and the rows of an answer, one per detection; one if it is null."""
+    if answer["detections"] is None:
+        return list(COLUMNS), [[answer["image"], *[None] * (len(COLUMNS) - 1)]]
     rows = [[answer["image"], one["label"], one["score"], *one["box"]] for one in answer["detections"]]
     return list(COLUMNS), rows
 

@@ -24,6 +24,7 @@ from attnzoo.features.labels import THRESHOLD, Labels
 from attnzoo.features.text import Text
 from attnzoo.features.weight import Weight
 from attnzoo.tasks import options as task_options
+from attnzoo.tasks import top_labels
 from attnzoo.tasks.one_target import MAX_OUTPUTS, OneTextTask
 from attnzoo.tasks.types import Calibration, Metric
 
@@ -75,6 +76,7 @@ class MultiLabelClassification(OneTextTask):
         "average_precision": Metric(True, needs_predictions=True),
     }
     monitor: ClassVar[str] = "loss"
+    answer_options: ClassVar[frozenset[str]] = frozenset({"top"})
     has_calibration: ClassVar[bool] = True
     TrainOptions = MultiLabelTrainOptions
     EvalOptions = MultiLabelEvalOptions
@@ -264,7 +266,9 @@ class MultiLabelClassification(OneTextTask):
         return {"labels": list(label.names), "thresholds": list(thresholds)}
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
-        """Returns the labels with their probabilities."""
+        """Returns the labels with their probabilities, or those of the most probable labels."""
+        if top_labels.KEY in answer:
+            return top_labels.line(answer[top_labels.KEY])
         chosen = ((label, answer["probabilities"][label]) for label in answer["labels"])
         return "\t".join(f"{' '.join(label.splitlines())} {value:.4f}" for label, value in chosen)
 

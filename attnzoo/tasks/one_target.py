@@ -18,6 +18,7 @@ from attnzoo.config import sections
 from attnzoo.features.feature import Column, Target
 from attnzoo.features.image import image_name
 from attnzoo.features.info import DataInfo
+from attnzoo.tasks import top_labels
 from attnzoo.tasks.task import Task
 from attnzoo.tasks.types import PredictFn, Predictor, Request, WorstExample
 
@@ -134,6 +135,14 @@ class OneTargetTask(Task):
             worst.append(WorstExample(f"number {index}", values, f"{shown}: {given}"))
         return worst
 
+    def null_answer(self, info: DataInfo, request: Request) -> dict[str, None]:
+        """Returns the keys of an answer without values."""
+        target = info.features["label"]
+        answer = target.answer(np.zeros(target.num_outputs))
+        if request.top is not None:
+            answer = top_labels.limited_answer(answer, request.top)
+        return dict.fromkeys([*answer, "truncated", "beyond_training"])
+
     def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
         """Returns commands to continue with after training, and what each is for."""
         return [
@@ -173,7 +182,8 @@ class OneTextTask(OneTargetTask):
     ) -> Predictor:
         """Returns a function from texts to the answers of `Target.answer`."""
         predict = self.predict_fn(models, info, options, bool(request.xla))
-        return target_predictions.text_predictor(predict, info, info.features["label"])
+        predictor = target_predictions.text_predictor(predict, info, info.features["label"])
+        return top_labels.limited(predictor, request.top)
 
 
 class OneImageTask(OneTargetTask):
@@ -200,4 +210,9 @@ class OneImageTask(OneTargetTask):
     ) -> Predictor:
         """Returns a function from paths of images to the answers of `Target.answer`."""
         predict = self.predict_fn(models, info, options, bool(request.xla))
-        return target_predictions.image_predictor(predict, info, info.features["label"], request.folder)
+        predictor = target_predictions.image_predictor(predict, info, info.features["label"])
+        return top_labels.limited(predictor, request.top)
+
+    def null_answer(self, info: DataInfo, request: Request) -> dict[str, None]:
+        """Returns the keys of an answer without values."""
+        return {"image": None, **super().null_answer(info, request)}

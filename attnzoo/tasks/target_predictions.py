@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -107,16 +106,13 @@ def text_predictor(predict: PredictFn, info: DataInfo, target: Target) -> Predic
     return answer
 
 
-def image_predictor(
-    predict: PredictFn, info: DataInfo, target: Target, folder: Path | None = None
-) -> Predictor:
+def image_predictor(predict: PredictFn, info: DataInfo, target: Target) -> Predictor:
     """Returns a function from paths of images to one answer each.
 
     Args:
         predict: from `image` <float32>[batch, height, width, channels] to values <float>[batch, outputs].
         info: what is known about the data, with a feature `image`.
         target: converts values to an answer.
-        folder: files are searched for here first, then in the working directory; None for only the latter.
 
     Raises:
         BadRecord: by the returned function: an image has a valid header but cannot be decoded.
@@ -132,7 +128,7 @@ def image_predictor(
         answers: list[dict[str, Any]] = []
         for start in range(0, len(paths), token_batches.BATCH_SIZE):
             chosen = paths[start : start + token_batches.BATCH_SIZE]
-            files = [find_file(path, folder) for path in chosen]
+            files = [find_file(path) for path in chosen]
             contents = tf.constant([file.read_bytes() for file in files])
             try:
                 values = predict_files(contents).numpy()

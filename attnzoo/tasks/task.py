@@ -6,8 +6,7 @@ TensorFlow is imported on first use.
 from __future__ import annotations
 
 import abc
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +19,14 @@ from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import Split
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
-from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn, Predictor, Request, WorstExample
+from attnzoo.tasks.raw_inputs import AnsweringTask
+from attnzoo.tasks.types import (
+    Calibration,
+    Comparison,
+    Metric,
+    PredictFn,
+    WorstExample,
+)
 
 with epy.lazy_imports():
     import keras
@@ -29,14 +35,14 @@ with epy.lazy_imports():
     from attnzoo.data import examples as data_examples
     from attnzoo.data import pipeline, samples
     from attnzoo.explain import view
-    from attnzoo.tasks import serving
 
 
-class Task(abc.ABC):
+class Task(AnsweringTask, abc.ABC):
     """What a model is trained to do. The other packages reach everything task-specific through it.
 
     A subclass has a file of its own in this folder, named after the class. Abstract methods are required;
-    the other methods are optional, and their defaults mean that a task does not support them.
+    the other methods are optional, and their defaults mean that a task does not support them. Those about raw
+    inputs are in `AnsweringTask`.
 
     Attributes:
         name: name of the task and of its file.
@@ -49,8 +55,6 @@ class Task(abc.ABC):
         comparison_metric: the metric of `compare`; None if runs of this task cannot be compared.
         headline: metrics that tables of runs show in addition to the monitored one.
         line_metrics: metrics that a line of training shows, and the monitored one; empty for all.
-        finds_objects: whether answers are boxes with scores, so that thresholds apply and pictures are drawn.
-        is_generative: whether answers are decoded token by token, so that beams, counts and sampling apply.
         unit: what a loss is averaged over and speed is measured in, human-readable ("examples", "tokens").
         TrainOptions: section `train` of the config, with the options of this task.
         EvalOptions: section `eval` of the config, with the options of this task.
@@ -65,8 +69,6 @@ class Task(abc.ABC):
     comparison_metric: ClassVar[str | None] = None
     headline: ClassVar[tuple[str, ...]] = ()
     line_metrics: ClassVar[tuple[str, ...]] = ()
-    finds_objects: ClassVar[bool] = False
-    is_generative: ClassVar[bool] = False
     unit: ClassVar[str] = "examples"
     TrainOptions: ClassVar[type[sections.TrainOptions]] = sections.TrainOptions
     EvalOptions: ClassVar[type[sections.EvalOptions]] = sections.EvalOptions
@@ -334,63 +336,3 @@ class Task(abc.ABC):
         if attends:
             commands.append((f"attnzoo attend {folder}", "see where the model attends"))
         return commands
-
-    # Raw inputs
-
-    def predictor(
-        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, request: Request
-    ) -> Predictor | None:
-        """Returns a function from raw inputs to one answer each; None if the task has no answers.
-
-        Answers include the notes of `data.token_batches.length_notes`.
-
-        Raises:
-            UserError: the task cannot fulfill the request.
-        """
-        return None
-
-    def answer_line(self, answer: Mapping[str, Any]) -> str:
-        """Returns an answer of the predictor as one line of text."""
-        return str(dict(answer))
-
-    def answer_table(self, answer: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
-        """Returns the columns of a table of answers, and the rows of an answer of the predictor."""
-        values = {
-            key: value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
-            for key, value in answer.items()
-        }
-        return list(values), [list(values.values())]
-
-    def answer_picture(self, answer: Mapping[str, Any], path: Path, info: DataInfo) -> np.ndarray | None:
-        """Draws an answer over the image that it is of, <uint8>[height, width, 3]; None if unsupported.
-
-        Args:
-            answer: of the predictor.
-            path: of the image file.
-            info: what is known about the data.
-        """
-        return None
-
-    def serving_module(
-        self, model: keras.Model, info: DataInfo, options: sections.EvalOptions
-    ) -> serving.ServingModule | None:
-        """Returns the module to export; None if the task has no answers of its own."""
-        return None
-
-    def answer_scale(self, info: DataInfo) -> float:
-        """Returns the scale of numbers in answers, which the tolerance for exports is relative to."""
-        return 1.0
-
-    def export_notes(self, info: DataInfo, options: sections.EvalOptions) -> dict[str, Any]:
-        """Returns additional entries for `export.json`, such as class names."""
-        return {}
-
-    def score(
-        self,
-        model: keras.Model,
-        examples: data_examples.Examples,
-        info: DataInfo,
-        sizes: pipeline.BatchSizes,
-    ) -> Iterable[tuple[int, float, int]] | None:
-        """Yields index, log probability (nats) and number of tokens of given targets; None if unsupported."""
-        return None

@@ -33,6 +33,7 @@ from attnzoo.tasks.types import (
     PredictFn,
     Predictor,
     Request,
+    Scorer,
     WorstExample,
 )
 
@@ -49,10 +50,12 @@ with epy.lazy_imports():
         serving,
         sums,
         translating,
+        translation_answers,
         translation_batches,
         translation_checks,
         translation_metrics,
         translation_results,
+        translation_scoring,
     )
 
 MAX_CHECKED_TARGETS = 1000
@@ -83,7 +86,10 @@ class Translation(Task):
     monitor: ClassVar[str] = "loss"
     comparison_metric: ClassVar[str | None] = "bleu"
     headline: ClassVar[tuple[str, ...]] = ("bleu",)
-    is_generative: ClassVar[bool] = True
+    answer_options: ClassVar[frozenset[str]] = frozenset(
+        {"count", "beams", "has_prefixes", "sample", "seed", "temperature", "top_k", "top_p"}
+    )
+    scored_name: ClassVar[str | None] = "target"
     unit: ClassVar[str] = "tokens"
     TrainOptions = TranslationTrainOptions
     EvalOptions = TranslationEvalOptions
@@ -301,7 +307,21 @@ class Translation(Task):
         the best hypothesis, `translations` (all hypotheses, with the same keys) if several are requested, and
         the notes of `token_batches.length_notes`. A text without tokens has an empty translation.
         """
-        return translating.predictor(models, info, _evaluation(options), request)
+        return translation_answers.TranslationPredictor(models, info, _evaluation(options), request)
+
+    def request_problems(self, config: RunConfig, request: Request) -> Iterator[str]:
+        """Yields a beam size where nothing is searched for."""
+        if request.sample and request.beams is not None:
+            yield "--sample draws translations and searches for none; remove --beams"
+
+    def null_answer(self, info: DataInfo, request: Request) -> dict[str, None]:
+        """Returns the keys of an answer without values."""
+        others = ["translations"] if request.count > 1 else []
+        return dict.fromkeys([*translation_answers.KEYS, "truncated", "beyond_training", *others])
+
+    def answer_table(self, answer: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+        """Returns one row per translation, with its `rank` if several are requested."""
+        return translation_answers.answer_table(answer)
 
     def answer_line(self, answer: Mapping[str, Any]) -> str:
         """Returns the translation."""
@@ -313,21 +333,20 @@ class Translation(Task):
         """Returns an export from texts to translations, see `translating.serving_module`."""
         return translating.serving_module(model, info, _evaluation(options))
 
-    def score(
-        self,
-        model: keras.Model,
-        examples: data_examples.Examples,
-        info: DataInfo,
-        sizes: pipeline.BatchSizes,
-    ) -> Iterator[tuple[int, float, int]]:
-        """Yields index, log probability (nats) and number of tokens, including END, of each given target."""
-        run = translating.log_probability_fn(model)
-        for inputs, targets in evaluating.evaluation_batches(self, examples, info, sizes):
-            real = int(tf.math.count_nonzero(targets["weights"]))
-            log_probabilities = run(inputs, targets["tokens"]).numpy()[:real]
-            counts = tf.math.count_nonzero(targets["tokens"], axis=1).numpy()[:real]
-            indices = targets["indices"].numpy()[:real]
-            yield from zip(map(int, indices), map(float, log_probabilities), map(int, counts), strict=True)
+    def scorer(
+        self, model: keras.Model, info: DataInfo, sizes: pipeline.BatchSizes, with_tokens: bool
+    ) -> Scorer:
+        """Returns a function from sources and targets to a score each.
+
+        A score has `log_probability` (nats) and `tokens` (their number, with END) of the target given its
+        source, `token_log_probabilities` if `with_tokens`, and the notes of `token_batches.length_notes`, of
+        both texts; only the first tokens of a truncated text are scored.
+        """
+        return translation_scoring.scorer(self, model, info, sizes, with_tokens)
+
+    def null_score(self, with_tokens: bool) -> dict[str, None]:
+        """Returns the keys of a score without values."""
+        return dict.fromkeys(translation_scoring.keys(with_tokens))
 
     def next_commands(self, folder: Path, attends: bool) -> list[tuple[str, str]]:
         """Returns commands to continue with after training, and what each is for."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from attnzoo.config.base import EffectIf
 from attnzoo.config.sections import EvalOptions
 from attnzoo.tasks.options import CrossEntropyOptions
+from attnzoo.text.kinds import MAX_LENGTH
 
 
 class TranslationTrainOptions(CrossEntropyOptions):
@@ -35,6 +36,15 @@ class TranslationEvalOptions(EvalOptions):
         2.0,
         description="Maximum length of a translation, as a multiple of the tokens of its source; 10 more "
         "are always allowed.",
+    )
+    min_length: Annotated[int, Field(ge=0, le=MAX_LENGTH)] = Field(
+        0,
+        description="Minimum number of tokens of a translation, if its maximum length allows it; 0 = off.",
+    )
+    no_repeat_ngram: Annotated[int, Field(ge=0, le=MAX_LENGTH)] = Field(
+        0,
+        description="Sequences of so many tokens occur at most once in a translation, which ends loops; 3 or "
+        "4 are common for subwords, 0 = off.",
     )
     length_penalty: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.6, description="Exponent of the length by which a translation's log probability is divided."

@@ -12,47 +12,8 @@ from attnzoo.layers.decoding import Sampler, generate
 from attnzoo.layers.encoder_decoder import EncoderDecoder
 from attnzoo.special_tokens import END, PADDING, START
 from tests import mechanisms
+from tests.layers.chain import VOCABULARY, Chain, all_sequences, generated
 from tests.thinned import thinned
-
-VOCABULARY = 7
-
-
-class Chain:
-    """Each token depends on the one before and on the position; stands in for a model."""
-
-    def __init__(self, seed, length, sharpness=1.0):
-        table = np.random.default_rng(seed).normal(size=(length, VOCABULARY, VOCABULARY)) * sharpness
-        self.table = tf.nn.log_softmax(tf.constant(table, tf.float32))
-
-    def encode(self, source, training=None):
-        return tf.shape(source)[0], source != 0
-
-    def start(self, encoded, beams, max_length):
-        return tf.zeros([encoded, beams])
-
-    def grow(self, caches, beams, max_length):
-        return caches
-
-    def step(self, tokens, caches, position, ancestry, source_mask):
-        mask = tf.cast(source_mask, tf.float32)[:, None] + tf.zeros([1, tokens.shape[1], 1])
-        return tf.gather(self.table[position], tokens), caches, mask / tf.reduce_sum(mask, -1, keepdims=True)
-
-    def log_probability(self, tokens):
-        before = [START, *tokens[:-1]]
-        return sum(float(self.table[t, p, n]) for t, (p, n) in enumerate(zip(before, tokens, strict=True)))
-
-
-def all_sequences(length):
-    """Every sequence that ends with END, of at most `length` tokens."""
-    others = [token for token in range(VOCABULARY) if token not in (PADDING, START, END)]
-    for count in range(length):
-        for tokens in itertools.product(others, repeat=count):
-            yield [*tokens, END]
-
-
-def generated(tokens):
-    ids = [int(token) for token in tokens]
-    return ids[: ids.index(END) + 1]
 
 
 @pytest.mark.parametrize(

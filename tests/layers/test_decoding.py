@@ -1,6 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
+from attnzoo.layers.constraints import Constraints
 from attnzoo.layers.decoding import generate
 from attnzoo.special_tokens import END, PADDING
 
@@ -40,7 +41,9 @@ def test_greedy_decoding_stops_each_row_at_its_end_and_pads_the_rest():
 def test_greedy_decoding_never_exceeds_its_limit():
     actual = generate([Counter()], tf.ones([2, 11], tf.int32), 5)
     np.testing.assert_array_equal(actual.tokens[:, 0], [[5, 6, 7, 8, END]] * 2)
-    actual = generate([Counter()], tf.constant([[1, 0, 0, 0], [1, 1, 1, 1]]), 99, length_ratio=0.5)
+    actual = generate(
+        [Counter()], tf.constant([[1, 0, 0, 0], [1, 1, 1, 1]]), 99, constraints=Constraints(0.5)
+    )
     assert tf.math.count_nonzero(actual.tokens[:, 0], axis=1).numpy().tolist() == [2, 5]
 
 

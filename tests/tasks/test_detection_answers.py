@@ -27,7 +27,7 @@ def save_image(path, height, width, orientation=None):
 
 def answers_of(paths, boxes, logits, decoding=DECODING, **options):
     model, info = fixed_detector(boxes, logits, **options)
-    return detection_answers.predictor([model], info, decoding, None)(paths)
+    return detection_answers.predictor([model], info, decoding)(paths)
 
 
 def test_boxes_are_in_pixels_of_the_original_image_whatever_its_size(tmp_path):
@@ -98,7 +98,7 @@ def test_several_models_put_their_candidates_together(tmp_path):
     models, (info, _) = zip(
         *(fixed_detector([box], [[2.0, -9.0]]) for box in (LEFT_HALF, right)), strict=True
     )
-    (answer,) = detection_answers.predictor(models, info, DECODING, None)([path])
+    (answer,) = detection_answers.predictor(models, info, DECODING)([path])
     assert [one["box"][0] for one in answer["detections"]] == [0.0, 20.0]
 
 
@@ -122,7 +122,7 @@ def test_an_export_gives_what_the_predictor_does(tmp_path):
     serve = tf.saved_model.load(folder).signatures["serving_default"]
     contents = tf.constant([tf.io.read_file(path).numpy() for path in paths])
     outputs = {name: tensor.numpy() for name, tensor in serve(image=contents).items()}
-    answers = detection_answers.predictor([model], info, DECODING, None)(paths)
+    answers = detection_answers.predictor([model], info, DECODING)(paths)
     for index, answer in enumerate(answers):
         count = outputs["num_detections"][index]
         assert count == len(answer["detections"]) == 2

@@ -12,6 +12,7 @@ from attnzoo.errors import ConfigErrors, DataWarning, UserError
 from attnzoo.features.info import DataInfo
 from attnzoo.features.text import Text, TextOptions
 from attnzoo.layers.beam_search import beam_search
+from attnzoo.layers.constraints import Constraints
 from attnzoo.layers.decoding import generate
 from attnzoo.layers.encoder_decoder import EncoderDecoder
 from attnzoo.special_tokens import END, NUM_SPECIAL, START, UNKNOWN
@@ -61,7 +62,7 @@ def test_unknown_words_are_never_written_unless_they_may_be(beams):
     search = (
         generate if beams == 1 else lambda *arguments, **options: beam_search(*arguments, beams, **options)
     )
-    without = search([model], source, 9, unknown=False)
+    without = search([model], source, 9, constraints=Constraints(unknown=False))
     assert not (without.tokens.numpy() == UNKNOWN).any()
     step = model.step
 
@@ -71,7 +72,9 @@ def test_unknown_words_are_never_written_unless_they_may_be(beams):
 
     model.step = likes_unknown
     assert (search([model], source, 9).tokens.numpy() == UNKNOWN).any()
-    assert not (search([model], source, 9, unknown=False).tokens.numpy() == UNKNOWN).any()
+    assert not (
+        search([model], source, 9, constraints=Constraints(unknown=False)).tokens.numpy() == UNKNOWN
+    ).any()
 
 
 def test_copying_needs_a_word_tokenizer(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from attnzoo import tasks
 from attnzoo.data.datasets import csv
 from attnzoo.errors import ConfigErrors, DataWarning, UserError
-from attnzoo.records.text_records import read_texts, text_format
+from attnzoo.records.text_records import Columns, read_texts, text_format
 from tests import recipes
 
 FEATURES = tasks.load("text_classification").features
@@ -58,7 +58,7 @@ def test_another_delimiter_that_the_header_shows_is_used_and_reported(tmp_path, 
 def test_suffixes_are_read_in_capitals_too(tmp_path):
     assert load(tmp_path, "text,label\n" + ROWS, name="TRAIN.CSV") == EXPECTED
     assert text_format("x.CSV") == "csv"
-    assert [one.text for one in read_texts(str(tmp_path / "TRAIN.CSV"), "csv", "text")] == [
+    assert [one.text for one in read_texts(str(tmp_path / "TRAIN.CSV"), "csv", Columns("text"))] == [
         "good morning",
         "guten morgen",
     ]
