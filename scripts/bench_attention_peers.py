@@ -161,7 +161,7 @@ class Attnzoo(TensorFlow):
             policy = "mixed_bfloat16" if case.dtype == "bfloat16" else case.dtype
             layer = attention.MultiHeadAttention(case.units, case.heads, dtype=keras.DTypePolicy(policy))
             layer.build((None, None, case.units))
-            return self.layer_step(case, variant, layer, causal=case.mask == "causal")
+            return self.layer_step(case, variant, layer, use_causal_mask=case.mask == "causal")
         window = (case.window - 1, 0) if case.mask == "window" else None
 
         def attend(query, key, value):

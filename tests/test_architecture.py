@@ -21,6 +21,7 @@ LAYERS = (
         "files",
         "free_memory",
         "pictures",
+        "registration",
         "special_tokens",
         "startup",
     }

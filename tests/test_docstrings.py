@@ -9,7 +9,7 @@ import pytest
 
 import attnzoo
 from attnzoo import attention
-from attnzoo.attention.definitions import layer_names
+from attnzoo.registration import layer_names
 
 ROOT = Path(attnzoo.__file__).parent
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

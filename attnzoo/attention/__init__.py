@@ -22,7 +22,8 @@ _FUNCTIONS_AND_BASES = {
 
 def _exports() -> dict[str, str]:
     """Returns each exported name and its module, sorted."""
-    from attnzoo.attention.definitions import layer_names, module_files
+    from attnzoo.attention.definitions import module_files
+    from attnzoo.registration import layer_names
 
     layers = {layer: module for module, path in module_files().items() for layer in layer_names(path)}
     return dict(sorted({**_FUNCTIONS_AND_BASES, **layers}.items()))

@@ -39,7 +39,7 @@ class AdditiveAttention(SoftmaxAttention):
         units: width of query, value and output, 1 or more.
         hidden_units: width of the tanh layer, 1 or more.
         dropout: fraction of the attention weights dropped in training, in [0, 1).
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Call arguments, returns: those of `AttentionLayer`; the key may have any width.
 
@@ -51,7 +51,7 @@ class AdditiveAttention(SoftmaxAttention):
     Examples:
         >>> layer = AdditiveAttention(units=8, hidden_units=16)
         >>> query, memory = tf.random.normal([2, 5, 8]), tf.random.normal([2, 7, 8])
-        >>> outputs, weights = layer(query, value=memory, return_attention_scores=True)
+        >>> outputs, weights = layer(query, memory, return_attention_scores=True)
         >>> outputs.shape, weights.shape
         (TensorShape([2, 5, 8]), TensorShape([2, 1, 5, 7]))
     """
@@ -69,7 +69,7 @@ class AdditiveAttention(SoftmaxAttention):
         """Number of heads, key_dim and value_dim of a memory."""
         return (1, self.hidden_units, self.units)
 
-    def build_projections(self, query_shape, key_shape, value_shape):
+    def build_projections(self, query_shape, value_shape, key_shape):
         """Builds the sublayers."""
         self._check_width("value", value_shape)
         self.query_projection.build(query_shape)

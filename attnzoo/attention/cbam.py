@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from pydantic import Field
 
-from attnzoo.attention.base import check_positive
+from attnzoo.attention.base import check_positive, own_initializer
 from attnzoo.attention.gate import ChannelGate, flatten_positions, mean_over_positions
 from attnzoo.attention.options import ChannelGateOptions
 from attnzoo.attention.precision import at_least_float32
@@ -41,7 +41,7 @@ class CBAM(ChannelGate):
         units: width of the input and output, the number of channels.
         ratio: reduction ratio of the hidden layer of E, 1 or more; see `ChannelGate`.
         kernel_size: size of the convolution along each axis, 1 or more.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Call arguments: those of `Gate`.
 
@@ -65,12 +65,18 @@ class CBAM(ChannelGate):
         super().__init__(units, ratio, **kwargs)
         self.kernel_size = check_positive("kernel_size", kernel_size)
 
-    def build_projections(self, query_shape, key_shape, value_shape):
+    def build_projections(self, query_shape, value_shape, key_shape):
         """Builds the sublayers."""
-        super().build_projections(query_shape, key_shape, value_shape)
+        super().build_projections(query_shape, value_shape, key_shape)
         convolution = keras.layers.Conv1D if len(query_shape) == 3 else keras.layers.Conv2D
         self.convolution = convolution(
-            1, self.kernel_size, padding="same", use_bias=False, name="convolution", dtype=self.dtype_policy
+            1,
+            self.kernel_size,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=own_initializer(self.kernel_initializer),
+            name="convolution",
+            dtype=self.dtype_policy,
         )
         self.convolution.build((*query_shape[:-1], 2))
 

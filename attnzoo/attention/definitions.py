@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from attnzoo.registration import parse_module
+
 PACKAGE = __name__.rpartition(".")[0]
 CONFIG = "Config"
 """Name of the options class; a module that defines it is an attention mechanism."""
@@ -31,14 +33,8 @@ def mechanism_files() -> dict[str, Path]:
     return {
         name: path
         for name, path in module_files().items()
-        if any(isinstance(node, ast.ClassDef) and node.name == CONFIG for node in _parse(path).body)
+        if any(isinstance(node, ast.ClassDef) and node.name == CONFIG for node in parse_module(path).body)
     }
-
-
-def layer_names(path: Path) -> list[str]:
-    """Returns the names of the classes that a file registers with Keras."""
-    classes = (node for node in _parse(path).body if isinstance(node, ast.ClassDef))
-    return [node.name for node in classes if any(map(_registers, node.decorator_list))]
 
 
 @functools.cache
@@ -90,13 +86,3 @@ def _names_defined_by(statement: ast.stmt) -> Iterator[str]:
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 yield node.id
-
-
-def _registers(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return ast.unparse(called) == "keras.saving.register_keras_serializable"
-
-
-@functools.cache
-def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))

@@ -47,20 +47,21 @@ class DotProductAttention(SoftmaxAttention):
         units: width of query, value and output, 1 or more.
         score: score function: "dot", "scaled", "general" or "concat".
         dropout: fraction of the attention weights dropped in training, in [0, 1).
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Call arguments, returns: those of `AttentionLayer`; for "general" and "concat" the key may have any width.
 
     Raises:
         ValueError: unknown `score`, or the value (for "dot" and "scaled" also the key) is not `units` wide;
-            also raises what `SoftmaxAttention` raises.
+            a `kernel_initializer` for "dot" or "scaled", which have no kernels; also raises what
+            `SoftmaxAttention` raises.
 
     Reference: Luong et al. 2015, https://arxiv.org/abs/1508.04025
 
     Examples:
         >>> layer = DotProductAttention(units=8, score="general")
         >>> query, memory = keras.random.normal([2, 5, 8]), keras.random.normal([2, 7, 8])
-        >>> outputs, weights = layer(query, value=memory, return_attention_scores=True)
+        >>> outputs, weights = layer(query, memory, return_attention_scores=True)
         >>> outputs.shape, weights.shape
         (TensorShape([2, 5, 8]), TensorShape([2, 1, 5, 7]))
     """
@@ -79,8 +80,13 @@ class DotProductAttention(SoftmaxAttention):
             self._projection(units, "key", use_bias=False) if concat or score == "general" else None
         )
         self.score_projection = self._projection(1, "score", use_bias=False) if concat else None
+        if self.key_projection is None and self.kernel_initializer != "glorot_uniform":
+            raise ValueError(
+                f'The score "{score}" has no kernels: omit `kernel_initializer`, or use "general" or '
+                f'"concat". Received: score={score!r}, kernel_initializer={self.kernel_initializer!r}'
+            )
 
-    def build_projections(self, query_shape, key_shape, value_shape):
+    def build_projections(self, query_shape, value_shape, key_shape):
         """Builds the sublayers."""
         self._check_width("value", value_shape)
         if self.key_projection is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.base import AttentionLayer, check_positive
+from attnzoo.attention.base import AttentionLayer, check_positive, static_shape
 from attnzoo.attention.precision import at_least_float32
 
 
@@ -19,31 +19,27 @@ class Gate(AttentionLayer):
 
     Args:
         units: width of the input and output.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Call arguments:
         query: <float>[batch, time, units] or a feature map <float>[batch, height, width, units].
         padding_mask: <bool>, the shape of the query without its last axis, False at padding. Masked positions
             are ignored and become zeros.
         return_attention_scores: also return the scale factors.
-        key, value, causal, segment_ids: not supported.
+        mask, query_mask: padding mask that Keras passes along with the query, used if there is no
+            `padding_mask`.
+        value, key, attention_mask, use_causal_mask, segment_ids: refused, as a gate has no pairs of query and
+            key.
 
     Returns:
         <float>, the shape of the query; with `return_attention_scores` also <float32>[batch, 1, 1, size].
 
     Raises:
-        ValueError: the query does not have 3 or 4 axes, or a key, value, `causal` or `segment_ids` is given;
-            also raises what `AttentionLayer` raises.
+        ValueError: the query does not have 3 or 4 axes, or an argument that is not supported is given; also
+            raises what `AttentionLayer` raises.
     """
 
-    def build(self, query_shape, key_shape=None, value_shape=None):
-        """Creates the variables."""
-        if len(query_shape) not in (3, 4):
-            raise ValueError(
-                f"{type(self).__name__} {self.name!r} takes [batch, time, units] or "
-                f"[batch, height, width, units]. Received: query_shape={tuple(query_shape)}"
-            )
-        super().build(query_shape)
+    query_axes: ClassVar[dict[int, str]] = {**AttentionLayer.query_axes, 4: "[batch, height, width, units]"}
 
     def gate(self, inputs: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the scaled inputs and the attention scores, <float32>[batch, 1, 1, size].
@@ -57,11 +53,12 @@ class Gate(AttentionLayer):
     def call(
         self,
         query,
-        key=None,
         value=None,
+        key=None,
         *,
         padding_mask=None,
-        causal=False,
+        attention_mask=None,
+        use_causal_mask=False,
         segment_ids=None,
         training=None,
         return_attention_scores=False,
@@ -71,9 +68,17 @@ class Gate(AttentionLayer):
         value_mask=None,
     ):
         """Scales the query."""
-        self._check_unsupported(key, value, causal, segment_ids)
         if padding_mask is None:
             padding_mask = query_mask if mask is None else mask
+        self.check_call(
+            query,
+            value,
+            key,
+            padding_mask=padding_mask,
+            attention_mask=attention_mask,
+            use_causal_mask=use_causal_mask,
+            segment_ids=segment_ids,
+        )
         if padding_mask is None:
             valid = tf.ones_like(query[..., :1], tf.bool)
         else:
@@ -82,26 +87,45 @@ class Gate(AttentionLayer):
         outputs, attention_weights = self.gate(query, valid)
         return (outputs, attention_weights) if return_attention_scores else outputs
 
-    def _check_unsupported(self, key, value, causal, segment_ids) -> None:
+    def check_call(
+        self,
+        query,
+        value=None,
+        key=None,
+        *,
+        padding_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        segment_ids=None,
+        **others,
+    ):
+        """Refuses what a gate cannot do, and masks of the wrong shape."""
         layer = f"{type(self).__name__} {self.name!r}"
         if key is not None or value is not None:
-            shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (key, value)]
+            shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (value, key)]
             raise ValueError(
-                f"{layer} only uses its query: omit key and value, or use another attention mechanism. "
-                f"Received: key.shape={shapes[0]}, value.shape={shapes[1]}"
+                f"{layer} only uses its query: omit value and key, or use another attention mechanism. "
+                f"Received: value.shape={shapes[0]}, key.shape={shapes[1]}"
             )
-        if causal:
+        if use_causal_mask:
             raise ValueError(
                 f"{layer} uses all positions at once and cannot be causal: use another attention mechanism. "
-                "Received: causal=True"
+                "Received: use_causal_mask=True"
             )
-        if segment_ids is not None:
-            ids = segment_ids[0] if isinstance(segment_ids, tuple) else segment_ids
-            raise ValueError(
-                f"{layer} uses all positions at once and cannot separate packed sequences: omit "
-                "segment_ids, or use another attention mechanism. "
-                f"Received: segment_ids.shape={tuple(ids.shape)}"
-            )
+        for name, what, tensor in (
+            ("attention_mask", "mask pairs of query and key", attention_mask),
+            ("segment_ids", "separate packed sequences", segment_ids),
+        ):
+            if tensor is not None:
+                one = tensor[0] if isinstance(tensor, tuple) else tensor
+                raise ValueError(
+                    f"{layer} uses all positions at once and cannot {what}: omit {name}, or use another "
+                    f"attention mechanism. Received: {name}.shape={static_shape(one)}"
+                )
+        self.check_query(query.shape)
+        positions = tuple(query.shape)[:-1]
+        axes = self.query_axes[len(positions) + 1].replace(", units", "")
+        self.check_shape("padding_mask", padding_mask, axes, positions)
 
 
 class ChannelGate(Gate):
@@ -112,7 +136,7 @@ class ChannelGate(Gate):
     Args:
         units: width of the input and output, the number of channels.
         ratio: reduction ratio, 1 or more: the relu layer has units / ratio units, rounded down, at least 1.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Raises:
         ValueError: `ratio` below 1; also raises what `Gate` raises.
@@ -124,7 +148,7 @@ class ChannelGate(Gate):
         self.squeeze_projection = self._projection(max(1, units // ratio), "squeeze")
         self.excite_projection = self._projection(units, "excite")
 
-    def build_projections(self, query_shape, key_shape, value_shape):
+    def build_projections(self, query_shape, value_shape, key_shape):
         """Builds the sublayers."""
         self.squeeze_projection.build(query_shape)
         self.excite_projection.build((*query_shape[:-1], self.squeeze_projection.units))

@@ -28,7 +28,7 @@ class GridAttention(BaseMultiHeadAttention):
         **kwargs: other arguments of `BaseMultiHeadAttention`.
 
     Call arguments, returns: those of `AttentionLayer`; the query has height * width positions in row-major
-        order, and there is no key or value.
+        order, and there is no value or key.
 
     Raises:
         ValueError: `height` or `width` below 1; also raises what `BaseMultiHeadAttention` raises.
@@ -50,9 +50,9 @@ class GridAttention(BaseMultiHeadAttention):
         super().__init__(units, **kwargs)
         self.map_size = (check_positive("height", height), check_positive("width", width))
 
-    def build_projections(self, query_shape, key_shape, value_shape):
+    def build_projections(self, query_shape, value_shape, key_shape):
         """Builds the sublayers and the relative position biases."""
-        super().build_projections(query_shape, key_shape, value_shape)
+        super().build_projections(query_shape, value_shape, key_shape)
         self.distance_biases = [
             self._add_logits((2 * side - 1, self.num_heads), name)
             for side, name in zip(self.map_size, ("rows", "columns"), strict=True)
@@ -68,6 +68,8 @@ class GridAttention(BaseMultiHeadAttention):
         positions = self.map_size[0] * self.map_size[1]
         bias = tf.reshape(bias, [1, self.num_heads, positions, positions])
         arguments = super().kernel_arguments(arguments, query_length, key_length, position)
+        if arguments.bias is not None:  # that of `attention_mask`
+            bias += tf.cast(arguments.bias, bias.dtype)
         return arguments._replace(bias=bias)
 
     def get_config(self):

@@ -49,12 +49,13 @@ class LinearAttention(MemoryAttention):
     in each head, with projections as in `MultiHeadAttention`. The sums in brackets are the same for all
     queries, so nothing of size query x key is materialized; a causal call uses running sums over chunks of
     positions (`causal_sums`). The weights are computed explicitly, at a cost of query x key, for few queries,
-    for causal queries that do not start at 0 (`position`), for `segment_ids`, and to return them.
+    for causal queries that do not start at 0 (`position`), for `segment_ids` and `attention_mask`, and to
+    return them.
 
     Args:
         units: width of query and output, a multiple of `num_heads`.
         num_heads: number of heads, 1 or more.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width.
 
@@ -65,7 +66,7 @@ class LinearAttention(MemoryAttention):
 
     Examples:
         >>> layer = LinearAttention(units=16, num_heads=2)
-        >>> layer(tf.random.normal([2, 500, 16]), causal=True).shape
+        >>> layer(tf.random.normal([2, 500, 16]), use_causal_mask=True).shape
         TensorShape([2, 500, 16])
     """
 
@@ -86,7 +87,7 @@ class LinearAttention(MemoryAttention):
         """Number of heads, key_dim and value_dim of a memory."""
         return (self.num_heads, self.units // self.num_heads, self.units // self.num_heads)
 
-    def build_projections(self, query_shape, key_shape, value_shape):
+    def build_projections(self, query_shape, value_shape, key_shape):
         """Builds the sublayers."""
         self.query_projection.build(query_shape)
         self.key_projection.build(key_shape)
@@ -112,14 +113,15 @@ class LinearAttention(MemoryAttention):
         memory,
         *,
         padding_mask=None,
-        causal=False,
+        attention_mask=None,
+        use_causal_mask=False,
         segment_ids=None,
-        pair_mask=None,
         position=0,
         training=None,
         return_attention_scores=False,
     ):
         """Attends to a memory made by `project_memory`; see `MemoryAttention.attend`."""
+        self.check_masks(query, memory[0].shape[2], padding_mask, attention_mask, segment_ids)
         projected = positive_features(self.project_query(query, position))  # [batch, heads, query, dim]
         key, value = positive_features(memory[0]), at_least_float32(memory[1])
         if padding_mask is not None:
@@ -128,19 +130,19 @@ class LinearAttention(MemoryAttention):
         value = tf.concat([value, tf.ones_like(value[..., :1])], axis=-1)  # [batch, heads, key, dim + 1]
         queries = length(projected)
         is_short = isinstance(queries, int) and queries <= CHUNK
-        has_offset = causal and not (isinstance(position, int) and position == 0)
-        is_masked = segment_ids is not None or pair_mask is not None
+        has_offset = use_causal_mask and not (isinstance(position, int) and position == 0)
+        is_masked = segment_ids is not None or attention_mask is not None
         if is_short or has_offset or is_masked or return_attention_scores:
             weights = tf.einsum("bhqd,bhkd->bhqk", projected, key)
             segments = segment_pair(segment_ids)
             distance = masks.distances(queries, length(key), position)
             allowed = masks.combine(
-                masks.allowed_pairs(distance, segments=segments, causal=causal),
-                None if pair_mask is None else pair_mask[:, None],
+                masks.allowed_pairs(distance, segments=segments, causal=use_causal_mask),
+                None if attention_mask is None else masks.as_pair_mask(attention_mask),
             )
             weights = weights if allowed is None else tf.where(allowed, weights, 0.0)
             sums = tf.einsum("bhqk,bhkv->bhqv", weights, value)
-        elif causal:
+        elif use_causal_mask:
             sums = causal_sums(projected, key, value, CHUNK)
         else:
             sums = tf.einsum("bhqd,bhdv->bhqv", projected, tf.einsum("bhkd,bhkv->bhdv", key, value))

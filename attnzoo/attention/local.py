@@ -28,7 +28,7 @@ class LocalAttention(MultiHeadAttention):
         head_h,i = sum_k A_h,ik V_h,k        over |k - i| <= window
 
     The compiled kernel skips keys outside the window, so time and memory grow with query * window instead of
-    query * key. With `causal`, a query attends to its own key and the `window` keys before it. In
+    query * key. With `use_causal_mask`, a query attends to its own key and the `window` keys before it. In
     cross-attention the window is around the key with the index of the query.
 
     Args:

@@ -137,6 +137,22 @@ def segment_mask(query_segments: tf.Tensor, key_segments: tf.Tensor) -> tf.Tenso
     return query_segments[:, :, None] == key_segments[:, None, :]
 
 
+def as_pair_mask(attention_mask: tf.Tensor) -> tf.Tensor:
+    """Returns a mask of pairs of query and key with an axis for each axis of the logits.
+
+    Args:
+        attention_mask: [query, key], [batch, query, key] or [batch, heads, query, key], nonzero = may attend;
+            axes may be 1.
+
+    Returns:
+        <bool>[batch or 1, heads or 1, query or 1, key or 1].
+    """
+    mask = tf.cast(attention_mask, tf.bool)
+    if mask.shape.rank == 2:
+        return mask[None, None]
+    return mask[:, None] if mask.shape.rank == 3 else mask
+
+
 def combine(*masks: tf.Tensor | None) -> tf.Tensor | None:
     """Combines masks by logical and.
 

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from attnzoo.attention import definitions
 from attnzoo.attention.options import MechanismOptions
 from attnzoo.config.base import Problem, Section, named
+from attnzoo.registration import layer_names
 
 if TYPE_CHECKING:
     from attnzoo.attention.base import AttentionLayer
@@ -120,7 +121,7 @@ def _layer_class(mechanism: str) -> type[AttentionLayer]:
 
     path = _FILES[mechanism]
     module = importlib.import_module(f"{definitions.PACKAGE}.{mechanism}")
-    layers = [getattr(module, name) for name in definitions.layer_names(path)]
+    layers = [getattr(module, name) for name in layer_names(path)]
     layers = [layer for layer in layers if issubclass(layer, AttentionLayer)]
     if len(layers) != 1:
         raise ValueError(

@@ -22,7 +22,7 @@ Memory: TypeAlias = tuple[tf.Tensor, tf.Tensor]
 class MemoryAttention(AttentionLayer):
     """Base class of layers in which queries attend to a memory of keys and values.
 
-    `layer(query, key, value)` is `layer.attend(query, layer.project_memory(key, value))`. Both steps are
+    `layer(query, value, key)` is `layer.attend(query, layer.project_memory(key, value))`. Both steps are
     public so that a decoder can cache the memory of earlier steps.
 
     A subclass implements `attend` and, if it has projections, `project_query`, `project_memory`,
@@ -31,7 +31,7 @@ class MemoryAttention(AttentionLayer):
     Args, call arguments, returns: those of `AttentionLayer`.
 
     Raises:
-        ValueError: a key without a value; also raises what `AttentionLayer` raises.
+        ValueError: see `AttentionLayer`.
     """
 
     supports_cross = True
@@ -71,9 +71,9 @@ class MemoryAttention(AttentionLayer):
         memory: Memory,
         *,
         padding_mask: tf.Tensor | None = None,
-        causal: bool = False,
+        attention_mask: tf.Tensor | None = None,
+        use_causal_mask: bool = False,
         segment_ids: Segments | None = None,
-        pair_mask: tf.Tensor | None = None,
         position: Position = 0,
         training: bool | None = None,
         return_attention_scores: bool = False,
@@ -81,19 +81,19 @@ class MemoryAttention(AttentionLayer):
         """Attends to a memory made by `project_memory`. Other arguments and results are those of the call.
 
         `position` is the position of the first query among the keys: 0, or the number of previous steps in a
-        decoder that caches the memory of earlier steps. `pair_mask` <bool>[batch, query, key] is True where
-        the query may attend to the key; layers that need the order of their keys do not support it.
+        decoder that caches the memory of earlier steps.
         """
         raise NotImplementedError
 
     def call(
         self,
         query,
-        key=None,
         value=None,
+        key=None,
         *,
         padding_mask=None,
-        causal=False,
+        attention_mask=None,
+        use_causal_mask=False,
         segment_ids=None,
         training=None,
         return_attention_scores=False,
@@ -103,21 +103,18 @@ class MemoryAttention(AttentionLayer):
         value_mask=None,
     ):
         """Projects the memory and attends to it."""
+        self.check_call(query, value, key)
         if padding_mask is None and value is None:
             padding_mask = query_mask if mask is None else mask
         elif padding_mask is None:
             padding_mask = masks.combine(key_mask, value_mask)
-        if key is not None and value is None:
-            raise ValueError(
-                f"{type(self).__name__} {self.name!r}: a key requires a value; only the key may be "
-                f"omitted. Received: key.shape={tuple(key.shape)}, value=None"
-            )
         value = query if value is None else value
         return self.attend(
             query,
             self.project_memory(value if key is None else key, value),
             padding_mask=padding_mask,
-            causal=causal,
+            attention_mask=attention_mask,
+            use_causal_mask=use_causal_mask,
             segment_ids=segment_ids,
             training=training,
             return_attention_scores=return_attention_scores,
@@ -133,7 +130,7 @@ class SoftmaxAttention(MemoryAttention):
     Args:
         units: width of query and output, 1 or more.
         dropout: fraction of the attention weights dropped in training, in [0, 1).
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: arguments of `AttentionLayer`.
 
     Call arguments, returns: those of `AttentionLayer`.
 
@@ -148,9 +145,9 @@ class SoftmaxAttention(MemoryAttention):
         super().__init__(units, **kwargs)
         self.dropout = check_rate(dropout)
 
-    def build(self, query_shape, key_shape=None, value_shape=None):
-        """Creates the variables. Key and value default to the width of the query."""
-        super().build(query_shape, key_shape, value_shape)
+    def build(self, query_shape, value_shape=None, key_shape=None):
+        """Creates the variables. Value and key default to the width of the query."""
+        super().build(query_shape, value_shape, key_shape)
         # Created here and named, so that its variable path does not depend on layers built earlier.
         self.seed_generator = keras.random.SeedGenerator(name="seed") if self.dropout > 0 else None
 
@@ -174,15 +171,17 @@ class SoftmaxAttention(MemoryAttention):
         memory,
         *,
         padding_mask=None,
-        causal=False,
+        attention_mask=None,
+        use_causal_mask=False,
         segment_ids=None,
-        pair_mask=None,
         position=0,
         training=None,
         return_attention_scores=False,
     ):
         """Attends to a memory made by `project_memory`; see `MemoryAttention.attend`."""
         key, value = memory
+        self.check_masks(query, key.shape[2], padding_mask, attention_mask, segment_ids)
+        pairs = None if attention_mask is None else masks.as_pair_mask(attention_mask)
         projected = self.project_query(query, position)  # [batch, heads, query, key_dim]
         rate = self.dropout if training else 0.0
         seed = next_seed(self.seed_generator) if rate > 0 else None
@@ -190,9 +189,9 @@ class SoftmaxAttention(MemoryAttention):
             arguments = AttentionArguments(
                 padding_mask=padding_mask,
                 segment_ids=segment_ids,
-                causal=causal,
+                causal=use_causal_mask,
                 align=position,
-                bias=None if pair_mask is None else tf.where(pair_mask, 0.0, -float("inf"))[:, None],
+                bias=None if pairs is None else tf.where(pairs, 0.0, -float("inf")),
                 scale=self.product_scale,
             )
             arguments = self.kernel_arguments(arguments, length(projected), length(key), position)
@@ -206,9 +205,9 @@ class SoftmaxAttention(MemoryAttention):
                 masks.distances(length(projected), length(key), position),
                 padding_mask=padding_mask,
                 segments=segment_pair(segment_ids),
-                causal=causal,
+                causal=use_causal_mask,
             )
-            allowed = masks.combine(allowed, None if pair_mask is None else pair_mask[:, None])
+            allowed = masks.combine(allowed, pairs)
             attention_weights = masks.masked_softmax(self.logits(projected, key), allowed)
         weights = attention_weights if seed is None else drop(attention_weights, rate, seed)
         weights = tf.cast(weights, value.dtype)  # [batch, heads, query, key]

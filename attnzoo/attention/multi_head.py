@@ -46,7 +46,7 @@ class BaseMultiHeadAttention(SoftmaxAttention):
         sink: whether each head has a trained logit of an extra key without a value, so that the head can
             attend to nothing.
         dropout: fraction of the attention weights dropped in training, in [0, 1).
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width. With `sink` the
         weights of a query sum to less than 1.
@@ -101,7 +101,7 @@ class BaseMultiHeadAttention(SoftmaxAttention):
         """Number of heads, key_dim and value_dim of a memory."""
         return (self.memory_heads, self.dim, self.dim)
 
-    def build_projections(self, query_shape, key_shape, value_shape):
+    def build_projections(self, query_shape, value_shape, key_shape):
         """Builds the sublayers and the sink logits."""
         self.query_projection.build(query_shape)
         self.key_projection.build(key_shape)
@@ -163,7 +163,7 @@ class MultiHeadAttention(BaseMultiHeadAttention):
         sink: whether each head has a trained logit of an extra key without a value, so that the head can
             attend to nothing.
         dropout: fraction of the attention weights dropped in training, in [0, 1).
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Call arguments, returns: those of `AttentionLayer`; key and value may have any width. With `sink` the
         weights of a query sum to less than 1.
@@ -181,7 +181,9 @@ class MultiHeadAttention(BaseMultiHeadAttention):
 
     Examples:
         >>> layer = MultiHeadAttention(units=16, num_heads=4, num_key_value_heads=2, position="rotary")
-        >>> outputs, weights = layer(tf.random.normal([2, 7, 16]), causal=True, return_attention_scores=True)
+        >>> outputs, weights = layer(
+        ...     tf.random.normal([2, 7, 16]), use_causal_mask=True, return_attention_scores=True
+        ... )
         >>> outputs.shape, weights.shape
         (TensorShape([2, 7, 16]), TensorShape([2, 4, 7, 7]))
         >>> bool(tf.reduce_all(tf.abs(tf.reduce_sum(weights, axis=-1) - 1.0) < 1e-5))
@@ -218,9 +220,9 @@ class MultiHeadAttention(BaseMultiHeadAttention):
         """Whether there is a position encoding."""
         return self.position != "none"
 
-    def build_projections(self, query_shape, key_shape, value_shape):
+    def build_projections(self, query_shape, value_shape, key_shape):
         """Builds the sublayers, the sink logits and the relative position biases."""
-        super().build_projections(query_shape, key_shape, value_shape)
+        super().build_projections(query_shape, value_shape, key_shape)
         if self.position == "relative":
             self.bucket_biases = self._add_logits((NUM_BUCKETS, self.num_heads), "relative")
 

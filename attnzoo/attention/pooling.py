@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.base import ScoredLayer
+from attnzoo.attention.base import Initializer, ScoredLayer, serialized_initializer
 from attnzoo.attention.position_score import PositionScore
 
 
@@ -19,6 +19,7 @@ class AttentionPooling(ScoredLayer):
 
     Args:
         hidden_units: width of the tanh layer in E, 0 or more; 0 for a linear score.
+        kernel_initializer: initializer of the kernels in E, or its name or config.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -33,7 +34,7 @@ class AttentionPooling(ScoredLayer):
         position is valid.
 
     Raises:
-        ValueError: `hidden_units` below 0.
+        ValueError: `hidden_units` below 0, or a padding mask of another shape.
 
     Examples:
         >>> layer = AttentionPooling()
@@ -42,20 +43,31 @@ class AttentionPooling(ScoredLayer):
         (TensorShape([2, 16]), [1.0, 1.0])
     """
 
-    def __init__(self, hidden_units: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, hidden_units: int = 0, kernel_initializer: Initializer = "glorot_uniform", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.score = PositionScore(hidden_units, name="score", dtype=self.dtype_policy)
+        self.score = PositionScore(hidden_units, kernel_initializer, name="score", dtype=self.dtype_policy)
 
     def build(self, inputs_shape):
         """Creates the weights."""
         self.score.build(inputs_shape)
         self.built = True
 
+    def compute_output_shape(self, inputs_shape):
+        """Returns the shape of the output, without that of `return_attention_scores`."""
+        return (inputs_shape[0], inputs_shape[-1])
+
+    def check_call(self, inputs, padding_mask=None, **others):
+        """Checks the shape of the padding mask."""
+        self.check_shape("padding_mask", padding_mask, "[batch, time]", tuple(inputs.shape)[:-1])
+
     def call(self, inputs, padding_mask=None, return_attention_scores=False, mask=None, inputs_mask=None):
         """Returns the weighted sum."""
         if padding_mask is None:
             padding_mask = inputs_mask if mask is None else mask
+        self.check_call(inputs, padding_mask)
         weights = self.score(inputs, padding_mask=padding_mask)  # [batch, time]
         pooled = tf.einsum("bt,btu->bu", tf.cast(weights, inputs.dtype), inputs)  # [batch, units]
         return (pooled, weights[:, None, None]) if return_attention_scores else pooled
@@ -66,4 +78,8 @@ class AttentionPooling(ScoredLayer):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "hidden_units": self.score.hidden_units}
+        return {
+            **super().get_config(),
+            "hidden_units": self.score.hidden_units,
+            "kernel_initializer": serialized_initializer(self.score.kernel_initializer),
+        }

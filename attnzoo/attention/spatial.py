@@ -39,7 +39,7 @@ class SpatialGate(Gate):
         hidden_units: width of the tanh layer in E, 0 or more; 0 for a linear score.
         rescale: whether to multiply by the number of valid positions, so that uniform attention leaves x
             unchanged. Without it, y shrinks with the number of positions.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Call arguments: those of `Gate`.
 
@@ -60,9 +60,11 @@ class SpatialGate(Gate):
     def __init__(self, units: int, hidden_units: int = 0, rescale: bool = True, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.rescale = rescale
-        self.score = PositionScore(hidden_units, name="score", dtype=self.dtype_policy)
+        self.score = PositionScore(
+            hidden_units, self.kernel_initializer, name="score", dtype=self.dtype_policy
+        )
 
-    def build_projections(self, query_shape, key_shape, value_shape):
+    def build_projections(self, query_shape, value_shape, key_shape):
         """Builds the sublayers."""
         self.score.build(query_shape)
 

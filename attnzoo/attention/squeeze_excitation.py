@@ -31,7 +31,7 @@ class SqueezeExcitation(ChannelGate):
     Args:
         units: width of the input and output, the number of channels.
         ratio: reduction ratio, 1 or more: the relu layer has units / ratio units, rounded down, at least 1.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: `kernel_initializer` and other arguments of `AttentionLayer`.
 
     Call arguments: those of `Gate`.
 

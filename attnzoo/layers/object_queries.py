@@ -236,7 +236,7 @@ class QueryBlock(ScoredLayer):
         shape = (batch, queries, self.units)
         memory_shape = (batch, height * width, channels)
         self.attention.build(shape)
-        self.cross_attention.build(shape, memory_shape, memory_shape)
+        self.cross_attention.build(shape, memory_shape)
         self.map_encoding.build((None, self.units))
         self.box_encoding.build((*shape[:-1], 2 * self.units))
         self.samples.build((*shape[:-1], POOLED**2 * channels))
@@ -255,15 +255,15 @@ class QueryBlock(ScoredLayer):
 
         connection = self.connections["attention"]
         query = connection.pre(hidden)
-        outputs = self.attention(query + encoding, key=query + encoding, value=query, training=training)
+        outputs = self.attention(query + encoding, query, query + encoding, training=training)
         hidden = connection.post(hidden, outputs, training)
 
         memory, places = self._memory(maps)
         connection = self.connections["cross"]
         outputs = self.cross_attention(
             connection.pre(hidden) + encoding,
-            key=memory + places,
-            value=memory,
+            memory,
+            memory + places,
             training=training,
             return_attention_scores=return_attention_scores,
         )

@@ -30,6 +30,7 @@ class _Block(ScoredLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.units = check_positive("units", units)
         check_positive("feed_forward_units", feed_forward_units, minimum=0)
         # A plain dict, because Keras serializes the config as JSON.
@@ -63,6 +64,10 @@ class _Block(ScoredLayer):
     def _connection(self, name: str) -> Connection:
         norm, residual, dropout = (self._arguments[key] for key in ("norm", "residual", "dropout"))
         return Connection(norm, residual, dropout, name=name, dtype=self.dtype_policy)
+
+    def compute_output_shape(self, inputs_shape, encoded_shape=None):
+        """Returns the shape of the output, without that of `return_attention_scores`."""
+        return tuple(inputs_shape)
 
     def _build_common(self, inputs_shape) -> None:
         self.attention.build(inputs_shape)
@@ -104,6 +109,8 @@ class EncoderBlock(_Block):
         padding_mask: <bool>[batch, time], True = may attend.
         training: whether dropout is active.
         return_attention_scores: also return the attention weights.
+        mask, inputs_mask: padding mask that Keras passes along with the inputs, used if there is no
+            `padding_mask`.
 
     Returns:
         <float>[batch, time, units]; with `return_attention_scores` also <float32>[batch, heads, time, time].
@@ -141,8 +148,19 @@ class EncoderBlock(_Block):
         self._build_common(inputs_shape)
         self.built = True
 
-    def call(self, inputs, *, padding_mask=None, training=None, return_attention_scores=False):
+    def call(
+        self,
+        inputs,
+        *,
+        padding_mask=None,
+        training=None,
+        return_attention_scores=False,
+        mask=None,
+        inputs_mask=None,
+    ):
         """Applies the block."""
+        if padding_mask is None:
+            padding_mask = inputs_mask if mask is None else mask
         outputs = self.attention(
             self.attention_connection.pre(inputs),
             padding_mask=padding_mask,
@@ -179,6 +197,7 @@ class DecoderBlock(_Block):
         source_mask: <bool>[batch, source], True = may attend.
         training: whether dropout is active.
         return_attention_scores: also return the weights of the cross-attention.
+        encoded_mask: padding mask that Keras passes along with `encoded`, used if there is no `source_mask`.
 
     Returns:
         <float>[batch, target, units]; with `return_attention_scores` also
@@ -234,14 +253,24 @@ class DecoderBlock(_Block):
         """Builds the sublayers. Without its shape, the source is assumed to be as wide as the target."""
         self._build_common(inputs_shape)
         encoded_shape = encoded_shape or inputs_shape
-        self.cross_attention.build(inputs_shape, encoded_shape, encoded_shape)
+        self.cross_attention.build(inputs_shape, encoded_shape)
         self.cross_connection.build(inputs_shape)
         self.built = True
 
-    def call(self, inputs, encoded, *, source_mask=None, training=None, return_attention_scores=False):
+    def call(
+        self,
+        inputs,
+        encoded,
+        *,
+        source_mask=None,
+        training=None,
+        return_attention_scores=False,
+        encoded_mask=None,
+    ):
         """Computes all target positions."""
+        source_mask = encoded_mask if source_mask is None else source_mask
         query = self.attention_connection.pre(inputs)
-        outputs = self.attention(query, causal=True, training=training)
+        outputs = self.attention(query, use_causal_mask=True, training=training)
         hidden = self.attention_connection.post(inputs, outputs, training)
         memory = self.cross_attention.project_memory(encoded, encoded)
         outputs, attention_weights = self._after_self_attention(
@@ -349,10 +378,10 @@ class DecoderBlock(_Block):
         )
         if ancestry is None or self.attention.needs_order:
             memory_of_rows = tuple(gather_ancestry(cache, ancestry, beams) for cache in memory)
-            outputs = self.attention.attend(rows, memory_of_rows, causal=True, position=position)
+            outputs = self.attention.attend(rows, memory_of_rows, use_causal_mask=True, position=position)
             outputs = keras.ops.reshape(outputs, [batch, beams, units])
         else:
-            outputs = self.attention.attend(query, memory, pair_mask=ancestry_mask(ancestry, position))
+            outputs = self.attention.attend(query, memory, attention_mask=ancestry_mask(ancestry, position))
         hidden = self.attention_connection.post(inputs, outputs, False)
         outputs, attention_weights = self._after_self_attention(
             hidden, caches.cross_memory, source_mask, False, return_attention_scores, position

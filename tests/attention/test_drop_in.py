@@ -33,7 +33,7 @@ def functional():
     positions = keras.layers.Embedding(TIME, UNITS)(keras.ops.cumsum(keras.ops.ones_like(inputs), axis=1) - 1)
     hidden = keras.layers.Embedding(2 * TOKENS + 1, UNITS)(inputs) + positions
     normed = keras.layers.LayerNormalization()(hidden)
-    hidden += MultiHeadAttention(UNITS, num_heads=3, dropout=0.05)(normed, value=normed, padding_mask=valid)
+    hidden += MultiHeadAttention(UNITS, num_heads=3, dropout=0.05)(normed, normed, padding_mask=valid)
     normed = keras.layers.LayerNormalization()(hidden)
     hidden += keras.layers.Dense(UNITS)(keras.layers.Dense(2 * UNITS, activation="relu")(normed))
     pooled = keras.layers.GlobalMaxPooling1D()(hidden)

@@ -142,13 +142,17 @@ def test_what_a_gate_cannot_do_is_refused(name):
     layer, inputs = build(name), feature_map()[:, 0]
     kind = type(layer).__name__
     with pytest.raises(
-        ValueError, match=rf"{kind} 'gate'.*only uses its query.*None, value.shape=\(2, 5, 7\)"
+        ValueError, match=rf"{kind} 'gate'.*only uses its query.*value.shape=\(2, 5, 7\), key.shape=None"
     ):
-        layer(inputs, value=inputs)
-    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*cannot be causal.*causal=True"):
-        layer(inputs, causal=True)
+        layer(inputs, inputs)
+    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*cannot be causal.*use_causal_mask=True"):
+        layer(inputs, use_causal_mask=True)
     with pytest.raises(ValueError, match=rf"{kind} 'gate'.*packed sequences.*segment_ids.shape=\(2, 5\)"):
         layer(inputs, segment_ids=tf.zeros([2, 5], tf.int32))
+    with pytest.raises(ValueError, match=rf"{kind} 'gate'.*pairs.*attention_mask.shape=\(2, 5, 5\)"):
+        layer(inputs, attention_mask=tf.ones([2, 5, 5], tf.bool))
+    with pytest.raises(ValueError, match=r"`padding_mask` must .*\[batch, time\] = \(2, 5\).*=\(2, 7\)"):
+        layer(inputs, padding_mask=tf.ones([2, 7], tf.bool))
     with pytest.raises(ValueError, match=rf"{kind} 'gate'.*query_shape=\(2, 7\)"):
         build(name).build((2, 7))
     with pytest.raises(ValueError, match=rf"causal attention; {kind} does not.*'{name}'"):

@@ -41,6 +41,16 @@ def test_a_bias_belongs_to_a_distance_along_its_axis():
     assert other.max() < 0.99
 
 
+def test_a_mask_of_pairs_applies_together_with_the_biases():
+    layer, positions = grid(), HEIGHT * WIDTH
+    layer.distance_biases[1].assign(tf.random.stateless_normal([2 * WIDTH - 1, 2], [5, 6]))
+    pairs = np.tri(positions, dtype=bool)
+    outputs, attention_weights = layer(maps(), attention_mask=pairs, return_attention_scores=True)
+    unmasked = layer(maps(), return_attention_scores=True)[1].numpy() * pairs
+    np.testing.assert_allclose(attention_weights, unmasked / unmasked.sum(-1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(layer(maps(), attention_mask=pairs), outputs, atol=1e-5)
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_outputs_and_gradients_are_those_of_explicit_weights(compiled):
     layer = grid()

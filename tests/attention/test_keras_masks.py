@@ -43,7 +43,7 @@ def test_masks_of_key_and_value_both_apply(embedding, name, masked):
     key = embedding(LONG) if masked != "value" else plain(embedding(LONG))
     value = embedding(LONG) if masked != "key" else plain(embedding(LONG))
     short = plain(embedding(SHORT))
-    close(layer(query, key, value), layer(query, short, short))
+    close(layer(query, value, key), layer(query, short))
 
 
 @pytest.mark.slow

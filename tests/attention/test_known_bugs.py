@@ -177,7 +177,9 @@ def test_causal_layer_stays_causal_with_dropout_and_returned_weights(with_attent
     for changed in (inputs, tf.concat([inputs[:, :4], -inputs[:, 4:]], axis=1)):
         layer.seed_generator.state.assign(state)
         outputs.append(
-            layer(changed, causal=True, training=True, return_attention_scores=with_attention_weights)
+            layer(
+                changed, use_causal_mask=True, training=True, return_attention_scores=with_attention_weights
+            )
         )
     if with_attention_weights:
         outputs, weights = zip(*outputs, strict=True)

@@ -119,7 +119,8 @@ def test_causal_output_ignores_the_future(name, with_attention_weights):
     layer, inputs = build(name), sequence()
     changed = tf.concat([inputs[:, :4], sequence(KEY, 2)[:, 4:]], axis=1)
     outputs = [
-        layer(x, causal=True, return_attention_scores=with_attention_weights) for x in (inputs, changed)
+        layer(x, use_causal_mask=True, return_attention_scores=with_attention_weights)
+        for x in (inputs, changed)
     ]
     first, second = (output[0] if with_attention_weights else output for output in outputs)
     close(first[:, :4], second[:, :4])
@@ -214,18 +215,18 @@ def test_arguments_that_do_not_fit_are_refused():
         attention.AdditiveAttention(0)
     with pytest.raises(ValueError, match=r"`score` must be one of dot, scaled.*score='cosine'"):
         attention.DotProductAttention(UNITS, "cosine")
-    with pytest.raises(ValueError, match=r"query must be 6 wide.*\(2, 7, 5\)"):
+    with pytest.raises(ValueError, match=r"query must be \[batch, time, units\] and 6 wide.*\(2, 7, 5\)"):
         build("additive")(sequence()[..., :5])
     with pytest.raises(ValueError, match=r"value is not projected.*6 wide.*\(2, 7, 5\)"):
         build("additive")(sequence(), value=sequence()[..., :5])
     with pytest.raises(ValueError, match=r"key is not projected.*6 wide.*\(2, 7, 5\)"):
-        build("dot")(sequence(), sequence()[..., :5], sequence())
+        build("dot")(sequence(), sequence(), sequence()[..., :5])
     with pytest.raises(ValueError, match=r"a key requires a value.*key.shape=\(2, 7, 6\)"):
-        build("additive")(sequence(), sequence())
-    with pytest.raises(ValueError, match=r"only uses its query.*key.shape=None, value.shape=\(2, 7, 6\)"):
-        build("spatial")(sequence(), value=sequence(KEY, 1))
-    with pytest.raises(ValueError, match=r"cannot be causal.*causal=True"):
-        build("spatial")(sequence(), causal=True)
+        build("additive")(sequence(), key=sequence())
+    with pytest.raises(ValueError, match=r"only uses its query.*value.shape=\(2, 7, 6\), key.shape=None"):
+        build("spatial")(sequence(), sequence(KEY, 1))
+    with pytest.raises(ValueError, match=r"cannot be causal.*use_causal_mask=True"):
+        build("spatial")(sequence(), use_causal_mask=True)
 
 
 @pytest.mark.slow

@@ -48,12 +48,12 @@ def test_output_and_weights_follow_the_definition(causal, queries, keys):
     allowed = mask.numpy()[:, None, None]
     allowed = allowed & np.tri(queries, keys, dtype=bool) if causal else allowed
     output, attention_weights = layer(
-        query, value=memory, padding_mask=mask, causal=causal, return_attention_scores=True
+        query, memory, padding_mask=mask, use_causal_mask=causal, return_attention_scores=True
     )
     expected, expected_weights = definition(layer, query, memory, allowed)
     close(attention_weights, expected_weights)
     close(output, expected)
-    close(layer(query, value=memory, padding_mask=mask, causal=causal), expected)
+    close(layer(query, memory, padding_mask=mask, use_causal_mask=causal), expected)
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(11, 11), (11, 7), (7, 11), (1, 5)])
@@ -74,11 +74,11 @@ def test_running_sums_are_the_same_compiled_and_for_an_unknown_length(monkeypatc
     def gradient(inputs, mask):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            output = layer(inputs, padding_mask=mask, causal=True)
+            output = layer(inputs, padding_mask=mask, use_causal_mask=True)
             loss = tf.reduce_sum(tf.sin(output))
         return output, tape.gradient(loss, inputs)
 
-    expected = layer(inputs, padding_mask=mask, causal=True, return_attention_scores=True)[0]
+    expected = layer(inputs, padding_mask=mask, use_causal_mask=True, return_attention_scores=True)[0]
     signature = [tf.TensorSpec([None, None, UNITS]), tf.TensorSpec([None, None], tf.bool)]
     eager = gradient(inputs, mask)
     for actual in (
@@ -100,7 +100,10 @@ def test_gradients_of_sums_equal_those_of_explicit_weights(causal, chunk, monkey
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             output = layer(
-                inputs, padding_mask=mask, causal=causal, return_attention_scores=with_attention_weights
+                inputs,
+                padding_mask=mask,
+                use_causal_mask=causal,
+                return_attention_scores=with_attention_weights,
             )
             loss = tf.reduce_sum(tf.square(output[0] if with_attention_weights else output))
         gradients.append(tape.gradient(loss, [inputs, *layer.trainable_variables]))
@@ -112,12 +115,12 @@ def test_gradients_of_sums_equal_those_of_explicit_weights(causal, chunk, monkey
 @pytest.mark.parametrize("position", [4, tf.constant(4)])
 def test_queries_that_continue_a_memory_ignore_later_keys(position):
     layer, inputs = attention.LinearAttention(UNITS, HEADS), sequence(11)
-    expected, expected_weights = layer(inputs, causal=True, return_attention_scores=True)
+    expected, expected_weights = layer(inputs, use_causal_mask=True, return_attention_scores=True)
     memory = layer.project_memory(inputs, inputs)
-    actual = layer.attend(inputs[:, 4:6], memory, causal=True, position=position)
+    actual = layer.attend(inputs[:, 4:6], memory, use_causal_mask=True, position=position)
     close(actual, expected[:, 4:6])
     _, attention_weights = layer.attend(
-        inputs[:, 4:6], memory, causal=True, position=position, return_attention_scores=True
+        inputs[:, 4:6], memory, use_causal_mask=True, position=position, return_attention_scores=True
     )
     close(attention_weights, expected_weights[:, :, 4:6])
 
@@ -125,8 +128,8 @@ def test_queries_that_continue_a_memory_ignore_later_keys(position):
 @pytest.mark.parametrize("causal", [False, True])
 def test_packed_sequences_do_not_attend_to_each_other(causal):
     layer, inputs = attention.LinearAttention(UNITS, HEADS), sequence(7)
-    packed = layer(inputs, segment_ids=tf.constant([[0, 0, 0, 1, 1, 1, 1]] * BATCH), causal=causal)
-    separate = [layer(part, causal=causal) for part in (inputs[:, :3], inputs[:, 3:])]
+    packed = layer(inputs, segment_ids=tf.constant([[0, 0, 0, 1, 1, 1, 1]] * BATCH), use_causal_mask=causal)
+    separate = [layer(part, use_causal_mask=causal) for part in (inputs[:, :3], inputs[:, 3:])]
     close(packed, tf.concat(separate, axis=1))
 
 

@@ -24,7 +24,7 @@ def test_additive_weights():
     layer.build((1, 1, 1))
     set_identity(layer, "query_projection", "key_projection", "score_projection")
     query, memory = tf.constant([[[0.5]]]), tf.constant([[[-0.5], [0.5]]])
-    output, attention_weights = layer(query, value=memory, return_attention_scores=True)
+    output, attention_weights = layer(query, memory, return_attention_scores=True)
     second = 1 / (1 + np.exp(np.tanh(0.0) - np.tanh(1.0)))
     close(attention_weights, [[[[1 - second, second]]]])
     close(output, [[[0.5 * second - 0.5 * (1 - second)]]])
@@ -37,7 +37,7 @@ def test_dot_product_weights(score, factor):
     if score == "general":
         layer.key_projection.kernel.assign(3 * tf.eye(4))
     query, memory = tf.constant([[[1.0, 0, 0, 0]]]), tf.constant([[[0.0, 0, 0, 0], [2.0, 0, 0, 0]]])
-    _, attention_weights = layer(query, value=memory, return_attention_scores=True)
+    _, attention_weights = layer(query, memory, return_attention_scores=True)
     second = 1 / (1 + np.exp(-2.0 * factor))
     close(attention_weights, [[[[1 - second, second]]]])
 
@@ -46,7 +46,7 @@ def test_concat_logits_equal_a_layer_over_the_concatenation():
     layer = attention.DotProductAttention(3, "concat")
     query = np.random.default_rng(0).standard_normal((2, 5, 3)).astype("float32")
     memory = np.random.default_rng(1).standard_normal((2, 7, 3)).astype("float32")
-    output, attention_weights = layer(query, value=memory, return_attention_scores=True)
+    output, attention_weights = layer(query, memory, return_attention_scores=True)
     matrix = np.concatenate([layer.query_projection.kernel, layer.key_projection.kernel])
     pairs = np.concatenate(
         [np.repeat(query[:, :, None], 7, axis=2), np.repeat(memory[:, None], 5, axis=1)], axis=-1
@@ -63,7 +63,7 @@ def test_sigmoid_weights():
     layer.build((1, 1, 1))
     set_identity(layer, "query_projection", "key_projection", "value_projection")
     query, memory = tf.constant([[[1.0]]]), tf.constant([[[0.0], [np.log(3.0)]]])
-    output, attention_weights = layer(query, value=memory, return_attention_scores=True)
+    output, attention_weights = layer(query, memory, return_attention_scores=True)
     # sigmoid(0) = 1/2 and sigmoid(log 3) = 3/4, that is 2 : 3.
     close(attention_weights, [[[[0.4, 0.6]]]])
     close(output, [[[0.6 * np.log(3.0)]]])
@@ -74,7 +74,7 @@ def test_sigmoid_weights_sum_to_one_if_every_sigmoid_rounds_to_zero():
     layer.build((1, 1, 1))
     set_identity(layer, "query_projection", "key_projection")
     memory = tf.constant([[[200.0], [200.0 + np.log(3.0)]]])
-    _, attention_weights = layer(tf.constant([[[-1.0]]]), value=memory, return_attention_scores=True)
+    _, attention_weights = layer(tf.constant([[[-1.0]]]), memory, return_attention_scores=True)
     np.testing.assert_allclose(attention_weights, [[[[0.75, 0.25]]]], rtol=1e-4)
 
 

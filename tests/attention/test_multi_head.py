@@ -67,19 +67,21 @@ def test_outputs_weights_and_gradients_are_those_of_keras(name, causal):
     def run(layer, **arguments):
         with tf.GradientTape() as tape:
             tape.watch([query, memory])
-            output = layer(query, value=memory, **arguments)
+            output = layer(query, memory, **arguments)
             loss = tf.reduce_sum(tf.sin(output))
         return output, tape.gradient(loss, [query, memory, *layer.trainable_variables])
 
-    # Keras takes masks with an axis for the queries: [batch, query, key].
     keras_arguments = {"attention_mask": mask[:, None, :], "use_causal_mask": causal}
-    output, gradients = run(ours, padding_mask=mask, causal=causal)
+    # Query, value and key are told apart by their order alone.
+    sources = query, memory, memory[:, ::-1]
+    close(ours(*sources, **keras_arguments), theirs(*sources, **keras_arguments))
+    output, gradients = run(ours, padding_mask=mask, use_causal_mask=causal)
     expected_output, expected_gradients = run(theirs, **keras_arguments)
     close(output, expected_output)
     for gradient, expected in zip(gradients, expected_gradients, strict=True):
         close(gradient, tf.reshape(expected, gradient.shape))
-    arguments = {"padding_mask": mask, "causal": causal, "return_attention_scores": True}
-    _, attention_weights = ours(query, value=memory, **arguments)
+    arguments = {"padding_mask": mask, "use_causal_mask": causal, "return_attention_scores": True}
+    _, attention_weights = ours(query, memory, **arguments)
     _, expected_weights = theirs(query, memory, return_attention_scores=True, **keras_arguments)
     close(attention_weights, expected_weights)
 
@@ -137,10 +139,10 @@ def test_soft_cap_bounds_the_logits():
 @pytest.mark.parametrize("causal", [False, True])
 def test_local_attention_only_sees_its_window(causal):
     layer = build({"name": "local", "window": 1})
-    output, attention_weights = layer(sequence(), causal=causal, return_attention_scores=True)
+    output, attention_weights = layer(sequence(), use_causal_mask=causal, return_attention_scores=True)
     seen = np.eye(TIME) + np.eye(TIME, k=-1) + (0 if causal else np.eye(TIME, k=1))
     np.testing.assert_array_equal(attention_weights[1, 2] > 0, seen > 0)
-    close(layer(sequence(), causal=causal), output)
+    close(layer(sequence(), use_causal_mask=causal), output)
 
 
 def test_local_attention_with_a_wide_window_is_multi_head_attention():
@@ -152,7 +154,7 @@ def test_local_attention_with_a_wide_window_is_multi_head_attention():
 @pytest.mark.parametrize("kind", KINDS)
 def test_queries_that_continue_a_memory_equal_the_full_causal_call(kind, with_attention_weights):
     layer, inputs, before = build(KINDS[kind]), sequence(), 2
-    expected = layer(inputs, causal=True)[:, before:]
+    expected = layer(inputs, use_causal_mask=True)[:, before:]
     parts = inputs[:, :before], inputs[:, before:]
     memories = [layer.project_memory(x, x, start) for x, start in zip(parts, (0, before), strict=True)]
     memory = tuple(tf.concat(pair, axis=2) for pair in zip(*memories, strict=True))
@@ -160,7 +162,11 @@ def test_queries_that_continue_a_memory_equal_the_full_causal_call(kind, with_at
         (BATCH, heads, TIME, dim) for heads, *dims in [layer.memory_dims] for dim in dims
     ]
     actual = layer.attend(
-        parts[1], memory, causal=True, position=before, return_attention_scores=with_attention_weights
+        parts[1],
+        memory,
+        use_causal_mask=True,
+        position=before,
+        return_attention_scores=with_attention_weights,
     )
     close(actual[0] if with_attention_weights else actual, expected)
 
