@@ -29,7 +29,7 @@ RELATIVE_TOLERANCE = 1e-6
 
 _ALLOWED_OPERATIONS = """
     Abs Acos AddN AddV2 All Any ArgMax AsString Asin Assert AssignVariableOp Atan Atan2 AvgPool
-    BatchMatMulV2 BatchToSpaceND BiasAdd BitwiseAnd BroadcastArgs BroadcastTo Cast Ceil ClipByValue
+    BatchMatMulV2 BatchToSpaceND BiasAdd BitwiseAnd BroadcastArgs BroadcastTo Case Cast Ceil ClipByValue
     CombinedNonMaxSuppression
     ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D Cos Cosh CropAndResize Cross Cumprod Cumsum
     DecodeBmp DecodeGif DecodeImage DecodeJpeg DecodePng DecodeRaw DecodeWebP DenseBincount DepthToSpace
@@ -48,8 +48,8 @@ _ALLOWED_OPERATIONS = """
     ScatterNd SegmentSum Select SelectV2 Selu SentencepieceDetokenizeOp SentencepieceIdToStringOp
     SentencepieceOp SentencepieceStringToIdOp SentencepieceTokenizeOp SentencepieceVocabSizeOp Shape
     ShapeN ShardedFilename Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToBatchND
-    SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf
-    StatelessWhile StaticRegexFullMatch StaticRegexReplace StopGradient StridedSlice StringFormat
+    SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessCase
+    StatelessIf StatelessWhile StaticRegexFullMatch StaticRegexReplace StopGradient StridedSlice StringFormat
     StringJoin StringLength StringLower StringNGrams StringSplitV2 StringStrip StringToNumber StringUpper
     Sub Substr Sum Tan Tanh TensorListConcatV2 TensorListFromTensor TensorListGetItem TensorListLength
     TensorListPopBack TensorListPushBack TensorListReserve TensorListSetItem TensorListStack

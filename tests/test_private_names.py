@@ -77,6 +77,22 @@ def called_function() -> None:
     assert "AddV2" in [one.type for one in called.get_operations()]
 
 
+def xla_context() -> None:
+    import tensorflow as tf
+
+    def is_found(jit_compile: bool) -> bool:
+        contexts = []
+
+        def traced():
+            contexts.append(tf.__internal__.get_enclosing_xla_context())
+            return tf.constant(0)
+
+        tf.function(traced, jit_compile=jit_compile, autograph=False).get_concrete_function()
+        return contexts[0] is not None
+
+    assert (is_found(False), is_found(True)) == (False, True)
+
+
 def url_infos() -> None:
     from tensorflow_datasets.core.download.download_manager import DownloadManager
 
@@ -102,6 +118,7 @@ _FOUND = (*_MANAGER, "_get_checksum_dl_result"), (*_MANAGER, "_get_url_dl_result
 PRIVATE = [
     PrivateName("keras", "_flatten_layers", "training/learning_rate_multipliers.py", flatten_layers),
     PrivateName("sacrebleu", "_ci", "tasks/translation_metrics.py", interval_of_bleu),
+    PrivateName("tensorflow", "__internal__", "attention/compilation.py", xla_context),
     PrivateName("tensorflow", "_get_function", "training/memory.py", called_function),
     PrivateName(
         "tensorflow",
@@ -147,7 +164,7 @@ PRIVATE = [
 def used_names(tree: ast.Module) -> set[str]:
     """Returns the private attributes and the undocumented modules of others that a file names."""
     found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    found = {name for name in found if re.fullmatch("_[a-z].*", name)} - OF_PYTHON
+    found = {name for name in found if re.fullmatch("_[a-z].*|__internal__", name)} - OF_PYTHON
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith(UNDOCUMENTED):
             modules = [f"{node.module}.{alias.name}" for alias in node.names]

@@ -17,6 +17,7 @@ _FUNCTIONS_AND_BASES = {
     "attention_weights": "kernel",
     "build": "mechanisms",
     "choose_implementation": "kernel",
+    "plain_operations": "compilation",
 }
 
 

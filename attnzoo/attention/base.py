@@ -189,7 +189,8 @@ class AttentionLayer(ScoredLayer):
         batch, queries = tuple(query.shape)[:2]
         hint = "; a mask of pairs of query and key is `attention_mask`"
         self.check_shape("padding_mask", padding_mask, "[batch, key]", (batch, num_keys), hint=hint)
-        axes, expected = "[batch, query, key]", (batch, queries, num_keys)
+        axes = "[batch, query, key]"
+        expected: tuple[Any, ...] = (batch, queries, num_keys)
         if attention_mask is not None and len(static_shape(attention_mask) or ()) == 4:
             axes, expected = "[batch, heads, query, key]", (batch, self.num_heads, queries, num_keys)
         self.check_shape("attention_mask", attention_mask, axes, expected, broadcast=True)

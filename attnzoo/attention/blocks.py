@@ -78,6 +78,8 @@ def split_axis(length: Size, target: int) -> Axis:
 
 def split_evenly(length: Size, target: Size) -> Axis:
     """Splits an axis into blocks of equal size: the largest divisor that is at most `target`."""
+    if isinstance(length, int) and length == 1:
+        return Axis(1, 1, 1)  # static also where `target` is not: axes of size 1 are not sliced
     if isinstance(length, int) and isinstance(target, int):
         size = next(size for size in range(max(1, min(target, length)), 0, -1) if length % size == 0)
         return Axis(length, size, length // size)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from attnzoo.attention.compilation import may_compile
+
 _GOLDEN_RATIO = 0x9E3779B9
 
 
@@ -74,7 +76,7 @@ def is_kept(bits: tf.Tensor, rate: float) -> tf.Tensor:
 
 
 def keep_mask(rng_key: tf.Tensor, rate: float, shape: tf.Tensor) -> tf.Tensor:
-    """Returns a dropout mask. Call it in a compiled function: XLA has the integer operations on all devices.
+    """Returns a dropout mask.
 
     Whether an element is kept depends only on the seed and the element's index, not on the sizes of the axes,
     so more padding changes nothing.
@@ -94,7 +96,7 @@ def keep_mask(rng_key: tf.Tensor, rate: float, shape: tf.Tensor) -> tf.Tensor:
 
 
 def drop_with_key(inputs: tf.Tensor, rng_key: tf.Tensor | None, rate: float) -> tf.Tensor:
-    """Like `drop`, for use in a compiled function; without a key nothing is dropped."""
+    """Like `drop`, as a part of a larger function; without a key nothing is dropped."""
     if rng_key is None:
         return inputs
     kept = keep_mask(rng_key, rate, tf.shape(inputs))
@@ -106,6 +108,9 @@ _drop = tf.function(drop_with_key, jit_compile=True, autograph=False)
 
 def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
     """Zeros a fraction of the elements and scales the others by 1 / (1 - rate).
+
+    In a function that is traced for one shape, it is compiled by XLA, which fuses the hash into one pass over
+    memory; not in eager code or in a function for any length, see `may_compile`. Both drop the same elements.
 
     Args:
         inputs: <float> of rank 2 or more.
@@ -121,10 +126,11 @@ def drop(inputs: tf.Tensor, rate: float, seed: int | tf.Tensor) -> tf.Tensor:
         [0.0, 2.0]
     """
     rng_key = make_rng_key(seed)
+    apply = _drop if may_compile(inputs) else drop_with_key
 
     @tf.custom_gradient
     def compute(inputs):
         # Dropout is linear and its own transpose: the gradient is dropout of the gradient.
-        return _drop(tf.stop_gradient(inputs), rng_key, rate), lambda gradient: _drop(gradient, rng_key, rate)
+        return apply(tf.stop_gradient(inputs), rng_key, rate), lambda gradient: apply(gradient, rng_key, rate)
 
     return compute(inputs)

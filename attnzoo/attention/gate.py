@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import keras
@@ -164,7 +165,9 @@ class ChannelGate(Gate):
 
 def flatten_positions(tensor: tf.Tensor) -> tf.Tensor:
     """Reshapes [batch, position..., features] to [batch, positions, features]."""
-    return keras.ops.reshape(tensor, [keras.ops.shape(tensor)[0], -1, tensor.shape[-1]])
+    batch, *positions, features = keras.ops.shape(tensor)
+    # Not -1, whose size is unknown without examples.
+    return keras.ops.reshape(tensor, [batch, math.prod(positions), features])
 
 
 def mean_over_positions(inputs: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,6 @@
-"""Scaled dot-product attention: the public functions and the reference implementation in plain einsum.
+"""Scaled dot-product attention: the public functions, and which implementation they take.
 
-Every implementation must equal the reference. The one in `loops` never holds all logits in memory.
+Every implementation must equal the one in `reference`. The one in `loops` never holds all logits in memory.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
-from attnzoo.attention import blocks, loops, masks
-from attnzoo.attention.arguments import AttentionArguments, AttentionInputs, Segments, Window, prepare
-from attnzoo.attention.dropout import drop
-from attnzoo.attention.shapes import length, repeat_heads
+from attnzoo.attention import blockwise, masks, reference
+from attnzoo.attention.arguments import AttentionArguments, Segments, Window, prepare
+from attnzoo.attention.compilation import MAX_PLAIN_LOGITS, in_compiled_function, only_plain
+from attnzoo.attention.shapes import length
 
 Implementation = Literal["auto", "xla", "reference"]
 
 _LOG = logging.getLogger(__name__)
-# Up to so many keys, or query-key pairs, keeping all logits in memory is faster than computing them twice.
+# Up to so many keys, or query-key pairs, holding all logits in memory is faster than computing them twice.
 _MAX_REFERENCE_KEYS = 256
 _MAX_REFERENCE_PAIRS = 256 * 256
 
@@ -47,7 +47,9 @@ def attention(
     """Scaled dot-product attention, softmax(scale * query key^T + biases) value.
 
     The forward and backward passes are compiled by XLA and keep only a few blocks of logits: memory grows
-    linearly with the length. Blocks that a causal mask or a window masks completely are skipped. Logits and
+    linearly with the length. Blocks that a causal mask or a window masks completely are skipped. Outside of a
+    function that XLA compiles, calls with at most `MAX_PLAIN_LOGITS` (2^24) logits hold them in memory and
+    are not compiled; longer ones are padded to few lengths and compiled once for each of these. Logits and
     sums are float32 (float64 for float64 inputs); a query with nothing to attend to returns zeros. On a GPU,
     float32 products use TensorFloat-32, see `tf.config.experimental.enable_tensor_float_32_execution`.
     Second derivatives are exact; they use the reference implementation, with all logits in memory.
@@ -76,7 +78,7 @@ def attention(
         seed: integer, <int>[] or <int>[2]; required if `dropout` is above 0, and determines the dropout mask.
         return_lse: also return the log-sum-exp of each row of logits.
         implementation: "xla" for the blockwise kernel, "reference" for plain TensorFlow with all logits in
-            memory, "auto" for the choice of `choose_implementation`.
+            memory, "auto" for the choice of `choose_implementation`. What is compiled is kept.
 
     Returns:
         <float>[batch, heads, query, value_dim]; with `return_lse` also <float32>[batch, heads, query],
@@ -129,18 +131,14 @@ def compute_attention(
             f"Received: implementation={implementation!r}"
         )
     inputs = prepare(query, key, value, arguments)
+    may_be_plain = implementation == "auto"
+    if may_be_plain:
+        implementation, reason = choose_implementation(inputs.query, inputs.key)
+        _LOG.debug("attention %s x %s: %s (%s)", inputs.query.shape, inputs.key.shape, implementation, reason)
     # The kernel has no blocks if there are no examples, queries or keys.
     if implementation == "reference" or 0 in (*inputs.query.shape, *inputs.key.shape):
-        return _reference(inputs)
-    if implementation == "xla":
-        return _blockwise(inputs)
-    chosen, reason = choose_implementation(inputs.query, inputs.key)
-    _LOG.debug("attention %s x %s: %s (%s)", inputs.query.shape, inputs.key.shape, chosen, reason)
-    if chosen == "xla":
-        return _blockwise(inputs)
-    # Inside a compiled function, XLA treats the inputs of a nested function with a gradient as constants and
-    # recompiles for every value.
-    return _compiled_reference(inputs) if tf.executing_eagerly() else _reference(inputs)
+        return reference.attend(inputs)
+    return blockwise.attend(inputs, may_be_plain)
 
 
 def attention_weights(
@@ -175,11 +173,15 @@ def compute_attention_weights(
     """Returns the attention weights; arguments are those of `attention_weights`."""
     inputs = prepare(query, key, key, arguments)
     rows = None if rows is None else tf.convert_to_tensor(rows, tf.int32)
-    return masks.masked_softmax(*_logits(inputs, rows))[..., : length(key)]
+    return masks.masked_softmax(*reference.masked_logits(inputs, rows))[..., : length(key)]
 
 
 def choose_implementation(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementation, str]:
-    """Returns the implementation that `implementation="auto"` selects, and why.
+    """Returns the implementation that `implementation="auto"` selects here, and why.
+
+    Outside of a function that XLA compiles, a call with at most `MAX_PLAIN_LOGITS` logits takes the
+    reference, whatever its length: nothing is compiled for it. If the sizes are not known when a function is
+    traced, the choice of "xla" is between both, and made by this number when the function runs.
 
     Args:
         query: <float>[batch, heads, query, dim].
@@ -193,6 +195,8 @@ def choose_implementation(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementat
         >>> choose_implementation(query, query)
         ('xla', '2048 queries and 2048 keys: blocks of logits are faster and need less memory')
     """
+    if only_plain():
+        return "reference", "within plain_operations()"
     queries, keys = query.shape[2], key.shape[2]
     pairs = None if None in (queries, keys) else queries * keys
     if keys is not None and keys <= _MAX_REFERENCE_KEYS:
@@ -202,115 +206,14 @@ def choose_implementation(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementat
             "reference",
             f"{pairs} query-key pairs, at most {_MAX_REFERENCE_PAIRS}: all logits in memory are faster",
         )
+    if not in_compiled_function():
+        logits = None if pairs is None or query.shape[0] is None else query.shape[0] * query.shape[1] * pairs
+        if logits is None:
+            return "xla", f"unknown sizes: the reference up to {MAX_PLAIN_LOGITS} logits, blocks for more"
+        if logits <= MAX_PLAIN_LOGITS:
+            return (
+                "reference",
+                f"{logits} logits outside of a compiled function, at most {MAX_PLAIN_LOGITS}: compiling for "
+                "these lengths would take longer",
+            )
     return "xla", f"{queries} queries and {keys} keys: blocks of logits are faster and need less memory"
-
-
-def _logits(inputs: AttentionInputs, rows: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Returns the logits and their mask.
-
-    Args:
-        inputs: the call.
-        rows: <int32>[row], indices of the queries; None for all.
-
-    Returns:
-        Logits <float32>[batch, heads, row, key] (<float64> for <float64>), with a sink as one more key; and
-        the mask, <bool> that broadcasts to the logits, or None if every pair is allowed.
-    """
-    arguments = inputs.arguments
-    dtype = tf.float64 if inputs.query.dtype == tf.float64 else tf.float32
-    queries, keys = length(inputs.query), length(inputs.key)
-    index = tf.range(queries) if rows is None else rows  # [row]
-
-    def select_rows(tensor, axis):
-        return tensor if rows is None or tensor is None else tf.gather(tensor, rows, axis=axis)
-
-    query, key = tf.cast(select_rows(inputs.query, 2), dtype), tf.cast(inputs.key, dtype)
-    key = repeat_heads(key, query.shape[1])
-    logits = tf.einsum("bhqd,bhkd->bhqk", query, key) * inputs.scale  # [batch, heads, row, key]
-    finite = None
-    if arguments.bias is not None:
-        bias = tf.cast(
-            arguments.bias if arguments.bias.shape[2] == 1 else select_rows(arguments.bias, 2), dtype
-        )
-        finite = bias > -float("inf")
-        logits += tf.where(finite, bias, tf.zeros([], dtype))
-    distance = tf.range(keys)[None, :] - (index + inputs.start)[:, None]  # [row, key]
-    if arguments.distance_bias is not None:
-        # Entry 0 is for the last query and the first key.
-        entry = tf.range(keys)[None, :] - index[:, None] + queries - 1
-        logits += tf.gather(tf.cast(arguments.distance_bias, dtype), entry, axis=1)  # [heads, row, key]
-    if arguments.alibi_slopes is not None:
-        logits -= tf.cast(arguments.alibi_slopes, dtype)[:, None, None] * tf.cast(tf.abs(distance), dtype)
-    if arguments.soft_cap is not None:
-        logits = arguments.soft_cap * tf.tanh(logits / arguments.soft_cap)
-    segments = inputs.segments
-    allowed = masks.allowed_pairs(
-        distance,
-        padding_mask=arguments.padding_mask,
-        segments=None if segments is None else (select_rows(segments[0], 1), segments[1]),
-        causal=arguments.causal,
-        window=inputs.window,
-    )
-    allowed = masks.combine(allowed, finite)
-    if arguments.sink is None:
-        return logits, allowed
-    sink = tf.zeros_like(logits[..., :1]) + tf.cast(arguments.sink, dtype)[:, None, None]
-    if allowed is not None:
-        allowed = tf.broadcast_to(allowed, tf.shape(logits))
-        allowed = tf.concat([allowed, tf.ones_like(allowed[..., :1])], axis=-1)
-    return tf.concat([logits, sink], axis=-1), allowed
-
-
-def _reference(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns output <float>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query]."""
-    logits, allowed = _logits(inputs)
-    weights = masks.masked_softmax(logits, allowed)[..., : length(inputs.key)]  # without the sink
-    if inputs.rng_key is not None:
-        weights = drop(weights, inputs.arguments.dropout, inputs.rng_key)
-    value = tf.cast(inputs.value, weights.dtype)
-    value = repeat_heads(value, inputs.query.shape[1])
-    output = tf.cast(tf.einsum("bhqk,bhkd->bhqd", weights, value), inputs.value.dtype)
-    if allowed is None:
-        return output, tf.reduce_logsumexp(logits, axis=-1)
-    lse = tf.reduce_logsumexp(tf.where(allowed, logits, logits.dtype.min), axis=-1)  # [batch, heads, query]
-    return output, tf.where(tf.reduce_any(allowed, axis=-1), lse, tf.constant(-float("inf"), lse.dtype))
-
-
-@tf.function(jit_compile=True, autograph=False)
-def _compiled_reference(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
-    return _reference(inputs)
-
-
-def _blockwise(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
-    """Combines `loops.forward` and `loops.backward` into one differentiable function."""
-    sizes = blocks.block_sizes()
-
-    @tf.custom_gradient
-    def gradients(*tensors):
-        *sources, _, _, grad_output, grad_lse = tensors
-
-        def gradient_of_gradient(*upstream):
-            # Rare, so it uses the reference, with all logits in memory; it recomputes output and lse.
-            with tf.GradientTape() as outer:
-                outer.watch([*sources, grad_output, grad_lse])
-                with tf.GradientTape() as inner:
-                    inner.watch(sources)
-                    results = _reference(inputs.with_sources(sources))
-                first = inner.gradient(results, sources, output_gradients=[grad_output, grad_lse])
-            second = outer.gradient(first, [*sources, grad_output, grad_lse], output_gradients=upstream)
-            return [*second[:-2], None, None, *second[-2:]]
-
-        stopped = [tf.stop_gradient(tensor) for tensor in tensors]
-        replaced = inputs.with_sources(stopped[:-4])
-        return loops.backward(replaced, *stopped[-4:], sizes), gradient_of_gradient
-
-    @tf.custom_gradient
-    def compute(*sources):
-        # An eager tape would otherwise also differentiate the compiled function, and keep every block.
-        stopped = inputs.with_sources([tf.stop_gradient(source) for source in sources])
-        output, lse = loops.forward(stopped, sizes)
-        # The backward pass subtracts nearly equal numbers, so it gets the output before rounding.
-        rounded = tf.cast(output, inputs.value.dtype)
-        return (rounded, lse), lambda *upstream: gradients(*sources, output, lse, *upstream)
-
-    return compute(*inputs.sources)

@@ -27,8 +27,8 @@ from attnzoo.explain.view import (
     rounded,
     target_name,
 )
-from attnzoo.features.feature import Target
 from attnzoo.features.info import DataInfo
+from attnzoo.features.target import Target
 from attnzoo.layers import attention_weights
 from attnzoo.special_tokens import PADDING
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -358,43 +357,6 @@ class Feature(Section):
     def problems(self, name: str) -> Iterator[str]:
         """Yields problems of an invalid state, as it may come from an untrusted file."""
         yield from ()
-
-
-class Target(Feature):
-    """A feature that models predict: `activate` turns the outputs of a model into predicted values."""
-
-    @property
-    @abc.abstractmethod
-    def num_outputs(self) -> int:
-        """Number of model outputs for it."""
-
-    @abc.abstractmethod
-    def activate(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns predicted values <float>[batch, num_outputs] for model outputs of the same shape."""
-
-    @abc.abstractmethod
-    def answer(self, values: np.ndarray) -> dict[str, Any]:
-        """Returns the prediction for values <float>[num_outputs], as JSON."""
-
-    @abc.abstractmethod
-    def prediction_texts(self, values: np.ndarray) -> list[tuple[str, str]]:
-        """Returns the prediction in human-readable form: (answer, its probability or "") pairs."""
-
-    @abc.abstractmethod
-    def true_answer(self, value: Any) -> dict[str, Any]:
-        """Returns the true value of an example as JSON; null for None, if it is unknown."""
-
-    @abc.abstractmethod
-    def format_value(self, value: Any) -> str:
-        """Returns the true value of an example in human-readable form."""
-
-    def alternatives(self, values: np.ndarray) -> list[tuple[str, str]]:
-        """Returns the most probable answers that were not predicted, with their probabilities."""
-        return []
-
-    def is_correct(self, values: np.ndarray, value: Any) -> bool | None:
-        """Returns whether the prediction is the true value, or None if there is no right or wrong."""
-        return None
 
 
 def digest(data: bytes) -> bytes:

@@ -7,18 +7,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from etils import epy
-from pydantic import Field
 
 from attnzoo import addons
-from attnzoo.config.augmentation import Change
-from attnzoo.config.augmentation_checks import box_problems, unused_without_boxes
-from attnzoo.config.base import PositiveInt, Problem
+from attnzoo.config.base import Problem
 from attnzoo.config.sections import DataOptions, FileOptions
 from attnzoo.features.feature import Column, Feature, RawReader, digest
+from attnzoo.features.image_options import MEGAPIXEL, ImageOptions, max_pixels, sides_of
 from attnzoo.features.packing import pack_bytes, unpack_bytes
 from attnzoo.images.image_files import identify_files, read_header
 from attnzoo.images.image_headers import MAX_DECODED_PIXELS, MAX_PIXELS, ImageHeader
@@ -32,62 +30,6 @@ with epy.lazy_imports():
     import tensorflow as tf
 
     from attnzoo.images import augmentation, decoding, image_changes, image_statistics, pixels
-
-
-MEGAPIXEL = 1_000_000
-
-Rgb: TypeAlias = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
-"""Red, green and blue."""
-
-
-class ImageOptions(DataOptions):
-    """Options of data with images."""
-
-    image_size: PositiveInt | Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = Field(
-        None,
-        description="Size in pixels that images are resized to: [height, width], or one number for both. "
-        "Default: the size of the images if all are equal and at most 512 per side, else their median size, "
-        "at most 224 per side.",
-    )
-    resize: Resize = Field(
-        "stretch",
-        description="How images become that size. stretch: to both sides. letterbox: the aspect ratio is "
-        "kept, and bars of the mean color fill the rest.",
-    )
-    channels: Literal[1, 3] | None = Field(
-        None,
-        description="1 for grayscale, 3 for color. Default: 3 if any image of train has color, else 1.",
-    )
-    background: Literal["auto", "white", "black", "gray"] | Rgb = Field(
-        "auto",
-        description="Background color of transparent PNG and WebP images: a name or [red, green, blue], each "
-        "0 to 255. auto: white, or black or gray if images of train would be invisible on white.",
-    )
-    max_value: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        None,
-        description="Value of white in PNG images with 16 bits per channel, 1 to 65535; for example 4095 for "
-        "12-bit data. Default: the largest value of as many bits as train uses.",
-    )
-    max_megapixels: Annotated[int, Field(ge=1, le=MAX_DECODED_PIXELS // MEGAPIXEL)] = Field(
-        MAX_PIXELS // MEGAPIXEL,
-        description="Size of the largest image file that is read, in millions of pixels, in predictions too. "
-        "Decoding one takes 3 bytes a pixel, resizing it 12.",
-    )
-    augment: list[Change] = Field(
-        [],
-        description="Random image augmentation in training, applied in this order: names, or {name: NAME} "
-        "with options.",
-    )
-
-    def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yields changes of images that do not suit a task with boxes, or one without."""
-        yield from super().problems(features)
-        yield from box_problems(self.augment, features)
-
-    def unused(self, features: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yields options of changes that concern boxes where there are none."""
-        yield from super().unused(features)
-        yield from unused_without_boxes(self.augment, features)
 
 
 class Image(Feature):
@@ -185,7 +127,7 @@ class Image(Feature):
         if isinstance(options, ImageOptions) and options.image_size is not None:
             height, width = sides_of(options.image_size)
             if height * width > MAX_PIXELS:
-                most = MAX_PIXELS // 1_000_000
+                most = MAX_PIXELS // MEGAPIXEL
                 yield (
                     "image_size",
                     f"{height} x {width} pixels; expected at most {most} megapixels, make it smaller",
@@ -333,7 +275,7 @@ class Image(Feature):
     def fingerprint(self, column: Column) -> Iterator[bytes]:
         """Yields pixels or bytes; of files what `identify_files` yields, so that their folder may move."""
         if column.dtype == object and isinstance(column[0], str):
-            column = object_array(list(identify_files(column)))
+            column = object_array(list(identify_files(list(column))))
         yield from super().fingerprint(column)
 
     def problems(self, name: str) -> Iterator[str]:
@@ -360,17 +302,6 @@ def _height_and_width(
     sizes = [header.sides for header in headers]
     image_statistics.note_sizes(column, sizes, origin)
     return image_statistics.default_size(sizes)
-
-
-def max_pixels(options: DataOptions) -> int:
-    """Returns the number of pixels of the largest image file that `data.max_megapixels` lets in."""
-    return options.max_megapixels * MEGAPIXEL if isinstance(options, ImageOptions) else MAX_PIXELS
-
-
-def sides_of(size: int | list[int]) -> tuple[int, int]:
-    """Returns the height and width that `data.image_size` gives."""
-    height, width = [size, size] if isinstance(size, int) else size
-    return height, width
 
 
 def _rgb(background: str | list[int]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
-from attnzoo.features.feature import Column, Feature, Target
+from attnzoo.features.feature import Column, Feature
 from attnzoo.features.label import (
     class_difference,
     imbalance,
@@ -22,6 +22,7 @@ from attnzoo.features.label import (
     require_known_labels,
 )
 from attnzoo.features.packing import take
+from attnzoo.features.target import Target
 from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import json_excerpt

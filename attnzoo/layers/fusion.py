@@ -8,13 +8,16 @@ from typing import Any
 
 import tensorflow as tf
 
+from attnzoo.attention.compilation import may_compile
+
 
 def fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function of tensors with XLA, even if the code that calls it is not compiled.
+    """Compiles a function of tensors with XLA where it is traced for one shape, see below.
 
     This saves a pass over memory for each operation. Only the arguments are kept for the gradient, which
-    recomputes the function. Inside compiled code, the function becomes part of it. Use it in training, where
-    shapes are few: it is compiled once for each shape.
+    recomputes the function. Inside compiled code, the function becomes part of it. In eager code and in a
+    function that is traced for any length it stays plain: every new length would be compiled, see
+    `may_compile`. Use it in training, where a traced function is called many times.
 
     Args:
         function: returns one or several tensors. Its positional arguments are <float> tensors or None. Its
@@ -44,16 +47,23 @@ def fused(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*sources: tf.Tensor | None, **others: Any) -> Any:
+        given = [tf.convert_to_tensor(source) for source in sources if source is not None]
         others = {name: _stopped(value) for name, value in others.items()}
+
+        def with_none(present):
+            remaining = iter(present)
+            return [None if source is None else next(remaining) for source in sources]
+
+        if not may_compile(*given):
+            return function(*with_none(given), **others)
 
         @tf.custom_gradient
         def compute(*present):
             # TensorFlow would otherwise differentiate the compiled function too, and keep its intermediates.
-            remaining = map(_stopped, present)
-            stopped = [None if source is None else next(remaining) for source in sources]
+            stopped = with_none(map(_stopped, present))
             return forward(stopped, others), lambda *upstream: backward(stopped, others, list(upstream))
 
-        return compute(*(tf.convert_to_tensor(source) for source in sources if source is not None))
+        return compute(*given)
 
     return call
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from attnzoo.attention.shapes import length
+
 MAX_CANDIDATES = 1000
 """Most candidates of an image, those with the highest scores, that suppression compares with each other."""
 
@@ -54,7 +56,7 @@ def take_best(boxes: tf.Tensor, scores: tf.Tensor, max_detections: int, threshol
         [[0.75, 1.0], [0.5, 0.0], [0.25, 0.0]]
     """
     classes = scores.shape[-1]
-    flat = tf.reshape(scores, [tf.shape(scores)[0], -1])  # [batch, candidates * classes]
+    flat = tf.reshape(scores, [length(scores, 0), length(scores, 1) * classes])
     count = tf.minimum(tf.shape(flat)[1], max_detections)
     best, indices = tf.math.top_k(flat, count)
     best = tf.where(best >= threshold, best, 0.0)

@@ -15,9 +15,13 @@ from attnzoo.layers.transformer import EncoderBlock
 def split_windows(values, window: int):
     """Splits [batch, time, ...] into [batch * windows, window, ...]; the last window is padded with 0."""
     batch, time, *rest = keras.ops.shape(values)
-    windows = -(-time // window)
+    windows = _num_windows(time, window)
     padding = [[0, 0], [0, windows * window - time]] + [[0, 0]] * len(rest)
     return keras.ops.reshape(tf.pad(values, padding), [batch * windows, window, *rest])
+
+
+def _num_windows(time, window: int):
+    return -(-time // window)
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -60,7 +64,8 @@ class WindowBlock(EncoderBlock):
         batch, time, units = keras.ops.shape(inputs)
         windowed, mask = split_windows(inputs, self.window), split_windows(padding_mask, self.window)
         outputs = super().call(windowed, padding_mask=mask, training=training)
-        return keras.ops.reshape(outputs, [batch, -1, units])[:, :time]
+        padded_time = _num_windows(time, self.window) * self.window
+        return keras.ops.reshape(outputs, [batch, padded_time, units])[:, :time]
 
     def get_config(self):
         """Returns the constructor's arguments."""
@@ -109,14 +114,15 @@ class WindowPooling(ScoredLayer):
         batch, time, units = keras.ops.shape(inputs)
         windowed, mask = split_windows(inputs, self.window), split_windows(padding_mask, self.window)
         pooled, within = self.positions(windowed, mask, return_attention_scores=True)
-        by_window = keras.ops.reshape(pooled, [batch, -1, units])
-        any_valid = keras.ops.reshape(tf.reduce_any(mask, axis=1), [batch, -1])
+        windows = _num_windows(time, self.window)
+        by_window = keras.ops.reshape(pooled, [batch, windows, units])
+        any_valid = keras.ops.reshape(tf.reduce_any(mask, axis=1), [batch, windows])
         outputs, between = self.windows(by_window, any_valid, return_attention_scores=True)
         if not return_attention_scores:
             return outputs
-        within = keras.ops.reshape(within, [batch, -1, self.window])
+        within = keras.ops.reshape(within, [batch, windows, self.window])
         weights = within * between[:, 0, 0, :, None]  # [batch, windows, window]
-        return outputs, keras.ops.reshape(weights, [batch, 1, 1, -1])[..., :time]
+        return outputs, keras.ops.reshape(weights, [batch, 1, 1, windows * self.window])[..., :time]
 
     def get_config(self):
         """Returns the constructor's arguments."""

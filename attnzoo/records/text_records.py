@@ -171,7 +171,8 @@ def _readable(items: Iterable[Item | BadRecord]) -> Iterator[Item | BadRecord]:
     Raises:
         BadRecord: the first of them, if none can be read, of all or of the first `MAX_UNREADABLE`.
     """
-    items, unreadable = iter(items), []
+    items = iter(items)
+    unreadable: list[BadRecord] = []
     for item in items:
         if not isinstance(item, BadRecord):
             yield from unreadable

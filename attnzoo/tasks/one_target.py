@@ -15,9 +15,10 @@ import numpy as np
 from etils import epy
 
 from attnzoo.config import sections
-from attnzoo.features.feature import Column, Target
+from attnzoo.features.feature import Column
 from attnzoo.features.image import image_name
 from attnzoo.features.info import DataInfo
+from attnzoo.features.target import Target
 from attnzoo.tasks import top_labels
 from attnzoo.tasks.task import Task
 from attnzoo.tasks.types import PredictFn, Predictor, Request, WorstExample
@@ -127,7 +128,9 @@ class OneTargetTask(Task):
         target: Target = info.features["label"]
         errors = self.errors(predictions, truths, target)
         worst = []
-        for index in heapq.nlargest(count, np.flatnonzero(errors > 0.0), key=lambda one: errors[one]):
+        for index in heapq.nlargest(
+            count, np.flatnonzero(errors > 0.0).tolist(), key=lambda one: errors[one]
+        ):
             row = self.target_row(target, np.atleast_1d(predictions[index]), truths[index])
             values = self._result(self.whole_input(inputs, index), predictions[index], truths[index], info)
             shown = "  ".join(f"{name} {value}" for name, value in row.items())

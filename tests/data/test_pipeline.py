@@ -15,7 +15,8 @@ from attnzoo.data.pipeline import BatchSizes
 from attnzoo.data.splits import Split
 from attnzoo.errors import UserError
 from attnzoo.features.boxes import Boxes, objects_column
-from attnzoo.features.image import Image, ImageOptions
+from attnzoo.features.image import Image
+from attnzoo.features.image_options import ImageOptions
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
 from attnzoo.features.text import Text, TextOptions

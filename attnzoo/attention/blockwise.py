@@ -1,0 +1,133 @@
+"""The kernel as one differentiable function, which also takes sizes that are unknown when it is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import tensorflow as tf
+
+from attnzoo.attention import blocks, loops, reference
+from attnzoo.attention.arguments import AttentionInputs
+from attnzoo.attention.compilation import MAX_PLAIN_LOGITS, in_compiled_function
+from attnzoo.attention.padding import pad_axis, pad_lengths
+from attnzoo.attention.shapes import length
+
+Tensors: TypeAlias = list[tf.Tensor]
+
+
+def attend(inputs: AttentionInputs, may_be_plain: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """Combines `loops.forward` and `loops.backward` into one differentiable function.
+
+    Args:
+        inputs: the call.
+        may_be_plain: whether, outside of a compiled function, a call of unknown size that turns out to have
+            at most `MAX_PLAIN_LOGITS` logits is computed by plain TensorFlow operations.
+
+    Returns:
+        Output <float>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query].
+    """
+    sizes = blocks.block_sizes()
+
+    @tf.custom_gradient
+    def gradients(*tensors):
+        *sources, _, _, grad_output, grad_lse = tensors
+
+        def gradient_of_gradient(*upstream):
+            # Rare, so it uses the reference, with all logits in memory; it recomputes output and lse.
+            with tf.GradientTape() as outer:
+                outer.watch([*sources, grad_output, grad_lse])
+                with tf.GradientTape() as inner:
+                    inner.watch(sources)
+                    results = reference.attend(inputs.with_sources(sources))
+                first = inner.gradient(results, sources, output_gradients=[grad_output, grad_lse])
+            second = outer.gradient(first, [*sources, grad_output, grad_lse], output_gradients=upstream)
+            return [*second[:-2], None, None, *second[-2:]]
+
+        stopped = [tf.stop_gradient(tensor) for tensor in tensors]
+        replaced = inputs.with_sources(stopped[:-4])
+        return _backward(replaced, stopped[-4:], sizes, may_be_plain), gradient_of_gradient
+
+    @tf.custom_gradient
+    def compute(*sources):
+        # An eager tape would otherwise also differentiate the compiled function, and keep every block.
+        stopped = inputs.with_sources([tf.stop_gradient(source) for source in sources])
+        output, lse = _forward(stopped, sizes, may_be_plain)
+        # The backward pass subtracts nearly equal numbers, so it gets the output before rounding.
+        rounded = tf.cast(output, inputs.value.dtype)
+        return (rounded, lse), lambda *upstream: gradients(*sources, output, lse, *upstream)
+
+    return compute(*inputs.sources)
+
+
+def _forward(inputs: AttentionInputs, sizes: blocks.BlockSizes, may_be_plain: bool) -> Tensors:
+    """Returns output <float32>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query]."""
+
+    def kernel():
+        output, lse = loops.forward(pad_lengths(inputs), sizes)
+        return [tensor[:, :, : length(inputs.query)] for tensor in (output, lse)]
+
+    def plain():
+        output, lse = reference.attend(inputs)
+        return [tf.cast(output, lse.dtype), lse]
+
+    output, lse = _choose(inputs, plain, kernel, may_be_plain)
+    output.set_shape([*inputs.query.shape[:3], inputs.value.shape[3]])
+    lse.set_shape(inputs.query.shape[:3])
+    return [output, lse]
+
+
+def _backward(
+    inputs: AttentionInputs, results: Tensors, sizes: blocks.BlockSizes, may_be_plain: bool
+) -> Tensors:
+    """Returns the gradients of `inputs.sources`.
+
+    Args:
+        inputs: the call.
+        results: output and lse of `_forward`, and their gradients.
+        sizes: target sizes of the blocks.
+        may_be_plain: see `attend`.
+    """
+
+    def kernel():
+        with tf.GradientTape() as tape:
+            tape.watch(inputs.sources)
+            padded = pad_lengths(inputs)
+        more = length(padded.query) - length(inputs.query)
+        # The weights of a query that is padding are exp(logits - lse) = 0.
+        padding = (0, float("inf"), 0, 0)
+        rows = [pad_axis(tensor, 2, more, value) for tensor, value in zip(results, padding, strict=True)]
+        gradients = loops.backward(padded, *rows, sizes)
+        if padded is inputs:
+            return gradients
+        return tape.gradient(padded.sources, inputs.sources, output_gradients=gradients)
+
+    def plain():
+        with tf.GradientTape() as tape:
+            tape.watch(inputs.sources)
+            outputs = reference.attend(inputs)
+        zero = tf.UnconnectedGradients.ZERO
+        return tape.gradient(outputs, inputs.sources, results[2:], unconnected_gradients=zero)
+
+    gradients = _choose(inputs, plain, kernel, may_be_plain)
+    for gradient, source in zip(gradients, inputs.sources, strict=True):
+        gradient.set_shape(source.shape)
+    return gradients
+
+
+def _choose(
+    inputs: AttentionInputs, plain: Callable[[], Tensors], kernel: Callable[[], Tensors], may_be_plain: bool
+) -> Tensors:
+    """Returns the result of the kernel, or that of plain operations if it has no blocks or few logits."""
+    sizes = [length(tensor, axis) for tensor, axis in _axes(inputs)]
+    if all(isinstance(size, int) for size in sizes):
+        return kernel()
+    num_logits = tf.reduce_prod(tf.cast(tf.stack(sizes), tf.int64))
+    max_plain = MAX_PLAIN_LOGITS if may_be_plain and not in_compiled_function() else 0
+    # Not `tf.cond`: XLA, which knows the sizes, compiles only the branch of a `switch_case` that is taken.
+    return tf.switch_case(tf.cast(num_logits > max_plain, tf.int32), [plain, kernel])
+
+
+def _axes(inputs: AttentionInputs) -> list[tuple[tf.Tensor, int]]:
+    """Returns tensor and axis of each size of the logits."""
+    return [*((inputs.query, axis) for axis in range(3)), (inputs.key, 2)]
