@@ -1,5 +1,6 @@
 """The commands that `train` suggests at its end work as they are printed."""
 
+import json
 import shlex
 
 import pytest
@@ -31,6 +32,9 @@ def texts(model):
 CONFIGS = {
     "text": recipes.text_config,
     "image": recipes.image_config,
+    "without_attention": lambda folder, *overrides: recipes.image_config(
+        folder, "model.attention=null", *overrides
+    ),
     "translation": recipes.translation_config,
     "detection": recipes.detection_config,
     "multi_label": texts(LABELS),
@@ -39,7 +43,7 @@ CONFIGS = {
     "masked_text": texts(MASKED),
 }
 SHORT = ("train.xla=false", "train.steps=2", "eval.every=2")
-WITHOUT_TEST = {"text", "image", "translation", "text_regression", "image_regression"}
+WITHOUT_TEST = {"text", "image", "without_attention", "translation", "text_regression", "image_regression"}
 
 
 def printed_commands(out):
@@ -54,8 +58,10 @@ def test_every_command_that_train_suggests_works_as_it_is_printed(tmp_path, name
     overrides = (*SHORT, *(("data.test=null",) if name in WITHOUT_TEST else ()))
     train(CONFIGS[name](tmp_path, *overrides), folder)
     suggested = printed_commands(capsys.readouterr().out)
-    assert suggested
     trained = load_trained(folder)
+    attends = json.loads((folder / "result.json").read_text())["attends"]
+    assert ("attend" in {command.split()[1] for command in suggested}) == attends
+    assert attends == (name != "without_attention")
     data = raw_inputs(trained, 2)
     (tmp_path / "new").mkdir()
     for number, one in enumerate(data):
@@ -69,6 +75,8 @@ def test_every_command_that_train_suggests_works_as_it_is_printed(tmp_path, name
         ended = commands.run(*arguments, folder=tmp_path, limit_seconds=600)
         assert ended.code == 0, (command, ended.err)
         assert ended.out
+        if "eval" in command:
+            assert ended.out.startswith("validation") == (name in WITHOUT_TEST), ended.out
 
 
 def test_a_finished_run_suggests_the_same_commands(runs, capsys):

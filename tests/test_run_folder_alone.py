@@ -1,5 +1,6 @@
 """A run folder without the data that it was trained on."""
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -16,13 +17,14 @@ from attnzoo.export import raw_inputs
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
 from attnzoo.features.text import Text
+from attnzoo.features.weight import Weight
 from attnzoo.layers.attention_weights import attention_names
 from attnzoo.records.text_files import object_array
 from attnzoo.runs import kept_examples
 from attnzoo.runs.building import build_model
 from attnzoo.runs.data import load_splits
 from attnzoo.runs.folder import RunDir
-from attnzoo.runs.trained import load_trained
+from attnzoo.runs.trained import load_other_split, load_trained
 from tests import commands
 from tests.thinned import thinned
 
@@ -92,6 +94,20 @@ def test_other_data_may_have_fewer_classes_and_no_unknown_ones(runs, alone, tmp_
         evaluation.evaluate(run, "test", data=[str(runs["text"].parent / "test.csv")])
     with pytest.raises(UserError, match=r"nowhere\.csv: not found"):
         evaluation.evaluate(run, data=[str(tmp_path / "nowhere.csv")])
+
+
+def test_other_data_needs_no_weights(runs):
+    trained = load_trained(runs["text"])
+    data = trained.config.data.replaced(weight="importance")
+    weighted = dataclasses.replace(
+        trained,
+        config=dataclasses.replace(trained.config, data=data),
+        info=dataclasses.replace(
+            trained.info, features={**trained.info.features, "weight": Weight(mean=1.0, greatest=2.0)}
+        ),
+    )
+    _, split, info = load_other_split(weighted, [str(runs["text"].parent / "test.csv")])
+    assert set(split.names) == set(info.features) == {"text", "label"}
 
 
 def test_other_data_that_a_run_cannot_read_is_one_line(runs, tmp_path):
@@ -166,6 +182,7 @@ def test_kept_examples_are_written_once_and_again_for_other_data(empty_run):
 
 
 def test_examples_that_are_all_too_large_are_not_kept(empty_run, monkeypatch):
+    kept_examples.keep(empty_run, texts_of("one"), info_with("of other data"))
     monkeypatch.setattr(kept_examples, "MAX_BYTES", 5)
     kept_examples.keep(empty_run, texts_of("too long", "longer still"), INFO)
     assert not empty_run.examples.exists()

@@ -21,8 +21,8 @@ A config is a YAML file with the sections `data`, `model`, `train` and `eval`; `
 recipes. `--set train.epochs=3` changes a key for one command. `attnzoo config explain KEY` says what this
 page says of a key, and `attnzoo config show FILE` what its value is in a file.
 
-Paths are relative to the folder of the config file; in `--set`, and in a recipe by its name, to the current
-folder.
+Paths are relative to the folder of the config file; in `--set`, and in a recipe of attnzoo itself, to the
+current folder.
 
 A mapping with a `name` has the keys of what is named: `attention: {name: local, window: 7}`. Where all of
 them keep their defaults the name alone is enough: `attention: local`. `data.augment` and `model.stages` are

@@ -2,7 +2,7 @@
 
 A recipe of attnzoo itself has no data beside it: its paths are relative to the current folder. So are those
 in the `config.yaml` of a run, to the folder that was the current one when it was trained: `run.json` says
-where that is from the run, if it is one of the folders around it.
+where that is from the run. If it is not one of the folders around the run, the run has absolute paths.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnzoo import catalog
+from attnzoo.config import paths
 from attnzoo.config.source import KeyPath
 from attnzoo.errors import UserError
 from attnzoo.files import read_json
@@ -33,13 +34,12 @@ def map_paths(config: RunConfig, change: Callable[[KeyPath, str], str]) -> RunCo
     def changed(key: KeyPath, value: Any) -> Any:
         if isinstance(value, list):
             return [changed((*key, number), item) for number, item in enumerate(value)]
-        return change(key, value) if isinstance(value, str) and is_relative(value) else value
+        is_path = isinstance(value, str) and (key == _INIT_FROM or config.data.is_path(str(key[1]), value))
+        return change(key, value) if is_path and is_relative(value) else value
 
-    data = {
-        key: changed(("data", key), value)
-        for key, value in config.data
-        if any(config.data.is_path(key, text) for text in _texts(value))
-    }
+    old = dict(config.data)
+    new = {key: changed(("data", key), value) for key, value in old.items()}
+    data = {key: value for key, value in new.items() if value != old[key]}
     train = {"init_from": changed(_INIT_FROM, config.train.init_from)}
     return dataclasses.replace(
         config, data=config.data.model_copy(update=data), train=config.train.model_copy(update=train)
@@ -47,8 +47,8 @@ def map_paths(config: RunConfig, change: Callable[[KeyPath, str], str]) -> RunCo
 
 
 def is_relative(path: str) -> bool:
-    """Whether a path depends on a folder; addresses such as `gs://bucket` do not."""
-    return bool(path) and not os.path.isabs(path) and "://" not in path
+    """Whether a path depends on a folder; `~/data` and addresses such as `gs://bucket` do not."""
+    return bool(path) and not os.path.isabs(path) and not path.startswith("~") and "://" not in path
 
 
 def holds_paths(config: RunConfig, key: str) -> bool:
@@ -61,7 +61,7 @@ def holds_paths(config: RunConfig, key: str) -> bool:
 
 def absolute(config: RunConfig) -> RunConfig:
     """Returns a config whose paths do not depend on the current folder."""
-    return map_paths(config, lambda _, path: os.path.abspath(path))
+    return map_paths(config, lambda _, path: os.path.normpath(paths.join(os.getcwd(), path)))
 
 
 def in_folder(config: RunConfig, folder: Path, is_override: Callable[[KeyPath], bool]) -> RunConfig:
@@ -74,21 +74,19 @@ def in_folder(config: RunConfig, folder: Path, is_override: Callable[[KeyPath], 
     """
     if folder == Path():
         return config
-    return map_paths(config, lambda key, path: path if is_override(key) else str(folder / path))
+    return map_paths(config, lambda key, path: path if is_override(key) else paths.join(str(folder), path))
 
 
 def in_run(config: RunConfig, run: Path) -> RunConfig:
     """Returns the config of a run with its paths as they are where the run is now.
 
-    A path is relative to the folder that `run.json` names, or else, if there is nothing, to the current one.
+    A path is relative to the folder that `run.json` names or, if it names none, to the current one.
     """
     base = base_of_run(run)
-
-    def located(_: KeyPath, path: str) -> str:
-        there = path if base is None else os.path.normpath(run / base / path)
-        return there if os.path.exists(there) else path
-
-    return map_paths(config, located)
+    if base is None:
+        return config
+    folder = os.path.normpath(run / base)
+    return map_paths(config, lambda _, path: os.path.normpath(paths.join(folder, path)))
 
 
 def base_of_run(run: Path) -> str | None:
@@ -123,8 +121,8 @@ def misplaced(
     found: list[tuple[KeyPath, str]] = []
 
     def look(key: KeyPath, path: str) -> str:
-        beside = folder / path
-        if not is_override(key) and os.path.exists(path) and not os.path.exists(beside):
+        beside = paths.join(str(folder), path)
+        if not is_override(key) and _exists(path) and not _exists(beside):
             fix = os.path.relpath(path, folder)
             found.append(
                 (key, f"{beside} not found: paths are relative to the folder of the config; write {fix}")
@@ -136,6 +134,12 @@ def misplaced(
     return found
 
 
+def _exists(path: str) -> bool:
+    """Whether a file is there, or one that matches a pattern."""
+    return any(map(os.path.exists, paths.matching(path)))
+
+
 def _texts(value: Any) -> list[str]:
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []

@@ -38,6 +38,18 @@ def matching(path: str) -> list[str]:
     return sorted(file for file in glob.glob(path, recursive=True) if not os.path.isdir(file)) or [path]
 
 
+def join(folder: str, path: str) -> str:
+    """Returns a file or pattern in a folder, whose own name is no pattern.
+
+    Examples:
+        >>> join("runs[1]", "part*.csv"), join("runs[1]", "a.csv")
+        ('runs[[]1]/part*.csv', 'runs[1]/a.csv')
+    """
+    joined = os.path.join(folder, path)
+    has_wildcard = _WILDCARD.search(path) is not None and not os.path.lexists(joined)
+    return os.path.join(glob.escape(folder), path) if has_wildcard else joined
+
+
 def expand(paths: FilePaths | None) -> list[str]:
     """Returns all files in the order of the list, those of a pattern sorted by name; each file once.
 

@@ -123,8 +123,11 @@ class ResolvedConfig:
         return self.config.changed_keys(other.config if isinstance(other, ResolvedConfig) else other)
 
     def shown(self, file: Path) -> ResolvedConfig:
-        """Returns the config with paths that hold for a copy of its file in any folder."""
-        if locations.folder_of(file) == Path():
+        """Returns the config with paths that hold for a copy of its file in any folder.
+
+        Those of a recipe of attnzoo stay as they are, as they stand for the user's own data.
+        """
+        if catalog.is_shipped(file):
             return self
         return dataclasses.replace(self, config=locations.absolute(self.config))
 

@@ -296,7 +296,10 @@ class Feature(Section):
     # The examples that a run keeps
 
     def pack(self, column: Column) -> dict[str, np.ndarray]:
-        """Returns raw values as arrays, without reference to files, from which `unpack` makes them again."""
+        """Returns raw values as arrays, without reference to files, from which `unpack` makes them again.
+
+        A feature whose column is an array of numbers, packed as `values`, has an `unpack` of its own.
+        """
         if column.dtype != object:
             return {"values": column}
         return pack_bytes([text.encode("utf-8", "surrogatepass") for text in column])
@@ -307,8 +310,6 @@ class Feature(Section):
         Raises:
             ValueError: they are not values of this feature.
         """
-        if "values" in arrays:
-            return arrays["values"]
         return object_array([data.decode("utf-8", "surrogatepass") for data in unpack_bytes(arrays)])
 
     # Descriptions and checks

@@ -18,7 +18,7 @@ from attnzoo.config.sections import DataOptions, FileOptions
 from attnzoo.features.feature import Column, Feature, RawReader, digest
 from attnzoo.features.image_options import MEGAPIXEL, ImageOptions, max_pixels, sides_of
 from attnzoo.features.packing import pack_bytes, unpack_bytes
-from attnzoo.images.image_files import identify_files, read_header
+from attnzoo.images.image_files import identify_files, parse_header, read_header
 from attnzoo.images.image_headers import MAX_DECODED_PIXELS, MAX_PIXELS, ImageHeader
 from attnzoo.images.image_inputs import image_inputs
 from attnzoo.images.letterbox import Resize
@@ -224,7 +224,13 @@ class Image(Feature):
 
     def unpack(self, arrays: Mapping[str, np.ndarray]) -> Column:
         """Returns the encoded images that `pack` has packed."""
-        return object_array(unpack_bytes(arrays))
+        images = unpack_bytes(arrays)
+        for number, image in enumerate(images):
+            try:
+                parse_header(image, f"image {number}", max_pixels=self.max_pixels)
+            except BadRecord as bad:
+                raise ValueError(str(bad)) from None
+        return object_array(images)
 
     def raw_reader(self, length: int | None) -> RawReader:
         """Returns the conversion of JPEG, PNG, WebP, GIF (first frame) or BMP bytes to inputs."""

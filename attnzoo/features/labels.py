@@ -99,6 +99,8 @@ class Labels(Target):
         self, values: Sequence[tuple[str, ...]], origin: str, names: tuple[str, ...]
     ) -> Labels:
         """Returns the feature with the columns as classes, in their order."""
+        if self.names:
+            return self
         if not any(values):
             raise UserError(
                 f"{origin}: no example has a 1 in the columns {', '.join(map(repr, names))}; check them."

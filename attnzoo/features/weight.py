@@ -13,6 +13,7 @@ from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Column, Feature
 from attnzoo.features.number import parse_number, statistics
+from attnzoo.features.packing import take
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import json_excerpt
 from attnzoo.records.text_files import printable
@@ -74,12 +75,12 @@ class Weight(Feature):
     ) -> Weight:
         """Learns the mean and the range."""
         (column,) = columns
-        mean = float(np.mean(column))
-        if mean == 0.0:
+        least, greatest = float(column.min()), float(column.max())
+        if greatest == 0.0:
             raise UserError(f"{origin}: every example has the weight 0; expected some above 0.")
-        return self.model_copy(
-            update={"mean": mean, "least": float(column.min()), "greatest": float(column.max())}
-        )
+        # Rounding may put the mean of equal numbers beside them.
+        mean = min(max(float(np.mean(column)), least), greatest)
+        return self.model_copy(update={"mean": mean, "least": least, "greatest": greatest})
 
     def encode(self, column: Column) -> np.ndarray:
         """Returns weights with a mean of 1 over train, <float32>[examples]."""
@@ -88,6 +89,13 @@ class Weight(Feature):
     def graph_batch(self, encoded: Any) -> Any:
         """Raises an error, as batches have their own weights."""
         raise NotImplementedError("weights of examples are not among the features of batches")
+
+    def unpack(self, arrays: Mapping[str, np.ndarray]) -> Column:
+        """Returns the weights that `pack` has packed."""
+        column = take(arrays, "values", np.float64)
+        if not np.all(np.isfinite(column) & (column >= 0.0)):
+            raise ValueError("a weight below 0, or not finite")
+        return column
 
     def describe(self, name: str, column: Column, encoded: np.ndarray) -> dict[str, Any]:
         """Returns quantiles, mean and standard deviation."""

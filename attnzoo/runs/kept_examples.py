@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ def keep(run: RunDir, validation: Split, info: DataInfo) -> None:
     names = [name for name in info.features if name in validation.names]
     chosen = _choose(validation, info, names)
     if not len(chosen):
+        shutil.rmtree(run.examples, ignore_errors=True)  # those of other data
         return
     tensors = {
         f"{name}/{part}": array

@@ -193,14 +193,19 @@ def load_other_split(
             f"{label}: {trained.run.path} was trained on {config.data.name}, which is not read from files; "
             "leave --data out."
         )
-    features = {**trained.task.features, **info.features}
+    # Weights concern training alone, and other data need not have any.
+    every = {**trained.task.features, **info.features}
+    features = {one: feature for one, feature in every.items() if not feature.is_weight}
     splits = catalog.load("datasets", config.data.name).load(options, features, config.seed).named()
     name = name or next(name for name in ("test", "validation", "train") if name in splits)
     if name not in splits:
         raise UserError(f"{label}: no split '{name}' in it; remove --split.")
     split = splits[name]
-    more = {one for one in split.names if one in features and features[one].is_optional}
-    known = {one: feature for one, feature in features.items() if one in info.features or one in more}
+    known = {
+        one: feature
+        for one, feature in features.items()
+        if one in info.features or (one in split.names and feature.is_optional)
+    }
     for one, feature in known.items():
         if one in split.names:
             feature.check(split.column(one), options, split.origin)

@@ -18,7 +18,9 @@ from attnzoo.data.splits import DataSplits
 from attnzoo.errors import UserError
 from attnzoo.features.info import DataInfo
 from attnzoo.files import read_json
+from attnzoo.records.text_files import join_names
 from attnzoo.runs.folder import RunDir
+from attnzoo.tasks.task import Task
 
 CODE, DATA, PATHS = "code", "data", "paths"
 """What `--allow-changed` can name besides config keys; `PATHS`: where data is that is otherwise the same."""
@@ -67,17 +69,18 @@ def refused_changes(changed: Collection[str], moved: Collection[str], allowed: C
     return [key for key in changed if key not in allowed and not (PATHS in allowed and key in moved)]
 
 
-def updated_data_info(run: RunDir, splits: DataSplits, task: str, allowed: Collection[str]) -> DataInfo:
+def updated_data_info(run: RunDir, splits: DataSplits, task: Task, allowed: Collection[str]) -> DataInfo:
     """Returns the `DataInfo` of a run, updated if the data has changed and that is allowed.
 
     Raises:
-        UserError: the data has other classes, or has changed and that is not allowed (exit code 2).
+        UserError: the data has other classes or features, or has changed and that is not allowed (exit code
+            2).
     """
-    info = DataInfo.read(run.info, task)
+    info = DataInfo.read(run.info, task.name)
     fingerprint = examples.fingerprint(splits, info.features)
-    if fingerprint == info.fingerprint:
+    difference = data_difference(info, splits, task)
+    if difference is None and fingerprint == info.fingerprint:
         return info
-    difference = class_difference(info, splits)
     if difference is not None:
         raise UserError(f"{run.path}: {difference}; use --restart.")
     if DATA not in allowed:
@@ -86,8 +89,11 @@ def updated_data_info(run: RunDir, splits: DataSplits, task: str, allowed: Colle
     return dataclasses.replace(info, fingerprint=fingerprint, num_examples=counts)
 
 
-def class_difference(info: DataInfo, splits: DataSplits) -> str | None:
+def data_difference(info: DataInfo, splits: DataSplits, task: Task) -> str | None:
     """Returns how what the data declares differs from what a run has learned, such as other classes."""
+    new = sorted(name for name in splits.train.names if name in task.features.keys() - info.features.keys())
+    if new:
+        return f"it was started without {join_names(new)} in its data"
     differences = (
         info.features[name].difference(feature)
         for name, feature in splits.features.items()

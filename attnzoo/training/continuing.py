@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from attnzoo.config import ResolvedConfig
 from attnzoo.data import examples
@@ -58,11 +58,11 @@ def require_unchanged(
 
 
 def _obstacle(
-    run: RunDir, resolved: ResolvedConfig, info: DataInfo, splits: DataSplits, learned: Collection[str]
+    run: RunDir, resolved: ResolvedConfig, info: DataInfo, splits: DataSplits, learned: Sequence[str]
 ) -> str | None:
     """Returns why what the run has learned from its data does not suit the config, or None if it does."""
     config, task = resolved.config, load_task(resolved.config)
-    difference = changes.class_difference(info, splits)
+    difference = changes.data_difference(info, splits, task)
     if difference is not None or not learned:
         return difference
     before, after = (
@@ -75,9 +75,8 @@ def _obstacle(
         after.max_length,
     ):
         return None
-    return (
-        f"what it has learned from its data stays as it is, so {' and '.join(learned)} would have no effect"
-    )
+    keys = learned[0] if len(learned) == 1 else f"at least one of {', '.join(learned)}"
+    return f"what it has learned from its data stays as it is, so {keys} would have no effect"
 
 
 def _misfit(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> str | None:

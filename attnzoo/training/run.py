@@ -72,7 +72,8 @@ def train(
         resolved, taken = initial.with_options(resolved)
         if restart:
             run.clear()
-        remove_leftovers(run.checkpoints)
+        for written in (run.path, run.checkpoints):
+            remove_leftovers(written)
         changed = changes.config_changes(run, resolved) + changes.code_changes(run)
         continuing.require_unchanged(run, resolved, changed, allowed)
         if run.result.is_file() and not changed:
@@ -194,7 +195,7 @@ def _load_data(
     """Loads the data; for a run that continues, checks it against the data of the start."""
     splits = load_splits(config)
     if run.config.is_file():
-        info = changes.updated_data_info(run, splits, task.name, allowed)
+        info = changes.updated_data_info(run, splits, task, allowed)
         examples = data_examples.encode_splits(splits, info, config.data)
         info = dataclasses.replace(info, num_examples={name: len(one) for name, one in examples.items()})
     else:
@@ -206,10 +207,13 @@ def _load_data(
 
 def _write_start(run: RunDir, resolved: ResolvedConfig, info: DataInfo, validation: Examples) -> None:
     """Writes the first files of a run, after its data and model have been built: errors leave no run."""
+    base = locations.base_for_run(run.path)
+    if base is None:
+        resolved = dataclasses.replace(resolved, config=locations.absolute(resolved.config))
     versions = {
         **changes.code_versions(),
         "device": distribution.describe_device(),
-        locations.BASE: locations.base_for_run(run.path),
+        locations.BASE: base,
     }
     write_text(run.machine, json.dumps(versions, indent=1) + "\n")  # This file marks the folder as a run.
     with disk_errors(run.path):

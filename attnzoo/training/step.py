@@ -123,7 +123,7 @@ class TrainStep:
         return self.strategy.reduce("SUM", value, axis=None)
 
     def _update(self, gradients, count, learning_rate):
-        divisor = tf.maximum(count, 1.0) * self._loss_scale()
+        divisor = tf.where(count > 0.0, count, 1.0) * self._loss_scale()
         gradients = [gradient / divisor for gradient in gradients]
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(norm)

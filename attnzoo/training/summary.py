@@ -69,7 +69,7 @@ def _data_details(info: DataInfo) -> str:
 def warn_of_learning_rate(trainer: Trainer) -> None:
     """Warns that the learning rate of a run that continues with other options jumps up.
 
-    A schedule that falls to 0 over the whole training has not fallen so far in a longer one.
+    So it does in a longer training: a schedule that falls to 0 over all of it has not fallen so far.
     """
     progress, options, total = trainer.progress, trainer.config.train, trainer.total_steps
     if not 0 < progress.step < total:
@@ -82,9 +82,9 @@ def warn_of_learning_rate(trainer: Trainer) -> None:
     if same > MIN_JUMP * last:
         warn(
             f"{trainer.run.path}: the learning rate jumps from {last:.3g} (step {progress.step}) to "
-            f"{following:.3g} (step {progress.step + 1}), as the {options.schedule} schedule is of {total} "
-            "steps now, and the loss may rise at first; a lower train.learning_rate makes the jump smaller, "
-            "and --restart trains for all steps from scratch."
+            f"{following:.3g} (step {progress.step + 1}): the schedule is {options.schedule} over {total} "
+            f"steps from {options.learning_rate:g} now. The loss may rise at first; a lower "
+            "train.learning_rate makes the jump smaller, and --restart trains for all steps from scratch."
         )
 
 

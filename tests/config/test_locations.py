@@ -15,6 +15,11 @@ data: {name: parallel_text, train: [a.en, /a.de], train_alignments: links}
 model: translation
 train: {guided_alignment: 1}
 """
+LISTS = """
+data: {name: parallel_text, train: [[a.en, b*.en], [a.de, b*.de]], validation: [v.en, [/v.de]]}
+model: translation
+"""
+VOCS = "data: {name: voc, folder: photos, train: [train, x.txt]}\nmodel: detector\n"
 VOC = "data: {name: voc, folder: photos, train: train, test: lists/x.txt}\nmodel: detector\n"
 COCO = "data: {name: coco, train: a.json, train_images: photos}\nmodel: detector\n"
 YOLO = "data: {name: yolo, file: data.yaml}\nmodel: detector\n"
@@ -40,6 +45,9 @@ def resolved(empty_folder):
     [
         (TEXTS, {"train": "sub/a.csv", "test": "sub/../b.csv", "text": "text"}),
         (PAIRS, {"train": ["sub/a.en", "/a.de"], "train_alignments": "sub/links"}),
+        (LISTS, {"train": [["sub/a.en", "sub/b*.en"], ["sub/a.de", "sub/b*.de"]]}),
+        (LISTS, {"validation": ["sub/v.en", ["/v.de"]]}),
+        (VOCS, {"folder": "sub/photos", "train": ["train", "sub/x.txt"]}),
         (VOC, {"folder": "sub/photos", "train": "train", "test": "sub/lists/x.txt", "images": "JPEGImages"}),
         (COCO, {"train": "sub/a.json", "train_images": "sub/photos"}),
         (YOLO, {"file": "sub/data.yaml"}),
@@ -89,7 +97,23 @@ def test_a_path_written_in_another_way_is_no_change(resolved):
 def test_a_shown_config_of_another_folder_holds_everywhere(resolved):
     shown = resolved(TEXTS).shown(Path("sub/x.yaml"))
     assert shown.config.data.train == str(Path.cwd() / "sub/a.csv")
-    assert resolved(TEXTS, name="x.yaml").shown(Path("x.yaml")).config.data.train == "a.csv"
+    assert resolved(TEXTS, name="x.yaml").shown(Path("x.yaml")).config.data.train == str(Path.cwd() / "a.csv")
+    assert (
+        resolve("text_trec").shown(catalog.shipped_config("text_trec")).config.data.train == "trec/train.csv"
+    )
+
+
+def test_patterns_are_found_beside_a_config_in_a_folder_with_brackets(resolved):
+    config = resolved(TEXTS.replace("a.csv", "part*.csv"), name="e[1]/x.yaml").config
+    Path("e[1]/part2.csv").write_text("")
+    assert [path for _, path in config.data.files()] == ["e[1]/part2.csv", "e[1]/../b.csv"]
+    assert next(locations.absolute(config).data.files())[1] == str(Path.cwd() / "e[1]/part2.csv")
+
+
+def test_a_home_folder_and_an_address_are_not_beside_the_config(resolved):
+    text = TEXTS.replace("a.csv", "~/a.csv").replace("../b.csv", "gs://x/b.csv")
+    config = resolved(text).config
+    assert (config.data.train, config.data.test) == ("~/a.csv", "gs://x/b.csv")
 
 
 @pytest.fixture
@@ -110,7 +134,8 @@ def test_the_paths_of_a_run_are_found_from_any_folder(run, monkeypatch):
     assert locations.base_for_run(Path("runs/one")) == "../.."
     assert locations.base_for_run(Path("../elsewhere")) is None
     moved = Path("runs/one").rename("moved")
-    assert locations.in_run(RunConfig.read(moved / "config.yaml"), moved).data.train == "a.csv"
+    # Not the file of that name in the current folder, which may be of something else.
+    assert locations.in_run(RunConfig.read(moved / "config.yaml"), moved).data.train == "../a.csv"
 
 
 @pytest.mark.parametrize("base", ["/", "../../etc", "..;", 7, None, ["a"]])

@@ -51,6 +51,7 @@ def test_a_column_for_each_label_has_0_or_1_and_the_columns_are_the_classes():
     labels = Labels().declare_columns(values, "train.csv", ("toxic", "insult", "x"))
     assert labels.names == ("toxic", "insult", "x")
     assert labels.column(values).tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert labels.declare_columns([()], "other.csv", ("toxic", "insult", "x")) == labels
     for value, got in (("", "''"), ("2", "'2'"), (None, "null"), (0.5, "0.5")):
         with pytest.raises(BadRecord, match=re.escape(f"{LOCATION}: 'toxic' must be 0 or 1; got {got}.")):
             Labels().read_columns(LOCATION, {"toxic": value}, OPTIONS)

@@ -13,6 +13,7 @@ from attnzoo.features.number import Number
 from attnzoo.features.packing import pack_bytes
 from attnzoo.features.references import References
 from attnzoo.features.text import Text
+from attnzoo.features.weight import Weight
 from attnzoo.records.text_files import object_array
 
 
@@ -26,6 +27,10 @@ def objects(count):
     )
 
 
+def png(height, width):
+    return tf.io.encode_png(np.full((height, width, 1), 7, np.uint8)).numpy()
+
+
 COLUMNS = {
     "text": (Text(), object_array(["one", "", "zwei 漢\u200c"])),
     "alignment": (Alignment(), object_array(["0-0 1-2", ""])),
@@ -34,7 +39,8 @@ COLUMNS = {
     "labels": (Labels(names=("a", "b")), np.array([[0, 1], [1, 1], [0, 0]], np.float32)),
     "number": (Number(), np.array([0.1, -7e9])),
     "boxes": (Boxes(names=("a", "b")), objects_column([objects(3), objects(0), objects(2)])),
-    "encoded images": (Image(), object_array([b"\x89PNG", b"\xff\xd8"])),
+    "encoded images": (Image(), object_array([png(3, 4), png(1, 1)])),
+    "weight": (Weight(), np.array([0.1, 7.0])),
 }
 
 
@@ -71,6 +77,16 @@ HOSTILE = {
         "sum of 2",
     ),
     "negative sizes": ("text", {**pack_bytes([b"ab"]), "sizes": np.array([3, -1])}, "sum of 2"),
+    "numbers as texts": ("text", {"values": np.zeros(2)}, "bytes: .*got none"),
+    "a weight below 0": ("weight", {"values": np.array([1.0, -1.0])}, "below 0"),
+    "a weight that is none": ("weight", {"values": np.array([np.inf])}, "not finite"),
+    "an image that is none": ("encoded images", pack_bytes([b"ab"]), "image 0"),
+    "half an image": ("encoded images", pack_bytes([png(9, 9)[:-4]]), "image 0"),
+    "an image of too many pixels": (
+        "encoded images",
+        pack_bytes([png(1, 1)[:16] + bytes([0, 0, 255, 255, 0, 0, 255, 255]) + png(1, 1)[24:]]),
+        "image 0",
+    ),
     "no UTF-8": ("text", pack_bytes([b"\xff"]), "decode"),
     "no list": ("references", pack_bytes([b'{"a": 1}']), "lists of texts"),
     "no JSON": ("references", pack_bytes([b"["]), "Expecting"),

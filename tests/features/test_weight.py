@@ -41,6 +41,8 @@ def test_weights_that_are_all_0_are_refused_and_equal_ones_noted():
         Weight().learn([np.zeros(3)], OPTIONS, None, "train.csv")
     (line,) = learned(Weight(), ["2", "2"])[0].data_notes({})
     assert line == "every example of train has the weight 2, which changes nothing."
+    thirds, _ = learned(Weight(), ["0.1"] * 3)  # of which NumPy's mean is above 0.1
+    assert (thirds.mean, problems(thirds)) == (0.1, [])
 
 
 def test_weights_that_no_data_has_are_found():

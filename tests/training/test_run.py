@@ -5,15 +5,21 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from attnzoo import tasks
 from attnzoo.config import resolve
+from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.evaluation import evaluate
+from attnzoo.features.info import DataInfo
+from attnzoo.features.label import Label
+from attnzoo.features.text import Text
 from attnzoo.runs.data import load_task
 from attnzoo.runs.folder import RunDir
-from attnzoo.training import distribution
+from attnzoo.training import changes, distribution
 from attnzoo.training.run import train, use_xla
 from tests import recipes
 from tests.training.interrupted import crash, without_xla
@@ -38,8 +44,8 @@ CHANGES = {
     "train.precision": "mixed_bfloat16",
     "eval.every": 3,
 }
-UNFIT = {"model.units", "train.ema_decay", "train.optimizer"}
-"""Keys of which the checkpoint does not fit the new values."""
+UNFIT = {"model.units", "train.ema_decay", "train.optimizer", "data.num_buckets"}
+"""Keys whose new values do not fit the checkpoint, or have no effect on what was learned from the data."""
 
 
 def test_a14_every_changed_key_is_named_and_refused_by_itself(tmp_path, monkeypatch):
@@ -72,7 +78,8 @@ def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, capsys):
     printed = capsys.readouterr().err
     assert "continuing after step 4 although train.epochs has changed" in printed
     jump = (
-        r"the learning rate jumps from 0\.00146 \(step 4\) to 0\.0045 \(step 5\), as the cosine schedule is"
+        r"the learning rate jumps from 0\.00146 \(step 4\) to 0\.0045 \(step 5\): the schedule is cosine "
+        r"over 8 steps from 0\.009 now"
     )
     assert len(re.findall(jump, printed)) == 1
     result = json.loads((tmp_path / "run" / "result.json").read_text())
@@ -81,6 +88,14 @@ def test_a14_allowed_changes_continue_and_others_are_refused(tmp_path, capsys):
     machine.write_text(machine.read_text().replace('"source": "', '"source": "0'))
     with pytest.raises(UserError, match=r"code changed since .*--allow-changed code"):
         train(changed, tmp_path / "run")
+
+
+def test_weights_that_a_run_was_started_without_are_no_change_that_can_be_allowed():
+    column = np.zeros(2, np.float64)
+    splits = DataSplits(Split({"text": column, "label": column, "weight": column}, "train.csv"), None, None)
+    info = DataInfo("text_classification", {"text": Text(), "label": Label()})
+    difference = changes.data_difference(info, splits, tasks.load("text_classification"))
+    assert difference == "it was started without weight in its data"
 
 
 def test_a14_every_key_is_offered_at_once_and_only_where_that_can_work(tmp_path, monkeypatch):

@@ -77,6 +77,14 @@ def test_an_example_with_weight_two_counts_twice_in_the_loss_and_once_in_the_acc
     assert_same(twice.model, weighed.model)
 
 
+def test_only_the_ratios_of_the_weights_in_a_step_matter():
+    full, light = make_train_step(), make_train_step()
+    inputs, targets = make_batch([0, 1])
+    full.step([(inputs, {**targets, "loss_weights": tf.constant([1.0, 3.0])})], 0.1)
+    light.step([(inputs, {**targets, "loss_weights": tf.constant([0.125, 0.375])})], 0.1)
+    assert_same(full.model, light.model)
+
+
 @pytest.mark.parametrize("optimizer", thinned(["adamw", "sgd", "lamb", "lion", "adafactor"], 5))
 def test_a_learning_rate_multiplier_scales_the_updates_of_its_weights(optimizer):
     options = {"optimizer": optimizer, "weight_decay": 0.1, "beta_1": 0.9}

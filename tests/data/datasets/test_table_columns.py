@@ -8,7 +8,7 @@ import pytest
 from attnzoo import tasks
 from attnzoo.data.datasets import csv
 from attnzoo.errors import UserError
-from attnzoo.records.text_records import read_texts
+from attnzoo.records.text_records import Columns, read_texts
 
 
 @pytest.fixture
@@ -156,5 +156,5 @@ def test_weights_are_those_of_training_examples_alone(load):
 
 def test_predictions_name_nested_keys_too(tmp_path):
     (tmp_path / "new.jsonl").write_text(lines({"id": 7, "review": {"body": "a"}}))
-    (record,) = read_texts(str(tmp_path / "new.jsonl"), "jsonl", "review.body")
+    (record,) = read_texts(str(tmp_path / "new.jsonl"), "jsonl", Columns("review.body"))
     assert (record.text, record.id) == ("a", 7)
