@@ -24,10 +24,11 @@ _FOLDERS = ("attention", "layers")
 _KERAS = "keras"
 
 
-def layer_names(path: Path) -> list[str]:
+@functools.cache
+def layer_names(path: Path) -> tuple[str, ...]:
     """Returns the names of the classes that a file registers with Keras."""
     classes = (node for node in parse_module(path).body if isinstance(node, ast.ClassDef))
-    return [node.name for node in classes if any(map(_registers, node.decorator_list))]
+    return tuple(node.name for node in classes if any(map(_registers, node.decorator_list)))
 
 
 def layer_modules() -> dict[str, str]:
@@ -46,11 +47,10 @@ def register_with_keras() -> None:
     """Registers all layers now if Keras is imported; otherwise as soon as it is."""
     if _KERAS in sys.modules:
         _register_stand_ins()
-    else:
+    elif not any(map(_is_ours, sys.meta_path)):
         sys.meta_path.insert(0, _KerasFinder())
 
 
-@functools.cache
 def parse_module(path: Path) -> ast.Module:
     """Returns the syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
@@ -90,7 +90,7 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
         """Returns how to import Keras; None for other modules."""
         if fullname != _KERAS:
             return None
-        finders = (finder for finder in sys.meta_path if finder is not self)
+        finders = (finder for finder in sys.meta_path if not _is_ours(finder))
         found = (finder.find_spec(fullname, path, target) for finder in finders)
         spec = next((spec for spec in found if spec is not None), None)
         if spec is not None and spec.loader is not None:
@@ -98,7 +98,13 @@ class _KerasFinder(importlib.abc.MetaPathFinder):
 
             def execute_and_register(module: ModuleType) -> None:
                 execute(module)
-                _register_stand_ins()
+                if module.__name__ == _KERAS:  # a loader may be that of other modules too
+                    _register_stand_ins()
 
             spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
         return spec
+
+
+def _is_ours(finder: Any) -> bool:
+    """Whether a finder is a `_KerasFinder`, also one of this module before it was reloaded."""
+    return (type(finder).__module__, type(finder).__qualname__) == (__name__, _KerasFinder.__qualname__)

@@ -61,8 +61,8 @@ def test_eval_repeats_the_metrics_of_the_end_of_training(runs, name):
     result = json.loads((runs[name] / "result.json").read_text())
     again, _ = evaluation.evaluate(runs[name], "test")
     more = {
-        "text": {"labels", "confusion_matrix", "truncated_fraction"},
-        "image": {"labels", "confusion_matrix"},
+        "text": {"classes", "labels", "confusion_matrix", "truncated_fraction"},
+        "image": {"classes", "labels", "confusion_matrix"},
         "translation": {"truncated_fraction", "references"},
     }[name]
     assert set(again) == {"run", "split", "weights", "examples", "metrics", "seconds"} | more

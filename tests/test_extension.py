@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from etils import epy
 
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.records.bad_records import BadRecord
 
 with epy.lazy_imports():

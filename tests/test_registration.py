@@ -46,6 +46,24 @@ def test_every_class_that_registers_itself_is_known():
     assert {name: registered[f"attnzoo>{name}"].__module__ for name in names} == registration.layer_modules()
 
 
+EVERY_LAYER = """
+import importlib, pathlib
+import attnzoo
+importlib.reload(attnzoo)
+import keras
+known = {name for name in keras.saving.get_custom_objects() if name.startswith("attnzoo>")}
+for folder in ("attention", "layers"):
+    for path in pathlib.Path(attnzoo.__file__).parent.joinpath(folder).glob("*.py"):
+        importlib.import_module(f"attnzoo.{folder}.{path.stem}")
+print(known == {name for name in keras.saving.get_custom_objects() if name.startswith("attnzoo>")})
+"""
+
+
+def test_no_layer_is_missed_and_the_package_may_be_reloaded():
+    done = subprocess.run([sys.executable, "-c", EVERY_LAYER], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("True", 0), done.stderr
+
+
 def test_layers_are_known_too_where_keras_was_imported_first(monkeypatch):
     config = keras.saving.serialize_keras_object(attention.AttentionPooling(hidden_units=3))
     monkeypatch.delitem(keras.saving.get_custom_objects(), "attnzoo>AttentionPooling")

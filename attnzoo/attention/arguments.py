@@ -26,6 +26,7 @@ class AttentionArguments(NamedTuple):
     alibi_slopes: tf.Tensor | None = None
     sink: tf.Tensor | None = None
     padding_mask: tf.Tensor | None = None
+    attention_mask: tf.Tensor | None = None
     segment_ids: Segments | None = None
     align: masks.Align = "top_left"
     seed: int | tf.Tensor | None = None
@@ -111,16 +112,20 @@ def prepare(
     batch, heads = query.shape[:2]
     queries, keys = query.shape[2], key.shape[2]
     lengths = length(query), length(key)
-    entries = None if None in (queries, keys) else queries + keys - 1
-    bias = _check_broadcastable(
-        "bias",
-        arguments.bias,
-        (*query.shape[:3], keys),
-        [length(query, 0), heads, *lengths],
-        "[batch, heads, query, key]",
+    entries = None if None in (queries, keys) else max(0, queries + keys - 1)
+    bias, attention_mask = (
+        _check_broadcastable(
+            name,
+            tensor,
+            (*query.shape[:3], keys),
+            [length(query, 0), heads, *lengths],
+            "[batch, heads, query, key]",
+        )
+        for name, tensor in (("bias", arguments.bias), ("attention_mask", arguments.attention_mask))
     )
     checked = arguments._replace(
         bias=bias,
+        attention_mask=None if attention_mask is None else tf.cast(attention_mask, tf.bool),
         distance_bias=_check_shape(
             "distance_bias", arguments.distance_bias, (heads, entries), "[heads, query + key - 1]"
         ),

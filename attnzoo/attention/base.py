@@ -14,6 +14,9 @@ Initializer: TypeAlias = str | dict[str, Any] | keras.initializers.Initializer
 """An initializer of Keras, its name or its config."""
 
 
+_MEMORY_AXES = "[batch, key, features]"
+
+
 class CheckedLayer(keras.layers.Layer):
     """Base class of layers that check the arguments of a call in one place, symbolic or not."""
 
@@ -49,7 +52,20 @@ class CheckedLayer(keras.layers.Layer):
             ValueError: an axis is missing or has another size; says what was received and expected.
         """
         shape = None if tensor is None else static_shape(tensor)
-        if shape is None or _fits(shape, expected, broadcast):
+        if shape is not None:
+            self.check_sizes(name, shape, axes, expected, broadcast, hint)
+
+    def check_sizes(
+        self,
+        name: str,
+        shape: tuple[int | None, ...],
+        axes: str,
+        expected: tuple[int | None, ...],
+        broadcast: bool = False,
+        hint: str = "",
+    ) -> None:
+        """Checks the shape of an argument; arguments and errors are those of `check_shape`."""
+        if _fits(shape, expected, broadcast):
             return
         raise ValueError(
             f"{type(self).__name__} {self.name!r}: `{name}` must have the shape {axes} = {expected}{hint}. "
@@ -73,8 +89,8 @@ class AttentionLayer(ScoredLayer):
 
     Args:
         units: width of query and output, 1 or more.
-        kernel_initializer: initializer of the kernels of all projections, each with numbers of its own; or
-            its name or config.
+        kernel_initializer: initializer of the kernels of all projections, or its name or config. Each has
+            numbers of its own, unless the initializer has a seed.
         **kwargs: `name`, `dtype` and the other arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -91,7 +107,8 @@ class AttentionLayer(ScoredLayer):
         training: whether dropout is active.
         return_attention_scores: also return the attention weights, before dropout.
         mask, query_mask: padding mask that Keras passes along with a query, for example from
-            `Embedding(mask_zero=True)`; used if neither `padding_mask` nor a value is given.
+            `Embedding(mask_zero=True)`; used if neither `padding_mask` nor a value is given. With a value,
+            `mask` is refused.
         key_mask, value_mask: the same for a key and a value; a position must be allowed by both.
 
     Returns:
@@ -135,7 +152,10 @@ class AttentionLayer(ScoredLayer):
 
     def build(self, query_shape, value_shape=None, key_shape=None):
         """Creates the variables. Value and key default to the width of the query."""
-        self.check_query(query_shape)
+        self.check_query(query_shape, is_width_needed=True)
+        for name, shape in (("value", value_shape), ("key", key_shape)):
+            if shape is not None:
+                self.check_sizes(name, tuple(shape), _MEMORY_AXES, (query_shape[0], None, None))
         value_shape = value_shape or query_shape
         self.build_projections(query_shape, value_shape, key_shape or value_shape)
         self.built = True
@@ -157,6 +177,10 @@ class AttentionLayer(ScoredLayer):
         attention_mask=None,
         use_causal_mask=False,
         segment_ids=None,
+        mask=None,
+        query_mask=None,
+        key_mask=None,
+        value_mask=None,
         **others,
     ):
         """Checks that the shapes of the arguments of a call fit together.
@@ -169,11 +193,21 @@ class AttentionLayer(ScoredLayer):
                 f"{type(self).__name__} {self.name!r}: a key requires a value; only the key may be "
                 f"omitted. Received: key.shape={tuple(key.shape)}, value=None"
             )
-        self.check_query(query.shape)
-        self.check_shape("value", value, "[batch, key, features]", (query.shape[0], None, None))
+        if mask is not None and value is not None:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: `mask` is for calls without a value; pass "
+                f"`padding_mask`. Received: mask.shape={static_shape(mask)}"
+            )
+        self.check_query(shape_of_query(query))
+        batch, queries = tuple(query.shape)[:2]
+        self.check_shape("value", value, _MEMORY_AXES, (batch, None, None))
         num_keys = (query if value is None else value).shape[1]
-        self.check_shape("key", key, "[batch, key, features]", (query.shape[0], num_keys, None))
+        self.check_shape("key", key, _MEMORY_AXES, (batch, num_keys, None))
         self.check_masks(query, num_keys, padding_mask, attention_mask, segment_ids)
+        for name, given in (("mask", mask), ("query_mask", query_mask)):
+            self.check_shape(name, given, "[batch, query]", (batch, queries))
+        for name, given in (("key_mask", key_mask), ("value_mask", value_mask)):
+            self.check_shape(name, given, "[batch, key]", (batch, num_keys))
 
     def check_masks(self, query, num_keys, padding_mask=None, attention_mask=None, segment_ids=None) -> None:
         """Checks the shapes of the masks of a call.
@@ -217,15 +251,20 @@ class AttentionLayer(ScoredLayer):
             dtype=self.dtype_policy,
         )
 
-    def check_query(self, shape) -> None:
+    def check_query(self, shape, is_width_needed: bool = False) -> None:
         """Checks the number of axes and the width of a query.
+
+        Args:
+            shape: of the query; of a list the shapes of its items.
+            is_width_needed: whether the width must be known.
 
         Raises:
             ValueError: they are not those of `query_axes` and `units`.
         """
-        if len(shape) not in self.query_axes or shape[-1] != self.units:
+        is_list = any(isinstance(size, (tuple, list)) for size in shape)
+        widths = (self.units,) if is_width_needed else (self.units, None)
+        if is_list or len(shape) not in self.query_axes or shape[-1] not in widths:
             axes = " or ".join(self.query_axes.values())
-            is_list = any(isinstance(size, (tuple, list)) for size in shape)
             hint = "; query, value and key are arguments of their own, not a list" * is_list
             raise ValueError(
                 f"{type(self).__name__} {self.name!r}: the query must be {axes} and {self.units} wide "
@@ -260,6 +299,13 @@ def static_shape(tensor: Any) -> tuple[int | None, ...] | None:
     """
     shape = tf.TensorShape(np.shape(tensor))
     return None if shape.rank is None else tuple(shape)
+
+
+def shape_of_query(query: Any) -> tuple[Any, ...]:
+    """Returns the shape of a query; of a list of tensors, which a layer refuses, the shape of each."""
+    if isinstance(query, (tuple, list)):
+        return tuple(tuple(one.shape) for one in query)
+    return tuple(query.shape)
 
 
 def _fits(shape: tuple, expected: tuple, broadcast: bool) -> bool:

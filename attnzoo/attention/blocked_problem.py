@@ -75,6 +75,8 @@ class BlockedProblem:
         self.batch = blocks.split_evenly(length(inputs.query, 0), group_size // self.key_heads)
         self.groups = self.batch.num * self.head.num
         self.bias = None if arguments.bias is None else self.split(arguments.bias)
+        mask = arguments.attention_mask
+        self.attention_mask = None if mask is None else self.split(mask)
         self.distance_bias = (
             None if arguments.distance_bias is None else self.split(arguments.distance_bias, 0)
         )
@@ -173,6 +175,9 @@ class BlockedProblem:
         if arguments.padding_mask is not None:
             mask = slice_block(arguments.padding_mask, tile.example, tile.column)
             conditions.append(mask[:, None, :, None, None])
+        if self.attention_mask is not None:
+            mask = slice_block(self.attention_mask, tile.example, tile.head, None, tile.row, tile.column)
+            conditions.append(tf.transpose(mask, [0, 1, 4, 2, 3]))
         if segments is not None:
             rows = slice_block(segments[0], tile.example, tile.row)
             columns = slice_block(segments[1], tile.example, tile.column)

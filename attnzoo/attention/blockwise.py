@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from attnzoo.attention import blocks, loops, reference
 from attnzoo.attention.arguments import AttentionInputs
-from attnzoo.attention.compilation import MAX_PLAIN_LOGITS, in_compiled_function
-from attnzoo.attention.padding import pad_axis, pad_lengths
+from attnzoo.attention.compilation import MAX_PLAIN_LOGITS, computed_logits
+from attnzoo.attention.padding import pad_axis, pad_sizes
 from attnzoo.attention.shapes import length
 
 Tensors: TypeAlias = list[tf.Tensor]
@@ -21,8 +21,8 @@ def attend(inputs: AttentionInputs, may_be_plain: bool) -> tuple[tf.Tensor, tf.T
 
     Args:
         inputs: the call.
-        may_be_plain: whether, outside of a compiled function, a call of unknown size that turns out to have
-            at most `MAX_PLAIN_LOGITS` logits is computed by plain TensorFlow operations.
+        may_be_plain: whether a call of unknown size that turns out to have at most `MAX_PLAIN_LOGITS` logits
+            is computed by plain TensorFlow operations.
 
     Returns:
         Output <float>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query].
@@ -64,8 +64,9 @@ def _forward(inputs: AttentionInputs, sizes: blocks.BlockSizes, may_be_plain: bo
     """Returns output <float32>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query]."""
 
     def kernel():
-        output, lse = loops.forward(pad_lengths(inputs), sizes)
-        return [tensor[:, :, : length(inputs.query)] for tensor in (output, lse)]
+        output, lse = loops.forward(pad_sizes(inputs), sizes)
+        batch, queries = length(inputs.query, 0), length(inputs.query)
+        return [tensor[:batch, :, :queries] for tensor in (output, lse)]
 
     def plain():
         output, lse = reference.attend(inputs)
@@ -92,11 +93,14 @@ def _backward(
     def kernel():
         with tf.GradientTape() as tape:
             tape.watch(inputs.sources)
-            padded = pad_lengths(inputs)
-        more = length(padded.query) - length(inputs.query)
+            padded = pad_sizes(inputs)
+        more = [length(padded.query, axis) - length(inputs.query, axis) for axis in (0, 2)]
         # The weights of a query that is padding are exp(logits - lse) = 0.
         padding = (0, float("inf"), 0, 0)
-        rows = [pad_axis(tensor, 2, more, value) for tensor, value in zip(results, padding, strict=True)]
+        rows = [
+            pad_axis(pad_axis(tensor, 0, more[0], value), 2, more[1], value)
+            for tensor, value in zip(results, padding, strict=True)
+        ]
         gradients = loops.backward(padded, *rows, sizes)
         if padded is inputs:
             return gradients
@@ -122,8 +126,8 @@ def _choose(
     sizes = [length(tensor, axis) for tensor, axis in _axes(inputs)]
     if all(isinstance(size, int) for size in sizes):
         return kernel()
-    num_logits = tf.reduce_prod(tf.cast(tf.stack(sizes), tf.int64))
-    max_plain = MAX_PLAIN_LOGITS if may_be_plain and not in_compiled_function() else 0
+    num_logits = computed_logits(tf.unstack(tf.cast(tf.stack(sizes), tf.int64)), inputs.window)
+    max_plain = MAX_PLAIN_LOGITS if may_be_plain else 0
     # Not `tf.cond`: XLA, which knows the sizes, compiles only the branch of a `switch_case` that is taken.
     return tf.switch_case(tf.cast(num_logits > max_plain, tf.int32), [plain, kernel])
 

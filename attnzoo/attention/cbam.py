@@ -88,7 +88,8 @@ class CBAM(ChannelGate):
         summary = tf.concat(
             [tf.reduce_mean(inputs, -1, keepdims=True), tf.reduce_max(inputs, -1, keepdims=True)], axis=-1
         )  # [batch, position..., 2]
-        factors = tf.sigmoid(at_least_float32(self.convolution(summary)))  # [batch, position..., 1]
+        # The slice is for no examples: with oneDNN the result then has the shape of the input.
+        factors = tf.sigmoid(at_least_float32(self.convolution(summary)[..., :1]))  # [batch, position..., 1]
         weights = flatten_positions(tf.where(valid, factors, 0.0))[:, None, None, :, 0]
         return inputs * tf.cast(factors, inputs.dtype), weights
 

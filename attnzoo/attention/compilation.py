@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -16,8 +16,8 @@ holds in memory instead of compiling the kernel: 64 MiB in float32, about five t
 two cores, attention with so many logits takes about 0.1 s either way, and compiling takes 1 to 3 s."""
 
 LENGTHS_PER_OCTAVE = 8
-"""The kernel outside of a compiled function is compiled for so many lengths between a power of two and the
-next; other lengths are padded to the next of them, by at most an eighth."""
+"""The kernel outside of a compiled function is compiled for so many lengths, and numbers of examples, between
+a power of two and the next; others are padded to the next of them, by at most an eighth."""
 
 _ONLY_PLAIN = contextvars.ContextVar("only_plain", default=False)
 
@@ -63,6 +63,38 @@ def may_compile(*tensors: tf.Tensor) -> bool:
     if in_compiled_function():
         return True
     return not tf.executing_eagerly() and all(tensor.shape.is_fully_defined() for tensor in tensors)
+
+
+def compiles_once(query: tf.Tensor, key: tf.Tensor) -> bool:
+    """Returns whether XLA compiles the kernel of this call for its lengths alone.
+
+    It does in a compiled function, and in one that is traced for these lengths, with any number of examples.
+    """
+    if in_compiled_function():
+        return True
+    return not tf.executing_eagerly() and None not in (query.shape[2], key.shape[2])
+
+
+def computed_logits(sizes: Sequence[Size], window: tuple[int, int] | None) -> Size:
+    """Returns what plain operations cost, to be compared with `MAX_PLAIN_LOGITS`.
+
+    They compute the logits that a window hides too, which the kernel skips: logits * keys / window.
+
+    Args:
+        sizes: batch, heads, queries and keys; integers, or <int64>[].
+        window: number of keys before and after its own position that a query attends to; None for no limit.
+
+    Examples:
+        >>> computed_logits([2, 4, 300, 300], None), computed_logits([2, 4, 300, 300], (29, 0))
+        (720000, 7200000)
+    """
+    batch, heads, queries, keys = sizes
+    logits = batch * heads * queries * keys
+    if window is None:
+        return logits
+    width = sum(window) + 1
+    wasted = -(-keys // width)
+    return logits * (max(1, wasted) if isinstance(wasted, int) else tf.maximum(tf.cast(1, tf.int64), wasted))
 
 
 def round_up(length: Size) -> Size:

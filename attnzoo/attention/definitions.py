@@ -30,11 +30,12 @@ def module_files() -> dict[str, Path]:
 
 def mechanism_files() -> dict[str, Path]:
     """Returns the files of the modules that define `Config`."""
-    return {
-        name: path
-        for name, path in module_files().items()
-        if any(isinstance(node, ast.ClassDef) and node.name == CONFIG for node in parse_module(path).body)
-    }
+    return {name: path for name, path in module_files().items() if _defines_config(path)}
+
+
+@functools.cache
+def _defines_config(path: Path) -> bool:
+    return any(isinstance(node, ast.ClassDef) and node.name == CONFIG for node in parse_module(path).body)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.base import AttentionLayer, check_positive, static_shape
+from attnzoo.attention.base import AttentionLayer, check_positive, shape_of_query, static_shape
 from attnzoo.attention.precision import at_least_float32
 
 
@@ -69,8 +69,6 @@ class Gate(AttentionLayer):
         value_mask=None,
     ):
         """Scales the query."""
-        if padding_mask is None:
-            padding_mask = query_mask if mask is None else mask
         self.check_call(
             query,
             value,
@@ -79,7 +77,11 @@ class Gate(AttentionLayer):
             attention_mask=attention_mask,
             use_causal_mask=use_causal_mask,
             segment_ids=segment_ids,
+            mask=mask,
+            query_mask=query_mask,
         )
+        if padding_mask is None:
+            padding_mask = query_mask if mask is None else mask
         if padding_mask is None:
             valid = tf.ones_like(query[..., :1], tf.bool)
         else:
@@ -98,6 +100,8 @@ class Gate(AttentionLayer):
         attention_mask=None,
         use_causal_mask=False,
         segment_ids=None,
+        mask=None,
+        query_mask=None,
         **others,
     ):
         """Refuses what a gate cannot do, and masks of the wrong shape."""
@@ -123,10 +127,11 @@ class Gate(AttentionLayer):
                     f"{layer} uses all positions at once and cannot {what}: omit {name}, or use another "
                     f"attention mechanism. Received: {name}.shape={static_shape(one)}"
                 )
-        self.check_query(query.shape)
+        self.check_query(shape_of_query(query))
         positions = tuple(query.shape)[:-1]
         axes = self.query_axes[len(positions) + 1].replace(", units", "")
-        self.check_shape("padding_mask", padding_mask, axes, positions)
+        for name, given in (("padding_mask", padding_mask), ("mask", mask), ("query_mask", query_mask)):
+            self.check_shape(name, given, axes, positions)
 
 
 class ChannelGate(Gate):

@@ -68,8 +68,6 @@ class GridAttention(BaseMultiHeadAttention):
         positions = self.map_size[0] * self.map_size[1]
         bias = tf.reshape(bias, [1, self.num_heads, positions, positions])
         arguments = super().kernel_arguments(arguments, query_length, key_length, position)
-        if arguments.bias is not None:  # that of `attention_mask`
-            bias += tf.cast(arguments.bias, bias.dtype)
         return arguments._replace(bias=bias)
 
     def get_config(self):

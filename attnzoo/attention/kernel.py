@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import tensorflow as tf
 
 from attnzoo.attention import blockwise, masks, reference
-from attnzoo.attention.arguments import AttentionArguments, Segments, Window, prepare
-from attnzoo.attention.compilation import MAX_PLAIN_LOGITS, in_compiled_function, only_plain
+from attnzoo.attention.arguments import AttentionArguments, Segments, Window, prepare, window_sides
+from attnzoo.attention.compilation import MAX_PLAIN_LOGITS, compiles_once, computed_logits, only_plain
 from attnzoo.attention.shapes import length
 
 Implementation = Literal["auto", "xla", "reference"]
@@ -29,6 +29,7 @@ def attention(
     value: tf.Tensor,
     *,
     padding_mask: tf.Tensor | None = None,
+    attention_mask: tf.Tensor | None = None,
     segment_ids: Segments | None = None,
     causal: bool = False,
     window: Window | None = None,
@@ -47,11 +48,11 @@ def attention(
     """Scaled dot-product attention, softmax(scale * query key^T + biases) value.
 
     The forward and backward passes are compiled by XLA and keep only a few blocks of logits: memory grows
-    linearly with the length. Blocks that a causal mask or a window masks completely are skipped. Outside of a
-    function that XLA compiles, calls with at most `MAX_PLAIN_LOGITS` (2^24) logits hold them in memory and
-    are not compiled; longer ones are padded to few lengths and compiled once for each of these. Logits and
-    sums are float32 (float64 for float64 inputs); a query with nothing to attend to returns zeros. On a GPU,
-    float32 products use TensorFloat-32, see `tf.config.experimental.enable_tensor_float_32_execution`.
+    linearly with the length. Blocks that a causal mask or a window masks completely are skipped. In eager
+    code, and in a function for any length, calls with at most `MAX_PLAIN_LOGITS` (2^24) logits hold them in
+    memory and are not compiled; others are padded to few sizes and compiled once for each of these. Logits
+    and sums are float32 (float64 for float64 inputs); a query with nothing to attend to returns zeros. On a
+    GPU, float32 products use TensorFloat-32, see `tf.config.experimental.enable_tensor_float_32_execution`.
     Second derivatives are exact; they use the reference implementation, with all logits in memory.
 
     Args:
@@ -60,6 +61,7 @@ def attention(
             heads / key_heads consecutive heads (grouped-query attention) and is not repeated in memory.
         value: <float>[batch, key_heads, key, value_dim], of the same dtype as query and key.
         padding_mask: <bool>[batch, key], True = may attend.
+        attention_mask: <bool> of rank 4 that broadcasts to [batch, heads, query, key], True = may attend.
         segment_ids: <int>[batch, time], ids of packed sequences, or a pair <int>[batch, query],
             <int>[batch, key]. Only positions with equal ids attend to each other.
         causal: whether a query attends only to keys up to its own position.
@@ -100,6 +102,7 @@ def attention(
     """
     arguments = AttentionArguments(
         padding_mask=padding_mask,
+        attention_mask=attention_mask,
         segment_ids=segment_ids,
         causal=causal,
         window=window,
@@ -131,9 +134,9 @@ def compute_attention(
             f"Received: implementation={implementation!r}"
         )
     inputs = prepare(query, key, value, arguments)
-    may_be_plain = implementation == "auto"
-    if may_be_plain:
-        implementation, reason = choose_implementation(inputs.query, inputs.key)
+    may_be_plain = implementation == "auto" and not compiles_once(inputs.query, inputs.key)
+    if implementation == "auto":
+        implementation, reason = choose_implementation(inputs.query, inputs.key, inputs.window)
         _LOG.debug("attention %s x %s: %s (%s)", inputs.query.shape, inputs.key.shape, implementation, reason)
     # The kernel has no blocks if there are no examples, queries or keys.
     if implementation == "reference" or 0 in (*inputs.query.shape, *inputs.key.shape):
@@ -176,16 +179,20 @@ def compute_attention_weights(
     return masks.masked_softmax(*reference.masked_logits(inputs, rows))[..., : length(key)]
 
 
-def choose_implementation(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementation, str]:
+def choose_implementation(
+    query: tf.Tensor, key: tf.Tensor, window: Window | None = None
+) -> tuple[Implementation, str]:
     """Returns the implementation that `implementation="auto"` selects here, and why.
 
-    Outside of a function that XLA compiles, a call with at most `MAX_PLAIN_LOGITS` logits takes the
+    In eager code, and in a function for any length, a call with at most `MAX_PLAIN_LOGITS` logits takes the
     reference, whatever its length: nothing is compiled for it. If the sizes are not known when a function is
     traced, the choice of "xla" is between both, and made by this number when the function runs.
 
     Args:
         query: <float>[batch, heads, query, dim].
         key: <float>[batch, key_heads, key, dim].
+        window: that of the call. The logits that it hides are computed by the reference alone, so that fewer
+            are worth it.
 
     Returns:
         The implementation and the reason.
@@ -206,14 +213,15 @@ def choose_implementation(query: tf.Tensor, key: tf.Tensor) -> tuple[Implementat
             "reference",
             f"{pairs} query-key pairs, at most {_MAX_REFERENCE_PAIRS}: all logits in memory are faster",
         )
-    if not in_compiled_function():
-        logits = None if pairs is None or query.shape[0] is None else query.shape[0] * query.shape[1] * pairs
-        if logits is None:
+    if not compiles_once(query, key):
+        sizes = (*query.shape[:3], keys)
+        if None in sizes:
             return "xla", f"unknown sizes: the reference up to {MAX_PLAIN_LOGITS} logits, blocks for more"
+        logits = computed_logits(sizes, window_sides(window))
         if logits <= MAX_PLAIN_LOGITS:
             return (
                 "reference",
-                f"{logits} logits outside of a compiled function, at most {MAX_PLAIN_LOGITS}: compiling for "
-                "these lengths would take longer",
+                f"{logits} logits outside of a function for these lengths, at most {MAX_PLAIN_LOGITS}: "
+                "compiling would take longer",
             )
     return "xla", f"{queries} queries and {keys} keys: blocks of logits are faster and need less memory"

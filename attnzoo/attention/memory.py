@@ -103,7 +103,8 @@ class MemoryAttention(AttentionLayer):
         value_mask=None,
     ):
         """Projects the memory and attends to it."""
-        self.check_call(query, value, key)
+        masks_of_keras = {"query_mask": query_mask, "key_mask": key_mask, "value_mask": value_mask}
+        self.check_call(query, value, key, mask=mask, **masks_of_keras)
         if padding_mask is None and value is None:
             padding_mask = query_mask if mask is None else mask
         elif padding_mask is None:
@@ -188,10 +189,10 @@ class SoftmaxAttention(MemoryAttention):
         if self.product_scale is not None:
             arguments = AttentionArguments(
                 padding_mask=padding_mask,
+                attention_mask=pairs,
                 segment_ids=segment_ids,
                 causal=use_causal_mask,
                 align=position,
-                bias=None if pairs is None else tf.where(pairs, 0.0, -float("inf")),
                 scale=self.product_scale,
             )
             arguments = self.kernel_arguments(arguments, length(projected), length(key), position)

@@ -94,7 +94,7 @@ def distance_bias(
         query and the first key.
     """
     last_query = tf.cast(position, tf.int32) + query_length - 1
-    distance = tf.range(query_length + key_length - 1) - last_query  # [query + key - 1]
+    distance = tf.range(tf.maximum(query_length + key_length - 1, 0)) - last_query  # [query + key - 1]
     # A product instead of a gather: its gradient is summed in the same order on every device.
     selected = tf.one_hot(relative_bucket(distance), NUM_BUCKETS, dtype=table.dtype)  # [entry, bucket]
     return tf.einsum("eb,bh->he", selected, table)

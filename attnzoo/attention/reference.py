@@ -29,16 +29,15 @@ def masked_logits(
     index = tf.range(queries) if rows is None else rows  # [row]
 
     def select_rows(tensor, axis):
-        return tensor if rows is None or tensor is None else tf.gather(tensor, rows, axis=axis)
+        is_whole = rows is None or tensor is None or tensor.shape[axis] == 1
+        return tensor if is_whole else tf.gather(tensor, rows, axis=axis)
 
     query, key = tf.cast(select_rows(inputs.query, 2), dtype), tf.cast(inputs.key, dtype)
     key = repeat_heads(key, query.shape[1])
     logits = tf.einsum("bhqd,bhkd->bhqk", query, key) * inputs.scale  # [batch, heads, row, key]
     finite = None
     if arguments.bias is not None:
-        bias = tf.cast(
-            arguments.bias if arguments.bias.shape[2] == 1 else select_rows(arguments.bias, 2), dtype
-        )
+        bias = tf.cast(select_rows(arguments.bias, 2), dtype)
         finite = bias > -float("inf")
         logits += tf.where(finite, bias, tf.zeros([], dtype))
     distance = tf.range(keys)[None, :] - (index + inputs.start)[:, None]  # [row, key]
@@ -58,7 +57,7 @@ def masked_logits(
         causal=arguments.causal,
         window=inputs.window,
     )
-    allowed = masks.combine(allowed, finite)
+    allowed = masks.combine(allowed, select_rows(arguments.attention_mask, 2), finite)
     if arguments.sink is None:
         return logits, allowed
     sink = tf.zeros_like(logits[..., :1]) + tf.cast(arguments.sink, dtype)[:, None, None]

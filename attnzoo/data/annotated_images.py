@@ -16,7 +16,7 @@ from attnzoo.errors import DataNote, UserError
 from attnzoo.features.boxes import Boxes, BoxOptions
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import Image
-from attnzoo.features.image_options import ImageOptions, max_pixels
+from attnzoo.features.image_data_options import ImageOptions, max_pixels
 from attnzoo.features.label import read_label, require_known_labels
 from attnzoo.images.image_files import read_header
 from attnzoo.images.image_headers import ImageHeader

@@ -13,7 +13,7 @@ import numpy as np
 from attnzoo.errors import UserError
 from attnzoo.features.boxes import Boxes, BoxOptions
 from attnzoo.features.feature import Column
-from attnzoo.features.image_options import max_pixels
+from attnzoo.features.image_data_options import max_pixels
 from attnzoo.images.image_files import parse_header
 from attnzoo.records.annotations import BoxCleaner, RawObject, mapped_names, require_classes
 

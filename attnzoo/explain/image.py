@@ -25,7 +25,7 @@ from attnzoo.explain.view import (
 from attnzoo.features.feature import Column
 from attnzoo.features.image import Image, image_name
 from attnzoo.features.info import DataInfo
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.images import pixels
 from attnzoo.images.image_files import read_header
 from attnzoo.layers import attention_weights

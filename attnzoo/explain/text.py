@@ -28,7 +28,7 @@ from attnzoo.explain.view import (
     target_name,
 )
 from attnzoo.features.info import DataInfo
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.layers import attention_weights
 from attnzoo.special_tokens import PADDING
 

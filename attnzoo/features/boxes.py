@@ -13,7 +13,7 @@ from pydantic import Field
 from attnzoo.config.sections import DataOptions
 from attnzoo.errors import DataWarning
 from attnzoo.features.feature import Column, Feature
-from attnzoo.features.image_options import ImageOptions, sides_of
+from attnzoo.features.image_data_options import ImageOptions, sides_of
 from attnzoo.features.label import class_difference, imbalance, name_problems, require_classes
 from attnzoo.features.packing import split_rows, take
 from attnzoo.images.image_headers import MAX_PIXELS

@@ -16,7 +16,7 @@ from attnzoo import addons
 from attnzoo.config.base import Problem
 from attnzoo.config.sections import DataOptions, FileOptions
 from attnzoo.features.feature import Column, Feature, RawReader, digest
-from attnzoo.features.image_options import MEGAPIXEL, ImageOptions, max_pixels, sides_of
+from attnzoo.features.image_data_options import MEGAPIXEL, ImageOptions, max_pixels, sides_of
 from attnzoo.features.packing import pack_bytes, unpack_bytes
 from attnzoo.images.image_files import identify_files, parse_header, read_header
 from attnzoo.images.image_headers import MAX_DECODED_PIXELS, MAX_PIXELS, ImageHeader

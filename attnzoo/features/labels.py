@@ -22,7 +22,7 @@ from attnzoo.features.label import (
     require_known_labels,
 )
 from attnzoo.features.packing import take
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.records import class_names
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import json_excerpt

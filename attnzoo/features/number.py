@@ -13,7 +13,7 @@ from attnzoo.config.sections import DataOptions
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Column, Feature
 from attnzoo.features.packing import take
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import json_excerpt
 from attnzoo.records.text_files import printable

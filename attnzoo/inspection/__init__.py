@@ -21,7 +21,7 @@ from attnzoo.errors import DataWarning
 from attnzoo.features.boxes import Boxes
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import Image
-from attnzoo.features.image_options import ImageOptions
+from attnzoo.features.image_data_options import ImageOptions
 from attnzoo.features.info import DataInfo
 from attnzoo.images import augmentation
 from attnzoo.images.image_changes import to_float

@@ -188,6 +188,10 @@ class FeatureMapAttention(ScoredLayer):
         self.attention.build(inputs_shape if self._takes_maps else (batch, positions, channels))
         self.built = True
 
+    def compute_output_shape(self, inputs_shape):
+        """Returns the shape of the output, without that of `return_attention_scores`."""
+        return tuple(inputs_shape)
+
     def call(self, inputs, *, training=None, return_attention_scores=False):
         """Flattens the map unless the attention is a gate, attends, and restores the shape."""
         batch, height, width, units = keras.ops.shape(inputs)

@@ -65,6 +65,10 @@ class _Block(ScoredLayer):
         norm, residual, dropout = (self._arguments[key] for key in ("norm", "residual", "dropout"))
         return Connection(norm, residual, dropout, name=name, dtype=self.dtype_policy)
 
+    def check_call(self, inputs, encoded=None, *, padding_mask=None, mask=None, inputs_mask=None, **others):
+        """Checks that the shapes of the inputs and their masks fit together."""
+        self.attention.check_call(inputs, padding_mask=padding_mask, mask=mask, query_mask=inputs_mask)
+
     def compute_output_shape(self, inputs_shape, encoded_shape=None):
         """Returns the shape of the output, without that of `return_attention_scores`."""
         return tuple(inputs_shape)
@@ -256,6 +260,13 @@ class DecoderBlock(_Block):
         self.cross_attention.build(inputs_shape, encoded_shape)
         self.cross_connection.build(inputs_shape)
         self.built = True
+
+    def check_call(self, inputs, encoded=None, *, source_mask=None, encoded_mask=None, **others):
+        """Checks that the shapes of target, source and their masks fit together."""
+        super().check_call(inputs)
+        self.cross_attention.check_call(
+            inputs, encoded, padding_mask=source_mask, key_mask=encoded_mask, value_mask=encoded_mask
+        )
 
     def call(
         self,

@@ -20,6 +20,12 @@ def split_windows(values, window: int):
     return keras.ops.reshape(tf.pad(values, padding), [batch * windows, window, *rest])
 
 
+def first_mask(inputs, *given):
+    """Returns the first of the given masks that is not None; without, <bool>[batch, time] of True."""
+    mask = next((one for one in given if one is not None), None)
+    return tf.ones(keras.ops.shape(inputs)[:2], tf.bool) if mask is None else tf.cast(mask, tf.bool)
+
+
 def _num_windows(time, window: int):
     return -(-time // window)
 
@@ -35,8 +41,10 @@ class WindowBlock(EncoderBlock):
 
     Call arguments:
         inputs: <float>[batch, time, units].
-        padding_mask: <bool>[batch, time], True = may attend.
+        padding_mask: <bool>[batch, time], True = may attend; None for all.
         training: whether dropout is active.
+        mask, inputs_mask: padding mask that Keras passes along with the inputs, used if there is no
+            `padding_mask`.
 
     Returns:
         <float>[batch, time, units].
@@ -59,9 +67,10 @@ class WindowBlock(EncoderBlock):
         """Always False: weights within a window are not weights of the sequence."""
         return False
 
-    def call(self, inputs, *, padding_mask, training=None):  # type: ignore[override]
+    def call(self, inputs, *, padding_mask=None, training=None, mask=None, inputs_mask=None):  # type: ignore[override]
         """Splits the sequence into windows, applies the block, and joins them."""
         batch, time, units = keras.ops.shape(inputs)
+        padding_mask = first_mask(inputs, padding_mask, mask, inputs_mask)
         windowed, mask = split_windows(inputs, self.window), split_windows(padding_mask, self.window)
         outputs = super().call(windowed, padding_mask=mask, training=training)
         padded_time = _num_windows(time, self.window) * self.window
@@ -109,9 +118,14 @@ class WindowPooling(ScoredLayer):
         self.windows.build((None, None, inputs_shape[-1]))
         self.built = True
 
-    def call(self, inputs, padding_mask, return_attention_scores=False):
+    def compute_output_shape(self, inputs_shape):
+        """Returns the shape of the output, without that of `return_attention_scores`."""
+        return inputs_shape[0], inputs_shape[-1]
+
+    def call(self, inputs, padding_mask=None, return_attention_scores=False, mask=None):
         """Pools twice."""
         batch, time, units = keras.ops.shape(inputs)
+        padding_mask = first_mask(inputs, padding_mask, mask)
         windowed, mask = split_windows(inputs, self.window), split_windows(padding_mask, self.window)
         pooled, within = self.positions(windowed, mask, return_attention_scores=True)
         windows = _num_windows(time, self.window)

@@ -92,9 +92,6 @@ def encode_image(image: keras.KerasTensor, config: ImageEncoderOptions) -> list[
     Returns:
         The feature map <float>[batch, height, width, channels] after each stage. Blocks end without an
         activation: the last map is normalized and rectified, those before are what the next stage takes.
-
-    Raises:
-        ValueError: the images are too small for so many stages that pool.
     """
     import keras
 
@@ -107,7 +104,6 @@ def encode_image(image: keras.KerasTensor, config: ImageEncoderOptions) -> list[
     for number, stage in enumerate(config.stages):
         name = f"stage_{number}"
         if not isinstance(stage, ResidualStage):
-            _require_poolable(hidden, image, number)
             hidden = ConvStage(stage, config.norm, name=name)(hidden)
             maps.append(hidden)
             continue
@@ -135,13 +131,3 @@ def encode_image(image: keras.KerasTensor, config: ImageEncoderOptions) -> list[
         hidden = normalization(config.norm, hidden.shape[-1], name="norm")(hidden)
         maps[-1] = keras.layers.ReLU(name="relu")(hidden)
     return maps
-
-
-def _require_poolable(hidden: keras.KerasTensor, image: keras.KerasTensor, number: int) -> None:
-    """Raises a `ValueError` if nothing is left of the image for the pooling of a stage."""
-    if any(side is not None and side < 2 for side in hidden.shape[1:3]):
-        height, width = image.shape[1:3]
-        raise ValueError(
-            f"images of {height} x {width} pixels are too small for the pooling of stage {number + 1}: "
-            f"each stage halves them; enlarge data.image_size or give model.stages at most {number} stages."
-        )

@@ -28,7 +28,7 @@ class BadRecord(UserError):
 
     def with_advice(self) -> BadRecord:
         """Returns the same error with the option that passes over such records of a data set."""
-        message = str(self).removeprefix(f"{self.location}: ").rstrip(".")
+        message = str(self).removeprefix(f"{self.location}: ").removesuffix(".")
         return BadRecord(
             self.location, self.reason, f"{message}. data.on_bad_record: skip leaves out such records."
         )

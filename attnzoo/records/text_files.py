@@ -24,7 +24,7 @@ MAX_TEXT_CHARACTERS = 1 << 20
 """Longest text of one example, in characters; a longer one is a wrong file format or an unclosed quote."""
 
 MAX_LINE_BYTES = 4 * MAX_TEXT_CHARACTERS
-GZIP_UNCHECKED_BYTES = 256 << 20
+GZIP_UNCHECKED_BYTES = 64 << 20
 """Up to this size a file may be as repetitive as it likes: logs are, and so much text still fits into memory
 and is read in seconds."""
 GZIP_MAX_RATIO = 100

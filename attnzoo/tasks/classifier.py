@@ -18,7 +18,7 @@ from attnzoo.config.base import PositiveFloat
 from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import Split
 from attnzoo.features.info import DataInfo
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks import top_labels
 from attnzoo.tasks.one_target import OneTargetTask

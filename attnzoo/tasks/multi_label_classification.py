@@ -21,7 +21,7 @@ from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
 from attnzoo.features.labels import THRESHOLD, Labels
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.features.text import Text
 from attnzoo.features.weight import Weight
 from attnzoo.tasks import options as task_options

@@ -18,7 +18,7 @@ from attnzoo.config import sections
 from attnzoo.features.feature import Column
 from attnzoo.features.image import image_name
 from attnzoo.features.info import DataInfo
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.tasks import top_labels
 from attnzoo.tasks.task import Task
 from attnzoo.tasks.types import PredictFn, Predictor, Request, WorstExample

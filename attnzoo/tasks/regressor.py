@@ -16,7 +16,7 @@ from attnzoo.config import sections
 from attnzoo.config.base import EffectIf, PositiveFloat
 from attnzoo.data.splits import Split
 from attnzoo.features.info import DataInfo
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.tasks.one_target import OneTargetTask
 from attnzoo.tasks.types import Calibration, Comparison, Metric, PredictFn
 

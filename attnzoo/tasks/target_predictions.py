@@ -14,7 +14,7 @@ from attnzoo.data.examples import Examples
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.features.image import Image, find_file
 from attnzoo.features.info import DataInfo
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from attnzoo.records.text_files import object_array
 from attnzoo.tasks.evaluating import evaluation_batches
 from attnzoo.tasks.serving import ServingModule

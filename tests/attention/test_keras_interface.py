@@ -3,9 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from attnzoo import attention
+from attnzoo.layers.convolution import FeatureMapAttention
 from attnzoo.layers.transformer import DecoderBlock, EncoderBlock
+from attnzoo.layers.windows import WindowBlock, WindowPooling
 from tests import mechanisms
 from tests.arrays import close
 
@@ -51,11 +54,18 @@ def test_a_wrapper_applies_a_layer_and_its_mask_to_each_step(name):
 
 def test_a_wrapper_applies_poolings_and_blocks_to_each_step():
     inputs = normal(BATCH, 3, TIME, UNITS)
-    for layer in (attention.AttentionPooling(), EncoderBlock(UNITS, "additive")):
+    for layer in (
+        attention.AttentionPooling(),
+        EncoderBlock(UNITS, "additive"),
+        WindowBlock(UNITS, 2, attention="additive"),
+        WindowPooling(2),
+    ):
         wrapped = keras.layers.TimeDistributed(layer)
         outputs = wrapped(inputs)
         assert wrapped.compute_output_shape(inputs.shape) == tuple(outputs.shape)
         close(outputs[:, 1], layer(inputs[:, 1]))
+    wrapped = keras.layers.TimeDistributed(FeatureMapAttention(UNITS, "additive"))
+    assert wrapped(keras.Input((3, 4, 5, UNITS))).shape == (None, 3, 4, 5, UNITS)
 
 
 @every_mechanism
@@ -166,3 +176,43 @@ def test_blocks_honor_masks_of_keras():
     close(block(padded)[:, :2], block(ids))
     block = DecoderBlock(UNITS, "additive")
     close(block(ids, padded), block(ids, ids))
+
+
+@every_mechanism
+def test_masks_of_keras_of_another_shape_are_one_error_also_in_symbolic_calls(name):
+    layer = attention.build(name, UNITS)
+    for query, mask in (
+        (normal(BATCH, TIME, UNITS), ones(BATCH, KEYS)),
+        (symbolic(TIME, UNITS), symbolic(KEYS, dtype="bool")),
+    ):
+        for argument in ("mask", "query_mask"):
+            with pytest.raises(ValueError, match=WRONG.replace("padding_mask", argument)):
+                layer(query, **{argument: mask})
+
+
+def test_a_mask_without_its_tensor_and_lists_are_refused_also_by_a_layer_that_is_built():
+    layer = attention.AdditiveAttention(UNITS)
+    query = normal(BATCH, TIME, UNITS)
+    layer(query)
+    with pytest.raises(ValueError, match=r"`mask` is for calls without a value; pass `padding_mask`"):
+        layer(query, query, mask=ones(BATCH, TIME))
+    with pytest.raises(ValueError, match=r"arguments of their own, not a list"):
+        layer([query, query])
+
+
+def test_a_call_that_is_refused_does_not_build_the_layer():
+    layer = attention.AdditiveAttention(UNITS)
+    query = normal(BATCH, TIME, UNITS)
+    with pytest.raises(ValueError, match=r"`value` must have the shape .* = \(2, None, None\).*\(3, 7, 6\)"):
+        layer(query, normal(BATCH + 1, KEYS, 6))
+    assert layer(query, normal(BATCH, KEYS, UNITS)).shape == query.shape
+
+
+def test_the_width_of_a_query_may_be_unknown_once_a_layer_is_built():
+    layer = attention.MultiHeadAttention(UNITS)
+    query = normal(BATCH, TIME, UNITS)
+    expected = layer(query)
+    traced = tf.function(layer, input_signature=[tf.TensorSpec([None, None, None])], autograph=False)
+    close(traced(query), expected)
+    with pytest.raises(ValueError, match=r"the query must be \[batch, time, units\] and 8 wide"):
+        attention.MultiHeadAttention(UNITS).build((None, None, None))

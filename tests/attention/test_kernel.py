@@ -68,6 +68,9 @@ def test_golden_numbers_of_every_argument():
     third = 1 / 3
     log = np.log(np.array([1, 2, 3, 4], np.float32))
     assert weights(padding_mask=[[True, False, True]]) == near([0.5, 0, 0.5], [0.5, 0, 0.5])
+    pairs = np.array([[[[True, False, False], [False, True, True]]]])
+    assert weights(attention_mask=pairs) == near([1, 0, 0], [0, 0.5, 0.5])
+    assert weights(attention_mask=pairs[..., :1]) == near([third, third, third], [0, 0, 0])
     assert weights(segment_ids=([[4, 5]], [[4, 5, 5]])) == near([1, 0, 0], [0, 0.5, 0.5])
     assert weights(causal=True) == near([1, 0, 0], [0.5, 0.5, 0])
     assert weights(causal=True, align="bottom_right") == near([0.5, 0.5, 0], [third, third, third])
@@ -105,8 +108,10 @@ def test_bias_of_minus_infinity_masks_the_pair(soft_cap, implementation):
     allowed = np.random.default_rng(5).random((BATCH, 1, 1, KEY)) < 0.5
     allowed[1] = False
     arguments = {"soft_cap": soft_cap, "implementation": implementation}
-    actual = outputs_and_gradients(tensors(), bias=tf.where(allowed, 0.0, -np.inf), **arguments)
-    assert_all_close(actual, outputs_and_gradients(tensors(), padding_mask=allowed[:, 0, 0], **arguments))
+    expected = outputs_and_gradients(tensors(), padding_mask=allowed[:, 0, 0], **arguments)
+    biased = outputs_and_gradients(tensors(), bias=tf.where(allowed, 0.0, -np.inf), **arguments)
+    assert_all_close(biased, expected)
+    assert_all_close(outputs_and_gradients(tensors(), attention_mask=allowed, **arguments), expected)
 
 
 @both_implementations
@@ -150,6 +155,7 @@ def test_same_seed_drops_the_same_weights_and_padding_does_not_move_them():
 
 ALL_ARGUMENTS = {
     "padding_mask": mask((KEY, 4)),
+    "attention_mask": np.random.default_rng(8).random((BATCH, 1, QUERY, KEY)) < 0.8,
     "segment_ids": (np.arange(QUERY)[None] // 3 * [[1], [1]], np.arange(KEY)[None] // 7 * [[1], [1]]),
     "causal": True,
     "window": (5, 3),

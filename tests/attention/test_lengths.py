@@ -37,6 +37,34 @@ def kernel_gives_nan(monkeypatch):
     monkeypatch.setattr(loops, "forward", forward)
 
 
+@pytest.mark.usefixtures("kernel_gives_nan")
+def test_a_function_that_is_traced_for_one_length_compiles_the_kernel(monkeypatch):
+    short = tensors(query=300, key=307)
+    traced = tf.function(lambda *sources: attention(*sources), autograph=False)
+    assert np.isnan(traced(*short)).all()
+    for_any_batch = tf.function(
+        lambda *sources: attention(*sources),
+        input_signature=[tf.TensorSpec([None, *tensor.shape[1:]]) for tensor in short],
+        autograph=False,
+    )
+    assert np.isnan(for_any_batch(*short)).all()
+
+
+@pytest.mark.parametrize("wrap", [lambda function, sources: function, for_any_size])
+@pytest.mark.usefixtures("kernel_gives_nan")
+def test_what_a_window_hides_is_not_worth_computing(wrap, monkeypatch):
+    sources = tensors(query=300, key=310)
+    few = sources[0].shape[0] * sources[0].shape[1] * 300 * 310
+    for module in (blockwise, kernel):
+        monkeypatch.setattr(module, "MAX_PLAIN_LOGITS", few * 9)
+    wide, narrow = (
+        wrap(lambda *parts, window=window: attention(*parts, window=window), sources)
+        for window in ((40, 0), (20, 9))
+    )
+    assert np.isfinite(wide(*sources)).all()
+    assert np.isnan(narrow(*sources)).all()
+
+
 @pytest.mark.parametrize("wrap", [lambda function, sources: function, for_any_size])
 @pytest.mark.usefixtures("kernel_gives_nan")
 def test_a_call_with_few_logits_is_not_compiled_outside_of_a_compiled_function(wrap, monkeypatch):
@@ -55,7 +83,7 @@ def test_what_is_chosen_depends_on_the_function_around_it():
     query, key = tf.zeros([2, 4, 300, 7]), tf.zeros([2, 4, 307, 7])
     implementation, reason = choose_implementation(query, key)
     assert implementation == "reference"
-    assert "736800 logits outside of a compiled function, at most 16777216" in reason
+    assert "736800 logits outside of a function for these lengths, at most 16777216" in reason
     with plain_operations():
         assert choose_implementation(tf.zeros([9, 9, 999, 7]), keras.Input([9, None, 7]))[0] == "reference"
 
@@ -80,10 +108,10 @@ def test_nothing_to_attend_with_is_no_block_also_in_a_function_for_any_size(jit_
         assert_all_close(results, both_passes(*sources))
 
 
-def test_the_kernel_is_compiled_for_few_lengths():
+def test_the_kernel_is_compiled_for_few_sizes():
     before = loops.forward.experimental_get_tracing_count()
-    for length in range(121, 128):  # padded to 128
-        sources = tensors(query=length, key=length)
+    for number in range(3):  # padded to 18, 128 and 144
+        sources = tensors(batch=17 + number % 2, query=121 + 3 * number, key=137 + 2 * number)
         arguments = {"causal": True, "window": (7, 5), "implementation": "xla"}
         expected = attention(*sources, **{**arguments, "implementation": "reference"})
         assert_all_close([attention(*sources, **arguments)], [expected])

@@ -21,9 +21,9 @@ SECTIONS = ("data", "model", "train", "eval")
 
 @lru_cache
 def texts() -> list[str]:
-    """What is drawn where any text may stand: a file, and the names of some metrics."""
+    """What is drawn where any text may stand: files, and the names of some metrics."""
     tasks = [catalog.load_class("tasks", name) for name in catalog.names("tasks")]
-    return ["made.csv"] * 3 + sorted({task.monitor for task in tasks})
+    return ["made.csv", "more.csv", "other.csv", *sorted({task.monitor for task in tasks})]
 
 
 @lru_cache

@@ -15,7 +15,7 @@ from attnzoo.training.step import TrainStep
 from tests.config import made
 from tests.config.drawing import Drawing
 
-CHANGES = 40
+CHANGES = 100
 """Values of a key that are tried in the place of a wrong one."""
 MESSAGES = 60
 """Rounds of messages: with a wrong type in it, a config is not looked at as a whole."""

@@ -16,7 +16,7 @@ from attnzoo.data.splits import Split
 from attnzoo.errors import UserError
 from attnzoo.features.boxes import Boxes, objects_column
 from attnzoo.features.image import Image
-from attnzoo.features.image_options import ImageOptions
+from attnzoo.features.image_data_options import ImageOptions
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
 from attnzoo.features.text import Text, TextOptions
@@ -253,7 +253,7 @@ def test_weights_of_examples_count_in_training_alone():
 def test_mixed_images_have_mixed_weights():
     values = [0.0, 1.0, 2.0, 3.0, 4.0, 2.0, 2.0]
     examples, info = with_weights(*image_examples(), values)
-    plans = pipeline.training_plans(examples, info, BatchSizes(5), 3, 1, 0)
+    plans = pipeline.training_plans(examples, info, BatchSizes(7), 3, 1, 0)
     _, targets = next(
         batches(examples, info, plans, changes=ImageOptions(name="x", augment=["mixup"]), seed=3)
     )

@@ -10,7 +10,7 @@ from attnzoo.features import feature_class
 from attnzoo.features.feature import Feature, digest
 from attnzoo.features.label import Label
 from attnzoo.features.number import Number
-from attnzoo.features.target import Target
+from attnzoo.features.targets import Target
 from tests.features.columns import OPTIONS
 
 KINDS = {"alignment", "boxes", "image", "label", "labels", "number", "references", "text", "weight"}

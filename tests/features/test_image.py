@@ -13,7 +13,7 @@ from PIL import Image as Picture
 from attnzoo.config.sections import FileOptions
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.features.image import Image, find_file, image_name
-from attnzoo.features.image_options import ImageOptions
+from attnzoo.features.image_data_options import ImageOptions
 from attnzoo.images import image_files
 from attnzoo.images.image_headers import MAX_PIXELS
 from attnzoo.records.bad_records import BadRecord

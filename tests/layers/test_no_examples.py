@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from attnzoo.layers.convolution import ConvStage, FeatureMapAttention
-from attnzoo.layers.residual import ResidualBlock
+from attnzoo.layers.convolution import FeatureMapAttention
 from attnzoo.layers.suppression import suppress, take_best
 from attnzoo.layers.transformer import DecoderBlock, EncoderBlock
 from attnzoo.layers.windows import WindowBlock, WindowPooling
@@ -25,10 +24,9 @@ LAYERS = {
     "decoder block": lambda: (DecoderBlock(UNITS, HEADS, feed_forward_units=7), SEQUENCE, SEQUENCE),
     "block on windows": lambda: (on_sequences(WindowBlock(UNITS, 3, attention=HEADS)), SEQUENCE, MASK),
     "pooling of windows": lambda: (WindowPooling(3), SEQUENCE, MASK),
-    "convolutions": lambda: (ConvStage([5]), MAP),
     "attention on a map": lambda: (FeatureMapAttention(UNITS, HEADS), MAP),
     "gate of positions": lambda: (FeatureMapAttention(UNITS, "spatial"), MAP),
-    "gate in a residual block": lambda: (ResidualBlock(UNITS, 2, gate="cbam"), MAP),
+    "gate with a convolution": lambda: (FeatureMapAttention(UNITS, "cbam"), MAP),
 }
 
 

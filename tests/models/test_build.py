@@ -66,14 +66,6 @@ def test_every_shipped_model_computes_finite_logits(name):
     assert np.isfinite(logits).all()
 
 
-def test_stages_that_leave_nothing_of_an_image_name_the_size_and_the_cure():
-    message = (
-        r"images of 11 x 13 pixels are too small for the pooling of stage 4, .* enlarge data\.image_size "
-    )
-    with pytest.raises(UserError, match=message):
-        built("image_digits", "model.stages=[[2],[2],[2],[2]]")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "translate_multi30k"])
 def test_variable_paths_are_unique(name):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.features.feature import Feature
-from attnzoo.features.image_options import ImageOptions
+from attnzoo.features.image_data_options import ImageOptions
 from attnzoo.features.label import Label
 
 COLUMNS = {"image": ("image",), "label": ("label",)}

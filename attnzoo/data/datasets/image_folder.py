@@ -15,7 +15,7 @@ from attnzoo.data.splits import DataSplits, Split
 from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.image import Image
-from attnzoo.features.image_options import ImageOptions, max_pixels
+from attnzoo.features.image_data_options import ImageOptions, max_pixels
 from attnzoo.features.label import Label
 from attnzoo.images.image_files import read_header
 from attnzoo.images.image_folders import ClassFolders, check_name, is_split, require_classes

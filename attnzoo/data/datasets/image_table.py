@@ -10,7 +10,7 @@ from pydantic import Field
 from attnzoo.data.records import TableFileOptions, load_records
 from attnzoo.data.splits import DataSplits
 from attnzoo.features.feature import Feature
-from attnzoo.features.image_options import ImageOptions
+from attnzoo.features.image_data_options import ImageOptions
 from attnzoo.features.weight import WeightOptions
 
 COLUMNS = {"image": ("image",), "label": ("label", "number"), "weight": ("weight",)}

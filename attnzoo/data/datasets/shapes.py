@@ -12,7 +12,7 @@ from pydantic import Field
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.features.boxes import Boxes, Objects, objects_column
 from attnzoo.features.feature import Feature
-from attnzoo.features.image_options import ImageOptions
+from attnzoo.features.image_data_options import ImageOptions
 
 COLUMNS = {"image": ("image",), "boxes": ("boxes",)}
 

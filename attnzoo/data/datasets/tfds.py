@@ -17,7 +17,7 @@ from attnzoo.data.tfds_builders import find_builder, name_problems, one_line, pr
 from attnzoo.errors import UserError
 from attnzoo.features.boxes import Boxes, BoxOptions
 from attnzoo.features.feature import Feature
-from attnzoo.features.image_options import ImageOptions, max_pixels
+from attnzoo.features.image_data_options import ImageOptions, max_pixels
 from attnzoo.features.label import Label
 from attnzoo.features.text import TextPairOptions
 from attnzoo.images.image_files import parse_header

@@ -130,13 +130,13 @@ def test_a_label_that_train_does_not_have_is_named_with_the_known_ones(tmp_path)
         UserError, match=r"test\.csv:4: label 'poss' does not occur in train \(did you mean 'pos'"
     ) as e:
         load(tmp_path, GOOD, test=str(tmp_path / "test.csv"))
-    assert str(e.value).endswith("the labels of train are: neg, pos.")
+    assert "the labels of train are: neg, pos. data.on_bad_record: skip" in str(e.value)
 
 
 def test_only_the_first_20_known_labels_are_listed(tmp_path):
     rows = "".join(f"a,label{number:02d}\n" for number in range(23))
     (tmp_path / "test.csv").write_text("text,label\nc,other\n")
-    with pytest.raises(UserError, match=r"label18, label19, \.\.\.\.$"):
+    with pytest.raises(UserError, match=r"label18, label19, \.\.\.\. data\.on_bad_record"):
         load(tmp_path, "text,label\n" + rows, test=str(tmp_path / "test.csv"))
 
 
