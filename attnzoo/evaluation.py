@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import itertools
+import io
 import json
+import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +19,10 @@ import tensorflow as tf
 from attnzoo.data import examples as data_examples
 from attnzoo.data.buckets import beyond_training, truncated_fraction
 from attnzoo.errors import DataNote, UserError
-from attnzoo.files import disk_errors
+from attnzoo.files import disk_errors, replaced_file
 from attnzoo.pictures import write_png
 from attnzoo.runs.building import evaluation_sizes
+from attnzoo.runs.folder import RunDir
 from attnzoo.runs.trained import TrainedRun, load_other_split, load_split, load_trained
 from attnzoo.tasks.evaluating import Evaluator, OnBatch, on_no_batch
 from attnzoo.tasks.types import WorstExample
@@ -56,12 +59,20 @@ def evaluate(
 
     Raises:
         UserError: no such run or split, data with other classes than in training, a task without answers to
-            single examples (2), damaged weights, a disk that is full or read-only (4).
+            single examples, predictions over a file that is read or of a run (2), damaged weights, a disk
+            that is full or read-only (4).
     """
+    if predictions is not None:
+        _refuse_replacing(predictions, RunDir(folder), data)
     trained = load_trained(folder)
     if out is not None and not trained.task.finds_objects:
         raise UserError(f"{folder}: a run of {trained.task.name}; --out is only for detection.")
     info, task = trained.info, trained.task
+    problem = task.prediction_problem(info) if worst or predictions is not None else None
+    if problem is not None:
+        raise UserError(f"{folder}: {problem}; leave out --worst and --predictions.")
+    for note in task.calibration_notes(trained.config.eval, trained.calibration):
+        warnings.warn(f"{folder}: {note}", DataNote, stacklevel=2)
     if data:
         _, chosen, info = load_other_split(trained, data, split)
         split = chosen.origin
@@ -86,11 +97,6 @@ def evaluate(
     }
     lines = task.describe(report.details)
     if worst or predictions is not None:
-        if report.predictions is None:
-            raise UserError(
-                f"{folder}: a run of {task.name} that gives no answers to whole splits (classifiers do for "
-                "up to 1,000 labels); leave out --worst and --predictions."
-            )
         answered = task.calibrated(report.predictions, trained.config.eval, trained.calibration)
     if predictions is not None:
         _write_results(task.results(answered, examples, info, trained.config.eval) or (), predictions)
@@ -115,23 +121,52 @@ def _evaluator(trained: TrainedRun, num_examples: int) -> Evaluator:
     )
 
 
+def _refuse_replacing(path: Path, run: RunDir, data: Sequence[str]) -> None:
+    """Refuses a file for results that is data of the run, other data, or a file that a run wrote.
+
+    Raises:
+        UserError: it is one of these (2).
+    """
+    if not path.exists():
+        return
+    for one in (run, RunDir(path.parent)):
+        if one.config.is_file() and any(path.samefile(file) for file in one.files()):
+            raise UserError(f"--predictions {path}: a file of the run {one.path}; choose another name.")
+    if run.config.is_file():
+        run.require_format()
+        options = run.read_config().data
+        read = [*data, *(file for _, file in options.files())]
+        with contextlib.suppress(ValueError):  # `load_other_split` says what is wrong with the paths
+            other = options.with_files(data) if data else None
+            read += [file for _, file in other.files()] if other is not None else []
+        if any(os.path.exists(file) and path.samefile(file) for file in read):
+            raise UserError(f"--predictions {path}: a file that is read; choose another name.")
+
+
 def _write_results(results: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Writes one row per example as the suffix of the file says; a crash leaves an earlier file as it was."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with disk_errors(path):
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            if path.suffix.lower() == ".jsonl":
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in results)
-            else:
-                _write_table((dict(_cells(row)) for row in results), file)
-        temporary.replace(path)
+    """Writes a row per example as the suffix of the file says; an error leaves an earlier file as it was."""
+    with replaced_file(path) as file:
+        to_text = _lines_of_json if path.suffix.lower() == ".jsonl" else _lines_of_table
+        for text in to_text(results):
+            with disk_errors(path):  # UTF-8 has no lone surrogates
+                file.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
-def _write_table(rows: Iterator[dict[str, Any]], file: TextIO) -> None:
-    first = next(rows)
-    writer = csv.DictWriter(file, list(first), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(itertools.chain([first], rows))
+def _lines_of_json(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    return (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _lines_of_table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yields a header, unless there are no rows, and each row."""
+    header: list[str] = []
+    for row in rows:
+        cells, stream = dict(_cells(row)), io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        if not header:
+            header = [*cells]
+            writer.writerow(header)
+        writer.writerow([cells[name] for name in header])
+        yield stream.getvalue()
 
 
 def _cells(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

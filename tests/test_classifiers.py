@@ -132,6 +132,8 @@ def test_a_run_without_a_temperature_is_evaluated_and_answers_only_as_it_is(trai
     assert ended.code == 0
     assert "calibration_error" in ended.out
     assert "scaled_calibration_error" not in ended.out
+    assert "note: " in ended.err
+    assert "no temperature: it is fitted at the end of training, for at most 1,000 classes; prob" in ended.err
     (true, false), _ = evaluated["confusion_matrix"]
     scores, confusions = [line.split() for line in ended.out.splitlines() if line.startswith("  de ")]
     assert scores[-1] == str(true + false)

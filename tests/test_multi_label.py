@@ -141,6 +141,32 @@ def test_thresholds_that_were_not_fitted_are_refused_by_what_answers():
         TASK.read_calibration({"thresholds": {"red": 1.5}})
 
 
+def test_an_evaluation_without_the_thresholds_that_are_asked_for_says_so(trained, tmp_path):
+    folder, _, _ = trained
+    shutil.copytree(
+        folder / "run", tmp_path / "run", ignore=shutil.ignore_patterns("logs", "step-*", "final")
+    )
+    ended = commands.run("eval", "run", "--json", folder=tmp_path)
+    assert [row["threshold"] for row in json.loads(ended.out)["classes"]] == [0.5] * 3
+    *_, note = ended.err.splitlines()
+    assert note == (
+        "attnzoo: note: run: eval.threshold: auto: this run has no thresholds: they are fitted at the end of "
+        "training; labels are predicted from a probability of 0.5 on."
+    )
+    assert commands.run("eval", "run", folder=folder).err == ""
+
+
+def test_an_ensemble_says_whose_thresholds_it_uses(trained):
+    folder, rows, _ = trained
+    (folder / "one").write_text(f"{rows[0][0]}\n")
+    assert commands.run("predict", "run", "one", folder=folder).err == ""
+    ended = commands.run("predict", "run", "one", "--with", "run", folder=folder)
+    assert ended.err == (
+        "attnzoo: note: eval.threshold: auto: the ensemble predicts labels by the thresholds of its first "
+        "run, which were fitted to that run's probabilities alone.\n"
+    )
+
+
 def test_attend_shows_every_predicted_label_and_the_true_ones(trained, bounds):
     folder, rows, _ = trained
     ended = commands.run("attend", "run", "--split", "test", "--count", "31", "--json", folder=folder)
@@ -179,18 +205,16 @@ def test_the_loss_is_the_mean_over_labels_and_a_text_is_right_if_all_are():
     np.testing.assert_allclose(smooth["loss"][0], 2 * expected + pulled, rtol=1e-5)
 
     targets["positive_weights"] = tf.tile(tf.constant([[3.0, 5.0, 7.0]]), [2, 1])
-    targets["thresholds"] = tf.tile(tf.constant([[0.5, 0.8, 0.7]]), [2, 1])  # 0.73 and 0.62 are not enough
-    sums = TASK.sums(lambda inputs, training: logits, {}, targets, None)
+    # The probabilities are 0.88, 0.27, 0.62 and 0.05, 0.73, 0.12: 0.62 is wrong, and 0.73 is right.
+    for bounds, exact in (([0.5, 0.5, 0.7], 2), ([0.5, 0.8, 0.5], 0), ([0.5, 0.8, 0.7], 1)):
+        targets["thresholds"] = tf.tile(tf.constant([bounds]), [2, 1])
+        sums = TASK.sums(lambda inputs, training: logits, {}, targets, None)
+        np.testing.assert_allclose(sums["exact_match"], [exact, 2])
     weights = np.where(targets["labels"] == 1, [3.0, 5.0, 7.0], 1.0)
-    assert sums["loss"][0] == pytest.approx(
-        2
-        * metrics.log_loss(
-            targets["labels"].numpy().ravel(), probabilities.ravel(), sample_weight=weights.ravel()
-        )
-        * weights.mean(),
-        rel=1e-5,
+    expected = metrics.log_loss(
+        targets["labels"].numpy().ravel(), probabilities.ravel(), sample_weight=weights.ravel()
     )
-    np.testing.assert_allclose(sums["exact_match"], [1, 2])
+    np.testing.assert_allclose(sums["loss"], [2 * expected * weights.mean(), 2], rtol=1e-5)
 
 
 def test_r_drop_adds_the_divergence_of_each_label_to_the_loss():

@@ -160,6 +160,10 @@ class RunDir:
                 f"{self.path}: not empty, and not a run folder of attnzoo; choose another folder with --run."
             )
 
+    def files(self) -> Iterator[Path]:
+        """Yields the files that the run wrote, without those of its export."""
+        return (path for pattern in _FILES for path in self.path.glob(pattern))
+
     def clear(self) -> None:
         """Removes the files that the run wrote, and no others; folders are removed when they are empty.
 
@@ -167,7 +171,7 @@ class RunDir:
             UserError: one cannot be removed (exit code 4).
         """
         with disk_errors(self.path):
-            for path in (path for pattern in _FILES for path in self.path.glob(pattern)):
+            for path in self.files():
                 path.unlink()
             if (self.export / "export.json").is_file():
                 shutil.rmtree(self.export)

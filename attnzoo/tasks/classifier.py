@@ -220,6 +220,14 @@ class ClassifierTask(OneTargetTask):
             raise ValueError("temperature: expected a number above 0")
         return {"temperature": value}
 
+    def calibration_notes(self, options: sections.EvalOptions, calibration: Calibration) -> Iterator[str]:
+        """Yields that there is no temperature although the options ask for it."""
+        if _evaluation(options).calibrate and "temperature" not in calibration:
+            yield (
+                "eval.calibrate: this run has no temperature: it is fitted at the end of training, for at "
+                "most 1,000 classes; probabilities are those that the model gives."
+            )
+
     def prediction_model(
         self, model: keras.Model, options: sections.EvalOptions, calibration: Calibration
     ) -> keras.Model:

@@ -12,6 +12,8 @@ from attnzoo.features.labels import THRESHOLD
 
 MIN_EXAMPLES = 10
 """A label with fewer examples takes the threshold that is best for all labels together."""
+MAX_DECISIONS = 1 << 22
+"""That threshold is fitted to the decisions about evenly spaced examples where there are more."""
 _SMALLEST = 1e-6
 """Thresholds are in the open interval from 0 to 1, this far from its ends at least."""
 
@@ -58,13 +60,17 @@ def fit(probabilities: np.ndarray, truth: np.ndarray, names: Sequence[str]) -> T
 
     Reference: Lewis et al. 2004, section 7.3 (SCut), https://www.jmlr.org/papers/v5/lewis04a.html
     """
-    shared = best_threshold(probabilities.ravel(), truth.ravel())
-    columns = zip(probabilities.T, truth.T, strict=True)
-    values = [
-        best_threshold(*column) if np.count_nonzero(column[1]) >= MIN_EXAMPLES else shared
-        for column in columns
-    ]
+    is_rare = np.count_nonzero(truth, axis=0) < MIN_EXAMPLES
+    shared = _shared_threshold(probabilities, truth) if is_rare.any() else THRESHOLD
+    columns = zip(is_rare, probabilities.T, truth.T, strict=True)
+    values = [shared if rare else best_threshold(*column) for rare, *column in columns]
     return dict(zip(names, values, strict=True))
+
+
+def _shared_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Returns the best threshold of the decisions about all labels, of at most `MAX_DECISIONS` of them."""
+    every = max(1, math.ceil(truth.size / MAX_DECISIONS))
+    return best_threshold(probabilities[::every].ravel(), truth[::every].ravel())
 
 
 def best_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:

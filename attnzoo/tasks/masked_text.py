@@ -114,6 +114,10 @@ class MaskedText(Task):
 
         return predict
 
+    def prediction_problem(self, info: DataInfo) -> str:
+        """Returns that the answers are not for whole texts."""
+        return f"a run of {self.name}, which gives no answers to whole texts"
+
     def rows(
         self,
         predict: PredictFn,

@@ -6,7 +6,8 @@ TensorFlow is imported on first use.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from attnzoo.config import ResolvedConfig, RunConfig, sections
 from attnzoo.config.base import PositiveFloat
 from attnzoo.config.source import KeyPath
 from attnzoo.data.splits import Split
-from attnzoo.errors import UserError
+from attnzoo.errors import DataNote, UserError
 from attnzoo.features.feature import Feature
 from attnzoo.features.info import DataInfo
 from attnzoo.features.labels import THRESHOLD, Labels
@@ -27,7 +28,7 @@ from attnzoo.features.weight import Weight
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks import top_labels
 from attnzoo.tasks.one_target import MAX_OUTPUTS, OneTextTask
-from attnzoo.tasks.types import Calibration, Metric
+from attnzoo.tasks.types import Calibration, Metric, Predictor, Request
 
 with epy.lazy_imports():
     import keras
@@ -239,6 +240,27 @@ class MultiLabelClassification(OneTextTask):
             return info
         features = {**info.features, "label": label.with_thresholds(thresholds)}
         return dataclasses.replace(info, features=features)
+
+    def calibration_notes(self, options: sections.EvalOptions, calibration: Calibration) -> Iterator[str]:
+        """Yields that there are no thresholds although the options ask for them."""
+        if _evaluation(options).threshold == "auto" and "thresholds" not in calibration:
+            yield (
+                "eval.threshold: auto: this run has no thresholds: they are fitted at the end of training; "
+                f"labels are predicted from a probability of {THRESHOLD} on."
+            )
+
+    def predictor(
+        self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, request: Request
+    ) -> Predictor:
+        """Returns what other tasks with texts do; notes whose thresholds an ensemble uses."""
+        if len(models) > 1 and _evaluation(options).threshold == "auto":
+            warnings.warn(
+                "eval.threshold: auto: the ensemble predicts labels by the thresholds of its first run, "
+                "which were fitted to that run's probabilities alone.",
+                DataNote,
+                stacklevel=2,
+            )
+        return super().predictor(models, info, options, request)
 
     def prediction_model(
         self, model: keras.Model, options: sections.EvalOptions, calibration: Calibration

@@ -74,10 +74,17 @@ class OneTargetTask(Task):
         self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes
     ) -> np.ndarray | None:
         """Returns predicted values <float64>[examples, outputs] of a split; None for too many outputs."""
-        outputs = info.features["label"].num_outputs
-        if outputs > MAX_OUTPUTS:
+        if self.prediction_problem(info) is not None:
             return None
+        outputs = info.features["label"].num_outputs
         return target_predictions.predict_split(self, predict, examples, info, sizes, outputs)
+
+    def prediction_problem(self, info: DataInfo) -> str | None:
+        """Returns that there are too many outputs."""
+        outputs = info.features["label"].num_outputs
+        if outputs <= MAX_OUTPUTS:
+            return None
+        return f"a run with {outputs:,} labels; answers to whole splits are for up to {MAX_OUTPUTS:,}"
 
     def rows(
         self,

@@ -175,7 +175,11 @@ class Task(AnsweringTask, abc.ABC):
     def predictions(
         self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes
     ) -> Any:
-        """Returns the predictions of a split, in its order; None if they do not fit into memory."""
+        """Returns the predictions of a split, in its order; None if `prediction_problem` says why."""
+        return None
+
+    def prediction_problem(self, info: DataInfo) -> str | None:
+        """Returns why there are no predictions of whole splits; None if there are."""
         return None
 
     def corpus_metrics(
@@ -241,6 +245,10 @@ class Task(AnsweringTask, abc.ABC):
             ValueError: it has invalid values.
         """
         return {}
+
+    def calibration_notes(self, options: sections.EvalOptions, calibration: Calibration) -> Iterator[str]:
+        """Yields what the options ask for that was not fitted, and what evaluations do instead."""
+        yield from ()
 
     def answering_info(
         self, info: DataInfo, options: sections.EvalOptions, calibration: Calibration

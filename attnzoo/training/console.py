@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.table import Column
@@ -29,9 +30,9 @@ class Display:
 
     def __init__(self, total: int, done: int, unit: str) -> None:
         is_terminal = sys.stdout.isatty()
-        # A terminal would break a long line inside a word.
         self.console = Console(highlight=False, soft_wrap=not is_terminal)
         self.total, self.done, self.unit = total, done, unit
+        self.state = ""
         self.begin: float | None = None
         self.last_line = time.monotonic()
         self.bar: Progress | None = None
@@ -61,8 +62,9 @@ class Display:
             self.bar.stop()
 
     def line(self, text: str) -> None:
-        """Prints a line above the progress bar."""
-        self.console.print(text, markup=False)
+        """Prints a line above the progress bar; several where a terminal would break it inside a word."""
+        shown = text if self.bar is None else wrapped(text, self.console.width)
+        self.console.print(shown, markup=False, no_wrap=True, overflow="ignore", crop=False)
 
     def compiling(self, number: int, total: int) -> None:
         """Says that the first batch of another length is being compiled, with a clock.
@@ -71,12 +73,12 @@ class Display:
             number: of the length, from 1 in the order in which they occur.
             total: number of lengths that batches have at most.
         """
-        now = time.monotonic()
+        now, is_first = time.monotonic(), self.begin is None
         self.begin = now if self.begin is None else self.begin
         state = f"compiling length {number} of {total}" if total > 1 else "compiling"
         if self.bar is not None:
             self.bar.update(self.task, state=state, since=now)
-        elif total > 1 and (number == 1 or now - self.last_line >= PLAIN_LINE_SECONDS):
+        elif total > 1 and (is_first or now - self.last_line >= PLAIN_LINE_SECONDS):
             self.last_line = now
             self.line(f"{state}  {duration(now - self.begin)}")
 
@@ -94,12 +96,17 @@ class Display:
         """
         now = time.monotonic()
         left = self._left(now - compile_seconds, step, compile_steps)
-        state = f"loss {loss:.4f}  {speed:,.0f} {self.unit}/s{left}"
+        self.state = f"loss {loss:.4f}  {speed:,.0f} {self.unit}/s{left}"
         if self.bar is not None:
-            self.bar.update(self.task, completed=step, state=state, since=None)
+            self.bar.update(self.task, completed=step, state=self.state, since=None)
         elif now - self.last_line >= PLAIN_LINE_SECONDS or step == self.total:
             self.last_line = now
-            self.line(f"step {step}/{self.total}  {state}")
+            self.line(f"step {step}/{self.total}  {self.state}")
+
+    def training(self) -> None:
+        """Shows in the bar what the last step said, after compiling or an evaluation has ended."""
+        if self.bar is not None:
+            self.bar.update(self.task, state=self.state, since=None)
 
     def _left(self, now: float, step: int, compile_steps: int) -> str:
         """Returns the remaining time; nothing if all steps since the start have compiled."""
@@ -182,9 +189,28 @@ def note(text: str) -> None:
 def print_error_line(text: str) -> None:
     """Prints a line to the error stream; a terminal, which would break it inside a word, gets several."""
     if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        text = wrapped(text, Console(stderr=True).width)
     print(text, file=sys.stderr, flush=True)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Breaks a text between words where it is wider than a terminal.
+
+    Longer words stay whole, so that they can be copied: a path is one.
+
+    Examples:
+        >>> print(wrapped("run      /home/someone/runs/digits is finished", 20))
+        run
+        /home/someone/runs/digits
+        is finished
+    """
+    lines = [""]
+    for word in re.findall(r"\s*\S+", text):
+        if lines[-1] and cell_len(lines[-1] + word) > width:
+            lines.append(word.lstrip())
+        else:
+            lines[-1] += word
+    return "\n".join(lines)
 
 
 def duration(seconds: float) -> str:

@@ -192,6 +192,8 @@ class Trainer:
         rate = learning_rate(self.config.train, progress.step + 1, self.total_steps, progress.plateau_factor)
         rate *= progress.rate_factor
         sums = self.train_step.step(group, rate)
+        if num_shapes is not None:
+            display.training()
         progress.step += 1
         progress.batch += len(group)
         if progress.batch == progress.batches:
@@ -209,6 +211,8 @@ class Trainer:
             self._evaluate(display)
         except Interrupted:
             return False
+        finally:
+            display.training()
         return True
 
     def _evaluation_due(self) -> bool:

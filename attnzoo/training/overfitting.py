@@ -18,9 +18,12 @@ def advice(losses: Sequence[float], config: RunConfig) -> Iterator[str]:
     """Yields a line after the first evaluation of a run at which the loss keeps rising.
 
     Args:
-        losses: of validation at each evaluation of the run so far.
+        losses: of validation at each evaluation of the run so far; those that are not finite are left out.
         config: all options.
     """
+    if not losses or not math.isfinite(losses[-1]):
+        return
+    losses = [loss for loss in losses if math.isfinite(loss)]
     if not keeps_rising(losses) or any(keeps_rising(losses[:count]) for count in range(len(losses))):
         return
     data, model, train = config.data.model_dump(), config.model.model_dump(), config.train
@@ -47,7 +50,7 @@ def keeps_rising(losses: Sequence[float]) -> bool:
         (True, False)
     """
     last = losses[-RISES - 1 :]
-    if len(last) <= RISES or not all(map(math.isfinite, losses)):
+    if len(last) <= RISES:
         return False
     rises = all(later > earlier for earlier, later in itertools.pairwise(last))
     return rises and last[-1] > min(losses) + MARGIN * abs(min(losses))

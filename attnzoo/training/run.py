@@ -279,6 +279,7 @@ def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> Non
         "evaluation_seconds": round(time.monotonic() - begin, 1),
     }
     write_text(run.result, json.dumps(result, indent=1) + "\n")
+    display.training()
     display.close()
     early = " (stopped early)" if progress.stopped_early else ""
     display.line(f"trained {progress.step} steps in {duration(progress.seconds)}{early}; weights: {chosen}")

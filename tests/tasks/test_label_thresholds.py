@@ -40,3 +40,22 @@ def test_a_rare_label_takes_the_threshold_of_all_labels_together():
     assert label_thresholds.resolve("auto", ["often", "rare"], None) is None
     assert label_thresholds.resolve("auto", ["often", "rare"], fitted) == fitted
     assert label_thresholds.resolve({"rare": 0.1}, ["often", "rare"], fitted) == {"rare": 0.1}
+
+
+def test_the_threshold_of_all_labels_is_fitted_only_for_rare_ones_and_to_so_many_decisions(monkeypatch):
+    sizes = []
+
+    def counting(probabilities, truth):
+        sizes.append(len(truth))
+        return best_threshold(probabilities, truth)
+
+    best_threshold = label_thresholds.best_threshold
+    monkeypatch.setattr(label_thresholds, "best_threshold", counting)
+    monkeypatch.setattr(label_thresholds, "MAX_DECISIONS", 100)
+    probabilities, truth = (np.reshape(part, (101, 3)) for part in make_decisions(303, 3))
+    label_thresholds.fit(probabilities, truth, ["a", "b", "c"])
+    assert sizes == [101, 101, 101]
+    truth[:, 1] = False
+    fitted = label_thresholds.fit(probabilities, truth, ["a", "b", "c"])
+    assert sizes[3:] == [26 * 3, 101, 101]  # every fourth example
+    assert fitted["b"] == best_threshold(probabilities[::4].ravel(), truth[::4].ravel())

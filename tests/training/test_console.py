@@ -1,5 +1,6 @@
 """What a person reads while a run trains, and at its end."""
 
+import math
 import time
 
 import pytest
@@ -39,6 +40,9 @@ def test_each_length_that_compiles_is_announced_where_there_are_several(monkeypa
     ]
     Display(total=1000, done=0, unit="examples").compiling(1, 1)
     assert capsys.readouterr().out == ""
+    # The first step accumulates the gradients of batches of two lengths.
+    Display(total=1000, done=0, unit="examples").compiling(2, 3)
+    assert capsys.readouterr().out == "compiling length 2 of 3  0:00\n"
 
 
 def test_a_long_evaluation_says_now_and_then_how_far_it_is(monkeypatch, capsys):
@@ -66,6 +70,15 @@ def test_a_loss_that_keeps_rising_is_said_once_with_what_to_try(tmp_path):
     for option in ("model.dropout (now 0.1)", "train.weight_decay (now 0)", "early_stopping_patience=3"):
         assert option in line
     assert not [*overfitting.advice([0.3, 0.301, 0.302, 0.303], config)]  # by chance
+
+
+def test_a_loss_that_is_not_finite_changes_no_advice(tmp_path):
+    """A run that continues reads the finite losses alone from its records."""
+    config = recipes.text_config(tmp_path).config
+    losses = [math.nan, 0.5, 0.3, 0.31, math.inf, 0.36, 0.4, math.nan, 0.5, 0.6]
+    said = {count: [*overfitting.advice(losses[:count], config)] for count in range(len(losses) + 1)}
+    assert [count for count, lines in said.items() if lines] == [7]
+    assert said[7] == [*overfitting.advice([0.5, 0.3, 0.31, 0.36, 0.4], config)]
 
 
 @pytest.mark.parametrize(
