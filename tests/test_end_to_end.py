@@ -127,6 +127,7 @@ def test_an_export_answers_raw_input_like_the_run(runs, name):
     (argument,) = signature.structured_input_signature[1]
     assert signature.structured_input_signature[1][argument].dtype == tf.string
     answers = signature(**{argument: inputs})
+    assert {len(part) for part in signature(**{argument: inputs[:0]}).values()} == {0}
     for key, value in module.signatures()["serving_default"](inputs).items():
         if value.dtype == tf.string:
             assert answers[key].numpy().tolist() == value.numpy().tolist()

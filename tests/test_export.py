@@ -40,7 +40,7 @@ def fill_the_disk(folder, *_):
     raise OSError(28, "No space left on device")
 
 
-def fail_in_tensorflow(module, folder, *_):
+def fail_in_tensorflow(folder, *_):
     raise tf.errors.ResourceExhaustedError(None, None, f"{folder}: No space left on device")
 
 
@@ -53,7 +53,7 @@ def fail_in_tensorflow(module, folder, *_):
             "operations that are not allowed in an export",
         ),
         ((exporting, "_verify"), fill_the_disk, "served: cannot be written: No space left on device"),
-        ((tf.saved_model, "save"), fail_in_tensorflow, "served: cannot be written: .*No space left on dev"),
+        ((exporting, "_describe"), fail_in_tensorflow, "served: cannot be written: .*No space left on dev"),
     ],
     ids=["refused", "disk-full", "disk-full-in-tensorflow"],
 )

@@ -75,7 +75,8 @@ class SpatialGate(Gate):
         factors = weights
         if self.rescale:
             factors *= tf.reduce_sum(tf.cast(valid, weights.dtype), axis=-1, keepdims=True)
-        outputs = flatten_positions(inputs) * tf.cast(factors, inputs.dtype)[..., None]
+        # Not [..., None], which LiteRT does not convert.
+        outputs = flatten_positions(inputs) * tf.expand_dims(tf.cast(factors, inputs.dtype), -1)
         return keras.ops.reshape(outputs, keras.ops.shape(inputs)), weights[:, None, None]
 
     def get_config(self):

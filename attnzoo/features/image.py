@@ -79,18 +79,21 @@ class Image(Feature):
         return self.mean if self.resize == "letterbox" else None
 
     def read(self, location: str, name: str, value: Any, options: DataOptions) -> str:
-        """Returns the path of an image file, given relative to the table, after checking its header."""
+        """Returns the path of an image file, given relative to its folder, after checking its header."""
         require_string(location, name, value)
         require_text(location, self.noun, value)
         file = value.strip()
         if not file.isprintable():
             message = "the image name is not printable UTF-8 text; rename the file."
             raise BadRecord(location, "with an unprintable name", message)
-        path = _as_on_disk(Path(location.rpartition(":")[0]).parent / file)
+        table = location.rpartition(":")[0]
+        folder = options.image_folder(table) if isinstance(options, ImageOptions) else Path(table).parent
+        path = _as_on_disk(folder / file)
         try:
             read_header(path, max_pixels=max_pixels(options))
         except BadRecord as bad:
-            raise BadRecord(location, bad.reason, str(bad)) from None
+            hint = "" if os.path.exists(path) else " data.images is the folder of the images."
+            raise BadRecord(location, bad.reason, f"{bad}{hint}") from None
         return str(path)
 
     def unreadable(self, values: Sequence[str]) -> dict[int, BadRecord]:

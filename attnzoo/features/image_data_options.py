@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -58,6 +59,10 @@ class ImageOptions(DataOptions):
         description="Random image augmentation in training, applied in this order: names, or {name: NAME} "
         "with options.",
     )
+
+    def image_folder(self, table: str) -> Path:
+        """Returns the folder that the paths of images in a table are relative to."""
+        return Path(table).parent
 
     def problems(self, features: Mapping[str, Any]) -> Iterator[Problem]:
         """Yields changes of images that do not suit a task with boxes, or one without."""

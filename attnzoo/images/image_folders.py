@@ -106,9 +106,11 @@ def note_skipped(root: str, skipped: Counter[str]) -> None:
 
 def _entries(root: str) -> list[Path]:
     if not Path(root).is_dir():
-        what = "a file" if Path(root).exists() else "not found"
+        is_file = Path(root).exists()
         raise UserError(
-            f"{root}: {what}; expected a folder with one subfolder per class (relative to {Path.cwd()})."
+            f"{root}: {'a file' if is_file else 'not found'}; expected a folder with one subfolder per class "
+            f"(relative to {Path.cwd()})"
+            f"{'; data.name: image_table reads a table that lists images' * is_file}."
         )
     try:
         return sorted(Path(root).iterdir())

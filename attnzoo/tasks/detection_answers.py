@@ -20,7 +20,7 @@ from attnzoo.tasks import detection_decoding
 from attnzoo.tasks.detection_decoding import LABEL, SCORE, Decoding
 from attnzoo.tasks.detection_matching import SplitDetections
 from attnzoo.tasks.detection_options import SCORE_THRESHOLD
-from attnzoo.tasks.serving import ServingModule
+from attnzoo.tasks.serving import ServingModule, for_any_batch
 from attnzoo.tasks.task import Task
 from attnzoo.tasks.types import PredictFn, Predictor
 
@@ -41,7 +41,7 @@ def serving_function(models: Sequence[keras.Model], info: DataInfo, decode: Deco
     """
     image: Image = info.features["image"]
     names = tf.constant([*info.features["boxes"].names, ""])
-    detect = detection_decoding.detect_fn(models, decode)
+    detect = for_any_batch(detection_decoding.detect_fn(models, decode))
 
     def serve(raw: tf.Tensor) -> dict[str, tf.Tensor]:
         images, sizes = _read(raw, image)

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from attnzoo.tasks.types import PredictFn
+
 
 class ServingModule(tf.Module):
     """Named functions from raw inputs to outputs, for a SavedModel.
@@ -41,3 +43,21 @@ class ServingModule(tf.Module):
     def signatures(self) -> dict[str, Any]:
         """Returns signature name -> function."""
         return dict(self._functions)
+
+
+def for_any_batch(predict: PredictFn) -> PredictFn:
+    """Returns `predict` for batches that may have no examples.
+
+    TensorFlow's convolutions fail for them where oneDNN computes them: an example of zeros takes their place.
+    """
+
+    def call(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        count = tf.shape(next(iter(inputs.values())))[0]
+        missing = tf.cast(count == 0, tf.int32)
+        padded = {
+            name: tf.pad(tensor, [[0, missing], *[[0, 0]] * (tensor.shape.rank - 1)])
+            for name, tensor in inputs.items()
+        }
+        return predict(padded)[:count]
+
+    return call

@@ -17,7 +17,7 @@ from attnzoo.features.info import DataInfo
 from attnzoo.features.targets import Target
 from attnzoo.records.text_files import object_array
 from attnzoo.tasks.evaluating import evaluation_batches
-from attnzoo.tasks.serving import ServingModule
+from attnzoo.tasks.serving import ServingModule, for_any_batch
 from attnzoo.tasks.task import Task
 from attnzoo.tasks.types import PredictFn, Predictor
 
@@ -159,7 +159,9 @@ def serving_module(
     """
     reader = info.features[input_name].raw_reader(info.longest(input_name))
 
+    predict = for_any_batch(lambda inputs: model(inputs, training=False))
+
     def serve(raw: tf.Tensor) -> Outputs:
-        return answer(model({input_name: reader.read(raw)}, training=False))
+        return answer(predict({input_name: reader.read(raw)}))
 
     return ServingModule({"serving_default": serve}, input_name, [model, *reader.resources])

@@ -339,7 +339,10 @@ class Task(AnsweringTask, abc.ABC):
         """
         commands = [
             (f"tensorboard --logdir {folder}", "view curves, samples and options"),
-            (f"attnzoo eval {folder}", "evaluate, on test or another --split"),
+            (
+                f"attnzoo eval {folder}",
+                "evaluate on test or else validation, or on --data",
+            ),
         ]
         if attends:
             commands.append((f"attnzoo attend {folder}", "see where the model attends"))

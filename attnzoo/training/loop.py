@@ -280,7 +280,8 @@ class Trainer:
         shown = metrics_text(self.task.on_line(metrics, self.config.eval))
         display.line(f"{position}  validation: {shown}{'  best' if best else ''}")
         self.validation_losses.append(numbers["loss"])
-        for line in overfitting.advice(self.validation_losses, self.config):
+        has_images = any(feature.is_augmented for feature in self.info.features.values())
+        for line in overfitting.advice(self.validation_losses, self.config, has_images):
             display.line(line)
         checkpoint.save_weights(self.run, self.evaluator.model, progress.step, metrics)
 

@@ -14,23 +14,24 @@ MARGIN = 0.05
 """It is above its minimum by this fraction at least: less may be chance."""
 
 
-def advice(losses: Sequence[float], config: RunConfig) -> Iterator[str]:
+def advice(losses: Sequence[float], config: RunConfig, has_images: bool = False) -> Iterator[str]:
     """Yields a line after the first evaluation of a run at which the loss keeps rising.
 
     Args:
         losses: of validation at each evaluation of the run so far; those that are not finite are left out.
         config: all options.
+        has_images: whether there are images, which augmentation changes.
     """
     if not losses or not math.isfinite(losses[-1]):
         return
     losses = [loss for loss in losses if math.isfinite(loss)]
     if not keeps_rising(losses) or any(keeps_rising(losses[:count]) for count in range(len(losses))):
         return
-    data, model, train = config.data.model_dump(), config.model.model_dump(), config.train
+    model, train = config.model.model_dump(), config.train
     options = [f"train.weight_decay (now {train.weight_decay:g})"]
     if "dropout" in model:
         options.insert(0, f"model.dropout (now {model['dropout']:g})")
-    if "augment" in data:
+    if has_images:
         options.append("data.augment")
     if train.early_stopping_patience is None:
         options.append(f"train.early_stopping_patience={RISES}, which ends such a training sooner")

@@ -56,8 +56,7 @@ def forbidden(tree):
 def test_d2_d5_the_package_names_nothing_that_runs_code_from_files_unpacks_archives_or_opens_connections():
     assert len(sources()) > 50
     # The one place that downloads, if it is asked to; the one that clones, from layers and no config; the one
-    # that asks Linux to end a process with its parent; the one that gives a config to the layer of this package
-    # that it is of.
+    # that asks Linux to end a process with its parent; the one that gives a config to a layer of ours.
     allowed = {
         "tfds_builders.py": ["requests"],
         "attention_weights.py": ["clone_model"],

@@ -132,3 +132,4 @@ def test_an_export_gives_what_the_predictor_does(tmp_path):
             assert outputs["boxes"][index, number] == pytest.approx(one["box"], abs=0.01)
         assert (outputs["labels"][index, count:] == b"").all()
         assert not outputs["boxes"][index, count:].any()
+    assert serve(image=tf.constant([], tf.string))["boxes"].shape == (0, *outputs["boxes"].shape[1:])

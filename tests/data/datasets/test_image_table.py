@@ -51,6 +51,15 @@ def test_images_are_named_relative_to_their_table_whatever_the_working_directory
     assert splits.test is None
 
 
+def test_the_images_may_be_in_a_folder_of_their_own(folder, tmp_path):
+    (tmp_path / "tables").mkdir()
+    table = "image,label\na.png,dark\ndeep/b.jpg,light\n"
+    splits = load(folder / "tables", table, images=str(folder))
+    assert splits.train.column("image").tolist() == [str(folder / "a.png"), str(folder / "deep/b.jpg")]
+    with pytest.raises(UserError, match=r"tables/a\.png: cannot be read .*data\.images is the folder"):
+        load(folder / "tables", table)
+
+
 def test_json_lines_and_columns_of_other_names_are_read(folder):
     lines = [{"file": "a.png", "kind": 7}, {"file": "../" + folder.name + "/deep/b.jpg", "kind": "x"}]
     (folder / "test.tsv").write_text("file\tkind\na.png\tx\n")
