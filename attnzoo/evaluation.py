@@ -22,7 +22,7 @@ from attnzoo.errors import DataNote, UserError
 from attnzoo.files import disk_errors, replaced_file
 from attnzoo.pictures import write_png
 from attnzoo.runs.building import evaluation_sizes
-from attnzoo.runs.folder import RunDir
+from attnzoo.runs.folder import RunDir, is_file_of_run
 from attnzoo.runs.trained import TrainedRun, load_other_split, load_split, load_trained
 from attnzoo.tasks.evaluating import Evaluator, OnBatch, on_no_batch
 from attnzoo.tasks.types import WorstExample
@@ -129,9 +129,8 @@ def _refuse_replacing(path: Path, run: RunDir, data: Sequence[str]) -> None:
     """
     if not path.exists():
         return
-    for one in (run, RunDir(path.parent)):
-        if one.config.is_file() and any(path.samefile(file) for file in one.files()):
-            raise UserError(f"--predictions {path}: a file of the run {one.path}; choose another name.")
+    if is_file_of_run(path):
+        raise UserError(f"--predictions {path}: a file that the run needs itself; choose another name.")
     if run.config.is_file():
         run.require_format()
         options = run.read_config().data

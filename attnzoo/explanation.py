@@ -12,6 +12,8 @@ from attnzoo.errors import UserError
 from attnzoo.explain.faithfulness import Faithfulness
 from attnzoo.explain.view import AttentionMap, AttentionView
 from attnzoo.runs.trained import TrainedRun, load_examples, load_trained
+from attnzoo.tasks.requests import refuse_unused
+from attnzoo.tasks.types import Request
 
 
 class Explanation:
@@ -26,8 +28,8 @@ class Explanation:
         view: the view of the attention.
 
     Raises:
-        UserError: no such run or layer, a run without attention to show, beams for a run that is not a
-            translation (2), damaged weights (4).
+        UserError: no such run or layer, a run without attention to show, beams for a task that does not
+            search (2), damaged weights (4).
     """
 
     def __init__(self, folder: Path, layer: str | None = None, beams: int | None = None) -> None:
@@ -35,10 +37,7 @@ class Explanation:
         self.trained: TrainedRun = load_trained(folder)
         options = self.trained.config.eval
         if beams is not None:
-            if "beams" not in self.trained.task.answer_options:
-                raise UserError(
-                    f"{folder}: a run of {self.trained.task.name}; --beams is only for translation."
-                )
+            refuse_unused(folder, self.trained.task, self.trained.config, Request(beams=beams))
             options = options.model_copy(update={"beams": beams})
         task, info = self.trained.task, self.trained.info
         view = task.attention_view(self.trained.prediction_model, info, options, layer)

@@ -19,6 +19,8 @@ from attnzoo.errors import EXIT_DAMAGED, UserError
 MAX_JSON_BYTES = 64 << 20
 _TEMPORARY = (".tmp", ".old")
 _LOCK_RETRY_SECONDS = 1.0
+_unfinished: set[Path] = set()
+"""Temporary files of `replaced_file` that are being written."""
 
 
 @contextlib.contextmanager
@@ -131,6 +133,7 @@ def replaced_file(path: Path) -> Iterator[TextIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = temporary.open("w", encoding="utf-8", newline="")
     try:
+        _unfinished.add(temporary.absolute())
         with file:
             yield file
             with disk_errors(path):
@@ -141,6 +144,14 @@ def replaced_file(path: Path) -> Iterator[TextIO]:
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary.absolute())
+
+
+def remove_unfinished() -> None:
+    """Removes the files that `replaced_file` has not finished, of a process that ends at once."""
+    for temporary in [*_unfinished]:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -19,14 +19,14 @@ from attnzoo.records.chunks import chunks, live_chunks
 from attnzoo.records.text_records import TextRecord
 from attnzoo.runs.building import evaluation_sizes
 from attnzoo.runs.trained import TrainedRun, load_trained
-from attnzoo.tasks.requests import refuse_unused
+from attnzoo.tasks.requests import refuse_unscored, refuse_unused
 from attnzoo.tasks.task import Task
 from attnzoo.tasks.types import ERROR, Predictor, Request
 
 CHUNK_SIZE = 1024
 """Texts that are predicted together, so that those of similar lengths can share a batch."""
 MIN_TEXTS_FOR_XLA = 64
-"""Predicting fewer inputs takes less time than compiling with XLA."""
+"""Predicting fewer inputs at once takes less time than compiling with XLA."""
 
 Answer = dict[str, Any]
 AnswerFn = Callable[[list[TextRecord]], list[Answer]]
@@ -83,10 +83,14 @@ class EnsemblePredictor:
     ) -> Iterator[tuple[TextRecord, Answer]]:
         """Yields what `predict` does, each with its record, whose `problem` says why it has no answer."""
         size = chunk_size if self._feature.has_lengths else min(chunk_size, BATCH_SIZE)
+        numbered = (record._replace(number=number) for number, record in enumerate(records))
         answer_fn: AnswerFn | None = None
-        for chunk in (live_chunks if is_live else chunks)(records, size):
-            if answer_fn is None:
-                answer_fn = self._answer_fn(self._predictor(len(chunk)))
+        xla = bool(self.request.xla)
+        for chunk in (live_chunks if is_live else chunks)(numbered, size):
+            is_worth = self.request.xla is None and not xla and len(chunk) >= MIN_TEXTS_FOR_XLA
+            if answer_fn is None or is_worth:  # input that starts slowly may become fast
+                xla = xla or is_worth
+                answer_fn = self._answer_fn(self._predictor(xla))
             yield from _answer_usable([*map(self._checked, chunk)], answer_fn, self._null_answer_to)
 
     def write_picture(self, answer: Mapping[str, Any], record: TextRecord, folder: Path) -> Path:
@@ -125,7 +129,8 @@ class EnsemblePredictor:
         def answer(records: list[TextRecord]) -> list[Answer]:
             inputs = [feature.locate(record.text, record.folder) for record in records]
             prefixes = [[record.target for record in records]] if self.request.has_prefixes else []
-            answers = predictor(inputs, *prefixes)
+            numbers = {"numbers": [record.number for record in records]} if self.request.sample else {}
+            answers = predictor(inputs, *prefixes, **numbers)
             return [
                 {**answer, name: record.text} if name in answer else answer
                 for record, answer in zip(records, answers, strict=True)
@@ -137,10 +142,8 @@ class EnsemblePredictor:
         name = self.task.input_name
         return {key: record.text if key == name else None for key in self.null_answer}
 
-    def _predictor(self, first: int) -> Predictor:
-        request, trained = self.request, self.runs[0]
-        if request.xla is None:
-            request = dataclasses.replace(request, xla=first >= MIN_TEXTS_FOR_XLA)
+    def _predictor(self, xla: bool) -> Predictor:
+        request, trained = dataclasses.replace(self.request, xla=xla), self.runs[0]
         models = [run.prediction_model for run in self.runs]
         predictor = self.task.predictor(models, trained.info, trained.config.eval, request)
         if predictor is None:
@@ -168,10 +171,9 @@ def score(
         UserError: no such run, another task, or the records cannot be read (2), damaged weights (4).
     """
     trained = load_trained(folder)
+    refuse_unscored(folder, trained.task)
     scorer = trained.task.scorer(trained.model, trained.info, evaluation_sizes(trained.config), with_tokens)
-    if scorer is None:
-        raise UserError(f"{folder}: a run of {trained.info.task}; only translations can be scored.")
-
+    assert scorer is not None
     null_score = trained.task.null_score(with_tokens)
 
     def answer_fn(pairs: list[TextRecord]) -> list[Answer]:

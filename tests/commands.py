@@ -35,6 +35,8 @@ _FORKS.set_forkserver_preload(
 )
 NO_ENVIRONMENT: Mapping[str, str] = {}
 _USED_FILE = "TEST_USED_FILE"
+STANDARD_INPUT = "TEST_STANDARD_INPUT"
+"""Variable of the environment with the file that is the standard input of a command."""
 
 
 class Ended(NamedTuple):
@@ -114,6 +116,8 @@ def _be_the_command(
         os.close(descriptor)
     os.chdir(folder)
     os.environ.update(environment)
+    if STANDARD_INPUT in environment:
+        sys.stdin = open(environment[STANDARD_INPUT])  # noqa: SIM115 - until the process ends
     sys.argv = ["attnzoo", *arguments]
     from attnzoo import cli
 

@@ -159,6 +159,7 @@ def test_a_wrong_file_is_reported_before_tensorflow_is_imported(column_run):
         (("--out", "new.txt"), "--out new.txt: one of the inputs; choose another name"),
         (("--id", "key"), "--id key: plain text has no columns; add --input-format csv, tsv or jsonl"),
         (("gone.txt",), "gone.txt: not found; check the path"),
+        (("empty.csv",), "empty.csv: empty; the first line must name the column 'body'."),
         (("*.tsv",), "*.tsv: no file fits this pattern"),
         (("run",), "run: no .txt, .csv, .tsv or .jsonl files in this folder"),
     ],
@@ -167,7 +168,35 @@ def test_options_of_predict_that_do_not_fit_are_refused_before_tensorflow_is_imp
     call, column_run, options, message
 ):
     (column_run.parent / "new.txt").write_text("text\n")
+    (column_run.parent / "empty.csv").write_text("")
     code, out, err = call("predict", column_run.name, "new.txt", *options)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"attnzoo: error: {message}")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("predict", "run", "new.txt", "--count", "3", "--csv"),
+            "run: --count 3: a search with 1 beam(s) returns at most 1 translation(s); add --beams 3, or",
+        ),
+        (
+            ("predict", "run", "new.txt", "--count", "3", "--beams", "2"),
+            "run: --count 3: a search with 2 beam(s)",
+        ),
+        (("predict", "run", "new.txt", "--prefix", "\udce9"), "--prefix: not UTF-8; use a terminal"),
+        (("score", "run", "-", "-"), "-: standard input is named twice, but can be read only once"),
+    ],
+)
+def test_requests_of_translations_that_do_not_fit_are_refused_before_tensorflow_is_imported(
+    call, empty_folder, arguments, message
+):
+    (empty_folder / "run").mkdir()
+    (empty_folder / "run" / "config.yaml").write_text(DATES)
+    (empty_folder / "new.txt").write_text("text\n")
+    code, out, err = call(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith(f"attnzoo: error: {message}")
     assert len(err.splitlines()) == 1

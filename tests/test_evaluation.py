@@ -25,7 +25,7 @@ def loads_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("predictions", "data", "message"),
     [
-        ("{run}/metrics.jsonl", (), "a file of the run {run}; choose another name."),
+        ("{run}/metrics.jsonl", (), "a file that the run needs itself; choose another name."),
         ("{run}/../train.csv", (), "a file that is read; choose another name."),
         ("{run}/../test.csv", ("more.csv",), "a file that is read; choose another name."),
         ("more.csv", ("./more.csv",), "a file that is read; choose another name."),
@@ -50,7 +50,7 @@ def test_predictions_of_earlier_are_replaced(runs, empty_folder):
     (empty_folder / "old.csv").write_text("text,label\n")
     with pytest.raises(Loaded):
         evaluation.evaluate(runs["text"], data=["no.csv"], predictions=empty_folder / "old.csv")
-    with pytest.raises(UserError, match=r"metrics\.jsonl: a file of the run"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl: a file that the run needs"):
         evaluation.evaluate(runs["image"], predictions=runs["text"] / "metrics.jsonl")
 
 

@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from attnzoo.files import (
     read_json,
     read_regular,
     remove_leftovers,
+    replaced_file,
     replaced_folder,
     write_text,
 )
@@ -51,6 +53,23 @@ def test_what_the_disk_refuses_is_one_line_with_the_size_where_it_is_known(size,
 def test_bytes_are_formatted_as_mebibytes():
     assert mebibytes(3 << 19) == "1.5 MiB"
     assert mebibytes(1 << 40) == "1,048,576.0 MiB"
+
+
+def test_a_stop_removes_the_files_that_are_not_finished(tmp_path, monkeypatch):
+    app = importlib.import_module("attnzoo.cli.app")
+
+    def end(code):
+        raise KeyboardInterrupt(code, [path.name for path in tmp_path.iterdir()])
+
+    monkeypatch.setattr(os, "_exit", end)
+    (tmp_path / "a.csv").write_text("old")
+    with replaced_file(tmp_path / "a.csv") as file:
+        file.write("new")
+        with pytest.raises(KeyboardInterrupt) as caught:
+            app._stop(2, None)
+        (tmp_path / ".a.csv.tmp").write_text("old")
+    assert caught.value.args == (75, ["a.csv"])
+    assert (tmp_path / "a.csv").read_text() == "old"
 
 
 def fill(folder, text, error=None):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -61,23 +62,63 @@ def test_the_suffix_says_what_an_output_is(empty_folder, out, expected):
     assert choose_output(out and Path(out), False, False, TEXT, has_pictures=True) == expected
 
 
-def test_a_file_of_answers_replaces_another_only_when_it_is_complete(tmp_path, capsys):
+def test_a_file_of_answers_replaces_another_when_all_are_there_that_there_will_be(tmp_path, capsys):
     inputs = Inputs(iter(()), [], False, False, False)
     file = tmp_path / "answers.txt"
     file.write_text("old\n")
     writer = AnswerWriter(TEXT, lambda answer: answer["label"], lambda answer: ([], []), NULL, inputs)
 
-    def broken():
-        yield ANSWERS[0]
-        raise UserError("broken")
+    def broken(answers):
+        yield from answers
+        raise UserError("broken", 4)
 
-    with pytest.raises(UserError, match="broken"):
-        write_answers(broken(), Output(TEXT, file), writer, strict=False)
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["old\n"]
+    for answers, error in ((iter((ANSWERS[0], None)), TypeError), (broken(ANSWERS[:0]), UserError)):
+        with pytest.raises(error):
+            write_answers(answers, Output(TEXT, file), writer, strict=False)
+        assert [path.read_text() for path in tmp_path.iterdir()] == ["old\n"]
+    with pytest.raises(UserError, match="broken") as caught:
+        write_answers(broken(ANSWERS[:2]), Output(TEXT, file), writer, strict=True)
+    assert caught.value.exit_code == 4
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["ä,b\n\n"]
+    noted, warned = capsys.readouterr().err.splitlines()
+    assert noted == f"attnzoo: note: 2 answers are in {file}"
+    assert warned.startswith("attnzoo: warning: 1 of 2 inputs has no answer")
     with pytest.raises(UserError, match="1 of 3 inputs has no answer: 1 with an empty text"):
         write_answers(iter(ANSWERS), Output(TEXT, file), writer, strict=True)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["ä,b\n\nc\n"]
     assert capsys.readouterr().err == f"attnzoo: note: 3 answers are in {file}\n"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", None])
+def test_a_file_name_that_is_not_utf_8_does_not_end_the_answers(tmp_path, capfd, name):
+    """Python reads such names with lone surrogates; JSON has an escape for these."""
+    inputs = Inputs(iter(()), [], False, False, True)
+    image = os.fsdecode(b"caf\xe9.png")
+    output = Output(CSV if name == "a.csv" else JSON, name and tmp_path / name)
+    writer = AnswerWriter(
+        output.format, str, lambda answer: ([*answer], [[*answer.values()]]), {"image": None}, inputs
+    )
+    answers = [(TextRecord(image, location=image), {"image": image}), (TextRecord("ä"), {"image": "ä"})]
+    write_answers(answers, output, writer, strict=False)
+    first, second = (capfd.readouterr().out if name is None else output.file.read_text()).splitlines()[-2:]
+    if output.format == JSON:
+        assert json.loads(first) == {"location": image, "image": image}
+    else:
+        assert first == "caf\\udce9.png,caf\\udce9.png,"
+    assert "ä" in second
+
+
+def test_a_file_of_a_run_is_not_replaced(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text('{"attnzoo": "1"}')
+    for name in ("metrics.jsonl", "answers.jsonl"):
+        (run / name).write_text("{}\n")
+        (tmp_path / name).write_text("{}\n")
+    for file in (run / "answers.jsonl", tmp_path / "metrics.jsonl", run / "new.csv"):
+        assert choose_output(file, False, False, TEXT, has_pictures=False).file == file
+    with pytest.raises(UserError, match=r"metrics\.jsonl: a file that the run needs itself; choose another"):
+        choose_output(run / "metrics.jsonl", False, False, TEXT, has_pictures=False)
 
 
 def test_a_report_counts_by_reason_and_names_the_first(capsys):

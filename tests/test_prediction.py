@@ -94,6 +94,40 @@ def test_samples_follow_their_seed(run):
     assert drawn(1) != drawn(2)
 
 
+def test_a_sample_depends_on_nothing_beside_its_input(run):
+    """Neither on the lengths of other inputs, nor on where chunks end, nor on a prefix that is no good."""
+    request = Request(sample=True, seed=5, has_prefixes=True, xla=False)
+    records = [TextRecord(text, target=start) for text, start in zip("abcabc", "ababab", strict=True)]
+    first = [answer["translation"] for answer in predict([run], records, request)]
+    assert len(set(first)) > 2
+    records[1] = records[1]._replace(target="a" * 99)
+    records[3] = TextRecord("b" * 20)
+    second = [answer["translation"] for answer in predict([run], records, request, chunk_size=4)]
+    assert second[1] is None
+    assert [second[place] for place in (0, 2, 4, 5)] == [first[place] for place in (0, 2, 4, 5)]
+
+
+def test_xla_compiles_when_many_inputs_arrive_at_once(run, monkeypatch):
+    built = []
+
+    def fake(self, xla):
+        built.append(xla)
+        return lambda texts: [{"translation": text} for text in texts]
+
+    def live(records, size):
+        for count in (3, 5, prediction.MIN_TEXTS_FOR_XLA, 70, 2):
+            yield list(itertools.islice(records, count))
+
+    monkeypatch.setattr(prediction, "live_chunks", live)
+    monkeypatch.setattr(prediction.EnsemblePredictor, "_predictor", fake)
+    for xla, expected in ((None, [False, True]), (False, [False]), (True, [True])):
+        built.clear()
+        records = (TextRecord(f"text {number}") for number in range(144))
+        answers = prediction.EnsemblePredictor([run], Request(xla=xla)).predict(records, is_live=True)
+        assert [answer["translation"] for answer in answers] == [f"text {number}" for number in range(144)]
+        assert built == expected
+
+
 @pytest.mark.slow
 def test_a_run_together_with_itself_answers_like_it(run, classifier):
     alone = list(predict([run], TEXTS[:3], beams=2))
@@ -145,10 +179,11 @@ def test_scores_are_the_log_probabilities_of_the_search(run, tmp_path):
 def test_lines_and_tables_of_pairs_are_scored_alike(run, tmp_path):
     (tmp_path / "lines.txt").write_text("abc\tcba\nno tab\nca\tac\n")
     (tmp_path / "pairs.csv").write_text("id,from,target\nx,abc,cba\ny,,x\nz,ca,ac\n")
-    lines = commands.run("score", run, "lines.txt", folder=tmp_path)
+    piped = {commands.STANDARD_INPUT: "lines.txt"}
+    lines = commands.run("score", run, folder=tmp_path, environment=piped)
     table = commands.run("score", run, "pairs.csv", "--column", "from", "--csv", folder=tmp_path)
     first, wrong, last = map(json.loads, lines.out.splitlines())
-    assert (wrong["log_probability"], wrong["error"][:19]) == (None, "lines.txt:2: no tab")
+    assert (wrong["log_probability"], wrong["error"][:20]) == (None, "standard input:2: no")
     assert (
         "1 of 3 inputs has no answer: 1 with an empty text (first: pairs.csv:3: the text is empty"
         in table.err
@@ -176,6 +211,12 @@ def test_a_translation_begins_as_it_is_told(run, tmp_path):
     assert searched["translation"].startswith("ca")
 
 
+def test_all_translations_begin_with_the_prefix_of_the_command(run, tmp_path):
+    (tmp_path / "new.txt").write_text("abc\nbb\n")
+    ended = commands.run("predict", run, "new.txt", "--prefix", "ca", folder=tmp_path)
+    assert [line[:2] for line in ended.out.splitlines()] == ["ca", "ca"]
+
+
 def test_a_run_is_not_better_than_itself(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other)
@@ -189,7 +230,7 @@ def test_a_run_is_not_better_than_itself(run, tmp_path):
 
 
 def test_other_tasks_are_refused_in_one_line(classifier):
-    with pytest.raises(UserError, match="a run of text_classification; only translations can be scored"):
+    with pytest.raises(UserError, match="a run of text_classification; given answers are scored only for"):
         list(prediction.score(classifier, []))
     with pytest.raises(UserError, match="runs of text_classification cannot be compared"):
         comparison.compare([classifier, classifier])

@@ -152,6 +152,9 @@ def predict(
 ) -> None:
     """Predict a translation, label, number or boxes for each new text or image, one per line, in order."""
     from attnzoo.pictures import require_own_pictures
+    from attnzoo.records.text_files import is_encodable
+    from attnzoo.tasks.requests import refuse_unused
+    from attnzoo.tasks.types import Request
 
     folders = [run, *(together_with or [])]
     for folder in folders:
@@ -160,10 +163,9 @@ def predict(
         refuse("--temperature, --top-k, --top-p and --seed need --sample: add it")
     if prefix is not None and prefix_column is not None:
         refuse("--prefix and --prefix-column are two sources of one thing: leave one out")
+    if prefix is not None and not is_encodable(prefix):
+        refuse("--prefix: not UTF-8; use a terminal whose encoding is UTF-8")
     config, task = trained_task(run)
-    from attnzoo.tasks.requests import refuse_unused
-    from attnzoo.tasks.types import Request
-
     request = Request(
         count,
         top,
@@ -189,7 +191,8 @@ def predict(
     given = read_inputs(config, task, inputs or ["-"], ReadOptions(input_format, columns))
     outputs.refuse_input_as_output(output, given)
     require_own_pictures(output.folder)
-    given = with_prefix(given, prefix).check_first()
+    given = with_prefix(given, prefix)
+    given.check_files()
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo.prediction import EnsemblePredictor
@@ -255,17 +258,18 @@ def score(
     strict: Strict = False,
 ) -> None:
     """Print the log probability (in nats) and number of tokens of given translations, as JSON Lines."""
+    from attnzoo.tasks.requests import refuse_unscored
+
     require_folder(run)
     config, task = trained_task(run)
-    if task.scored_name is None:
-        refuse(f"{run}: a run of {task.name}; only translations can be scored.")
+    refuse_unscored(run, task)
     output = outputs.choose_output(out, False, as_csv, outputs.JSON, has_pictures=False)
     if with_tokens and output.format == outputs.TEXT:
         refuse(f"--out {out}: --tokens gives several numbers per text; expected the suffix .csv or .jsonl")
     columns = {"--column": column, "--target": target, "--id": id_column}
     given = read_pairs(config, task, inputs or ["-"], ReadOptions(input_format, columns))
     outputs.refuse_input_as_output(output, given)
-    given = given.check_first()
+    given.check_files()
     with contextlib.redirect_stdout(sys.stderr):
         import_tensorflow()
         from attnzoo import prediction

@@ -15,8 +15,9 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
-from attnzoo import __version__, catalog
+from attnzoo import __version__, catalog, files
 from attnzoo.cli import answers, attend, compare, config, data, sweep
 from attnzoo.cli.common import (
     ConfigFile,
@@ -44,7 +45,21 @@ class Kind(str, enum.Enum):
 UsageError: Any = typer.BadParameter.__base__
 """An error of the command line; typer has no public name for it."""
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands, which end well where the reader has closed the pipe, as `head` does."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # Typer would take it for a failure
+            sys.stdout = None
+            sys.exit(0)
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -79,9 +94,6 @@ def main() -> None:
         sys.exit(app(prog_name="attnzoo", standalone_mode=False))
     except UsageError as error:
         _exit_with_usage_error(error)
-    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
-        sys.stdout = None
-        sys.exit(0)
     except (UserError, DataWarning) as error:
         code = error.exit_code if isinstance(error, UserError) else EXIT_USER
         label = "" if code == EXIT_STOPPED else "error: "  # to stop is what the user asked for
@@ -119,6 +131,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     Files are written completely or not at all, so none is left half written. A library could swallow or
     replace an exception.
     """
+    files.remove_unfinished()
     with contextlib.suppress(OSError, RuntimeError):  # the signal may have interrupted a print
         sys.stdout.flush()
     show_cursor = b"\x1b[?25h" if sys.stderr.isatty() else b""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from attnzoo.cli.common import Format, refuse
+from attnzoo.errors import DataWarning
 
 if TYPE_CHECKING:
     from attnzoo.config import RunConfig
-    from attnzoo.records.text_records import TextRecord
+    from attnzoo.records.text_records import TextRecord, Writing
     from attnzoo.tasks.task import Task
 
 InputFormat = Annotated[
@@ -46,6 +49,8 @@ class Inputs(NamedTuple):
         is_live: whether they come from standard input, so that answers should not wait for more.
         are_records: whether some of them are records of a table, which may have ids.
         are_located: whether answers should say which file and line they are for.
+        openers: functions that read the records of files from their beginning.
+        are_named: whether several inputs are files, so that lines of answers should begin with their names.
     """
 
     records: Iterator[TextRecord]
@@ -53,13 +58,19 @@ class Inputs(NamedTuple):
     is_live: bool
     are_records: bool
     are_located: bool
+    openers: tuple[Callable[[], Iterator[TextRecord]], ...] = ()
+    are_named: bool = False
 
-    def check_first(self) -> Inputs:
-        """Reads the first record, so that a wrong file is reported at once; not from standard input."""
-        if self.is_live:
-            return self
-        first = list(itertools.islice(self.records, 1))
-        return self._replace(records=itertools.chain(first, self.records))
+    def check_files(self) -> None:
+        """Reads the first record of each file, so that a wrong file is reported before any answer.
+
+        Raises:
+            UserError: a file cannot be used.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # they come when the file is answered
+            for opener in self.openers:
+                next(opener(), None)
 
 
 class ReadOptions(NamedTuple):
@@ -110,35 +121,47 @@ def read_inputs(config: RunConfig, task: Task, arguments: Sequence[str], options
         arguments: files, folders and patterns; "-" for standard input.
         options: with the columns `--column`, `--id` and `--prefix-column`.
     """
-    from attnzoo.records.text_records import STANDARD_INPUT, Columns, TextRecord, input_files, read_texts
+    from attnzoo.records.text_records import (
+        STANDARD_INPUT,
+        Columns,
+        TextRecord,
+        input_files,
+        read_texts,
+        writing_of,
+    )
 
     feature = task.features[task.input_name]
     named: dict[str, TextRecord | None] = {}  # input or file that lists inputs; named twice, answered once
     for argument in arguments:
         values = None if argument == STANDARD_INPUT else feature.expand_input(argument)
-        if values is not None and options.given():
-            refuse(f"{argument}: {feature.kind} files, not a list of them; remove {options.given()[0]}")
         if values is None:
             named.update(dict.fromkeys(input_files(argument)))
         else:
             named.update((value, TextRecord(value, location=value)) for value in values)
     files = [name for name, record in named.items() if record is None]
+    if not files and options.given():
+        refuse(f"{arguments[0]}: {feature.kind} files, not a list of them; remove {options.given()[0]}")
     columns = Columns(
         options.columns["--column"] or trained_column(config, task.input_name),
         options.columns["--prefix-column"],
         id=options.columns["--id"],
         noun=feature.noun,
     )
-    are_records = _require_tables(files, options)
+    are_records, writing = _require_tables(files, options), writing_of(config.data)
+
+    def read_file(name: str) -> Iterator[TextRecord]:
+        return read_texts(name, options.format_of(name), columns, writing)
 
     def read() -> Iterator[TextRecord]:
         for name, record in named.items():
             if record is None:
-                yield from read_texts(name, options.format_of(name), columns)
+                yield from read_file(name)
             else:
                 yield record
 
-    return _inputs(read(), files, are_records)
+    openers = [functools.partial(read_file, file) for file in files if file != STANDARD_INPUT]
+    given = _inputs(read(), files, are_records, openers, writing)
+    return given._replace(are_named=len(named) - len(files) > 1)
 
 
 def read_pairs(config: RunConfig, task: Task, arguments: Sequence[str], options: ReadOptions) -> Inputs:
@@ -154,10 +177,13 @@ def read_pairs(config: RunConfig, task: Task, arguments: Sequence[str], options:
 
     assert task.scored_name is not None
     files = [file for argument in arguments for file in text_records.input_files(argument)]
+    if files.count(text_records.STANDARD_INPUT) > 1:
+        refuse("-: standard input is named twice, but can be read only once; name a file for one of them")
     num_plain = sum(options.format_of(file) == text_records.TEXT for file in files)
-    are_records = _require_tables(files, options)
+    are_records, writing = _require_tables(files, options), text_records.writing_of(config.data)
     if num_plain == len(files) == 2:
-        return _inputs(text_records.read_pairs(*files), files, are_records)._replace(are_located=False)
+        pairs = text_records.read_pairs(files[0], files[1], writing)
+        return _inputs(pairs, files, are_records, [], writing)._replace(are_located=False)
     if num_plain not in (0, len(files)) or num_plain > 1:
         refuse(
             f"{', '.join(map(str, arguments))}: expected a file of sources and one of their targets, line by "
@@ -169,18 +195,28 @@ def read_pairs(config: RunConfig, task: Task, arguments: Sequence[str], options:
         needs_target=True,
         id=options.columns["--id"],
     )
-    read = (text_records.read_texts(file, options.format_of(file), columns) for file in files)
-    return _inputs(itertools.chain.from_iterable(read), files, are_records)
+
+    def read(file: str) -> Iterator[TextRecord]:
+        return text_records.read_texts(file, options.format_of(file), columns, writing)
+
+    openers = [functools.partial(read, file) for file in files if file != text_records.STANDARD_INPUT]
+    return _inputs(itertools.chain.from_iterable(map(read, files)), files, are_records, openers, writing)
 
 
-def _inputs(records: Iterable[TextRecord], files: list[str], are_records: bool) -> Inputs:
-    from attnzoo.records.text_files import read_lines
-    from attnzoo.records.text_records import STANDARD_INPUT
+def _inputs(
+    records: Iterator[TextRecord],
+    files: list[str],
+    are_records: bool,
+    openers: Sequence[Callable[[], Iterator[TextRecord]]],
+    writing: Writing,
+) -> Inputs:
+    from attnzoo.records.text_records import STANDARD_INPUT, input_lines
 
     for file in files:
         if file != STANDARD_INPUT:
-            next(read_lines(file, strict=False), None)  # a wrong path is reported before anything is answered
-    return Inputs(iter(records), files, STANDARD_INPUT in files, are_records, len(files) > 1)
+            next(input_lines(file, writing), None)  # a wrong path is reported before anything is answered
+    is_live = STANDARD_INPUT in files
+    return Inputs(records, files, is_live, are_records, len(files) > 1, tuple(openers))
 
 
 def _require_tables(files: Sequence[str], options: ReadOptions) -> bool:

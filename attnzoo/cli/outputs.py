@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from attnzoo.cli.common import refuse
+from attnzoo.errors import UserError
 from attnzoo.tasks.types import ERROR
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def choose_output(out: Path | None, as_json: bool, as_csv: bool, default: str, h
     if suffix in FORMATS:
         if as_json or as_csv:
             refuse(f"--out {out}: the suffix says the format; remove {'--json' if as_json else '--csv'}")
+        _refuse_file_of_run(out)
         return Output(FORMATS[suffix], out)
     if suffix:
         pictures = ", or an existing folder for pictures" if has_pictures else ""
@@ -83,6 +86,14 @@ def choose_output(out: Path | None, as_json: bool, as_csv: bool, default: str, h
             ".csv, .jsonl or .txt"
         )
     return Output(printed, folder=out)
+
+
+def _refuse_file_of_run(out: Path) -> None:
+    """Refuses to replace what training has written."""
+    from attnzoo.runs.folder import is_file_of_run
+
+    if is_file_of_run(out):
+        refuse(f"--out {out}: a file that the run needs itself; choose another name")
 
 
 def refuse_input_as_output(output: Output, inputs: Inputs) -> None:
@@ -101,7 +112,7 @@ class AnswerWriter:
         to_line: an answer as one line of text.
         to_table: the columns of a table, and the rows of an answer.
         null_answer: the keys of answers, without values.
-        inputs: what is answered; says whether answers have ids and locations.
+        inputs: what is answered; says whether answers have ids, locations and names.
     """
 
     def __init__(
@@ -113,7 +124,7 @@ class AnswerWriter:
         inputs: Inputs,
     ) -> None:
         self.format, self.to_line, self.to_table = format, to_line, to_table
-        self.has_locations = inputs.are_located
+        self.has_locations, self.has_names = inputs.are_located, inputs.are_named
         self.first = ["id"] * inputs.are_records + ["location"] * inputs.are_located
         columns, _ = to_table(null_answer)
         self.header = [*self.first, *columns, ERROR]
@@ -125,7 +136,8 @@ class AnswerWriter:
     def lines(self, record: TextRecord, answer: Answer) -> str | None:
         """Returns an answer; None if it has no lines in a table."""
         if self.format == TEXT:
-            return "" if ERROR in answer else self.to_line(answer)
+            line, name = "" if ERROR in answer else self.to_line(answer), f"{record.text}\t"
+            return line if not self.has_names or line.startswith(name) else name + line
         located = {"location": record.location} if self.has_locations else {}
         if self.format == JSON:
             return json.dumps({**located, **answer}, ensure_ascii=False)
@@ -195,38 +207,65 @@ def write_answers(
 ) -> None:
     """Writes answers, each as soon as it is there, and reports on them at the end.
 
+    Answers that are there before the inputs turn out to be unreadable are kept.
+
     Raises:
-        UserError: an input has no answer, with `strict`; or the file cannot be written.
+        UserError: an input has no answer, with `strict`; or the inputs cannot be read to their end, or the
+            file cannot be written.
     """
     from attnzoo.training.console import note
 
     report = Report()
+    failures: list[UserError] = []
     with _opened(output.file) as write:
         head = writer.head()
         if head is not None:
             write(head)
-        for record, answer in answers:
+        for record, answer in _until_failure(answers, failures):
             report.add(record, answer)
             lines = writer.lines(record, answer)
             if lines is not None:
                 write(lines)
+        if failures and not report.total:
+            raise failures[0]
     if output.file is not None:
         note(f"{report.total:,} answers are in {output.file}")
-    report.finish(strict)
+    report.finish(strict and not failures)
+    if failures:
+        raise failures[0]
+
+
+def _until_failure(
+    answers: Iterable[tuple[TextRecord, Answer]], failures: list[UserError]
+) -> Iterator[tuple[TextRecord, Answer]]:
+    """Yields the answers; an error of theirs ends them, and is added to `failures`."""
+    try:
+        yield from answers
+    except UserError as error:
+        failures.append(error)
 
 
 @contextlib.contextmanager
 def _opened(file: Path | None) -> Iterator[Callable[[str], None]]:
-    """Yields a function that writes lines to a file, or to standard output at once."""
+    """Yields a function that writes lines to a file, or to standard output at once.
+
+    A byte of a file name that is not UTF-8 is written as an escape, which JSON reads back.
+    """
     from attnzoo.files import disk_errors, replaced_file
 
     if file is None:
-        yield lambda lines: print(lines, flush=True)
+        yield lambda lines: print(_writable(lines, sys.stdout.encoding), flush=True)
         return
     with replaced_file(file) as stream:
 
         def write(lines: str) -> None:
             with disk_errors(file):
-                stream.write(f"{lines}\n")
+                stream.write(f"{_writable(lines)}\n")
 
         yield write
+
+
+def _writable(lines: str, encoding: str | None = None) -> str:
+    """Returns lines with an escape for each character that an encoding, UTF-8 if None, does not have."""
+    encoding = encoding or "utf-8"
+    return lines.encode(encoding, "backslashreplace").decode(encoding)

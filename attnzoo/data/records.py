@@ -18,7 +18,7 @@ from attnzoo.errors import UserError
 from attnzoo.features.feature import Feature
 from attnzoo.records.bad_records import BadRecord, filter_records
 from attnzoo.records.rows import Row
-from attnzoo.records.tables import SUFFIXES, Dialect, read_rows, suffix_of
+from attnzoo.records.tables import SUFFIXES, dialect_of, read_rows, suffix_of
 from attnzoo.records.text_files import read_lines
 
 
@@ -126,9 +126,8 @@ def _all_columns(columns: Mapping[str, Columns]) -> list[str]:
 
 def _rows(path: str, names: Sequence[str], options: TableOptions) -> Iterator[Row | BadRecord]:
     strict = options.on_bad_record == "error"
-    dialect = Dialect(options.delimiter, options.quoting == "minimal", tuple(options.columns or ()))
     lines = read_lines(path, strict, options.encoding)
-    return read_rows(path, lines, suffix_of(path), names, strict, dialect)
+    return read_rows(path, lines, suffix_of(path), names, strict, dialect_of(options))
 
 
 def read_records(

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
+from attnzoo.attention.dropout import fold_in, hash_key, make_rng_key
 from attnzoo.layers import decoding_loop
 from attnzoo.layers.constraints import MINUS_INFINITY, UNCONSTRAINED, Constraints
 from attnzoo.special_tokens import END, PADDING, START
 
-Select = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""Maps log probabilities <float32>[batch, beams, vocabulary] and a position <int32>[] to the next tokens
-<int32>[batch, beams]."""
+Select = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+"""Maps log probabilities <float32>[batch, beams, vocabulary], a position <int32>[] and the places of the rows
+among the sources <int32>[batch] to the next tokens <int32>[batch, beams]."""
 
 
 class Decoder(Protocol):
@@ -90,7 +91,7 @@ class Ensemble:
         return joint, [cache for _, cache, _ in results], attention_weights
 
 
-def most_likely(log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+def most_likely(log_probabilities: tf.Tensor, position: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
     """Selects the most likely token (greedy search)."""
     return tf.argmax(log_probabilities, axis=-1, output_type=tf.int32)
 
@@ -98,12 +99,15 @@ def most_likely(log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
 class Sampler:
     """Samples the next token.
 
+    What is drawn for a source depends on the seed and its number, not on the sources beside it.
+
     Args:
-        seed: random seed, <int32>[] or an integer.
+        seed: random seed, 0 or more.
         temperature: divides the logits, above 0; below 1 makes likely tokens more likely.
         top_k: sample from this many of the most likely tokens, 1 or more; None for all.
         top_p: sample from the smallest set of most likely tokens whose total probability reaches this, in
             (0, 1] (nucleus sampling).
+        numbers: <int32>[sources], a number of each source; None for its place.
 
     Raises:
         ValueError: an argument out of range.
@@ -112,12 +116,17 @@ class Sampler:
 
     Examples:
         >>> log_probabilities = tf.math.log([[[0.1, 0.7, 0.2]]])  # [batch, beams, vocabulary]
-        >>> Sampler(seed=1, top_p=0.5)(log_probabilities, tf.constant(0)).numpy().tolist()
+        >>> Sampler(seed=1, top_p=0.5)(log_probabilities, tf.constant(0), tf.constant([0])).numpy().tolist()
         [[1]]
     """
 
     def __init__(
-        self, seed: int | tf.Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
+        self,
+        seed: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        numbers: tf.Tensor | None = None,
     ) -> None:
         if temperature <= 0 or not 0 < top_p <= 1 or (top_k is not None and top_k < 1):
             raise ValueError(
@@ -125,8 +134,9 @@ class Sampler:
                 f"temperature={temperature}, top_k={top_k}, top_p={top_p}"
             )
         self.seed, self.temperature, self.top_k, self.top_p = seed, temperature, top_k, top_p
+        self.numbers = numbers
 
-    def __call__(self, log_probabilities: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    def __call__(self, log_probabilities: tf.Tensor, position: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """Returns tokens <int32>[batch, beams] sampled from <float32>[batch, beams, vocabulary]."""
         vocabulary = log_probabilities.shape[-1]
         count = min(self.top_k or vocabulary, vocabulary)
@@ -135,11 +145,18 @@ class Sampler:
         if self.top_p < 1:
             before = tf.cumsum(tf.exp(values), axis=-1, exclusive=True)
             values = tf.where(before < self.top_p, values, MINUS_INFINITY)
-        uniform = tf.random.stateless_uniform(
-            tf.shape(values), tf.stack([self.seed, position]), minval=1e-20, maxval=1.0
-        )
+        uniform = self._uniform(position, places, ids)
         sampled = tf.argmax(values - tf.math.log(-tf.math.log(uniform)), axis=-1)  # Gumbel-max trick
         return tf.cast(tf.gather(ids, sampled[..., None], batch_dims=2)[..., 0], tf.int32)
+
+    def _uniform(self, position: tf.Tensor, places: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        """Returns a number in (0, 1) for each of the tokens <int32>[batch, beams, tokens], by a hash."""
+        numbers = places if self.numbers is None else tf.gather(self.numbers, places)
+        bits = fold_in(hash_key(make_rng_key(self.seed)), position)
+        bits = fold_in(bits, numbers)[:, None]  # [batch, 1]
+        bits = fold_in(bits, tf.range(tf.shape(ids)[1]))[..., None]  # [batch, beams, 1]
+        bits = tf.bitwise.right_shift(fold_in(bits, ids), tf.constant(9, tf.uint32))
+        return (tf.cast(bits, tf.float32) + 0.5) * 2.0**-23  # 23 bits: neither 0 nor 1 when rounded
 
 
 def generate(
@@ -182,10 +199,12 @@ def generate(
     limits = constraints.limits(source_mask, max_length, prefix)[:, None]
 
     def advance(position: tf.Tensor, state: decoding_loop.State) -> decoding_loop.State:
-        (total, tokens, alignment), (token, source_mask, limits, own) = state.results, state.carry
+        (total, tokens, alignment), carry = state.results, state.carry
+        token, places, source_mask, limits, own = carry
         finished = (token == END) | (token == PADDING)
         log_probabilities, caches, weights = ensemble.step(token, state.caches, position, None, source_mask)
-        selected = select(constraints.apply(log_probabilities, tokens, position, *own), position)
+        allowed = constraints.apply(log_probabilities, tokens, position, *own)
+        selected = select(allowed, position, places)
         token = tf.where(position + 1 >= limits, END, selected)
         log_probability = tf.gather(log_probabilities, token[..., None], batch_dims=2)[..., 0]
         token = tf.where(finished, PADDING, token)
@@ -195,17 +214,18 @@ def generate(
         tokens = tf.where(at_position, token[..., None], tokens)
         alignment = tf.where(at_position[:, None], weights[..., None, :], alignment)
         done = tf.reduce_all(finished | (token == END), axis=1)
-        carry = (token, source_mask, limits, own)
+        carry = (token, places, source_mask, limits, own)
         return decoding_loop.State(done, (total, tokens, alignment), carry, caches)
 
     plan = decoding_loop.plan(source, max_length)
     total = tf.zeros([batch, count])
     tokens = tf.zeros([batch, count, max_length], tf.int32)
     alignment = tf.zeros([batch, count, max_length, source_length])
+    token, own = tf.fill([batch, count], START), () if prefix is None else (prefix,)
     start = decoding_loop.State(
         tf.fill([batch], False),
         (total, tokens, alignment),
-        (tf.fill([batch, count], START), source_mask, limits, () if prefix is None else (prefix,)),
+        (token, tf.range(batch), source_mask, limits, own),
         ensemble.start(encoded, count, plan.short),
     )
     total, tokens, alignment = decoding_loop.run(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from attnzoo.config.sections import FileOptions
 from attnzoo.errors import DataWarning, UserError
 
 Record = TypeVar("Record")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class BadRecord(UserError):
@@ -19,12 +21,16 @@ class BadRecord(UserError):
         location: file and line, or the path of an image file.
         reason: short text shared by all records with this problem, such as "not UTF-8".
         message: what is wrong, what was expected and how to fix it.
+        values: what could be read of a record that lacks something.
     """
 
-    def __init__(self, location: str, reason: str, message: str) -> None:
+    def __init__(
+        self, location: str, reason: str, message: str, values: Mapping[str, Any] = _NOTHING
+    ) -> None:
         super().__init__(f"{location}: {message}")
         self.location = location
         self.reason = reason
+        self.values = values
 
     def with_advice(self) -> BadRecord:
         """Returns the same error with the option that passes over such records of a data set."""

@@ -35,7 +35,16 @@ def _parse_record(location: str, content: str, required: Sequence[str]) -> dict[
     if bad:
         raise bad
     values = _parse_object(location, content)
-    return {**values, **{name: _find_value(location, values, name) for name in required}}
+    found, problems = dict(values), []
+    for name in required:
+        try:
+            found[name] = _find_value(location, values, name)
+        except BadRecord as problem:
+            problems.append(problem)
+    if problems:
+        problems[0].values = found  # such as its id
+        raise problems[0]
+    return found
 
 
 def _find_value(location: str, values: dict[str, Any], name: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from attnzoo.config.tables import TableOptions
 from attnzoo.errors import DataWarning, UserError
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.json_lines import read_json_lines
@@ -33,14 +34,29 @@ class Dialect(NamedTuple):
         delimiter: character between two fields; None to infer it from the suffix or the header.
         quotes: whether quotation marks enclose fields; otherwise they are part of the text.
         columns: column names for a table without a header; empty if it has one.
+        is_input: whether the table is an input of a trained model, which the options of its data describe: it
+            may have a header that says something else. Messages name no options that only training has.
     """
 
     delimiter: str | None = None
     quotes: bool = True
     columns: tuple[str, ...] = ()
+    is_input: bool = False
+
+    @property
+    def delimiter_advice(self) -> str:
+        """What to do about a table that is split at the wrong character."""
+        if self.is_input:
+            return "use it between the fields."
+        return "set data.delimiter for another delimiter."
 
 
 DEFAULT_DIALECT = Dialect()
+
+
+def dialect_of(options: TableOptions) -> Dialect:
+    """Returns how the options of a data set say that its tables are written."""
+    return Dialect(options.delimiter, options.quoting == "minimal", tuple(options.columns or ()))
 
 
 def suffix_of(path: str) -> str:
@@ -82,7 +98,11 @@ def read_rows(
 def _read_table(
     path: str, lines: Lines, suffix: str, required: Sequence[str], strict: bool, dialect: Dialect
 ) -> Iterator[Row | BadRecord]:
-    layout, lines = _infer_layout(path, lines, suffix, required, dialect)
+    given, all_lines = dialect, iter(lines)
+    first = next(all_lines, (1, ""))
+    dialect = _infer_dialect(path, first[1], suffix, required, given)
+    layout = _infer_layout(first[1], required, dialect)
+    lines = itertools.chain([first], all_lines)
     rows = _read_fields(path, lines, layout, strict)
     header_line, header = 1, list(dialect.columns)
     if not dialect.columns:
@@ -93,7 +113,7 @@ def _read_table(
             raise UserError(f"{path}: empty; the first line must name the {quote_names('column', required)}.")
         # Spaces around a column name are dropped unless the config names the column with them.
         header = [name if name in required else name.strip() for name in fields]
-    _require_columns(f"{path}:{header_line}", header, required, layout.delimiter, bool(dialect.columns))
+    _require_columns(f"{path}:{header_line}", header, required, layout.delimiter, dialect)
     empty, stray_quotes = True, _StrayQuoteDetector(layout.delimiter, len(header))
     for line, fields in rows:
         if dialect.columns and empty and not isinstance(fields, BadRecord) and set(fields) == set(header):
@@ -108,14 +128,14 @@ def _read_table(
                 f"{path}:{line}",
                 "with a different number of columns than the header",
                 f"{len(fields)} columns; {source} {len(header)} ('{columns}'). "
-                f"{_column_advice(fields, layout, dialect)}",
+                f"{_column_advice(fields, layout, given._replace(columns=dialect.columns))}",
             )
         else:
             stray_quotes.check(line, fields)
             yield Row(line, dict(zip(header, fields, strict=True)))
     if empty:
         raise UserError(f"{path}: only a header; at least one example is needed.")
-    stray_quotes.warn(path)
+    stray_quotes.warn(path, dialect)
 
 
 class _Layout(NamedTuple):
@@ -126,34 +146,39 @@ class _Layout(NamedTuple):
     skip_initial_space: bool
 
 
-def _infer_layout(
-    path: str, lines: Lines, suffix: str, required: Sequence[str], dialect: Dialect
-) -> tuple[_Layout, Lines]:
-    """Infers the layout of a table from its first line; also returns all lines, the first included."""
-    default = DELIMITERS[suffix]
-    rest = iter(lines)
-    first = next(rest, None)
-    if first is None:
-        return _Layout(dialect.delimiter or default, dialect.quotes, False), ()
-    all_lines = itertools.chain([first], rest)
-    delimiter = dialect.delimiter or default
+def _infer_dialect(path: str, first: str, suffix: str, required: Sequence[str], dialect: Dialect) -> Dialect:
+    """Returns the dialect of a table with its delimiter, which the first line may suggest.
+
+    For inputs, a header that names the required columns counts more than what the dialect says.
+    """
+    default = dialect.delimiter or DELIMITERS[suffix]
+    if dialect.is_input or (dialect.delimiter is None and not dialect.columns):
+        names = {name.strip() for name in required}
+        candidates = dict.fromkeys((default, *OTHER_DELIMITERS))
+        suggested = next((one for one in candidates if names <= set(_plain_fields(first, one))), None)
+        if suggested is not None:
+            if suggested != default:
+                option = f"; to confirm it set data.delimiter: {json.dumps(suggested)}"
+                warnings.warn(
+                    f"{path}: the header suggests the delimiter {suggested!r}, which is used"
+                    f"{'' if dialect.is_input else option}.",
+                    DataWarning,
+                    stacklevel=2,
+                )
+            return dialect._replace(delimiter=suggested, columns=())
+    return dialect._replace(delimiter=default)
+
+
+def _infer_layout(first: str, required: Sequence[str], dialect: Dialect) -> _Layout:
+    """Returns the layout of a table of a known delimiter from its first line."""
+    delimiter = dialect.delimiter
+    assert delimiter is not None
+    starts_with_space = [field.startswith(" ") for field in first.split(delimiter)[1:]]
     names = {name.strip() for name in required}
-    if dialect.delimiter is None and not dialect.columns:
-        others = [other for other in OTHER_DELIMITERS if other != default]
-        matching = [one for one in (default, *others) if names <= set(_plain_fields(first[1], one))]
-        delimiter = matching[0] if matching else default
-        if delimiter != default:
-            warnings.warn(
-                f"{path}: the header suggests the delimiter {delimiter!r}, which is used; to confirm it set "
-                f"data.delimiter: {json.dumps(delimiter)}.",
-                DataWarning,
-                stacklevel=2,
-            )
-    starts_with_space = [field.startswith(" ") for field in first[1].split(delimiter)[1:]]
-    is_matching = bool(dialect.columns) or names <= set(_plain_fields(first[1], delimiter))
+    is_matching = bool(dialect.columns) or names <= set(_plain_fields(first, delimiter))
     return _Layout(
         delimiter, dialect.quotes, is_matching and bool(starts_with_space) and all(starts_with_space)
-    ), all_lines
+    )
 
 
 def _plain_fields(line: str, delimiter: str) -> list[str]:
@@ -162,7 +187,7 @@ def _plain_fields(line: str, delimiter: str) -> list[str]:
 
 
 def _require_columns(
-    location: str, header: Sequence[str], required: Sequence[str], delimiter: str, named: bool
+    location: str, header: Sequence[str], required: Sequence[str], delimiter: str, dialect: Dialect
 ) -> None:
     """Rejects a header in which a required column is missing or occurs twice.
 
@@ -171,7 +196,7 @@ def _require_columns(
         header: column names.
         required: columns that are used.
         delimiter: character between two fields.
-        named: whether `data.columns` gives the names.
+        dialect: how the table is written; may give the names.
 
     Raises:
         UserError: naming the column.
@@ -183,10 +208,11 @@ def _require_columns(
                 f"{location}: column '{printable(name)}' occurs {counts[name]} times; rename one."
             )
         if counts[name] == 0:
-            source = "data.columns has" if named else "the header has"
-            advice = "" if named else " If the file has no header, name the columns in data.columns."
-            if len(header) == 1 and not named:
-                advice += f" Fields were split at {delimiter!r}; set data.delimiter for another delimiter."
+            source = "data.columns has" if dialect.columns else "the header has"
+            naming = "add one" if dialect.is_input else "name the columns in data.columns"
+            advice = "" if dialect.columns else f" If the file has no header, {naming}."
+            if len(header) == 1 and not dialect.columns:
+                advice += f" Fields were split at {delimiter!r}; {dialect.delimiter_advice}"
             known = join_names(header)
             raise UserError(
                 f"{location}: no column {name!r}{did_you_mean(name, header)}; {source}: {known}.{advice}"
@@ -196,8 +222,11 @@ def _require_columns(
 def _column_advice(fields: Sequence[str], layout: _Layout, dialect: Dialect) -> str:
     """Returns what to do about a record with another number of fields than the header."""
     others = (other for other in OTHER_DELIMITERS if other != layout.delimiter)
-    if len(fields) == 1 and dialect.delimiter is None and any(other in fields[0] for other in others):
-        return f"Fields were split at {layout.delimiter!r}; set data.delimiter for another delimiter."
+    is_open = dialect.is_input or dialect.delimiter is None
+    if len(fields) == 1 and is_open and any(other in fields[0] for other in others):
+        return f"Fields were split at {layout.delimiter!r}; {dialect.delimiter_advice}"
+    if dialect.is_input and dialect.columns:
+        return "Add a header to a file whose columns are not those of the training data."
     if layout.quotes and any(field.startswith(' "') for field in fields):
         return 'A space before a quote (") makes it part of the text; remove the space.'
     return "Quote texts that contain the delimiter or a line break."
@@ -222,13 +251,14 @@ class _StrayQuoteDetector:
                 self.first_line = self.first_line or line
                 return
 
-    def warn(self, path: str) -> None:
+    def warn(self, path: str, dialect: Dialect) -> None:
         """Issues a `DataWarning` if any were found."""
         if self.num_records:
+            option = " If quotes are part of the text, set data.quoting: none."
             warnings.warn(
                 f"{path}:{self.first_line}: {self.num_records:,} record(s), starting with this one, have "
                 f"quoted fields that span {self.num_lines:,} lines and look like separate records; is a "
-                'closing quote (") missing? If quotes are part of the text, set data.quoting: none.',
+                f'closing quote (") missing?{"" if dialect.is_input else option}',
                 DataWarning,
                 stacklevel=2,
             )

@@ -99,7 +99,7 @@ def _is_invisible(character: str) -> bool:
 
 
 def read_lines(
-    path: str | Path, strict: bool = True, encoding: str | None = None
+    path: str | Path, strict: bool = True, encoding: str | None = None, mentions_option: bool = True
 ) -> Iterator[tuple[int, str]]:
     r"""Yields (line number from 1, text with its line ending) of each line of a text file, plain or `.gz`.
 
@@ -110,8 +110,9 @@ def read_lines(
         path: the file.
         strict: reject NUL characters and invalid UTF-8; otherwise they stay in the text, invalid bytes as
             U+DC80 to U+DCFF, which `is_encodable` detects.
-        encoding: value of `data.encoding`, which messages then mention; None for UTF-8. Other encodings than
-            UTF-8 are always decoded strictly.
+        encoding: value of `data.encoding`; None for UTF-8. Other encodings than UTF-8 are always decoded
+            strictly.
+        mentions_option: whether messages about a given encoding advise to change `data.encoding`.
 
     Raises:
         UserError: the file cannot be opened, is not in gzip format despite its suffix, is not UTF-8, contains
@@ -128,9 +129,11 @@ def read_lines(
             # Either kind of stream has `readline`; their static types have no common ancestor with it.
             stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if packed else file)
             if encoding is None or codecs.lookup(encoding).name == "utf-8":
-                yield from _decoded_lines(path, stream, packed, strict, encoding is not None)
+                yield from _decoded_lines(
+                    path, stream, packed, strict, mentions_option and encoding is not None
+                )
             else:
-                yield from _transcoded_lines(path, stream, packed, encoding)
+                yield from _transcoded_lines(path, stream, packed, encoding, mentions_option)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; check the path (it is relative to {os.getcwd()}).") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -142,7 +145,7 @@ def read_lines(
 
 
 def _transcoded_lines(
-    path: str, stream: IO[bytes], packed: IO[bytes] | None, encoding: str
+    path: str, stream: IO[bytes], packed: IO[bytes] | None, encoding: str, mentions_option: bool
 ) -> Iterator[tuple[int, str]]:
     """Yields the lines of a file in an encoding other than UTF-8, like `_decoded_lines`."""
     number = size = 0
@@ -164,9 +167,13 @@ def _transcoded_lines(
                     )
                 yield number, line.removeprefix("\ufeff") if number == 1 else line
         except UnicodeError as error:
+            advice = (
+                "set data.encoding to that of the file"
+                if mentions_option
+                else "save the file in this encoding, that of the training data"
+            )
             raise UserError(
-                f"{path}: invalid {encoding} somewhere after line {number} ({error}); set data.encoding to "
-                "that of the file."
+                f"{path}: invalid {encoding} somewhere after line {number} ({error}); {advice}."
             ) from None
 
 

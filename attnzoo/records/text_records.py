@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import glob
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from attnzoo.config.sections import DataOptions, FileOptions
+from attnzoo.config.tables import TableOptions
 from attnzoo.errors import UserError
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.rows import Row, find_text_problem, require_string, require_text
-from attnzoo.records.tables import SUFFIXES, read_rows, suffix_of
+from attnzoo.records.tables import DEFAULT_DIALECT, SUFFIXES, Dialect, dialect_of, read_rows, suffix_of
 from attnzoo.records.text_files import is_encodable, read_lines, read_standard_input
 
 Item = TypeVar("Item")
@@ -35,6 +39,7 @@ class TextRecord(NamedTuple):
         target: a text in the language of the answer, such as the beginning of a translation.
         folder: the folder that files are relative to which `text` names.
         problem: why the text cannot be used; None if it can.
+        number: its place among the inputs, from 0.
     """
 
     text: str
@@ -43,6 +48,7 @@ class TextRecord(NamedTuple):
     target: str = ""
     folder: Path | None = None
     problem: BadRecord | None = None
+    number: int = 0
 
 
 class Columns(NamedTuple):
@@ -66,6 +72,31 @@ class Columns(NamedTuple):
     def required(self) -> tuple[str, ...]:
         """The columns that must be there."""
         return tuple(dict.fromkeys(name for name in (self.text, self.target, self.id) if name is not None))
+
+
+class Writing(NamedTuple):
+    """How files of inputs are written, as far as that is known from training.
+
+    Attributes:
+        encoding: of files; standard input is always UTF-8.
+        dialect: of tables.
+    """
+
+    encoding: str | None = None
+    dialect: Dialect = DEFAULT_DIALECT._replace(is_input=True)
+
+
+DEFAULT_WRITING = Writing()
+
+
+def writing_of(options: DataOptions) -> Writing:
+    """Returns how the files were written that a run was trained on."""
+    encoding = options.encoding if isinstance(options, FileOptions) else None
+    if encoding is not None and codecs.lookup(encoding).name == "utf-8":
+        encoding = None
+    if not isinstance(options, TableOptions):
+        return Writing(encoding)
+    return Writing(encoding, dialect_of(options)._replace(is_input=True))
 
 
 def text_format(file: str) -> str:
@@ -108,44 +139,51 @@ def _is_listed(path: Path) -> bool:
     return suffix_of(str(path)) in (".txt", *SUFFIXES) and not is_hidden
 
 
-def read_texts(file: str, format: str, columns: Columns) -> Iterator[TextRecord]:
+def read_texts(
+    file: str, format: str, columns: Columns, writing: Writing = DEFAULT_WRITING
+) -> Iterator[TextRecord]:
     """Yields the records of a file in order; memory use does not grow with their number.
 
     A record that cannot be used has a `problem`, and the ones after it follow.
 
     Args:
-        file: UTF-8 file, plain or `.gz`; "-" is standard input.
+        file: a file, plain or `.gz`; "-" is standard input.
         format: "text" (each line is a text; with a target, both with a tab between them), "csv", "tsv" or
             "jsonl" (empty lines are skipped).
         columns: where the parts of a record are.
+        writing: how the file is written.
 
     Raises:
         UserError: the file as a whole cannot be read, lacks a column, or has no record that can be read.
     """
     is_live = file == STANDARD_INPUT
     name = "standard input" if is_live else file
-    lines = read_standard_input(strict=False) if is_live else read_lines(file, strict=False)
+    lines = input_lines(file, writing)
     folder = None if is_live else Path(file).parent
     if format == TEXT:
         numbered = (find_text_problem(f"{name}:{number}", line) or (number, line) for number, line in lines)
         records = _plain_records(name, numbered if is_live else _readable(numbered), columns)
     else:
-        rows = read_rows(name, lines, f".{format}", columns.required, strict=False)
+        rows = read_rows(name, lines, f".{format}", columns.required, False, writing.dialect)
         records = (_to_record(name, row, columns) for row in (rows if is_live else _readable(rows)))
     return (record._replace(folder=folder) for record in records)
 
 
-def read_pairs(source: str, target: str) -> Iterator[TextRecord]:
+def input_lines(file: str, writing: Writing = DEFAULT_WRITING) -> Iterator[tuple[int, str]]:
+    """Yields the lines of a file, or of standard input for "-", see `text_files.read_lines`."""
+    if file == STANDARD_INPUT:
+        return read_standard_input(strict=False)
+    return read_lines(file, False, writing.encoding, mentions_option=False)
+
+
+def read_pairs(source: str, target: str, writing: Writing = DEFAULT_WRITING) -> Iterator[TextRecord]:
     """Yields line n of each of two files as one record, for all n; one may be "-" for standard input.
 
     Raises:
         UserError: a file cannot be read; or, after the records, they differ in the number of lines.
     """
     names = tuple("standard input" if file == STANDARD_INPUT else file for file in (source, target))
-    lines = (
-        read_standard_input(strict=False) if file == STANDARD_INPUT else read_lines(file, strict=False)
-        for file in (source, target)
-    )
+    lines = (input_lines(file, writing) for file in (source, target))
     counts = [0, 0]
     for pair in itertools.zip_longest(*lines):
         counts = [count + (line is not None) for count, line in zip(counts, pair, strict=True)]
@@ -220,7 +258,10 @@ def _problem(location: str, text: str, noun: str = "text") -> BadRecord | None:
 
 def _to_record(file: str, row: Row | BadRecord, columns: Columns) -> TextRecord:
     if isinstance(row, BadRecord):
-        return TextRecord("", None, row.location, problem=row)
+        record_id = None
+        with contextlib.suppress(BadRecord):
+            record_id = _record_id(row.location, row.values, columns.id or ID)
+        return TextRecord("", record_id, row.location, problem=row)
     location, record_id = f"{file}:{row.line}", None
     try:
         record_id = _record_id(location, row.values, columns.id or ID)
@@ -241,7 +282,7 @@ def _text_of(location: str, what: str, values: dict[str, Any], column: str, is_n
     return text
 
 
-def _record_id(location: str, values: dict[str, Any], column: str) -> str | int | None:
+def _record_id(location: str, values: Mapping[str, Any], column: str) -> str | int | None:
     """Returns the id of a record, or None if it is missing or null."""
     record_id = values.get(column)
     if record_id is None:

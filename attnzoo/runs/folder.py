@@ -10,6 +10,8 @@ A run folder contains:
     metrics.jsonl   the same numbers as JSON Lines
     result.json     the metrics of the finished run
     export/         SavedModels
+
+TensorFlow is imported on first use.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import tensorflow as tf
+from etils import epy
 
 from attnzoo.config import RunConfig, locations
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.features.info import require_run_format
 from attnzoo.files import disk_errors, exclusive_lock, is_leftover, read_json
+
+with epy.lazy_imports():
+    import tensorflow as tf
 
 _LOCK = ".lock"
 _FILES = (
@@ -155,7 +160,7 @@ class RunDir:
         if not self.path.is_dir():
             return
         is_empty = all(path.name == _LOCK or is_leftover(path) for path in self.path.iterdir())
-        if not (is_empty or _holds(self.machine, "attnzoo") or _holds(self.info, "format")):
+        if not (is_empty or self.is_run()):
             raise UserError(
                 f"{self.path}: not empty, and not a run folder of attnzoo; choose another folder with --run."
             )
@@ -163,6 +168,10 @@ class RunDir:
     def files(self) -> Iterator[Path]:
         """Yields the files that the run wrote, without those of its export."""
         return (path for pattern in _FILES for path in self.path.glob(pattern))
+
+    def is_run(self) -> bool:
+        """Whether the folder is that of a run, perhaps one that has just started."""
+        return _holds(self.machine, "attnzoo") or _holds(self.info, "format")
 
     def clear(self) -> None:
         """Removes the files that the run wrote, and no others; folders are removed when they are empty.
@@ -179,6 +188,14 @@ class RunDir:
                 for path in (*sorted(folder.rglob("*"), reverse=True), folder):
                     if path.is_dir() and not any(path.iterdir()):
                         path.rmdir()
+
+
+def is_file_of_run(path: Path) -> bool:
+    """Whether a path is that of a file that a run has written in its folder."""
+    path = path.resolve()
+    return path.is_file() and any(
+        path.match(pattern) and RunDir(path.parents[pattern.count("/")]).is_run() for pattern in _FILES
+    )
 
 
 def _holds(path: Path, key: str) -> bool:

@@ -1,8 +1,9 @@
-"""Refuses options of a request that do nothing for a task. Imports no TensorFlow."""
+"""Refuses requests that a task does not fulfill, and options that do nothing for it. No TensorFlow."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from attnzoo import catalog
@@ -35,12 +36,25 @@ def refuse_unused(folder: Path, task: Task, config: RunConfig, request: Request)
         raise UserError(f"{folder}: {problem}.")
 
 
+def refuse_unscored(folder: Path, task: Task) -> None:
+    """Refuses to score given answers for a task that does not do this.
+
+    Raises:
+        UserError: it names the tasks that do.
+    """
+    if task.scored_name is None:
+        owners = _tasks_with(lambda other: other.scored_name is not None)
+        raise UserError(f"{folder}: a run of {task.name}; given answers are scored only for {owners}.")
+
+
 def _owners(field: str) -> str:
     """Returns the names of the tasks that have an option."""
-    names = [
-        name for name in catalog.names("tasks") if field in catalog.load_class("tasks", name).answer_options
-    ]
-    return ", ".join(names)
+    return _tasks_with(lambda task: field in task.answer_options)
+
+
+def _tasks_with(fits: Callable[[type[Task]], bool]) -> str:
+    """Returns the names of the tasks for which `fits` is true."""
+    return ", ".join(name for name in catalog.names("tasks") if fits(catalog.load_class("tasks", name)))
 
 
 def _joined(options: list[str]) -> str:

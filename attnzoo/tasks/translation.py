@@ -25,7 +25,11 @@ from attnzoo.features.weight import Weight
 from attnzoo.special_tokens import PADDING
 from attnzoo.tasks import options as task_options
 from attnzoo.tasks.task import Task
-from attnzoo.tasks.translation_options import TranslationEvalOptions, TranslationTrainOptions
+from attnzoo.tasks.translation_options import (
+    TranslationEvalOptions,
+    TranslationTrainOptions,
+    count_problem,
+)
 from attnzoo.tasks.types import (
     Calibration,
     Comparison,
@@ -310,9 +314,11 @@ class Translation(Task):
         return translation_answers.TranslationPredictor(models, info, _evaluation(options), request)
 
     def request_problems(self, config: RunConfig, request: Request) -> Iterator[str]:
-        """Yields a beam size where nothing is searched for."""
+        """Yields a beam size where nothing is searched for, and more translations than a search has beams."""
         if request.sample and request.beams is not None:
             yield "--sample draws translations and searches for none; remove --beams"
+        if (problem := count_problem(_evaluation(config.eval), request)) is not None:
+            yield problem
 
     def null_answer(self, info: DataInfo, request: Request) -> dict[str, None]:
         """Returns the keys of an answer without values."""

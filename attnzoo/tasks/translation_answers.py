@@ -15,9 +15,10 @@ from attnzoo.errors import UserError
 from attnzoo.features.info import DataInfo
 from attnzoo.layers.decoding import DecoderOutput, Sampler, generate
 from attnzoo.records.bad_records import BadRecord
-from attnzoo.special_tokens import END, PADDING
+from attnzoo.records.text_files import join_names
+from attnzoo.special_tokens import END, PADDING, UNKNOWN
 from attnzoo.tasks import translating
-from attnzoo.tasks.translation_options import TranslationEvalOptions
+from attnzoo.tasks.translation_options import TranslationEvalOptions, count_problem
 from attnzoo.tasks.translation_texts import TranslationDetokenizer
 from attnzoo.tasks.types import Request
 
@@ -28,15 +29,16 @@ KEYS = ("translation", "score", "log_probability")
 def request_fn(
     models: Sequence[keras.Model], info: DataInfo, options: TranslationEvalOptions, request: Request
 ) -> Callable[..., DecoderOutput]:
-    """Returns a function from sources <int32>[batch, source] and a seed <int32>[] to translations.
+    """Returns a function from sources <int32>[batch, source] and numbers <int32>[batch] to translations.
 
-    If the request has prefixes, it also takes these, <int32>[batch, prefix].
+    Samples depend on the number of their source. If the request has prefixes, the function also takes these,
+    <int32>[batch, prefix].
     """
 
-    def run(ids: tf.Tensor, seed: tf.Tensor, prefix: tf.Tensor | None) -> DecoderOutput:
+    def run(ids: tf.Tensor, numbers: tf.Tensor, prefix: tf.Tensor | None) -> DecoderOutput:
         if not request.sample:
             return translating.decode(models, ids, info, options, request.count, prefix)
-        sampler = Sampler(seed, request.temperature, request.top_k, request.top_p)
+        sampler = Sampler(request.seed, request.temperature, request.top_k, request.top_p, numbers)
         max_length, constraints = (
             translating.max_target_tokens(info, ids),
             translating.constraints_of(options),
@@ -44,13 +46,16 @@ def request_fn(
         return generate(models, ids, max_length, sampler, request.count, constraints, prefix)
 
     xla = bool(request.xla)
-    others = [tf.TensorSpec([], tf.int32), tf.TensorSpec([None, None], tf.int32)]
+    others = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.int32)]
     if request.has_prefixes:
         signature = translating.source_signature(xla, *others)
         return tf.function(run, input_signature=signature, jit_compile=xla, autograph=False)
     signature = translating.source_signature(xla, *others[:1])
     return tf.function(
-        lambda ids, seed: run(ids, seed, None), input_signature=signature, jit_compile=xla, autograph=False
+        lambda ids, numbers: run(ids, numbers, None),
+        input_signature=signature,
+        jit_compile=xla,
+        autograph=False,
     )
 
 
@@ -74,41 +79,41 @@ class TranslationPredictor:
         options: TranslationEvalOptions,
         request: Request,
     ) -> None:
+        if (problem := count_problem(options, request)) is not None:
+            raise UserError(f"{problem}.")
         if request.beams is not None:
             options = options.model_copy(update={"beams": request.beams})
-        if not request.sample and request.count > options.beams:
-            raise UserError(
-                f"--count {request.count}: a search with {options.beams} beam(s) returns at most "
-                f"{options.beams} translation(s); add --beams {request.count}, or --sample."
-            )
         self.info, self.request = info, request
         self.run = request_fn(models, info, options, request)
         self.detokenizer = TranslationDetokenizer(info)
         self.lengths = token_batches.padding_lengths(info, "source")
-        self.seeds = itertools.count(request.seed)
 
-    def __call__(self, texts: Sequence[str], prefixes: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def __call__(
+        self, texts: Sequence[str], prefixes: Sequence[str] = (), numbers: Sequence[int] | None = None
+    ) -> list[dict[str, Any]]:
         """Returns an answer for each text.
 
         Args:
             texts: the sources.
             prefixes: the beginning of each translation, if the request has prefixes.
+            numbers: a number of each text, on which and the seed its samples depend; None for its place.
 
         Raises:
-            BadRecord: a prefix is longer than translations can be.
+            BadRecord: a prefix is longer than translations can be, or has a word that none has.
         """
         rows = token_batches.encode(self.detokenizer.source, texts, [END])
         starts = self._encode_prefixes(prefixes)
         limit = self.lengths[-1]
         inputs = [np.concatenate([row[: limit - 1], [END]]) if len(row) > limit else row for row in rows]
-        batches = (
-            (*batch, next(self.seeds)) for batch in token_batches.batch_by_length(inputs, self.lengths)
-        )
+        batches = token_batches.batch_by_length(inputs, self.lengths)
+        keys = np.arange(len(texts)) if numbers is None else np.asarray(numbers) % 2**31
 
-        def translate(batch: tuple[list[int], tf.Tensor, int]) -> tuple[list[int], DecoderOutput]:
-            chosen, ids, seed = batch
+        def translate(batch: tuple[list[int], tf.Tensor]) -> tuple[list[int], DecoderOutput]:
+            chosen, ids = batch
             given = [_padded([starts[index] for index in chosen], len(ids))] if starts else []
-            return chosen, self.run(ids, tf.constant(seed % 2**31), *given)
+            own = np.zeros(len(ids), np.int32)
+            own[: len(chosen)] = keys[chosen]
+            return chosen, self.run(ids, tf.constant(own), *given)
 
         answers: list[dict[str, Any]] = [{} for _ in texts]
         for chosen, outputs in token_batches.run_concurrently(translate, batches):
@@ -125,7 +130,15 @@ class TranslationPredictor:
     def _encode_prefixes(self, prefixes: Sequence[str]) -> list[np.ndarray]:
         starts = token_batches.encode(self.detokenizer.target, prefixes) if prefixes else []
         longest = self.info.lengths[len(self.info.buckets) - 1]["target"] - 1  # END is a token too
-        for start in starts:
+        for prefix, start in zip(prefixes, starts, strict=True):
+            if UNKNOWN in start:
+                words = join_names(self.detokenizer.target.unknown_words(prefix))
+                raise BadRecord(
+                    "prefix",
+                    "with an unknown word in the prefix",
+                    f"{words}: no word of the translations in training; replace it, or end the prefix before "
+                    "it.",
+                )
             if len(start) > longest:
                 raise BadRecord(
                     "prefix",

@@ -9,6 +9,7 @@ from pydantic import Field
 from attnzoo.config.base import EffectIf
 from attnzoo.config.sections import EvalOptions
 from attnzoo.tasks.options import CrossEntropyOptions
+from attnzoo.tasks.types import Request
 from attnzoo.text.kinds import MAX_LENGTH
 
 
@@ -66,3 +67,14 @@ class TranslationEvalOptions(EvalOptions):
         "spaces are between words; none for texts that are tokenized already.",
     )
     bleu_lowercase: bool = Field(False, description="Whether BLEU ignores upper and lower case.")
+
+
+def count_problem(options: TranslationEvalOptions, request: Request) -> str | None:
+    """Returns why a search does not return as many translations as are requested; None if it does."""
+    count, beams = request.count, request.beams or options.beams
+    if request.sample or count <= beams:
+        return None
+    return (
+        f"--count {count}: a search with {beams} beam(s) returns at most {beams} translation(s); add --beams "
+        f"{count}, or --sample"
+    )

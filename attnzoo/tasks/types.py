@@ -11,7 +11,8 @@ PredictFn: TypeAlias = Callable[[dict[str, Any]], Any]
 Predictor: TypeAlias = Callable[..., list[dict[str, Any]]]
 """From raw inputs (texts, or paths of images) to one JSON-serializable answer each.
 
-For a `Request` with prefixes, these are the second argument: the beginning of each answer.
+For a `Request` with prefixes, these are the second argument: the beginning of each answer. For one that
+samples, the argument `numbers` has a number of each input, on which and the seed its samples depend.
 """
 Scorer: TypeAlias = Callable[[Sequence[str], Sequence[str]], list[dict[str, Any]]]
 """From raw inputs and given answers to one JSON-serializable score each."""

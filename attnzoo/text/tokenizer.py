@@ -44,6 +44,10 @@ class Tokenizer(tf.Module):
         """Returns the token of each id, <string> of the shape of `ids`."""
         raise NotImplementedError
 
+    def unknown_words(self, text: str) -> list[str]:
+        """Returns the words of a text that become UNKNOWN, in order."""
+        return []
+
     def pieces(self, ids: tf.Tensor) -> list[list[str]]:
         """Returns the human-readable tokens of ids <int32>[batch, time], without padding."""
         ids = tf.cast(ids, tf.int32)

@@ -113,6 +113,12 @@ class WordTokenizer(_TableTokenizer):
         spaced = single_spaces(strings)  # [batch]
         return tf.strings.split(tf.strings.regex_replace(spaced, _WORD, r"\0 "))  # [batch, (time)]
 
+    def unknown_words(self, text: str) -> list[str]:
+        """Returns the words of a text that are not in the vocabulary, in order."""
+        strings = tf.constant([text.encode("utf-8")])  # [1]
+        ids, words = self.encode(strings).flat_values, self.words(strings).flat_values
+        return [word.decode("utf-8") for word in tf.boolean_mask(words, ids == UNKNOWN).numpy()]
+
 
 class CharacterTokenizer(_TableTokenizer):
     """Unicode code points, including spaces; unknown characters become the bytes of their UTF-8.

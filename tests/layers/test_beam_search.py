@@ -165,7 +165,7 @@ def test_alignment_of_a_search_is_that_of_forced_decoding():
     actual = beam_search([model], SOURCE, 9, beams=4)
     row = actual.tokens[:, 0]
 
-    def follow(log_probabilities, position):
+    def follow(log_probabilities, position, places):
         return tf.maximum(row[:, position], 1)[:, None]
 
     same = generate([model], SOURCE, 9, select=follow)
@@ -195,17 +195,35 @@ def test_samples_follow_the_probabilities():
     model, source = Chain(1, 1), tf.ones([1, 1], tf.int32)
     model.table = tf.concat([model.table, model.table], axis=0)
     log_probabilities = tf.tile(model.table[:1, :1], [1, 20_000, 1])
-    drawn = Sampler(7)(log_probabilities, tf.constant(0))
+    first = (tf.constant(0), tf.constant([0]))  # position and place
+    drawn = Sampler(7)(log_probabilities, *first)
     shares = np.bincount(drawn.numpy().ravel(), minlength=VOCABULARY) / 20_000
     np.testing.assert_allclose(shares, np.exp(model.table[0, 0]), atol=0.015)
-    assert set(Sampler(7, top_k=1)(log_probabilities, tf.constant(0)).numpy().ravel()) == {
+    assert set(Sampler(7, top_k=1)(log_probabilities, *first).numpy().ravel()) == {
         int(tf.argmax(model.table[0, 0]))
     }
     order = np.argsort(-model.table[0, 0].numpy())
     nucleus = order[: 1 + np.searchsorted(np.cumsum(np.exp(model.table[0, 0].numpy()[order])), 0.6)]
-    assert set(Sampler(7, top_p=0.6)(log_probabilities, tf.constant(0)).numpy().ravel()) == set(nucleus)
+    assert set(Sampler(7, top_p=0.6)(log_probabilities, *first).numpy().ravel()) == set(nucleus)
     again = generate([model], source, 2, Sampler(3), count=5)
     np.testing.assert_array_equal(generate([model], source, 2, Sampler(3), count=5).tokens, again.tokens)
+
+
+def test_a_sample_depends_on_the_seed_and_the_number_of_its_source_alone():
+    """Also in a batch of which half is finished later than the other half."""
+    model, numbers = Chain(2, 23, sharpness=0.3), range(100, 116)
+    sources = tf.ones([16, 3], tf.int32)
+
+    def draw(seed, own):
+        chosen = Sampler(seed, numbers=tf.constant(own))
+        return generate([model], sources[: len(own)], 23, chosen, count=2).tokens.numpy()
+
+    rows = draw(3, [*numbers])
+    assert len({tuple(row) for row in rows.reshape([-1, rows.shape[-1]])}) > 16
+    assert {END in row[:3] for row in rows[:, 0]} == {False, True}
+    for place in (0, 7, 15):
+        np.testing.assert_array_equal(draw(3, [numbers[place]])[0], rows[place])
+    assert (draw(4, [numbers[0]])[0] != rows[0]).any()
 
 
 def test_arguments_out_of_range_are_refused():

@@ -30,7 +30,7 @@ def test_records_that_cannot_be_used_are_among_the_others_with_their_ids(tmp_pat
         '{"text": "c"}',
     ]
     records = read(tmp_path / "a.jsonl", "\n".join(lines))
-    assert [record.id for record in records] == [1, 2, "x", None, None, None, None]
+    assert [record.id for record in records] == [1, 2, "x", None, None, 6, None]
     assert [record.text for record in records if not record.problem] == ["a", "c"]
     wrong = "with a value of the wrong type"
     expected = [None, "with an empty text", wrong, "not JSON", wrong, "with a missing key", None]

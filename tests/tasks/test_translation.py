@@ -11,6 +11,9 @@ from attnzoo.data.pipeline import BatchSizes
 from attnzoo.data.splits import DataSplits, Split
 from attnzoo.features.text import TextPairOptions
 from attnzoo.layers.decoding import DecoderOutput
+from attnzoo.records.bad_records import BadRecord
+from attnzoo.tasks.translation_answers import TranslationPredictor
+from attnzoo.text import tokenizers
 
 TASK = tasks.load("translation")
 
@@ -24,6 +27,19 @@ def test_padding_and_filled_rows_are_no_targets_of_a_translation():
     )
     sums = TASK.sums(model, {}, targets, None)
     np.testing.assert_allclose(sums["loss"], [2 * math.log(5), 2], rtol=1e-6)
+
+
+def test_a_word_of_a_prefix_that_is_unknown_is_named():
+    state = tokenizers.build("words", ["guten tag"], vocabulary_size=9, lowercase=False)
+    target = tokenizers.from_state(state)
+    known = types.SimpleNamespace(
+        info=types.SimpleNamespace(lengths=[{"target": 9}], buckets=[{}]),
+        detokenizer=types.SimpleNamespace(target=target),
+    )
+    encode = TranslationPredictor._encode_prefixes
+    assert [len(start) for start in encode(known, ["guten", ""])] == [1, 0]
+    with pytest.raises(BadRecord, match="abend, !: no word of the translations in training; replace it, or"):
+        encode(known, ["tag", "guten abend!"])
 
 
 def test_corpus_metrics_compare_translations_with_their_own_references():
