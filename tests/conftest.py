@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import tensorflow as tf
 import tests.quick  # noqa: F401 - it changes a setting of TensorFlow
 from tests.own_process import pytest_runtest_makereport, pytest_runtest_protocol  # noqa: F401 - hooks
 
+# With the many objects of a long session a full collection takes seconds: together a tenth of all time.
+gc.set_threshold(50_000, 10, 10)
 # Two logical CPUs for the tests of replicas: only possible before TensorFlow uses its devices.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2

@@ -180,6 +180,7 @@ def test_runs_on_other_images_are_not_compared(run, tmp_path):
         comparison.compare([run, other])
 
 
+@pytest.mark.slow
 def test_an_export_is_verified_and_describes_itself(run, tmp_path):
     folder = export(run, tmp_path / "served")
     notes = json.loads((folder / "export.json").read_text())

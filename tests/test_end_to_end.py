@@ -269,6 +269,7 @@ def test_restart_removes_what_a_run_wrote_and_nothing_else(runs, tmp_path):
     assert left - {".lock"} == set(mine)
 
 
+@pytest.mark.slow
 def test_a_profile_is_written_for_tensorboard(tmp_path):
     resolved = recipes.text_config(tmp_path, "train.xla=false", "train.epochs=1")
     train(resolved, tmp_path / "run", profile=(2, 99))

@@ -77,6 +77,7 @@ def test_what_a_killed_export_has_left_is_removed_by_the_next(first_export):
     assert [path.name for path in first_export.parent.iterdir()] == ["served"]
 
 
+@pytest.mark.slow
 def test_an_export_that_another_process_writes_is_refused_in_one_line(runs, tmp_path):
     with (tmp_path / ".served.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -137,6 +137,7 @@ def test_a_run_together_with_itself_answers_like_it(run, classifier):
         next(predict([run, classifier], TEXTS))
 
 
+@pytest.mark.slow
 def test_an_export_writes_the_translations_of_predict_and_their_alignment(run, tmp_path):
     trained = load_trained(run)
     sources = [*load_splits(trained.config).test.column("source"), "b" * 50]  # longer than in training
@@ -211,12 +212,14 @@ def test_a_translation_begins_as_it_is_told(run, tmp_path):
     assert searched["translation"].startswith("ca")
 
 
+@pytest.mark.slow
 def test_all_translations_begin_with_the_prefix_of_the_command(run, tmp_path):
     (tmp_path / "new.txt").write_text("abc\nbb\n")
     ended = commands.run("predict", run, "new.txt", "--prefix", "ca", folder=tmp_path)
     assert [line[:2] for line in ended.out.splitlines()] == ["ca", "ca"]
 
 
+@pytest.mark.slow
 def test_a_run_is_not_better_than_itself(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from attnzoo import attention, registration
 from attnzoo.layers.transformer import EncoderBlock
@@ -59,6 +60,7 @@ print(known == {name for name in keras.saving.get_custom_objects() if name.start
 """
 
 
+@pytest.mark.slow
 def test_no_layer_is_missed_and_the_package_may_be_reloaded():
     done = subprocess.run([sys.executable, "-c", EVERY_LAYER], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("True", 0), done.stderr

@@ -45,7 +45,7 @@ def alone(runs, tmp_path):
     return copy
 
 
-@pytest.mark.parametrize("name", OTHER_DATA)
+@pytest.mark.parametrize("name", thinned(OTHER_DATA, 3))
 def test_a_run_keeps_what_an_export_is_checked_with_and_what_attend_shows(runs, alone, name):
     run = alone(name)
     trained = load_trained(run)
@@ -208,7 +208,7 @@ WITHOUT_ATTENTION = {
 }
 
 
-@pytest.mark.parametrize("name", WITHOUT_ATTENTION)
+@pytest.mark.parametrize("name", thinned(WITHOUT_ATTENTION, 2))
 def test_a_model_without_attention_is_told_the_option_that_gives_it_one(runs, name, monkeypatch):
     (path,) = runs[name].parent.glob("*.yaml")
     options = WITHOUT_ATTENTION[name]

@@ -49,7 +49,7 @@ UsageError: Any = typer.BadParameter.__base__
 class Commands(typer.core.TyperGroup):
     """The commands, which end well where the reader has closed the pipe, as `head` does."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
         try:
             return super().invoke(ctx)

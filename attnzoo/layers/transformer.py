@@ -367,8 +367,7 @@ class DecoderBlock(_Block):
             caches: returned by `start` or the previous step.
             position: integer or <int>[], 0 to max_length - 1, increasing by one at each step.
             ancestry: <int32>[batch, beams, time], the beam that each hypothesis was in at each position up to
-                `position`; `time` is at least the length of the caches. None if hypotheses never change
-                beams.
+                `position`; `time` is at least the length of the caches. None if none changes its beam.
             source_mask: <bool>[batch, source], True = may attend.
             return_attention_scores: also return the weights of the cross-attention.
 

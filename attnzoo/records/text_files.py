@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import gzip
 import io
 import itertools
@@ -39,6 +40,7 @@ _INVISIBLE_NAMES = (
     *("HANGUL CHOSEONG FILLER", "HANGUL JUNGSEONG FILLER"),
 )
 _SAMPLE_BYTES = 1 << 16
+_SCANNED_BYTES = 1 << 20
 _LIKELY_ENCODINGS = (
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r"),
     *("shift_jis", "euc_jp", "euc_kr", "gb18030", "big5"),
@@ -126,6 +128,8 @@ def read_lines(
             raise UserError(f"{path}: a pipe or a device; expected a text file.")
         with open(path, "rb") as file:
             packed = file if path.endswith(".gz") else None
+            if packed is not None:
+                _reject_bomb_at_once(path, packed)
             # Either kind of stream has `readline`; their static types have no common ancestor with it.
             stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if packed else file)
             if encoding is None or codecs.lookup(encoding).name == "utf-8":
@@ -160,7 +164,7 @@ def _transcoded_lines(
                     )
                 size += len(line)
                 if packed is not None:
-                    _reject_bomb(path, number, packed, size)
+                    _reject_bomb(f"{path}:{number}", packed, size)
                 if "\0" in line:
                     raise UserError(
                         f"{path}:{number}: NUL character; a text file in {encoding} cannot have one."
@@ -213,7 +217,7 @@ def _decoded_lines(
         )
         offset += len(raw)
         if packed is not None:
-            _reject_bomb(path, number, packed, offset)
+            _reject_bomb(f"{path}:{number}", packed, offset)
         yield number, text
 
 
@@ -253,11 +257,22 @@ def _encoding_advice(path: str) -> str:
     return f", or set data.encoding: {name.replace('_', '-')} if that is its encoding"
 
 
-def _reject_bomb(path: str, number: int, packed: IO[bytes], size: int) -> None:
+def _reject_bomb_at_once(path: str, packed: IO[bytes]) -> None:
+    """Rejects a file whose beginning is that of a bomb, before minutes are spent on its lines."""
+    size = 0
+    with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # said where it is read
+        stream = gzip.GzipFile(fileobj=packed)
+        while size <= GZIP_UNCHECKED_BYTES and (chunk := stream.read(_SCANNED_BYTES)):
+            size += len(chunk)
+    _reject_bomb(path, packed, size)
+    packed.seek(0)
+
+
+def _reject_bomb(location: str, packed: IO[bytes], size: int) -> None:
     """Rejects a file that decompresses to far more bytes than were read."""
     read = packed.tell()
     if size > max(GZIP_UNCHECKED_BYTES, GZIP_MAX_RATIO * read):
         raise UserError(
-            f"{path}:{number}: decompresses to more than {GZIP_MAX_RATIO} times its {read:,} bytes, "
+            f"{location}: decompresses to more than {GZIP_MAX_RATIO} times its {read:,} bytes, "
             "like a decompression bomb; if it is not one, decompress it yourself."
         )

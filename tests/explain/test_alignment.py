@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from attnzoo.explain.alignment import Alignment, draw
 from attnzoo.explanation import Explanation
+from tests.thinned import thinned
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("beams", thinned([1, 3], 2))
 def test_attention_is_shown_as_data_and_as_a_picture(runs, tmp_path, beams):
     explanation = Explanation(runs["translation"], beams=beams)
     one, other = explanation.explain_inputs(["abc", "ca"])

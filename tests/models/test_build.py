@@ -57,7 +57,7 @@ def built(name, *overrides, whole=False):
     return build_model(config, make_info(task)), task
 
 
-@pytest.mark.parametrize("name", thinned(CONFIGS, 2))
+@pytest.mark.parametrize("name", thinned(CONFIGS, 4))
 def test_every_shipped_model_computes_finite_logits(name):
     model, task = built(name)
     logits = model(make_inputs(task), training=False)
@@ -89,7 +89,7 @@ def test_more_padding_changes_nothing(name):
 
 
 @pytest.mark.parametrize(
-    "option", ["ngrams=3", "recurrent=gru", "recurrent=lstm", "convolution=3", "window=3"]
+    "option", thinned(["recurrent=gru", "recurrent=lstm", "convolution=3", "window=3", "ngrams=3"], 4)
 )
 def test_first_layers_of_a_text_use_the_order_and_ignore_padding(option):
     model, task = built("text_languages", f"model.{option}", "model.ngram_buckets=101", "model.position=none")
@@ -121,7 +121,7 @@ def test_windows_are_pooled_by_attention_alone():
 
 @pytest.mark.parametrize(
     "name",
-    ["text_additive", "image_sigmoid_attention", pytest.param("translate_dates", marks=pytest.mark.slow)],
+    thinned(["text_additive", "image_sigmoid_attention", "translate_dates"], 3),
 )
 def test_models_train_with_compile_and_fit(name):
     model, task = built(name)
@@ -133,7 +133,7 @@ def test_models_train_with_compile_and_fit(name):
     assert history[-1] < history[0]
 
 
-@pytest.mark.parametrize("name", ["text_languages", "image_digits", "translate_dates"])
+@pytest.mark.parametrize("name", thinned(["text_languages", "image_digits", "translate_dates"], 2))
 def test_models_survive_a_keras_file(name, tmp_path):
     model, task = built(name)
     model.save(tmp_path / "model.keras")
@@ -142,7 +142,7 @@ def test_models_survive_a_keras_file(name, tmp_path):
     np.testing.assert_allclose(loaded(inputs), model(inputs), atol=1e-6)
 
 
-@pytest.mark.parametrize("attention", thinned(mechanisms.CROSS, 2))
+@pytest.mark.parametrize("attention", thinned(mechanisms.CROSS, 5))
 @pytest.mark.parametrize("name", thinned(["translate_dates", "image_digits", "text_scaled_dot_product"], 3))
 def test_the_attention_mechanism_is_changed_by_its_name(name, attention):
     model, task = built(name, f"model.attention={attention}")

@@ -68,9 +68,10 @@ def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(tmp_path, mo
     monkeypatch.setattr(text_files, "GZIP_UNCHECKED_BYTES", 1 << 16)
     path = write(tmp_path / "bomb.txt.gz", (b"x" * 61 + b"\n") * 50_000)
     with pytest.raises(
-        UserError, match=r"bomb\.txt\.gz:\d+: decompresses to more than 100 times its [\d,]+ bytes"
+        UserError, match=r"bomb\.txt\.gz: decompresses to more than 100 times its [\d,]+ bytes"
     ):
         list(read_lines(path))
+    monkeypatch.undo()
     zeros = write(tmp_path / "zeros.txt.gz", b"\0" * (5 << 20))
     with pytest.raises(UserError, match=r"zeros\.txt\.gz:1: the line is longer"):
         list(read_lines(zeros))

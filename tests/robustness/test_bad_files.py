@@ -199,13 +199,13 @@ GZIP_BOMBS = [
     Case(
         "gzip: a bomb",
         "train.csv.gz",
-        ":16385: decompresses to more than 100 times",
+        ": decompresses to more than 100 times",
         holding(lambda: gzip_bomb(False)),
     ),
     Case(
         "gzip: a bomb that lies",
         "train.csv.gz",
-        ":16385: decompresses to more than 100 times",
+        ": decompresses to more than 100 times",
         holding(lambda: gzip_bomb(True)),
     ),
     Case(

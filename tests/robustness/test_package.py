@@ -84,6 +84,7 @@ def test_d2_the_check_finds_what_it_is_for(code):
     assert list(forbidden(ast.parse(code))) != []
 
 
+@pytest.mark.slow
 def test_d4_a_model_larger_than_the_memory_is_refused_before_it_takes_any(tmp_path):
     case = Case("", "train.csv", "", holding(malformed.TABLE))
     config = prepare_table(tmp_path, case)

@@ -7,6 +7,8 @@ import pytest
 from tests import recipes
 from tests.tasks import regression
 
+pytestmark = pytest.mark.slow  # of numbers of texts, the same is in the default suite
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

@@ -21,6 +21,7 @@ def test_eval_gives_errors_and_ranks_with_their_intervals_in_the_unit_of_the_col
     assert (abs(trained.answers - 1000.0) < 300.0).all()
 
 
+@pytest.mark.slow
 def test_an_export_answers_like_the_run(trained):
     regression.check_export(trained, [text.encode() for text in trained.inputs])
 

@@ -264,7 +264,7 @@ def test_byte_pair_merges_begin_with_the_most_frequent_pair():
     assert encode(tokenizer, "ab") == [[pieces.index("▁ab".encode())]]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.text(max_size=17).filter(lambda text: text.isprintable()), min_size=1, max_size=5))
 def test_ids_are_the_same_eager_compiled_and_in_tf_data(texts):
     for tokenizer in (WORDS, CHARACTERS, subwords()):

@@ -55,9 +55,8 @@ def test_a_guided_run_attends_to_the_given_alignments(tmp_path):
     assert attention.numpy()[0, 1:3].argmax(axis=1).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(
-    "kind", [EncoderDecoder, pytest.param(RecurrentEncoderDecoder, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [EncoderDecoder, RecurrentEncoderDecoder])
 def test_the_loss_is_the_cross_entropy_of_the_attention_and_has_gradients_under_xla(kind):
     keras.utils.set_random_seed(3)
     sizes = {"units": 8, "num_encoder_layers": 1, "num_decoder_layers": 2}

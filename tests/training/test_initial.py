@@ -19,6 +19,7 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.training import initial
 from attnzoo.variables import by_name, read_values, write_tensors
 from tests import recipes
+from tests.thinned import thinned
 
 LEARNED = {
     Text: {"vocabulary_size": 17},
@@ -67,7 +68,7 @@ def outputs_of(model, inputs):
     return np.concatenate([np.ravel(one) for one in tf.nest.flatten(model(inputs, training=False))])
 
 
-@pytest.mark.parametrize(("name", "more"), CASES)
+@pytest.mark.parametrize(("name", "more"), thinned(CASES, 4))
 def test_a_run_that_starts_from_another_and_takes_no_step_is_that_one(tmp_path, name, more):
     task = catalog.load("models", name).TASK
     info = info_of(task)

@@ -65,7 +65,7 @@ def killer(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("part", "kills"),
-    [(0, 5), *(pytest.param(part, 25, marks=pytest.mark.slow) for part in range(1, 10))],
+    [(0, 3), *(pytest.param(part, 25, marks=pytest.mark.slow) for part in range(1, 10))],
 )
 def test_a1_a12_runs_that_are_killed_at_random_end_bit_identical(killer, part, kills):
     """Two of three times by SIGKILL, else by SIGTERM or SIGINT, which exit with 75."""
@@ -84,6 +84,7 @@ def test_a1_a12_runs_that_are_killed_at_random_end_bit_identical(killer, part, k
     assert "Traceback" not in killer.log.read_text()
 
 
+@pytest.mark.slow
 def test_a3_a_run_that_is_killed_before_its_first_checkpoint_begins_again(killer):
     run = RunDir(killer.folder / "early")
     for moment in (run.path / ".lock", run.config):

@@ -54,6 +54,7 @@ def test_rates_that_cannot_be_meant_are_refused(parent, tmp_path, rates, message
         assigned(tmp_path, load_trained(parent).info, rates)
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_from_another_keeps_what_is_frozen(parent, tmp_path, capsys):
     options = ("train.xla=false", "train.steps=2", f"train.init_from={parent}")
     rates = "train.learning_rate_multipliers={'[!l]*': 0}"

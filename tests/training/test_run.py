@@ -32,20 +32,17 @@ def test_a13_a_second_writer_is_refused(tmp_path):
 
 
 CHANGES = {
-    "seed": 4,
-    "data.vocabulary_size": 65,
     "data.num_buckets": 2,
     "model.units": 32,
-    "model.dropout": 0.2,
     "train.batch_size": 8,
-    "train.ema_decay": 0.9,
-    "train.learning_rate": 2e-2,
     "train.optimizer": "sgd",
     "train.precision": "mixed_bfloat16",
-    "eval.every": 3,
 }
-UNFIT = {"model.units", "train.ema_decay", "train.optimizer", "data.num_buckets"}
-"""Keys whose new values do not fit the checkpoint, or have no effect on what was learned from the data."""
+UNFIT = {
+    **dict.fromkeys(("model.units", "train.optimizer"), "its checkpoint does not fit"),
+    "data.num_buckets": "so data.num_buckets would have no effect",
+}
+"""Key with which the run cannot continue -> why."""
 
 
 def test_a14_every_changed_key_is_named_and_refused_by_itself(tmp_path, monkeypatch):
@@ -57,7 +54,8 @@ def test_a14_every_changed_key_is_named_and_refused_by_itself(tmp_path, monkeypa
             train(without_xla(tmp_path, f"{key}={value}"), tmp_path / "run")
         assert caught.value.exit_code == 2
         assert (f"--allow-changed {key}" in str(caught.value)) == (key not in UNFIT), str(caught.value)
-        assert ("the run cannot continue: its checkpoint does not fit" in str(caught.value)) == (key in UNFIT)
+        assert ("the run cannot continue: " in str(caught.value)) == (key in UNFIT)
+        assert UNFIT.get(key, "") in str(caught.value)
     resolved = without_xla(tmp_path, *(f"{key}={value}" for key, value in CHANGES.items()))
     with pytest.raises(UserError, match=re.escape(", ".join(sorted(CHANGES)))):
         train(resolved, tmp_path / "run")

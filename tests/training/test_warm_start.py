@@ -37,6 +37,7 @@ def test_average_best_is_the_mean_of_the_best_evaluations(parent):
         np.testing.assert_allclose(value, (each[0][name] + each[1][name]) / 2, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_starts_with_weights_and_vocabulary_of_another_also_after_a_crash(
     parent, tmp_path, monkeypatch, capsys
 ):
