@@ -47,6 +47,7 @@ def test_masked_tokens_are_learned_and_training_ends_with_a_suggestion(pretraine
     assert list(DataInfo.read(run / "info.json").features) == ["text"]
 
 
+@pytest.mark.slow
 def test_a_classifier_starts_with_its_weights(pretrained, tmp_path, capsys):
     run, _ = pretrained
     options = (

@@ -196,6 +196,7 @@ def test_lines_and_tables_of_pairs_are_scored_alike(run, tmp_path):
         assert float(row["log_probability"]) == pytest.approx(one["log_probability"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_translation_begins_as_it_is_told(run, tmp_path):
     (tmp_path / "new.csv").write_text("key,source,start\n1,abc,ca\n2,abc,\n3,abc," + "a" * 99 + "\n")
     ended = commands.run(

@@ -85,6 +85,7 @@ def test_values_twice_and_values_that_are_wrong_are_refused_before_any_training(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_each_value_is_trained_with_each_seed_and_nothing_twice(config, forked, tmp_path, capsys):
     options, vary = ["train.xla=false", "train.epochs=1"], ["model.pooling=mean"]
     actual = sweep.sweep(config, vary, options, seeds=2)

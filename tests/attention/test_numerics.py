@@ -241,6 +241,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=5, **SETTINGS)
 @DRAWN
 def test_kernel_is_as_exact_as_plain_tensorflow_on_a_sample(structure, seed):

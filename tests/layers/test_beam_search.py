@@ -109,6 +109,7 @@ def test_probabilities_of_a_search_are_those_of_the_model(attention):
         np.testing.assert_allclose(weights, tf.cast(actual.tokens[:, 0] != PADDING, tf.float32), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attention", [ATTENTIONS[0], pytest.param(ATTENTIONS[1], marks=pytest.mark.slow)], ids=str
 )

@@ -29,7 +29,7 @@ def built(attention="additive", seed=3, **options):
 @pytest.mark.parametrize(
     ("cell", "input_feeding"), thinned(itertools.product(["gru", "lstm"], [True, False]), 3)
 )
-@pytest.mark.parametrize("attention", mechanisms.CROSS)
+@pytest.mark.parametrize("attention", thinned(mechanisms.CROSS, 2))
 @pytest.mark.filterwarnings("error:.*build.*was called:UserWarning")
 def test_steps_equal_the_call(attention, cell, input_feeding):
     model = built(attention, cell=cell, input_feeding=input_feeding)

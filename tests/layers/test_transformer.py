@@ -41,7 +41,7 @@ def decode(block, inputs, encoded, mask, jit_compile):
     return tf.transpose(run(inputs, encoded, mask)[:, :, 0], [1, 0, 2])  # [batch, target, units]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", thinned([True, False], 2))
 @pytest.mark.parametrize("attention", ATTENTIONS.values(), ids=ATTENTIONS)
 def test_steps_equal_the_call_column_by_column(attention, jit_compile):
     block = DecoderBlock(UNITS, attention, feed_forward_units=13)

@@ -26,6 +26,7 @@ def test_an_export_answers_like_the_run(trained):
     regression.check_export(trained, [text.encode() for text in trained.inputs])
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared(trained):
     regression.check_comparison(trained)
 

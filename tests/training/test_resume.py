@@ -209,6 +209,7 @@ def test_a12_a_signal_saves_and_the_same_command_continues(tmp_path, monkeypatch
     assert outcome(tmp_path / "run") == outcome(whole.folder)
 
 
+@pytest.mark.slow
 def test_a5_a19_examples_and_logs_come_once_across_crashes(tmp_path, monkeypatch, whole):
     run = tmp_path / "run"
     with ledger() as seen:
