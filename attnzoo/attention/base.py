@@ -229,9 +229,9 @@ class AttentionLayer(ScoredLayer):
             axes, expected = "[batch, heads, query, key]", (batch, self.num_heads, queries, num_keys)
         self.check_shape("attention_mask", attention_mask, axes, expected, broadcast=True)
         if segment_ids is not None:
-            of_query, of_key = segment_ids if isinstance(segment_ids, tuple) else (segment_ids, segment_ids)
-            self.check_shape("segment_ids", of_query, "[batch, query]", (batch, queries))
-            self.check_shape("segment_ids", of_key, "[batch, key]", (batch, num_keys))
+            query_ids, key_ids = segment_ids if isinstance(segment_ids, tuple) else (segment_ids, segment_ids)
+            self.check_shape("segment_ids", query_ids, "[batch, query]", (batch, queries))
+            self.check_shape("segment_ids", key_ids, "[batch, key]", (batch, num_keys))
 
     def get_config(self):
         """Returns the constructor's arguments."""
