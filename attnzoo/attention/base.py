@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from attnzoo.attention.arguments import segment_pair
 from attnzoo.attention.shapes import split_heads
 
 Initializer: TypeAlias = str | dict[str, Any] | keras.initializers.Initializer
@@ -228,8 +229,9 @@ class AttentionLayer(ScoredLayer):
         if attention_mask is not None and len(static_shape(attention_mask) or ()) == 4:
             axes, expected = "[batch, heads, query, key]", (batch, self.num_heads, queries, num_keys)
         self.check_shape("attention_mask", attention_mask, axes, expected, broadcast=True)
-        if segment_ids is not None:
-            query_ids, key_ids = segment_ids if isinstance(segment_ids, tuple) else (segment_ids, segment_ids)
+        segments = segment_pair(segment_ids)
+        if segments is not None:
+            query_ids, key_ids = segments
             self.check_shape("segment_ids", query_ids, "[batch, query]", (batch, queries))
             self.check_shape("segment_ids", key_ids, "[batch, key]", (batch, num_keys))
 
