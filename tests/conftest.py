@@ -15,9 +15,9 @@ from tests.own_process import pytest_runtest_makereport, pytest_runtest_protocol
 
 # With the many objects of a long session a full collection takes seconds: together a tenth of all time.
 gc.set_threshold(50_000, 10, 10)
-# Two logical CPUs for the tests of replicas: only possible before TensorFlow uses its devices.
+# Eight logical CPUs for the tests of replicas: only possible before TensorFlow uses its devices.
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
 )
 
 ROOT = Path(__file__).parent.parent

@@ -117,6 +117,13 @@ _MANAGER = (f"{DOWNLOAD}.download_manager", "DownloadManager")
 _FOUND = (*_MANAGER, "_get_checksum_dl_result"), (*_MANAGER, "_get_url_dl_result")
 PRIVATE = [
     PrivateName("keras", "_flatten_layers", "training/learning_rate_multipliers.py", flatten_layers),
+    PrivateName("keras", "_flatten_layers", "layers/batch_normalization.py", flatten_layers),
+    PrivateName(
+        "keras",
+        "_all_reduce_sum_gradients",
+        "training/step.py",
+        attribute("keras.optimizers", "Optimizer", "_all_reduce_sum_gradients", "grads_and_vars"),
+    ),
     PrivateName("sacrebleu", "_ci", "tasks/translation_metrics.py", interval_of_bleu),
     PrivateName("tensorflow", "__internal__", "attention/compilation.py", xla_context),
     PrivateName("tensorflow", "_get_function", "training/memory.py", called_function),

@@ -182,6 +182,12 @@ class TrainOptions(Section):
         "and on a CPU for images and for bfloat16 where the processor multiplies it (AMX, "
         "AVX-512 BF16).",
     )
+    steps_per_call: Literal["auto"] | PositiveInt = Field(
+        "auto",
+        description="Optimizer steps taken in one call of TensorFlow, with the results of one at a time. "
+        "A call takes only one step where the shapes of the batches differ, or where a log line, an "
+        "evaluation or the end of an epoch is due before the last. auto: 8 on a GPU, 1 on a CPU.",
+    )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32",
         description="Data type of the computation, as a Keras dtype policy; weights are always float32.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from attnzoo.layers.replicas import gather_from_replicas, num_replicas
+
 
 @keras.saving.register_keras_serializable("attnzoo")
 class MapNormalization(keras.layers.BatchNormalization):
@@ -13,6 +15,7 @@ class MapNormalization(keras.layers.BatchNormalization):
     Keras computes the mean, the variance and the scaled map in separate passes over the map in float32.
     TensorFlow's fused operation takes about a third of the time on a CPU without XLA and does not cast
     half-precision maps: only the sums are float32. Under XLA both compile to the same program.
+    Several replicas normalize by the statistics of the whole batch, which all of them store.
 
     Args:
         **kwargs: arguments of `keras.layers.BatchNormalization` except `axis` and `renorm`.
@@ -43,10 +46,12 @@ class MapNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None):
         """Normalizes."""
+        use_batch_statistics = bool(training and self.trainable)
+        if use_batch_statistics and num_replicas() > 1:
+            return self._normalize_over_replicas(inputs)
         if inputs.dtype == tf.float64:  # the fused operation does not support float64
             return super().call(inputs, training=training)
         inputs = tf.cast(inputs, self.compute_dtype)
-        use_batch_statistics = bool(training and self.trainable)
         channels = inputs.shape[-1]
         no_statistics = tf.zeros([0], tf.float32)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -65,5 +70,29 @@ class MapNormalization(keras.layers.BatchNormalization):
             self._update_moving_average(self.moving_variance, variance * (count - 1.0) / count)
         return outputs
 
+    def _normalize_over_replicas(self, inputs):
+        maps = tf.cast(inputs, tf.float32)
+        moments = gather_from_replicas(tf.stack(tf.nn.moments(maps, [0, 1, 2])))  # [replicas, 2, channels]
+        # Replicas have equally many rows. The variance is that inside of them and that between them.
+        mean, variance = tf.unstack(tf.reduce_mean(moments, axis=0))
+        variance += tf.reduce_mean(tf.square(moments[:, 0] - mean), axis=0)
+        self._update_moving_average(self.moving_mean, mean)
+        self._update_moving_average(self.moving_variance, variance)
+        outputs = tf.nn.batch_normalization(
+            maps,
+            mean,
+            variance,
+            self.beta.value if self.center else None,
+            self.gamma.value if self.scale else None,
+            self.epsilon,
+        )
+        return tf.cast(outputs, self.compute_dtype)
+
     def _update_moving_average(self, variable, value) -> None:
         variable.assign(variable.value * self.momentum + value * (1.0 - self.momentum))
+
+
+def has_batch_statistics(model: keras.Model) -> bool:
+    """Returns whether a layer of the model normalizes by statistics of the whole batch in training."""
+    layers = model._flatten_layers(include_self=False)
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)

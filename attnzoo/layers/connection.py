@@ -130,7 +130,7 @@ class Connection(keras.layers.Layer):
         norm = self.normalization if self.norm == "post" else None
         scale, offset = (None, None) if norm is None else (norm.gamma, norm.beta)
         epsilon = None if norm is None else norm.epsilon
-        rng_key = self.dropout.next_rng_key(training)
+        rng_key = self.dropout.next_rng_key(outputs, training)
         inputs = inputs if self.residual else None
         combine = _fused_combine if training else _combine
         return combine(

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.dropout import check_rate, drop, next_seed
+from attnzoo.attention.dropout import check_rate, drop, make_rng_key
+from attnzoo.layers.replicas import key_of_rows
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -49,12 +50,14 @@ class Dropout(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         """Applies dropout in training."""
-        rng_key = self.next_rng_key(training)
+        rng_key = self.next_rng_key(inputs, training)
         return inputs if rng_key is None else drop(inputs, self.rate, rng_key)
 
-    def next_rng_key(self, training: bool | None) -> tf.Tensor | None:
-        """Returns the next RNG key, <int64>[2], or None if nothing is dropped."""
-        return next_seed(self.seed_generator) if training and self.rate else None
+    def next_rng_key(self, inputs: tf.Tensor, training: bool | None) -> tf.Tensor | None:
+        """Returns the next RNG key for inputs of this batch, <int64>[2], or None if nothing is dropped."""
+        if self.seed_generator is None or not training:
+            return None
+        return key_of_rows(make_rng_key(self.seed_generator.next()), tf.shape(inputs)[0])
 
     def get_config(self):
         """Returns the constructor's arguments."""

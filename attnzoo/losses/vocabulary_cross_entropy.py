@@ -6,8 +6,20 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-CHUNK_ELEMENTS = 2**21
-"""Maximum number of logits in memory: 8 MiB, which stay in the last-level cache of a CPU."""
+CHUNK_ELEMENTS = {"CPU": 2**21, "GPU": 2**26}
+"""Maximum number of logits in memory: 8 MiB, which stay in the last-level cache of a CPU; a GPU needs few,
+large steps."""
+
+
+def chunk_elements() -> int:
+    """Returns the maximum for the device of the current operation, or for this process where it is not known.
+
+    Inside of a function that another one calls, TensorFlow places operations after they are traced.
+    """
+    kind = tf.DeviceSpec.from_string(tf.zeros([]).device).device_type
+    if kind is None and tf.config.list_physical_devices("GPU"):
+        kind = "GPU"
+    return CHUNK_ELEMENTS["GPU" if kind == "GPU" else "CPU"]
 
 
 class VocabularyLoss(NamedTuple):
@@ -97,7 +109,7 @@ def _sum_over_chunks(hidden, table, labels, weights, smoothing, r_drop):
     """
     halves = 2 if r_drop else 1
     rows, units, classes = tf.shape(hidden)[0] // halves, hidden.shape[1], table.shape[0]
-    chunk = tf.minimum(rows, max(1, CHUNK_ELEMENTS // (classes * halves)))
+    chunk = tf.minimum(rows, max(1, chunk_elements() // (classes * halves)))
     chunks = -(-rows // chunk)
     used = tf.math.count_nonzero(weights[:rows], dtype=tf.int32)
     order = tf.argsort(tf.cast(tf.equal(weights[:rows], 0.0), tf.int32), stable=True)  # nonzero first

@@ -43,15 +43,29 @@ def evaluation_batches(
 
 
 def distribute(strategy: tf.distribute.Strategy, batch: pipeline.Batch) -> pipeline.Batch:
-    """Splits a batch evenly over the replicas."""
+    """Splits a batch evenly over the devices of the replicas; one that is split is returned as it is.
+
+    A single replica takes the whole batch, on the GPU if there is one.
+    """
     replicas = strategy.num_replicas_in_sync
-    if replicas == 1:
+    if any(isinstance(part, tf.distribute.DistributedValues) for part in tf.nest.flatten(batch)):
         return batch
-    return strategy.experimental_distribute_values_from_function(
-        lambda context: tf.nest.map_structure(
-            lambda tensor: tf.split(tensor, replicas)[context.replica_id_in_sync_group], batch
-        )
-    )
+    if replicas == 1:
+        gpus = tf.config.list_logical_devices("GPU")
+        return _copy_to(gpus[0].name, batch) if gpus else batch
+    devices = strategy.extended.worker_devices
+
+    def part(context: tf.distribute.experimental.ValueContext) -> pipeline.Batch:
+        number = context.replica_id_in_sync_group
+        own = tf.nest.map_structure(lambda tensor: tf.split(tensor, replicas)[number], batch)
+        return _copy_to(devices[number], own)
+
+    return strategy.experimental_distribute_values_from_function(part)
+
+
+def _copy_to(device: str, batch: pipeline.Batch) -> pipeline.Batch:
+    with tf.device(device):
+        return tf.nest.map_structure(tf.identity, batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +121,8 @@ class Evaluator:
         @tf.function(autograph=False)
         def step(inputs, targets):
             sums = strategy.run(replica_sums, args=(inputs, targets))
-            return {name: strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
+            parts = {name: strategy.experimental_local_results(value) for name, value in sums.items()}
+            return {name: sum(tf.cast(part, tf.float64) for part in own) for name, own in parts.items()}
 
         self._step = step
 
@@ -122,13 +137,13 @@ class Evaluator:
             info: what is known about the data and answers; None for that of the evaluator.
         """
         info = info or self.info
-        totals: dict[str, np.ndarray] = {}
+        totals: dict[str, tf.Tensor] = {}  # they stay on the device until the end
         num_batches = pipeline.num_evaluation_batches(examples, info, self.sizes)
         for number, batch in enumerate(evaluation_batches(self.task, examples, info, self.sizes)):
             on_batch("evaluating", number, num_batches)
             for name, value in self._step(*distribute(self.strategy, batch)).items():
-                totals[name] = totals.get(name, np.zeros(2)) + value.numpy().astype(np.float64)
-        return to_metrics(totals)
+                totals[name] = totals[name] + value if name in totals else value
+        return to_metrics({name: value.numpy() for name, value in totals.items()})
 
     def graph(self, inputs: dict[str, tf.TensorSpec], targets: dict[str, tf.TensorSpec]) -> tf.Graph:
         """Returns the graph of one evaluation step, as evaluations of such batches use it."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
 import tensorflow as tf
 
+from attnzoo.config.sections import TrainOptions
 from attnzoo.errors import UserError
 from attnzoo.startup import num_cpus
+
+STEPS_PER_CALL_ON_GPU = 8
 
 
 def make_strategy(replicas: int) -> tf.distribute.Strategy:
@@ -23,7 +27,7 @@ def make_strategy(replicas: int) -> tf.distribute.Strategy:
     if gpus:
         if len(gpus) < replicas:
             raise UserError(f"train.replicas: {replicas}: this machine has {len(gpus)} GPUs.")
-        return tf.distribute.MirroredStrategy([f"GPU:{number}" for number in range(replicas)])
+        return _mirrored_strategy("GPU", replicas)
     cpu = tf.config.list_physical_devices("CPU")[0]
     if len(tf.config.get_logical_device_configuration(cpu) or ()) < replicas:
         try:
@@ -32,7 +36,27 @@ def make_strategy(replicas: int) -> tf.distribute.Strategy:
             )
         except RuntimeError as error:
             raise UserError(f"train.replicas: {replicas}: {error}") from None
-    return tf.distribute.MirroredStrategy([f"CPU:{number}" for number in range(replicas)])
+    return _mirrored_strategy("CPU", replicas)
+
+
+@functools.cache
+def _mirrored_strategy(kind: str, replicas: int) -> tf.distribute.Strategy:
+    """Returns one strategy for a process: TensorFlow confuses the collective operations of several."""
+    devices = [f"{kind}:{number}" for number in range(replicas)]
+    reduction = tf.distribute.ReductionToOneDevice() if kind == "CPU" else None  # None: by NCCL
+    return tf.distribute.MirroredStrategy(devices, reduction)
+
+
+def steps_per_call(options: TrainOptions) -> int:
+    """Returns the most steps that are taken in one call."""
+    if options.steps_per_call == "auto":
+        return STEPS_PER_CALL_ON_GPU if steps_overlap_input() else 1
+    return options.steps_per_call
+
+
+def steps_overlap_input() -> bool:
+    """Returns whether steps run on a GPU, while the CPU reads the batches of the next ones."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def describe_device() -> str:

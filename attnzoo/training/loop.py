@@ -21,9 +21,10 @@ from attnzoo.runs.folder import RunDir
 from attnzoo.tasks.evaluating import Evaluator
 from attnzoo.tasks.sums import to_metrics
 from attnzoo.tasks.task import Task
-from attnzoo.training import checkpoint, overfitting, selection
+from attnzoo.training import checkpoint, distribution, overfitting, selection
 from attnzoo.training.checkpoint import Progress
 from attnzoo.training.console import Display, metrics_text
+from attnzoo.training.feed import Feed
 from attnzoo.training.meter import Meter
 from attnzoo.training.records import Records, markdown_table, read_scalars
 from attnzoo.training.schedules import learning_rate
@@ -101,7 +102,8 @@ class Trainer:
             Diverged: a loss, a gradient or a weight is not finite (exit code 3).
             UserError: a file cannot be written (exit code 4).
         """
-        batches = self._batches()
+        accumulate = self.config.train.gradient_accumulation_steps
+        feed = Feed(self._batches(), self.train_step.place, accumulate)
         with _signals(self._request_stop):
             # The run may have been stopped between a step and its evaluation.
             if self.progress.step and self._evaluate_if_due(display):
@@ -118,7 +120,7 @@ class Trainer:
             while self.progress.step < self.total_steps and not self.progress.stopped_early:
                 if profile and self.progress.step + 1 == profile[0]:
                     tf.profiler.experimental.start(str(self.run.logs / "train"))
-                self._one_step(batches, display)
+                self._take_steps(feed, 1 if profile else self._steps_of_call(), display)
                 step = self.progress.step
                 if profile and step >= profile[0] and step == min(profile[1], self.total_steps):
                     tf.profiler.experimental.stop()
@@ -180,28 +182,47 @@ class Trainer:
             )
         )
 
-    def _one_step(self, batches: Iterator[pipeline.Batch], display: Display) -> None:
+    def _steps_of_call(self) -> int:
+        """Returns the number of the next steps that can be taken in one call: nothing is due between them."""
+        step, train, every = self.progress.step, self.config.train, self.config.eval.every
+        steps = distribution.steps_per_call(train)
+        left = [self.total_steps - step, train.log_every - step % train.log_every]
+        left += [every - step % every] if every else []
+        return steps if steps <= min(left) else 1
+
+    def _take_steps(self, feed: Feed, steps: int, display: Display) -> None:
+        """Takes one optimizer step, or several in one call if their batches have the same shapes."""
         progress = self.progress
         begin = time.monotonic()
-        left = progress.batches - progress.batch
-        group = [next(batches) for _ in range(min(self.config.train.gradient_accumulation_steps, left))]
+        feed.read(steps, progress.batches - progress.batch)
+        groups = feed.take(steps)
         loaded = time.monotonic()
-        num_shapes = self.meter.num_shapes_with(group)
+        num_shapes = self.meter.num_shapes_with(groups[0].batches)
         if num_shapes is not None:
             display.compiling(num_shapes, max(1, len(self.info.buckets)))
-        rate = learning_rate(self.config.train, progress.step + 1, self.total_steps, progress.plateau_factor)
-        rate *= progress.rate_factor
-        sums = self.train_step.step(group, rate)
+        rates = [
+            learning_rate(self.config.train, number, self.total_steps, progress.plateau_factor)
+            * progress.rate_factor
+            for number in range(progress.step + 1, progress.step + 1 + len(groups))
+        ]
+        results = self._results([group.placed for group in groups], rates)
         if num_shapes is not None:
             display.training()
-        progress.step += 1
-        progress.batch += len(group)
+        progress.batch += sum(len(group.batches) for group in groups)
+        if distribution.steps_overlap_input():
+            feed.read(steps, progress.batches - progress.batch)
         if progress.batch == progress.batches:
             progress.epoch, progress.batch = progress.epoch + 1, 0
             progress.batches = self._num_batches(progress.epoch)
-        self.meter.add(
-            progress.step, group, sums, rate, seconds=time.monotonic() - begin, waited=loaded - begin
-        )
+        batches = [group.batches for group in groups]
+        seconds, waited = time.monotonic() - begin, loaded - begin
+        self.meter.add(progress.step + 1, batches, results, rates, seconds=seconds, waited=waited)
+        progress.step += len(groups)
+
+    def _results(self, groups: list[list[pipeline.Batch]], rates: list[float]) -> list[dict[str, tf.Tensor]]:
+        if len(groups) == 1:
+            return [self.train_step.step(groups[0], rates[0])]
+        return self.train_step.steps(groups, rates)
 
     def _evaluate_if_due(self, display: Display) -> bool:
         """Evaluates if it is due; returns whether an evaluation was completed before a stop."""

@@ -26,7 +26,7 @@ class Meter:
         self.compile_steps = 0
         self._pending: list[tuple[int, list[pipeline.Batch], dict, float]] = []
         self._batch_shapes: set = set()
-        self._group_shapes: set = set()
+        self._call_shapes: set = set()
         self.reset()
 
     def reset(self) -> None:
@@ -42,36 +42,37 @@ class Meter:
     def add(
         self,
         step: int,
-        group: list[pipeline.Batch],
-        sums: dict,
-        rate: float,
+        groups: list[list[pipeline.Batch]],
+        results: list[dict],
+        rates: list[float],
         *,
         seconds: float,
         waited: float,
     ) -> None:
-        """Records the result of a step.
+        """Records the results of a call of one step or several.
 
         Args:
-            step: number of the step.
-            group: batches of the step.
-            sums: the return value of `TrainStep.step`.
-            rate: learning rate of the step.
-            seconds: duration of the step, including input.
+            step: number of the first step.
+            groups: batches of each step.
+            results: the return value of `TrainStep.steps`.
+            rates: learning rate of each step.
+            seconds: duration of the call, including input.
             waited: time spent waiting for input.
         """
-        self._pending.append((step, group, sums, rate))
+        numbers = range(step, step + len(groups))
+        self._pending += zip(numbers, groups, results, rates, strict=True)
         self.seconds += seconds
         self._waited += waited
-        shapes = _shapes(group)
-        if shapes in self._group_shapes:
+        shapes = tuple(map(_shapes, groups))
+        if shapes in self._call_shapes:
             self._steady_seconds += seconds
-            self._steady_targets += sum(count_targets(targets) for _, targets in group)
+            self._steady_targets += sum(count_targets(targets) for group in groups for _, targets in group)
         else:
-            self._group_shapes.add(shapes)
-            self._batch_shapes.update(shapes)
+            self._call_shapes.add(shapes)
+            self._batch_shapes.update(*shapes)
             self.compilations = len(self._batch_shapes)
             self.compile_seconds += seconds
-            self.compile_steps += 1
+            self.compile_steps += len(groups)
 
     def fold(self, window: dict[str, list[float]]) -> list[tuple[int, list[int]]]:
         """Adds pending steps to `window` (name -> [numerator, denominator]) in order.

@@ -1,18 +1,22 @@
 """One optimizer step: one compiled program for the gradients of each replica, another for the update.
 
 With loss sums L_b and target counts n_b of the batches b (of all replicas), the gradient is that of
-sum_b L_b / sum_b n_b, which is exact for uneven batches, replicas and gradient accumulation.
+sum_b L_b / sum_b n_b, which is exact for uneven batches, replicas and gradient accumulation. All replicas
+have the same variables: one reduction sums their gradients, and each applies the sum to its own copy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from attnzoo.config.sections import TrainOptions
 from attnzoo.data.pipeline import Batch
+from attnzoo.layers.batch_normalization import has_batch_statistics
+from attnzoo.layers.replicas import sum_over_replicas
 from attnzoo.tasks.evaluating import distribute
 from attnzoo.tasks.task import Task
 
@@ -65,12 +69,17 @@ class TrainStep:
                     keras.Variable(INITIAL_LOSS_SCALE, trainable=False, dtype="float32", name="loss_scale"),
                     keras.Variable(0.0, trainable=False, dtype="float32", name="finite_steps"),
                 ]
-        self._compiled_gradients = tf.function(self._replica_gradients, jit_compile=xla, autograph=False)
+        self._gradients: Any = self._replica_gradients
+        self._compiled_update = self._update
         one_device = strategy.num_replicas_in_sync == 1
-        self._compiled_update = (
-            tf.function(self._update, jit_compile=True, autograph=False) if one_device else self._update
-        )
-        self._compiled_step = tf.function(self._step, autograph=False)
+        # Replicas cannot exchange the statistics of a batch from within a function that is traced on its own.
+        if one_device or (xla and not has_batch_statistics(model)):
+            self._gradients = tf.function(self._replica_gradients, jit_compile=xla, autograph=False)
+        if one_device:
+            self._compiled_update = tf.function(self._update, jit_compile=True, autograph=False)
+        else:
+            optimizer._all_reduce_sum_gradients = list  # they are sums already
+        self._compiled_steps = tf.function(self._steps, autograph=False)
 
     def step(self, batches: list[Batch], learning_rate: float) -> dict[str, tf.Tensor]:
         """Takes one optimizer step over `batches`, unless a gradient is not finite.
@@ -79,12 +88,28 @@ class TrainStep:
             Sums of the task's metrics <float32>[2], `gradient_norm` <float32>[] before clipping, and
             `finite` <bool>[].
         """
-        distributed = [distribute(self.strategy, batch) for batch in batches]
-        return self._compiled_step(distributed, tf.constant(learning_rate, tf.float32))
+        return self.steps([batches], [learning_rate])[0]
+
+    def steps(self, groups: list[list[Batch]], learning_rates: list[float]) -> list[dict[str, tf.Tensor]]:
+        """Takes several optimizer steps in one call, with the same results as one after another.
+
+        Args:
+            groups: the batches of each step.
+            learning_rates: learning rate of each step.
+
+        Returns:
+            What `step` returns, for each step.
+        """
+        placed = [[self.place(batch) for batch in batches] for batches in groups]
+        return self._compiled_steps(placed, tf.constant(learning_rates, tf.float32))
+
+    def place(self, batch: Batch) -> Batch:
+        """Returns a batch on the devices that it is split over; one that is there is returned as it is."""
+        return distribute(self.strategy, batch)
 
     def graph(self, inputs: dict[str, tf.TensorSpec], targets: dict[str, tf.TensorSpec]) -> tf.Graph:
         """Returns the graph of the gradients of one batch, as steps on such batches use it."""
-        return self._compiled_gradients.get_concrete_function(inputs, targets).graph
+        return self._gradients.get_concrete_function(inputs, targets).graph
 
     def persistent_values(self) -> list[tf.Tensor]:
         """Returns the values that are kept between steps: weights, their average, optimizer slots."""
@@ -103,26 +128,47 @@ class TrainStep:
         gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], sums
 
+    def _steps(self, groups, learning_rates):
+        return [
+            self._step(batches, rate)
+            for batches, rate in zip(groups, tf.unstack(learning_rates), strict=True)
+        ]
+
     def _step(self, batches, learning_rate):
+        gradients, sums = self.strategy.run(self._sum_batches, args=(batches,))
+        sums = {name: self._first(value) for name, value in sums.items()}
+        norm, finite = self._compiled_update(gradients, sums["loss"][1], learning_rate)
+        return {**sums, "gradient_norm": norm, "finite": finite}
+
+    def _sum_batches(self, batches):
+        """Returns the gradients and the sums of all batches and replicas, on each replica."""
         gradients = None
         sums: dict[str, tf.Tensor] = {}
         for inputs, targets in batches:
-            new_gradients, new_sums = self.strategy.run(self._compiled_gradients, args=(inputs, targets))
-            new_gradients = [self._reduce(gradient) for gradient in new_gradients]
+            new_gradients, new_sums = self._gradients(inputs, targets)
             gradients = (
                 new_gradients
                 if gradients is None
                 else [old + new for old, new in zip(gradients, new_gradients, strict=True)]
             )
             for name, value in new_sums.items():
-                sums[name] = sums.get(name, 0.0) + self._reduce(value)
-        norm, finite = self._compiled_update(gradients, sums["loss"][1], learning_rate)
-        return {**sums, "gradient_norm": norm, "finite": finite}
+                sums[name] = sums.get(name, 0.0) + value
+        return sum_over_replicas((gradients, sums))
 
-    def _reduce(self, value):
-        return self.strategy.reduce("SUM", value, axis=None)
+    def _first(self, value):
+        """Returns the value of the first replica."""
+        return self.strategy.experimental_local_results(value)[0]
 
     def _update(self, gradients, count, learning_rate):
+        gradients, norm, finite = self.strategy.run(self._scale_gradients, args=(gradients, count))
+        norm, finite = self._first(norm), self._first(finite)
+        self.optimizer.learning_rate = learning_rate
+        tf.cond(finite, lambda: self._apply(gradients), lambda: tf.constant(0))
+        if self.scale_state:
+            self._adapt_loss_scale(finite)
+        return norm, finite
+
+    def _scale_gradients(self, gradients, count):
         divisor = tf.where(count > 0.0, count, 1.0) * self._loss_scale()
         gradients = [gradient / divisor for gradient in gradients]
         norm = tf.linalg.global_norm(gradients)
@@ -130,15 +176,11 @@ class TrainStep:
         if self.options.clip_norm is not None:
             factor = self.options.clip_norm / tf.maximum(norm, self.options.clip_norm)
             gradients = [gradient * factor for gradient in gradients]
-        self.optimizer.learning_rate = learning_rate
-        tf.cond(finite, lambda: self._apply(gradients), lambda: tf.constant(0))
-        if self.scale_state:
-            self._adapt_loss_scale(finite)
-        return norm, finite
+        return gradients, norm, finite
 
     def _apply(self, gradients):
         before = [tf.identity(variable.value) for variable, _ in self.multipliers]
-        self.strategy.run(self._apply_on_replica, args=(gradients,))
+        self.strategy.run(self.optimizer.apply, args=(gradients,))
         # All update rules, including weight decay, are linear in the learning rate.
         for (variable, multiplier), old in zip(self.multipliers, before, strict=True):
             variable.assign(old + multiplier * (variable.value - old))
@@ -151,11 +193,6 @@ class TrainStep:
                 else:
                     average.assign(variable.value)
         return tf.constant(0)
-
-    def _apply_on_replica(self, gradients):
-        # Keras sums the gradients of all replicas again when it applies them.
-        replicas = self.strategy.num_replicas_in_sync
-        self.optimizer.apply(gradients if replicas == 1 else [gradient / replicas for gradient in gradients])
 
     def _adapt_loss_scale(self, finite):
         scale, finite_steps = self.scale_state

@@ -74,7 +74,7 @@ def warn_of_learning_rate(trainer: Trainer) -> None:
     progress, options, total = trainer.progress, trainer.config.train, trainer.total_steps
     if not 0 < progress.step < total:
         return
-    last = float(trainer.train_step.optimizer.learning_rate)
+    last = float(trainer.train_step.optimizer.learning_rate.numpy())
     same, following = (
         learning_rate(options, step, total, progress.plateau_factor) * progress.rate_factor
         for step in (progress.step, progress.step + 1)

@@ -54,7 +54,7 @@ def with_gradients(function, hidden, table, *others):
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("chunk", thinned([5, 23, 1, 64], 2))
 def test_loss_and_gradients_equal_the_plain_ones(monkeypatch, chunk, label_smoothing, compiled):
-    monkeypatch.setattr(module, "CHUNK_ELEMENTS", chunk * CLASSES)
+    monkeypatch.setattr(module, "chunk_elements", lambda: chunk * CLASSES)
     compute = tf.function(with_gradients, jit_compile=True) if compiled else with_gradients
     actual = compute(vocabulary_cross_entropy, *arguments(), label_smoothing)
     for value, expected in zip(
@@ -66,7 +66,7 @@ def test_loss_and_gradients_equal_the_plain_ones(monkeypatch, chunk, label_smoot
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("chunk", [1, 5, 23, 64])
 def test_loss_and_gradients_of_pairs_equal_the_plain_ones(monkeypatch, chunk, compiled):
-    monkeypatch.setattr(module, "CHUNK_ELEMENTS", 2 * chunk * CLASSES)
+    monkeypatch.setattr(module, "chunk_elements", lambda: 2 * chunk * CLASSES)
     compute = tf.function(with_gradients, jit_compile=True) if compiled else with_gradients
     actual = compute(vocabulary_cross_entropy, *pairs(), 0.1, 5.0)
     assert actual[2] > 1.0
@@ -101,7 +101,7 @@ def test_rows_of_weight_zero_get_no_gradient(r_drop):
 
 @pytest.mark.parametrize("r_drop", [0.0, 2.0])
 def test_half_precision_is_close(monkeypatch, r_drop):
-    monkeypatch.setattr(module, "CHUNK_ELEMENTS", 5 * CLASSES)
+    monkeypatch.setattr(module, "chunk_elements", lambda: 5 * CLASSES)
     actual = with_gradients(vocabulary_cross_entropy, *pairs(dtype=tf.bfloat16), 0.1, r_drop)
     assert actual[3].dtype == tf.bfloat16
     assert actual[4].dtype == tf.float32
@@ -122,3 +122,14 @@ def test_memory_does_not_grow_with_rows_times_classes():
     text = compute.experimental_get_compiler_ir(hidden, table)(stage="optimized_hlo")
     shapes = {tuple(map(int, shape.split(","))) for shape in re.findall(r"f32\[([\d,]+)\]", text)}
     assert max(np.prod(shape) for shape in shapes) < rows * classes / 4
+
+
+def test_chunks_are_large_on_a_gpu_and_where_the_device_is_not_known_on_machines_with_one(monkeypatch):
+    def chosen(device):
+        with tf.Graph().as_default(), tf.device(device):
+            return module.chunk_elements()
+
+    large, small = module.CHUNK_ELEMENTS["GPU"], module.CHUNK_ELEMENTS["CPU"]
+    assert [chosen(device) for device in ("/GPU:0", "/CPU:0", None)] == [large, small, small]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert [chosen(device) for device in ("/GPU:0", "/CPU:0", None)] == [large, small, large]

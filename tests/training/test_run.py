@@ -21,8 +21,9 @@ from attnzoo.runs.data import load_task
 from attnzoo.runs.folder import RunDir
 from attnzoo.training import changes, distribution
 from attnzoo.training.run import train, use_xla
+from attnzoo.training.step import TrainStep
 from tests import recipes
-from tests.training.interrupted import crash, without_xla
+from tests.training.interrupted import crash, outcome, without_xla
 
 
 def test_a13_a_second_writer_is_refused(tmp_path):
@@ -198,3 +199,22 @@ def test_several_replicas_are_not_compiled_and_cannot_be_on_one_cpu(monkeypatch)
         UserError, match=r"train\.xla: true is not supported with several train\.replicas on a CPU"
     ):
         chosen("true")
+
+
+@pytest.mark.slow
+def test_calls_of_several_steps_leave_the_same_run(tmp_path, monkeypatch):
+    calls, take = [], TrainStep.steps
+
+    def counted(self, groups, rates):
+        calls.append(len(groups))
+        return take(self, groups, rates)
+
+    monkeypatch.setattr(TrainStep, "steps", counted)
+    options = ("train.steps=11", "train.log_every=5", "eval.every=7")
+    train(without_xla(tmp_path, *options), tmp_path / "one")
+    assert calls == [1] * 11
+    calls.clear()
+    train(without_xla(tmp_path, *options, "train.steps_per_call=2"), tmp_path / "several")
+    assert sum(calls) == 11
+    assert set(calls) == {1, 2}
+    assert outcome(tmp_path / "several") == outcome(tmp_path / "one")

@@ -219,6 +219,21 @@ def test_moving_average_follows_the_weights_and_training_never_uses_it():
         np.testing.assert_allclose(mean, decay * begin + (1 - decay) * now, atol=1e-6)
 
 
+@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_several_steps_in_one_call_are_the_same_steps_bit_for_bit(replicas):
+    strategy = distribution.make_strategy(replicas)
+    options = {"optimizer": "adamw", "beta_1": 0.9, "ema_decay": 0.9, "clip_norm": 0.5, "dropout": 0.3}
+    options |= {"average": True, "strategy": strategy, "xla": False}
+    groups = [[make_batch(range(start, start + 4)), make_batch([start, 7], 1)] for start in range(3)]
+    rates = [0.1, 0.2, 0.05]
+    one_by_one, together = make_train_step(**options), make_train_step(**options)
+    expected = [one_by_one.step(group, rate) for group, rate in zip(groups, rates, strict=True)]
+    actual = together.steps(groups, rates)
+    tf.nest.map_structure(np.testing.assert_array_equal, actual, expected)
+    for one, other in ((one_by_one.model, together.model), (one_by_one.average, together.average)):
+        assert_same(one, other, 0.0)
+
+
 def test_two_replicas_give_the_step_of_one():
     strategy = distribution.make_strategy(2)
     one, two = make_train_step(), make_train_step(xla=False, strategy=strategy)

@@ -1,0 +1,93 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from attnzoo import tasks
+from attnzoo.evaluation import evaluate
+from attnzoo.layers.batch_normalization import MapNormalization
+from attnzoo.layers.dropout import Dropout, StochasticDepth
+from attnzoo.runs.folder import RunDir
+from attnzoo.training import distribution, optimizers
+from attnzoo.training.run import train
+from attnzoo.training.step import TrainStep
+from tests import recipes
+
+TASK = tasks.load("image_classification")
+STEPS, BATCH, CLASSES = 20, 24, 3
+
+
+def make_train_step(replicas, policy="float32"):
+    """A step of a small model with everything that depends on the rows beside a row."""
+    options = TASK.TrainOptions(
+        optimizer="sgd", learning_rate=0.1, beta_1=0.9, weight_decay=0.01, clip_norm=0.5
+    )
+    strategy = distribution.make_strategy(replicas)
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(7)
+    with strategy.scope():
+        inputs = keras.Input([5, 5, 2], name="image")
+        maps = keras.layers.Conv2D(7, 3, name="convolution")(inputs)
+        maps = keras.ops.tanh(MapNormalization(momentum=0.9, name="normalization")(maps))
+        hidden = Dropout(0.3, name="dropout")(keras.layers.Flatten()(maps))
+        hidden = keras.layers.Dense(11, activation="tanh", name="hidden")(hidden)
+        hidden = StochasticDepth(0.2, name="depth")(hidden)
+        logits = keras.layers.Dense(CLASSES, name="logits")(hidden)
+        model = keras.Model({"image": inputs}, logits)
+        optimizer = optimizers.build(options)
+    return TrainStep(model, optimizer, TASK, options, strategy, xla=False)
+
+
+def make_batch(number):
+    generator = np.random.default_rng(number)
+    return (
+        {"image": tf.constant(generator.normal(size=[BATCH, 5, 5, 2]), tf.float32)},
+        {
+            "labels": tf.constant(generator.integers(0, CLASSES, BATCH), tf.int32),
+            "weights": tf.constant(np.arange(BATCH) < BATCH - number % 5, tf.float32),
+            "indices": tf.range(BATCH),
+        },
+    )
+
+
+def values_after_training(replicas):
+    train_step = make_train_step(replicas)
+    for number in range(STEPS):
+        sums = train_step.step([make_batch(2 * number), make_batch(2 * number + 1)], 0.1)
+    variables = [*train_step.model.variables, *train_step.optimizer.variables]
+    copies = [train_step.strategy.experimental_local_results(variable.value) for variable in variables]
+    for variable, own in zip(variables, copies, strict=True):
+        for copy in own[1:]:
+            np.testing.assert_array_equal(copy, own[0], err_msg=variable.path)
+    return {one.path: own[0].numpy() for one, own in zip(variables, copies, strict=True)}, sums
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return values_after_training(1)
+
+
+@pytest.mark.parametrize(
+    "replicas", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)]
+)
+def test_replicas_train_as_one_with_batch_normalization_and_dropout_and_keep_equal_copies(replicas, alone):
+    expected, expected_sums = alone
+    values, sums = values_after_training(replicas)
+    assert values.keys() == expected.keys()
+    for path, value in expected.items():
+        np.testing.assert_allclose(values[path], value, atol=1e-6, err_msg=path)
+    for name, value in expected_sums.items():
+        np.testing.assert_allclose(sums[name], value, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_eval_repeats_the_last_validation_of_a_run_of_two_replicas(tmp_path):
+    overrides = ("train.replicas=2", "train.epochs=2", "eval.weights=last", "model.dropout=0.2")
+    train(recipes.image_config(tmp_path, *overrides), tmp_path / "run")
+    lines = [json.loads(line) for line in RunDir(tmp_path / "run").metrics.read_text().splitlines()]
+    (*_, last) = (line for line in lines if line["split"] == "validation")
+    again, _ = evaluate(tmp_path / "run", "validation")
+    assert again["metrics"]["loss"] == pytest.approx(last["loss"], rel=1e-6)
+    assert again["metrics"]["accuracy"] == last["accuracy"]
