@@ -16,6 +16,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from attnzoo.errors import EXIT_DAMAGED, UserError
 from attnzoo.files import exclusive_lock, replaced_folder
+from attnzoo.gpus import NO_DEVICES, VISIBLE_DEVICES
 from attnzoo.runs import kept_examples
 from attnzoo.runs.folder import write_errors
 from attnzoo.runs.trained import TrainedRun, load_split, load_trained
@@ -24,6 +25,8 @@ from attnzoo.tasks.serving import ServingModule
 VERIFIED_EXAMPLES = 8
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 5e-2, "mixed_float16": 5e-2}
 """Maximum difference of outputs in a fresh process, in units of `Task.answer_scale`."""
+TENSOR_FLOAT_32_TOLERANCE = 1e-2
+"""The same for float32 where this process computes products on a GPU with the 10 bits of TensorFloat-32."""
 RELATIVE_TOLERANCE = 1e-6
 """Maximum relative difference: float32 has a precision of 6e-8, and several roundings add up."""
 
@@ -210,17 +213,26 @@ def _verify(folder: Path, trained: TrainedRun, inputs: tf.Tensor, expected: Mapp
         check=False,
         # Python imports from its working directory first, so it must have no modules.
         cwd=work,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        # On the CPU, as on a server without a GPU; the GPU may be full.
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", VISIBLE_DEVICES: NO_DEVICES},
     )
     if finished.returncode != 0:
         last = finished.stderr.strip().splitlines()[-1:] or ["no message"]
         raise UserError(f"{folder}: a fresh process cannot use the export: {last[0]}", EXIT_DAMAGED)
-    tolerance = TOLERANCE[trained.config.train.precision] * trained.task.answer_scale(trained.info)
+    tolerance = _tolerance(trained.config.train.precision) * trained.task.answer_scale(trained.info)
     for key, value in expected.items():
         output = tf.io.parse_tensor(tf.io.read_file(str(work / key)), value.dtype)
         if not _close(value.numpy(), output.numpy(), tolerance):
             raise UserError(f"{folder}: '{key}' differs in a fresh process for the same input.", EXIT_DAMAGED)
     shutil.rmtree(work)
+
+
+def _tolerance(precision: str) -> float:
+    """Returns how far the CPU of the fresh process may be from the device of this one."""
+    tensor_float_32 = tf.config.experimental.tensor_float_32_execution_enabled()
+    if tf.config.list_physical_devices("GPU") and tensor_float_32:
+        return max(TOLERANCE[precision], TENSOR_FLOAT_32_TOLERANCE)
+    return TOLERANCE[precision]
 
 
 def _close(expected: np.ndarray, output: np.ndarray, tolerance: float) -> bool:

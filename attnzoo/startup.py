@@ -7,10 +7,17 @@ import os
 import resource
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-_NO_GPU = (b"before absl::InitializeLog", b"Could not find cuda drivers", b"failed call to cuInit")
-_ALWAYS = (b"oneDNN custom operations are on",)
+from attnzoo import gpus
+
+_SILENCED = (
+    "oneDNN custom operations are on",
+    "before absl::InitializeLog",
+    "Could not find cuda drivers",
+    gpus.FAILED_CALL,
+)
 
 
 _KERAS_SETTINGS = {
@@ -42,14 +49,25 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
 
 
-def import_tensorflow() -> None:
+def import_tensorflow(num_gpus: int = 1) -> None:
     """Imports TensorFlow and lists its devices.
 
-    Output to the error stream meanwhile is printed afterwards, without lines about oneDNN and, on machines
-    without a GPU, about missing GPU libraries. Environment variables that are already set are kept, except
-    for KERAS_BACKEND.
+    The process sees no more GPUs than it uses, the first of those in `CUDA_VISIBLE_DEVICES`, and takes their
+    memory as it needs it, so that others can run beside it. Where there is an NVIDIA GPU that TensorFlow does
+    not see, one line says why.
+
+    Output to the error stream meanwhile is printed afterwards, without lines about oneDNN and about GPUs that
+    are not there. Environment variables that are already set are kept, except for KERAS_BACKEND and the rest
+    of the GPUs.
+
+    Args:
+        num_gpus: GPUs that the process uses, if the machine has them; 0 for none.
     """
     changed = _set_keras_backend()
+    hidden = gpus.shows_none(os.environ.get(gpus.VISIBLE_DEVICES)) or num_gpus == 0
+    shown = gpus.visible_devices(os.environ.get(gpus.VISIBLE_DEVICES), num_gpus)
+    os.environ[gpus.VISIBLE_DEVICES] = shown
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Keeps host memory for the next step. If it is returned to the system after each step, which is
     # TensorFlow's default without oneDNN, every page is zeroed again: with large embedding tables that took
@@ -64,21 +82,32 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             _set_keras_numbers()
-            tf.config.list_physical_devices()
+            has_gpu = bool(tf.config.list_physical_devices("GPU"))
+            has_cuda = bool(tf.sysconfig.get_build_info().get("is_cuda_build"))
             # One trace per batch shape is intended; TensorFlow would warn from the fifth on.
             tf.get_logger().setLevel("ERROR")
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
             written.seek(0)
-            lines = written.readlines()
-            silenced = _ALWAYS if Path("/dev/nvidiactl").exists() else (*_ALWAYS, *_NO_GPU)
-            lines = [line for line in lines if not any(text in line for text in silenced)]
-            sys.stderr.write(b"".join(lines).decode("utf-8", "replace"))
+            lines = [line.decode("utf-8", "replace") for line in written.readlines()]
+            sys.stderr.write("".join(line for line in lines if not any(text in line for text in _SILENCED)))
+    if not (has_gpu or hidden):
+        _warn_of_unused_gpu(has_cuda, lines, Path(tf.__file__).parents[1])
     if changed:
         sys.stderr.write(
             f"attnzoo: warning: {' and '.join(changed)}: ignored, because attnzoo runs on TensorFlow in "
             "float32 with channels last.\n"
+        )
+
+
+def _warn_of_unused_gpu(has_cuda: bool, log: Sequence[str], packages: Path) -> None:
+    """Prints why TensorFlow does not see a GPU of this machine; nothing if there is none."""
+    problem = gpus.problem(has_cuda, log, sorted(packages.glob("nvidia/*/lib")))
+    if problem is not None:
+        sys.stderr.write(
+            f"attnzoo: warning: this runs on the CPU although there is an NVIDIA GPU: {problem} "
+            f"({gpus.VISIBLE_DEVICES}= hides the GPU and this line).\n"
         )
 
 

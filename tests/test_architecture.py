@@ -20,6 +20,7 @@ LAYERS = (
         "errors",
         "files",
         "free_memory",
+        "gpus",
         "pictures",
         "registration",
         "special_tokens",

@@ -29,7 +29,7 @@ from attnzoo.cli.common import (
     refuse,
     require_folder,
 )
-from attnzoo.cli.supervision import OUT_OF_MEMORY, continue_in_child
+from attnzoo.cli.supervision import continue_in_child, determinism_problem, memory_problem
 from attnzoo.errors import EXIT_STOPPED, EXIT_USER, DataNote, DataWarning, UserError
 from attnzoo.startup import import_tensorflow
 
@@ -101,11 +101,10 @@ def main() -> None:
             _print_error(f"attnzoo: {label}{line}")
         sys.exit(code)
     except Exception as error:
-        # By name, as TensorFlow may not be imported; "failed to map segment": no memory to load a library.
-        no_memory = type(error).__name__ == "ResourceExhaustedError" or "failed to map segment" in str(error)
-        if not (no_memory or isinstance(error, MemoryError)):
+        problem = memory_problem(error) or determinism_problem(error)
+        if problem is None:
             raise
-        print(f"attnzoo: error: {OUT_OF_MEMORY}", file=sys.stderr)
+        print(f"attnzoo: error: {problem}", file=sys.stderr)
         sys.exit(EXIT_USER)
 
 
@@ -195,7 +194,7 @@ def train(
     warnings.simplefilter("always", DataNote)
     note_lines(checkup.notes(resolved))
     checkup.require_installed(resolved)
-    import_tensorflow()
+    import_tensorflow(resolved.config.train.replicas)
     from attnzoo.training import run as training
 
     folder = run or Path("runs") / resolved.config.name
@@ -275,7 +274,7 @@ def export(
     """Export a trained model as a SavedModel that takes raw text or image bytes."""
     require_folder(run)
     with contextlib.redirect_stdout(sys.stderr):
-        import_tensorflow()
+        import_tensorflow(num_gpus=0)  # so that nothing of this machine's GPU gets into the export
         from attnzoo.export import export as export_run
 
         folder = export_run(run, out)

@@ -48,7 +48,7 @@ def inspect(
     options = resolved.config
     require_own_pictures(None if as_json else out)
     with contextlib.redirect_stdout(sys.stderr):
-        import_tensorflow()
+        import_tensorflow(num_gpus=0)
         from attnzoo import inspection
 
         report, info, examples = inspection.inspect(resolved)

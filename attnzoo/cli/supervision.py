@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
@@ -16,10 +17,19 @@ import threading
 from attnzoo.errors import EXIT_CRASHED, UserError
 from attnzoo.free_memory import allocator_limit, free_memory
 
-OUT_OF_MEMORY = (
-    "out of memory; use smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), smaller "
-    "images (data.image_size), shorter texts (data.max_length) or a smaller model."
+_SMALLER = (
+    "use smaller batches (train.batch_size or train.batch_tokens, eval.batch_size), smaller images "
+    "(data.image_size), shorter texts (data.max_length) or a smaller model"
 )
+OUT_OF_MEMORY = f"out of memory; {_SMALLER}."
+OUT_OF_GPU_MEMORY = (
+    f"out of GPU memory; end other programs that use it (nvidia-smi lists them), or {_SMALLER}, or "
+    "train.precision: mixed_bfloat16."
+)
+_FULL_GPU = re.compile(r"CUDA_ERROR_OUT_OF_MEMORY|CU(BLAS|DNN|SOLVER)_STATUS_ALLOC_FAILED")
+"""What errors of a full GPU say that TensorFlow does not report as `ResourceExhaustedError`."""
+_OF_CPU = re.compile(r"device:CPU|allocator .*cpu")
+"""What errors of full memory say if it is that of the machine; XLA's do not say which."""
 SHORTAGE = 0.5
 """A crash above this fraction of the available memory is attributed to a lack of it."""
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGKILL)
@@ -52,6 +62,30 @@ def continue_in_child() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if child:
         _exit_like(code, peak)
+
+
+def memory_problem(error: Exception) -> str | None:
+    """Returns what to do about an error, if it says that memory ran out; otherwise None."""
+    text = str(error)
+    # By name, as TensorFlow may not be imported; "failed to map segment": no memory to load a library.
+    is_full = isinstance(error, MemoryError) or "failed to map segment" in text
+    is_exhausted = type(error).__name__ == "ResourceExhaustedError"
+    if _FULL_GPU.search(text) or (is_exhausted and _sees_gpu() and not _OF_CPU.search(text)):
+        return OUT_OF_GPU_MEMORY
+    return OUT_OF_MEMORY if is_full or is_exhausted else None
+
+
+def determinism_problem(error: Exception) -> str | None:
+    """Returns what to do about an operation that `train.deterministic` excludes on a GPU; otherwise None."""
+    reason = str(error).partition("\n")[0]
+    if type(error).__name__ != "UnimplementedError" or "determinis" not in reason.lower():
+        return None
+    return f"train.deterministic: {reason.rstrip('.')}; set train.xla to true, or this option to false."
+
+
+def _sees_gpu() -> bool:
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and bool(tensorflow.config.list_physical_devices("GPU"))
 
 
 def _wait(child: int) -> tuple[int, int]:

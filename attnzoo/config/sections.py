@@ -192,6 +192,16 @@ class TrainOptions(Section):
         "float32",
         description="Data type of the computation, as a Keras dtype policy; weights are always float32.",
     )
+    tensor_float_32: bool = Field(
+        False,
+        description="On a GPU, multiply float32 as TensorFloat-32: faster, with 10 bits of precision after "
+        "the leading one instead of 23, also in evaluations and predictions of the run.",
+    )
+    deterministic: bool = Field(
+        False,
+        description="Use only operations that give the same bits each time, and no autotuning: on a GPU "
+        "slower, and needed to repeat or continue a run to the bit. On a CPU runs do so anyway.",
+    )
     optimizer: Literal["adamw", "sgd", "lamb", "lion", "adafactor"] = Field("adamw", description="Optimizer.")
     learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="Peak learning rate.")
     learning_rate_multipliers: dict[str, Annotated[float, Field(ge=0.0)]] = Field(

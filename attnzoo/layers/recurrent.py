@@ -11,7 +11,9 @@ LAYERS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
 
 def bidirectional(cell: Cell, units: int, name: str) -> keras.layers.Layer:
-    """Returns a bidirectional recurrent layer.
+    """Returns a bidirectional recurrent layer that is the same program on every device.
+
+    It never uses cuDNN's kernels: XLA cannot compile them, and an export that holds one needs a GPU.
 
     Args:
         cell: "gru" or "lstm".
@@ -31,6 +33,5 @@ def bidirectional(cell: Cell, units: int, name: str) -> keras.layers.Layer:
     """
     if units % 2:
         raise ValueError(f"`units` must be even, as each direction has half of them. Received: units={units}")
-    return keras.layers.Bidirectional(
-        LAYERS[cell](units // 2, return_sequences=True, name="recurrent"), name=name
-    )
+    layer = LAYERS[cell](units // 2, return_sequences=True, use_cudnn=False, name="recurrent")
+    return keras.layers.Bidirectional(layer, name=name)

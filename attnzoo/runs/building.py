@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,11 +12,31 @@ import tensorflow as tf
 
 from attnzoo import catalog
 from attnzoo.config import RunConfig
+from attnzoo.config.sections import TrainOptions
 from attnzoo.data.pipeline import BatchSizes
 from attnzoo.errors import UserError
 from attnzoo.features.info import DataInfo
 from attnzoo.files import mebibytes
 from attnzoo.startup import memory_bytes
+
+_DETERMINISTIC_XLA = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
+
+
+def set_numerics(options: TrainOptions) -> None:
+    """Sets what decides about the numbers that operations give, for the whole process.
+
+    `deterministic` stays on until the process ends; programs that were compiled before keep what they have.
+
+    Args:
+        options: the train section of the run.
+    """
+    keras.config.set_dtype_policy(options.precision)
+    tf.config.experimental.enable_tensor_float_32_execution(options.tensor_float_32)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+        os.environ["TF_CUDNN_USE_AUTOTUNE"] = "0"
+        flags = os.environ.get("XLA_FLAGS", "").split()
+        os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*flags, *_DETERMINISTIC_XLA]))
 
 
 def build_model(
@@ -30,7 +51,7 @@ def build_model(
             that do not fit into the memory of this machine, before any is allocated.
     """
     keras.backend.clear_session()
-    keras.config.set_dtype_policy(config.train.precision)
+    set_numerics(config.train)
     keras.utils.set_random_seed(config.seed)
     try:
         with (strategy or tf.distribute.get_strategy()).scope(), _limit_weights_to_memory():

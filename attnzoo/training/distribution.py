@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from attnzoo.config.sections import TrainOptions
 from attnzoo.errors import UserError
+from attnzoo.gpus import VISIBLE_DEVICES
 from attnzoo.startup import num_cpus
 
 STEPS_PER_CALL_ON_GPU = 8
@@ -26,7 +27,10 @@ def make_strategy(replicas: int) -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         if len(gpus) < replicas:
-            raise UserError(f"train.replicas: {replicas}: this machine has {len(gpus)} GPUs.")
+            raise UserError(
+                f"train.replicas: {replicas}: this process sees {len(gpus)} GPUs (those of this machine that "
+                f"{VISIBLE_DEVICES} leaves); lower it."
+            )
         return _mirrored_strategy("GPU", replicas)
     cpu = tf.config.list_physical_devices("CPU")[0]
     if len(tf.config.get_logical_device_configuration(cpu) or ()) < replicas:

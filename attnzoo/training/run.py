@@ -20,7 +20,7 @@ from attnzoo.features.info import DataInfo
 from attnzoo.files import disk_errors, read_json, remove_leftovers, write_text
 from attnzoo.layers.adapted import Batches, adapt
 from attnzoo.runs import kept_examples
-from attnzoo.runs.building import build_model, evaluation_sizes
+from attnzoo.runs.building import build_model, evaluation_sizes, set_numerics
 from attnzoo.runs.data import load_splits, load_task
 from attnzoo.runs.folder import RunDir
 from attnzoo.startup import peak_memory_bytes
@@ -111,6 +111,7 @@ def _train(
     changed: list[str],
 ) -> None:
     config = resolved.config
+    set_numerics(config.train)  # before anything is compiled
     strategy = distribution.make_strategy(config.train.replicas)
     task = load_task(config)
     info, examples = _load_data(run, config, task, allowed)
