@@ -67,6 +67,15 @@ def interval_of_bleu() -> None:
     assert BLEU().corpus_score(texts, references, n_bootstrap=20)._ci > 0
 
 
+def device_scope() -> None:
+    import tensorflow as tf
+
+    graph = tf.__internal__.FuncGraph("scopes")
+    with graph.as_default(), tf.device("GPU:0"):
+        (scope,) = graph._device_function_stack.peek_objs()
+    assert "GPU" in str(scope._device_name_or_function)
+
+
 def called_function() -> None:
     import tensorflow as tf
 
@@ -127,6 +136,15 @@ PRIVATE = [
     PrivateName("sacrebleu", "_ci", "tasks/translation_metrics.py", interval_of_bleu),
     PrivateName("tensorflow", "__internal__", "attention/compilation.py", xla_context),
     PrivateName("tensorflow", "_get_function", "training/memory.py", called_function),
+    PrivateName("tensorflow", "__internal__", "attention/devices.py", device_scope),
+    PrivateName("tensorflow", "_device_function_stack", "attention/devices.py", device_scope),
+    PrivateName("tensorflow", "_device_name_or_function", "attention/devices.py", device_scope),
+    PrivateName(
+        "tensorflow",
+        "tensorflow.python.eager.context",
+        "attention/devices.py",
+        attribute("tensorflow.python.eager.context", "", "context"),
+    ),
     PrivateName(
         "tensorflow",
         "tensorflow.core.protobuf.saved_model_pb2",

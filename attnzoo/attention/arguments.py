@@ -28,6 +28,7 @@ class AttentionArguments(NamedTuple):
     padding_mask: tf.Tensor | None = None
     attention_mask: tf.Tensor | None = None
     segment_ids: Segments | None = None
+    key_lengths: tf.Tensor | None = None
     align: masks.Align = "top_left"
     seed: int | tf.Tensor | None = None
     causal: bool = False
@@ -45,7 +46,8 @@ class AttentionInputs(NamedTuple):
         key: <float>[batch, key_heads, key, dim]; key_heads divides heads.
         value: <float>[batch, key_heads, key, value_dim].
         arguments: tensors in their full shapes, segment ids as a pair, `align` as the position `start`, and
-            the seed as `rng_key`.
+            the seed as `rng_key`. `padding_mask` includes `key_lengths`, which are None if they do not say
+            all of it.
     """
 
     query: tf.Tensor
@@ -123,6 +125,11 @@ def prepare(
         )
         for name, tensor in (("bias", arguments.bias), ("attention_mask", arguments.attention_mask))
     )
+    padding_mask = _check_shape(
+        "padding_mask", arguments.padding_mask, (batch, keys), "[batch, key]", tf.bool
+    )
+    key_lengths = _check_shape("key_lengths", arguments.key_lengths, (batch,), "[batch]", tf.int32)
+    prefix = None if key_lengths is None else masks.lengths_to_mask(key_lengths, lengths[1])
     checked = arguments._replace(
         bias=bias,
         attention_mask=None if attention_mask is None else tf.cast(attention_mask, tf.bool),
@@ -131,9 +138,8 @@ def prepare(
         ),
         alibi_slopes=_check_shape("alibi_slopes", arguments.alibi_slopes, (heads,), "[heads]"),
         sink=_check_shape("sink", arguments.sink, (heads,), "[heads]"),
-        padding_mask=_check_shape(
-            "padding_mask", arguments.padding_mask, (batch, keys), "[batch, key]", tf.bool
-        ),
+        padding_mask=masks.combine(padding_mask, prefix),
+        key_lengths=key_lengths if padding_mask is None else None,
         segment_ids=_check_segments(arguments.segment_ids, query, key),
         align=tf.convert_to_tensor(masks.query_start(*lengths, arguments.align), tf.int32),
         seed=None if seed is None or dropout == 0 else make_rng_key(seed),

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from attnzoo.attention.arguments import segment_pair
 from attnzoo.attention.shapes import split_heads
 
 Initializer: TypeAlias = str | dict[str, Any] | keras.initializers.Initializer
@@ -228,10 +229,11 @@ class AttentionLayer(ScoredLayer):
         if attention_mask is not None and len(static_shape(attention_mask) or ()) == 4:
             axes, expected = "[batch, heads, query, key]", (batch, self.num_heads, queries, num_keys)
         self.check_shape("attention_mask", attention_mask, axes, expected, broadcast=True)
-        if segment_ids is not None:
-            of_query, of_key = segment_ids if isinstance(segment_ids, tuple) else (segment_ids, segment_ids)
-            self.check_shape("segment_ids", of_query, "[batch, query]", (batch, queries))
-            self.check_shape("segment_ids", of_key, "[batch, key]", (batch, num_keys))
+        segments = segment_pair(segment_ids)
+        if segments is not None:
+            query_ids, key_ids = segments
+            self.check_shape("segment_ids", query_ids, "[batch, query]", (batch, queries))
+            self.check_shape("segment_ids", key_ids, "[batch, key]", (batch, num_keys))
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from attnzoo.attention import shapes
+from attnzoo.attention.devices import device_type
 
 Size: TypeAlias = int | tf.Tensor
 """An integer, or <int32>[] if the size is not known when the function is traced."""
@@ -39,8 +40,8 @@ GPU = BlockSizes(query=1024, key=1024, logits=2**26, half_products=True)
 
 
 def block_sizes() -> BlockSizes:
-    """Returns the sizes for the devices that are visible to this process."""
-    return GPU if tf.config.list_physical_devices("GPU") else CPU
+    """Returns the sizes for the device that the operations of a call are placed on."""
+    return GPU if device_type() == "GPU" else CPU
 
 
 class Axis(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
@@ -10,6 +10,7 @@ import tensorflow as tf
 from attnzoo.attention import blocks, loops, reference
 from attnzoo.attention.arguments import AttentionInputs
 from attnzoo.attention.compilation import MAX_PLAIN_LOGITS, computed_logits
+from attnzoo.attention.differentiable import differentiable
 from attnzoo.attention.padding import pad_axis, pad_sizes
 from attnzoo.attention.shapes import length
 
@@ -28,36 +29,11 @@ def attend(inputs: AttentionInputs, may_be_plain: bool) -> tuple[tf.Tensor, tf.T
         Output <float>[batch, heads, query, value_dim] and lse <float32>[batch, heads, query].
     """
     sizes = blocks.block_sizes()
-
-    @tf.custom_gradient
-    def gradients(*tensors):
-        *sources, _, _, grad_output, grad_lse = tensors
-
-        def gradient_of_gradient(*upstream):
-            # Rare, so it uses the reference, with all logits in memory; it recomputes output and lse.
-            with tf.GradientTape() as outer:
-                outer.watch([*sources, grad_output, grad_lse])
-                with tf.GradientTape() as inner:
-                    inner.watch(sources)
-                    results = reference.attend(inputs.with_sources(sources))
-                first = inner.gradient(results, sources, output_gradients=[grad_output, grad_lse])
-            second = outer.gradient(first, [*sources, grad_output, grad_lse], output_gradients=upstream)
-            return [*second[:-2], None, None, *second[-2:]]
-
-        stopped = [tf.stop_gradient(tensor) for tensor in tensors]
-        replaced = inputs.with_sources(stopped[:-4])
-        return _backward(replaced, stopped[-4:], sizes, may_be_plain), gradient_of_gradient
-
-    @tf.custom_gradient
-    def compute(*sources):
-        # An eager tape would otherwise also differentiate the compiled function, and keep every block.
-        stopped = inputs.with_sources([tf.stop_gradient(source) for source in sources])
-        output, lse = _forward(stopped, sizes, may_be_plain)
-        # The backward pass subtracts nearly equal numbers, so it gets the output before rounding.
-        rounded = tf.cast(output, inputs.value.dtype)
-        return (rounded, lse), lambda *upstream: gradients(*sources, output, lse, *upstream)
-
-    return compute(*inputs.sources)
+    return differentiable(
+        inputs,
+        lambda inputs: _forward(inputs, sizes, may_be_plain),
+        lambda inputs, results: _backward(inputs, results, sizes, may_be_plain),
+    )
 
 
 def _forward(inputs: AttentionInputs, sizes: blocks.BlockSizes, may_be_plain: bool) -> Tensors:
@@ -79,7 +55,7 @@ def _forward(inputs: AttentionInputs, sizes: blocks.BlockSizes, may_be_plain: bo
 
 
 def _backward(
-    inputs: AttentionInputs, results: Tensors, sizes: blocks.BlockSizes, may_be_plain: bool
+    inputs: AttentionInputs, results: Sequence[tf.Tensor], sizes: blocks.BlockSizes, may_be_plain: bool
 ) -> Tensors:
     """Returns the gradients of `inputs.sources`.
 

@@ -32,14 +32,22 @@ def make_rng_key(seed: int | tf.Tensor) -> tf.Tensor:
     return tf.stack([rng_key[0], rng_key[-1]])
 
 
-def next_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
-    """Returns the next RNG key <int64>[2] of a generator, different on each replica of a strategy."""
+def next_seed(generator: keras.random.SeedGenerator, rows: tf.Tensor) -> tf.Tensor:
+    """Returns the next RNG key <int64>[2] of a generator, for inputs of `rows` rows, <int32>[].
+
+    On several replicas it is the key with which these rows are dropped as they are in the whole batch. The
+    hash of row r is that of the key plus (r + 1) times a constant, and the last part of the hash of a key can
+    be inverted; so another key does for row r what the common one does for row r + first.
+    """
     rng_key = make_rng_key(generator.next())
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return rng_key
-    replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
-    return rng_key + tf.stack([replica * 7919, tf.zeros_like(replica)])
+    first = tf.convert_to_tensor(context.replica_id_in_sync_group) * rows
+    bits = hash_key(rng_key)
+    moved = bits + tf.cast(first, tf.uint32) * tf.constant(_GOLDEN_RATIO, tf.uint32)
+    difference = tf.cast(_unmix(moved) - _unmix(bits), tf.int64)
+    return rng_key + tf.stack([tf.zeros_like(difference), difference])
 
 
 def _mix(bits: tf.Tensor) -> tf.Tensor:
@@ -48,6 +56,16 @@ def _mix(bits: tf.Tensor) -> tf.Tensor:
     bits *= tf.constant(0x85EBCA6B, tf.uint32)
     bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(13, tf.uint32)))
     bits *= tf.constant(0xC2B2AE35, tf.uint32)
+    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
+
+
+def _unmix(bits: tf.Tensor) -> tf.Tensor:
+    """Inverts the 32-bit finalizer of MurmurHash3."""
+    bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
+    bits *= tf.constant(pow(0xC2B2AE35, -1, 2**32), tf.uint32)
+    bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(13, tf.uint32)))
+    bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(26, tf.uint32)))
+    bits *= tf.constant(pow(0x85EBCA6B, -1, 2**32), tf.uint32)
     return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
 
 

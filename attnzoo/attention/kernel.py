@@ -1,6 +1,7 @@
 """Scaled dot-product attention: the public functions, and which implementation they take.
 
-Every implementation must equal the one in `reference`. The one in `loops` never holds all logits in memory.
+Every implementation must equal the one in `reference`. Those in `loops` and `cudnn` never hold all logits in
+memory.
 """
 
 from __future__ import annotations
@@ -10,17 +11,29 @@ from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
-from attnzoo.attention import blockwise, masks, reference
-from attnzoo.attention.arguments import AttentionArguments, Segments, Window, prepare, window_sides
+from attnzoo.attention import blockwise, cudnn, masks, reference
+from attnzoo.attention.arguments import (
+    AttentionArguments,
+    AttentionInputs,
+    Segments,
+    Window,
+    prepare,
+    window_sides,
+)
+from attnzoo.attention.blocks import GPU
 from attnzoo.attention.compilation import MAX_PLAIN_LOGITS, compiles_once, computed_logits, only_plain
+from attnzoo.attention.devices import device_type
 from attnzoo.attention.shapes import length
 
-Implementation = Literal["auto", "xla", "reference"]
+Implementation = Literal["auto", "xla", "cudnn", "reference"]
 
 _LOG = logging.getLogger(__name__)
 # Up to so many keys, or query-key pairs, holding all logits in memory is faster than computing them twice.
 _MAX_REFERENCE_KEYS = 256
 _MAX_REFERENCE_PAIRS = 256 * 256
+# As many as the blocks of a GPU hold at a time. Compiled for an H100, the reference moves fewer bytes than
+# blocks at these sizes, by fewer kernels.
+_MAX_GPU_LOGITS = GPU.logits
 
 
 def attention(
@@ -29,6 +42,7 @@ def attention(
     value: tf.Tensor,
     *,
     padding_mask: tf.Tensor | None = None,
+    key_lengths: tf.Tensor | None = None,
     attention_mask: tf.Tensor | None = None,
     segment_ids: Segments | None = None,
     causal: bool = False,
@@ -61,6 +75,8 @@ def attention(
             heads / key_heads consecutive heads (grouped-query attention) and is not repeated in memory.
         value: <float>[batch, key_heads, key, value_dim], of the same dtype as query and key.
         padding_mask: <bool>[batch, key], True = may attend.
+        key_lengths: <int>[batch], number of keys of each example; those after them are padding. Says the same
+            as a padding mask, and also that it is a prefix.
         attention_mask: <bool> of rank 4 that broadcasts to [batch, heads, query, key], True = may attend.
         segment_ids: <int>[batch, time], ids of packed sequences, or a pair <int>[batch, query],
             <int>[batch, key]. Only positions with equal ids attend to each other.
@@ -79,8 +95,9 @@ def attention(
         dropout: fraction of the attention weights to drop, in [0, 1).
         seed: integer, <int>[] or <int>[2]; required if `dropout` is above 0, and determines the dropout mask.
         return_lse: also return the log-sum-exp of each row of logits.
-        implementation: "xla" for the blockwise kernel, "reference" for plain TensorFlow with all logits in
-            memory, "auto" for the choice of `choose_implementation`. What is compiled is kept.
+        implementation: "xla" for the blockwise kernel, "cudnn" for the flash attention of cuDNN on a GPU,
+            "reference" for plain TensorFlow with all logits in memory, "auto" for the best of them here, see
+            `choose_implementation`. What is compiled is kept.
 
     Returns:
         <float>[batch, heads, query, value_dim]; with `return_lse` also <float32>[batch, heads, query],
@@ -89,7 +106,8 @@ def attention(
 
     Raises:
         ValueError: shapes or dtypes do not match, `dropout` is outside [0, 1) or without a seed, a negative
-            `window`, a `soft_cap` of 0 or less, an unknown `align` or `implementation`.
+            `window`, a `soft_cap` of 0 or less, an unknown `align` or `implementation`, "cudnn" for a call
+            that it cannot compute.
 
     Reference: ALiBi, Press et al. 2022, https://arxiv.org/abs/2108.12409; grouped queries, Ainslie et al.
         2023, https://arxiv.org/abs/2305.13245; sinks, Xiao et al. 2024, https://arxiv.org/abs/2309.17453;
@@ -102,6 +120,7 @@ def attention(
     """
     arguments = AttentionArguments(
         padding_mask=padding_mask,
+        key_lengths=key_lengths,
         attention_mask=attention_mask,
         segment_ids=segment_ids,
         causal=causal,
@@ -116,7 +135,7 @@ def attention(
         dropout=dropout,
         seed=seed,
     )
-    output, lse = compute_attention(query, key, value, arguments, implementation)
+    output, lse = compute_attention(query, key, value, arguments, implementation, needs_lse=return_lse)
     return (output, lse) if return_lse else output
 
 
@@ -126,8 +145,13 @@ def compute_attention(
     value: tf.Tensor,
     arguments: AttentionArguments,
     implementation: Implementation = "auto",
+    *,
+    needs_lse: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns output and log-sum-exp; arguments and errors are those of `attention`."""
+    """Returns output and log-sum-exp; arguments and errors are those of `attention`.
+
+    Without `needs_lse` the log-sum-exp may have no gradient.
+    """
     if implementation not in get_args(Implementation):
         raise ValueError(
             f"`implementation` must be one of {', '.join(get_args(Implementation))}. "
@@ -136,8 +160,15 @@ def compute_attention(
     inputs = prepare(query, key, value, arguments)
     may_be_plain = implementation == "auto" and not compiles_once(inputs.query, inputs.key)
     if implementation == "auto":
-        implementation, reason = choose_implementation(inputs.query, inputs.key, inputs.window)
+        implementation, reason = _choose(inputs, needs_lse)
         _LOG.debug("attention %s x %s: %s (%s)", inputs.query.shape, inputs.key.shape, implementation, reason)
+    elif implementation == "cudnn" and (refused := cudnn.refusal(inputs, needs_lse)) is not None:
+        raise ValueError(
+            'implementation="cudnn" cannot compute this call; use "auto", which takes cuDNN where it can. '
+            f"Received: {refused}"
+        )
+    if implementation == "cudnn":
+        return cudnn.attend(inputs)
     # The kernel has no blocks if there are no examples, queries or keys.
     if implementation == "reference" or 0 in (*inputs.query.shape, *inputs.key.shape):
         return reference.attend(inputs)
@@ -179,8 +210,18 @@ def compute_attention_weights(
     return masks.masked_softmax(*reference.masked_logits(inputs, rows))[..., : length(key)]
 
 
+def _choose(inputs: AttentionInputs, needs_lse: bool) -> tuple[Implementation, str]:
+    """Returns the implementation of "auto" for a call, and why."""
+    refused = cudnn.refusal(inputs, needs_lse)
+    if refused is None and inputs.query.shape[2] == 1:
+        refused = "one query"
+    if refused is None:
+        return "cudnn", "on a GPU, in a function that XLA compiles: logits stay in its fast memory"
+    return _choose_without_cudnn(inputs.query, inputs.key, inputs.window, refused)
+
+
 def choose_implementation(
-    query: tf.Tensor, key: tf.Tensor, window: Window | None = None
+    query: tf.Tensor, key: tf.Tensor, window: Window | None = None, **arguments: Any
 ) -> tuple[Implementation, str]:
     """Returns the implementation that `implementation="auto"` selects here, and why.
 
@@ -188,11 +229,17 @@ def choose_implementation(
     reference, whatever its length: nothing is compiled for it. If the sizes are not known when a function is
     traced, the choice of "xla" is between both, and made by this number when the function runs.
 
+    On a GPU, in a function that XLA compiles for static shapes, it is "cudnn" for what cuDNN can compute:
+    bfloat16 and float16 with a head dim that is a multiple of 8 up to 128 (256 from compute capability 9.0),
+    no mask, `causal`, a window with it, `key_lengths`, or a padding mask without `causal`. Other calls take
+    the reference there up to 2^26 logits.
+
     Args:
         query: <float>[batch, heads, query, dim].
         key: <float>[batch, key_heads, key, dim].
         window: that of the call. The logits that it hides are computed by the reference alone, so that fewer
             are worth it.
+        **arguments: others of the call.
 
     Returns:
         The implementation and the reason.
@@ -202,6 +249,22 @@ def choose_implementation(
         >>> choose_implementation(query, query)
         ('xla', '2048 queries and 2048 keys: blocks of logits are faster and need less memory')
     """
+    refused = cudnn.refused_place()
+    if refused is not None:
+        return _choose_without_cudnn(query, key, window, refused)
+    inputs = prepare(query, key, key, AttentionArguments(window=window, **arguments))
+    return _choose(inputs, needs_lse=False)
+
+
+def _choose_without_cudnn(
+    query: tf.Tensor, key: tf.Tensor, window: Window | None, refused: str
+) -> tuple[Implementation, str]:
+    """Returns the better of the other implementations, and why, given why it is not cuDNN."""
+    implementation, reason = _choose_by_size(query, key, window)
+    return implementation, f"{reason}; not cuDNN: {refused}" if device_type() == "GPU" else reason
+
+
+def _choose_by_size(query: tf.Tensor, key: tf.Tensor, window: Window | None) -> tuple[Implementation, str]:
     if only_plain():
         return "reference", "within plain_operations()"
     queries, keys = query.shape[2], key.shape[2]
@@ -213,8 +276,16 @@ def choose_implementation(
             "reference",
             f"{pairs} query-key pairs, at most {_MAX_REFERENCE_PAIRS}: all logits in memory are faster",
         )
-    if not compiles_once(query, key):
-        sizes = (*query.shape[:3], keys)
+    sizes = (*query.shape[:3], keys)
+    if compiles_once(query, key):
+        if device_type() == "GPU" and None not in sizes:
+            logits = computed_logits(sizes, window_sides(window))
+            if logits <= _MAX_GPU_LOGITS:
+                return (
+                    "reference",
+                    f"{logits} logits on a GPU, at most {_MAX_GPU_LOGITS}: all in memory need fewer kernels",
+                )
+    else:
         if None in sizes:
             return "xla", f"unknown sizes: the reference up to {MAX_PLAIN_LOGITS} logits, blocks for more"
         logits = computed_logits(sizes, window_sides(window))

@@ -185,7 +185,7 @@ class SoftmaxAttention(MemoryAttention):
         pairs = None if attention_mask is None else masks.as_pair_mask(attention_mask)
         projected = self.project_query(query, position)  # [batch, heads, query, key_dim]
         rate = self.dropout if training else 0.0
-        seed = next_seed(self.seed_generator) if rate > 0 else None
+        seed = next_seed(self.seed_generator, tf.shape(query)[0]) if rate > 0 else None
         if self.product_scale is not None:
             arguments = AttentionArguments(
                 padding_mask=padding_mask,

@@ -7,6 +7,7 @@ import tensorflow as tf
 from attnzoo.attention import masks
 from attnzoo.attention.arguments import AttentionInputs
 from attnzoo.attention.dropout import drop
+from attnzoo.attention.precision import half_product, uses_half_products
 from attnzoo.attention.shapes import length, repeat_heads
 
 
@@ -32,9 +33,15 @@ def masked_logits(
         is_whole = rows is None or tensor is None or tensor.shape[axis] == 1
         return tensor if is_whole else tf.gather(tensor, rows, axis=axis)
 
-    query, key = tf.cast(select_rows(inputs.query, 2), dtype), tf.cast(inputs.key, dtype)
+    half = uses_half_products(inputs.query.dtype)
+    product_dtype = inputs.query.dtype if half else dtype
+    query, key = tf.cast(select_rows(inputs.query, 2), product_dtype), tf.cast(inputs.key, product_dtype)
     key = repeat_heads(key, query.shape[1])
-    logits = tf.einsum("bhqd,bhkd->bhqk", query, key) * inputs.scale  # [batch, heads, row, key]
+    if half:
+        logits = half_product(query, tf.linalg.matrix_transpose(key))
+    else:
+        logits = tf.einsum("bhqd,bhkd->bhqk", query, key)
+    logits *= inputs.scale  # [batch, heads, row, key]
     finite = None
     if arguments.bias is not None:
         bias = tf.cast(select_rows(arguments.bias, 2), dtype)
@@ -73,9 +80,11 @@ def attend(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
     weights = masks.masked_softmax(logits, allowed)[..., : length(inputs.key)]  # without the sink
     if inputs.rng_key is not None:
         weights = drop(weights, inputs.arguments.dropout, inputs.rng_key)
-    value = tf.cast(inputs.value, weights.dtype)
-    value = repeat_heads(value, inputs.query.shape[1])
-    output = tf.cast(tf.einsum("bhqk,bhkd->bhqd", weights, value), inputs.value.dtype)
+    half = uses_half_products(inputs.value.dtype)
+    weights = tf.cast(weights, inputs.value.dtype) if half else weights
+    value = repeat_heads(tf.cast(inputs.value, weights.dtype), inputs.query.shape[1])
+    output = half_product(weights, value) if half else tf.einsum("bhqk,bhkd->bhqd", weights, value)
+    output = tf.cast(output, inputs.value.dtype)
     if allowed is None:
         return output, tf.reduce_logsumexp(logits, axis=-1)
     lse = tf.reduce_logsumexp(tf.where(allowed, logits, logits.dtype.min), axis=-1)  # [batch, heads, query]

@@ -7,8 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from attnzoo.attention.dropout import check_rate, drop, make_rng_key
-from attnzoo.layers.replicas import key_of_rows
+from attnzoo.attention.dropout import check_rate, drop, next_seed
 
 
 @keras.saving.register_keras_serializable("attnzoo")
@@ -55,9 +54,9 @@ class Dropout(keras.layers.Layer):
 
     def next_rng_key(self, inputs: tf.Tensor, training: bool | None) -> tf.Tensor | None:
         """Returns the next RNG key for inputs of this batch, <int64>[2], or None if nothing is dropped."""
-        if self.seed_generator is None or not training:
+        if not (training and self.rate):
             return None
-        return key_of_rows(make_rng_key(self.seed_generator.next()), tf.shape(inputs)[0])
+        return next_seed(self.seed_generator, tf.shape(inputs)[0])
 
     def get_config(self):
         """Returns the constructor's arguments."""

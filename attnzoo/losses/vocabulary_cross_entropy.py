@@ -15,6 +15,11 @@ def chunk_elements() -> int:
     """Returns the maximum for the device of the current operation, or for this process where it is not known.
 
     Inside of a function that another one calls, TensorFlow places operations after they are traced.
+
+    Examples:
+        >>> with tf.device("CPU"):
+        ...     chunk_elements() == 2**21
+        True
     """
     kind = tf.DeviceSpec.from_string(tf.zeros([]).device).device_type
     if kind is None and tf.config.list_physical_devices("GPU"):

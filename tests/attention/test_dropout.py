@@ -35,7 +35,7 @@ def test_gradient_drops_the_same_elements():
 
 def test_generator_gives_another_seed_each_time():
     generator = keras.random.SeedGenerator(3)
-    assert next_seed(generator).numpy().tolist() != next_seed(generator).numpy().tolist()
+    assert next_seed(generator, 3).numpy().tolist() != next_seed(generator, 3).numpy().tolist()
 
 
 def test_rate_outside_its_range_is_refused():

@@ -10,10 +10,8 @@ from attnzoo.config.sections import TrainOptions
 from attnzoo.runs import building
 from attnzoo.runs.building import build_model, set_numerics
 from tests import gpu_programs
-from tests.thinned import thinned
 
 DETERMINISTIC = ("train.deterministic=true", "train.xla=false")
-MODELS = ["text_regressor", *(name for name in gpu_programs.CONFIGS if name != "text_regressor")]
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +25,8 @@ def _put_back(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::attnzoo.errors.DataWarning")
-@pytest.mark.parametrize("name", thinned(MODELS, len(MODELS)))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", gpu_programs.CONFIGS)
 def test_a_deterministic_step_is_the_same_each_time(name, tmp_path):
     prepared = gpu_programs.prepare(gpu_programs.CONFIGS[name](tmp_path, *DETERMINISTIC))
     assert tensorflow_config.is_op_determinism_enabled()

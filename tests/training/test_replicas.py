@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import tasks
+from attnzoo.attention import MultiHeadAttention
 from attnzoo.evaluation import evaluate
 from attnzoo.layers.batch_normalization import MapNormalization
 from attnzoo.layers.dropout import Dropout, StochasticDepth
@@ -31,7 +32,9 @@ def make_train_step(replicas, policy="float32"):
         inputs = keras.Input([5, 5, 2], name="image")
         maps = keras.layers.Conv2D(7, 3, name="convolution")(inputs)
         maps = keras.ops.tanh(MapNormalization(momentum=0.9, name="normalization")(maps))
-        hidden = Dropout(0.3, name="dropout")(keras.layers.Flatten()(maps))
+        rows = keras.layers.Reshape([-1, 6])(keras.layers.Conv2D(6, 1, name="projection")(maps))
+        rows += MultiHeadAttention(6, num_heads=2, dropout=0.2, name="attention")(rows, rows)
+        hidden = Dropout(0.3, name="dropout")(keras.layers.Flatten()(rows))
         hidden = keras.layers.Dense(11, activation="tanh", name="hidden")(hidden)
         hidden = StochasticDepth(0.2, name="depth")(hidden)
         logits = keras.layers.Dense(CLASSES, name="logits")(hidden)
