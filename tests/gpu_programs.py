@@ -4,41 +4,31 @@ There need not be a GPU: XLA lowers for it, and refuses operations that it canno
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-import keras
 import tensorflow as tf
 from tensorflow.python.framework import kernels
 
-from attnzoo.config import ResolvedConfig, RunConfig
-from attnzoo.data import examples as data_examples
-from attnzoo.data import pipeline
-from attnzoo.features.info import DataInfo
-from attnzoo.runs.building import build_model
-from attnzoo.runs.data import load_splits, load_task
-from attnzoo.tasks.task import Task
+from attnzoo.config import ResolvedConfig
 from attnzoo.training import optimizers
 from attnzoo.training.run import use_xla
 from attnzoo.training.step import TrainStep
 from tests import recipes
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from training_programs import Prepared, lower, lower_gradients, prepare, with_values  # noqa: E402
+
+__all__ = ["lower_gradients", "prepare"]
 
 
 def show_keras_a_gpu(monkeypatch) -> None:
     """Makes Keras take cuDNN's operations where it would on a machine with a GPU."""
     module = importlib.import_module("keras.src.backend.tensorflow.rnn")  # a function hides it in its package
     monkeypatch.setattr(module, "_is_gpu_available", lambda: True)
-
-
-class Prepared(NamedTuple):
-    """A model with its first batch."""
-
-    config: RunConfig
-    task: Task
-    info: DataInfo
-    model: keras.Model
-    batch: pipeline.Batch
 
 
 def masked_text(folder: Path, *overrides: str) -> ResolvedConfig:
@@ -77,25 +67,12 @@ CONFIGS: dict[str, Callable[..., ResolvedConfig]] = {
 """Model -> a small recipe of it."""
 
 
-def prepare(resolved: ResolvedConfig) -> Prepared:
-    """Builds the model of a config and makes its first batch of training, without a run."""
-    config = resolved.config
-    task = load_task(config)
-    info, examples = data_examples.learn(load_splits(config), config.data, task.name, task.features, None)
-    train = data_examples.with_resamplers(examples["train"], info, config.data)
-    sizes = pipeline.BatchSizes(config.train.batch_size, config.train.batch_tokens)
-    plans = ((0, plan) for plan in pipeline.plan_epoch(train, info, sizes, (config.seed, 0)))
-    make_batch = task.make_batch(info, train, config.train)
-    batch = next(iter(pipeline.batches(train, info, plans, make_batch, changes=config.data)))
-    return Prepared(config, task, info, build_model(config, info), batch)
-
-
 def take_step(prepared: Prepared, monkeypatch) -> dict[str, tf.Tensor]:
     """Takes the first step of a training, compiled as on a machine with one GPU."""
     config, task = prepared.config, prepared.task
     with monkeypatch.context() as patched:
         patched.setattr(tf.config, "list_physical_devices", lambda *_: ["a GPU"])
-        xla = use_xla(config, task)
+        xla = use_xla(config, task, prepared.model)
     assert xla == config.model.compiles
     return take_plain_step(prepared, xla)
 
@@ -106,42 +83,6 @@ def take_plain_step(prepared: Prepared, xla: bool = False) -> dict[str, tf.Tenso
     optimizer = optimizers.build(config.train)
     train_step = TrainStep(model, optimizer, task, config.train, tf.distribute.get_strategy(), xla=xla)
     return train_step.step([batch], config.train.learning_rate)
-
-
-def lower(function: Callable, *arguments) -> str:
-    """Returns the program that XLA compiles of a function on a GPU.
-
-    Raises:
-        tf.errors.InvalidArgumentError: it has an operation that XLA cannot compile for a GPU.
-    """
-    compiled = tf.function(function, jit_compile=True, autograph=False)
-    return compiled.experimental_get_compiler_ir(*arguments)(stage="hlo", platform_name="GPU")
-
-
-def with_values(variables: Sequence[keras.Variable], function: Callable) -> Callable:
-    """Returns a function without state, which takes the values of variables before its own arguments."""
-
-    def program(values, *arguments):
-        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-            return function(values, *arguments)
-
-    return program
-
-
-def lower_gradients(prepared: Prepared) -> str:
-    """Returns the program of the gradients of a batch; raises as `lower` does."""
-    config, task, _, model, batch = prepared
-    trained = {variable.path for variable in model.trainable_variables}
-
-    def gradients(values, inputs, targets):
-        watched = [value for one, value in zip(model.variables, values, strict=True) if one.path in trained]
-        with tf.GradientTape() as tape:
-            tape.watch(watched)
-            sums = task.sums(model, inputs, targets, config.train)
-        return tape.gradient(sums["loss"][0], watched), sums
-
-    values = [tf.convert_to_tensor(variable.value) for variable in model.variables]
-    return lower(with_values(model.variables, gradients), values, *batch)
 
 
 def lower_outputs(prepared: Prepared) -> str:

@@ -178,8 +178,9 @@ class TrainOptions(Section):
     )
     xla: Literal["auto"] | bool = Field(
         "auto",
-        description="Compile the whole training step with XLA. auto: yes, except with several replicas, "
-        "and on a CPU for images and for bfloat16 where the processor multiplies it (AMX, "
+        description="Compile the training step with XLA: all of it on one device, with several replicas the "
+        "gradients of each. auto: yes, except with several replicas on a CPU or of a model with batch "
+        "normalization, and on a CPU for images and for bfloat16 where the processor multiplies it (AMX, "
         "AVX-512 BF16).",
     )
     steps_per_call: Literal["auto"] | PositiveInt = Field(

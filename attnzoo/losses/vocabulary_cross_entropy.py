@@ -6,25 +6,22 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from attnzoo.attention.devices import device_type
+
 CHUNK_ELEMENTS = {"CPU": 2**21, "GPU": 2**26}
 """Maximum number of logits in memory: 8 MiB, which stay in the last-level cache of a CPU; a GPU needs few,
 large steps."""
 
 
 def chunk_elements() -> int:
-    """Returns the maximum for the device of the current operation, or for this process where it is not known.
-
-    Inside of a function that another one calls, TensorFlow places operations after they are traced.
+    """Returns the maximum for the device that an operation is placed on here.
 
     Examples:
         >>> with tf.device("CPU"):
         ...     chunk_elements() == 2**21
         True
     """
-    kind = tf.DeviceSpec.from_string(tf.zeros([]).device).device_type
-    if kind is None and tf.config.list_physical_devices("GPU"):
-        kind = "GPU"
-    return CHUNK_ELEMENTS["GPU" if kind == "GPU" else "CPU"]
+    return CHUNK_ELEMENTS["GPU" if device_type() == "GPU" else "CPU"]
 
 
 class VocabularyLoss(NamedTuple):

@@ -19,6 +19,7 @@ from attnzoo.errors import EXIT_DAMAGED, Diverged, UserError
 from attnzoo.features.info import DataInfo
 from attnzoo.files import disk_errors, read_json, remove_leftovers, write_text
 from attnzoo.layers.adapted import Batches, adapt
+from attnzoo.layers.batch_normalization import has_batch_statistics
 from attnzoo.runs import kept_examples
 from attnzoo.runs.building import build_model, evaluation_sizes, set_numerics
 from attnzoo.runs.data import load_splits, load_task
@@ -117,7 +118,6 @@ def _train(
     info, examples = _load_data(run, config, task, allowed)
     task.check_data(resolved, info, examples)
     info = task.answering_info(info, config.eval, {})
-    xla = use_xla(config, task)
     average = build_model(config, info, strategy) if config.train.ema_decay else None
     model = build_model(config, info, strategy)
     with strategy.scope():
@@ -125,6 +125,7 @@ def _train(
     if not run.steps():
         _initialize_weights(model, config, task, info, examples["train"])
     multipliers = learning_rate_multipliers.apply_multipliers(resolved, model)
+    xla = use_xla(config, task, model)
     train_step = TrainStep(
         model, optimizer, task, config.train, strategy, xla=xla, average=average, multipliers=multipliers
     )
@@ -226,25 +227,33 @@ def _write_start(run: RunDir, resolved: ResolvedConfig, info: DataInfo, validati
     write_text(run.config, resolved.to_yaml(with_origins=False))
 
 
-def use_xla(config: RunConfig, task: Task) -> bool:
-    """Returns whether the training step is compiled with XLA.
+def use_xla(config: RunConfig, task: Task, model: keras.Model) -> bool:
+    """Returns whether the gradients, and the sums of evaluations, are compiled with XLA.
 
-    "auto" means yes, except with several replicas, with models that XLA cannot compile, and on a CPU where
-    TensorFlow's own kernels (oneDNN) are much faster than XLA's: convolutions of images, and bfloat16 on a
-    CPU with instructions for it.
+    "auto" means yes, except with several replicas of a model that normalizes by the statistics of the whole
+    batch, which replicas cannot exchange from within a compiled program; with several replicas on a CPU; with
+    models that XLA cannot compile; and on a CPU where TensorFlow's own kernels (oneDNN) are much faster than
+    XLA's: convolutions of images, and bfloat16 on a CPU with instructions for it.
 
     Raises:
         UserError: `xla: true` with several replicas on one CPU, which XLA treats as a single device.
     """
     replicas, on_cpu = config.train.replicas, not tf.config.list_physical_devices("GPU")
+    exchanges = replicas > 1 and has_batch_statistics(model)
     if config.train.xla == "auto":
         half = config.train.precision == "mixed_bfloat16" and distribution.multiplies_bfloat16()
-        return replicas == 1 and config.model.compiles and not (on_cpu and (not task.compiles_well or half))
+        slower = on_cpu and (replicas > 1 or not task.compiles_well or half)
+        return config.model.compiles and not exchanges and not slower
     if config.train.xla and replicas > 1 and on_cpu:
         raise UserError(
             "train.xla: true is not supported with several train.replicas on a CPU; set it to auto."
         )
-    return bool(config.train.xla)
+    if config.train.xla and exchanges:
+        warn(
+            f"train.xla: true is not used with train.replicas: {replicas}: {config.model.name} has batch "
+            "normalization, whose statistics replicas cannot exchange from within a program of XLA."
+        )
+    return config.train.xla and not exchanges
 
 
 def _finish(trainer: Trainer, display: Display, resolved: ResolvedConfig) -> None:

@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from attnzoo.config.sections import TrainOptions
 from attnzoo.data.pipeline import Batch
-from attnzoo.layers.batch_normalization import has_batch_statistics
 from attnzoo.layers.replicas import sum_over_replicas
 from attnzoo.tasks.evaluating import distribute
 from attnzoo.tasks.task import Task
@@ -34,7 +33,8 @@ class TrainStep:
         task: defines the loss.
         options: the train section.
         strategy: holds the model's variables.
-        xla: whether XLA compiles the gradients as one program; on one device it always compiles the update.
+        xla: whether XLA compiles the gradients of each replica as one program, which several replicas of a
+            model with batch statistics cannot have; on one device it always compiles the update.
         average: a model with the same variables, for their moving average; None for no average.
         multipliers: path of a variable -> learning rate multiplier; 1 for others.
 
@@ -73,7 +73,7 @@ class TrainStep:
         self._compiled_update = self._update
         one_device = strategy.num_replicas_in_sync == 1
         # Replicas cannot exchange the statistics of a batch from within a function that is traced on its own.
-        if one_device or (xla and not has_batch_statistics(model)):
+        if one_device or xla:
             self._gradients = tf.function(self._replica_gradients, jit_compile=xla, autograph=False)
         if one_device:
             self._compiled_update = tf.function(self._update, jit_compile=True, autograph=False)

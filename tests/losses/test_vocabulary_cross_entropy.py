@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from attnzoo.attention.devices import assumed_gpu
 from attnzoo.losses import vocabulary_cross_entropy as module
 from attnzoo.losses.cross_entropy import cross_entropy
 from attnzoo.losses.vocabulary_cross_entropy import VocabularyLoss, vocabulary_cross_entropy
@@ -130,6 +131,8 @@ def test_chunks_are_large_on_a_gpu_and_where_the_device_is_not_known_on_machines
             return module.chunk_elements()
 
     large, small = module.CHUNK_ELEMENTS["GPU"], module.CHUNK_ELEMENTS["CPU"]
-    assert [chosen(device) for device in ("/GPU:0", "/CPU:0", None)] == [large, small, small]
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert chosen(None) == small
+    with assumed_gpu():
+        assert chosen(None) == large
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
     assert [chosen(device) for device in ("/GPU:0", "/CPU:0", None)] == [large, small, large]

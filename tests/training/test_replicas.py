@@ -11,7 +11,7 @@ from attnzoo.evaluation import evaluate
 from attnzoo.layers.batch_normalization import MapNormalization
 from attnzoo.layers.dropout import Dropout, StochasticDepth
 from attnzoo.runs.folder import RunDir
-from attnzoo.training import distribution, optimizers
+from attnzoo.training import distribution, optimizers, run
 from attnzoo.training.run import train
 from attnzoo.training.step import TrainStep
 from tests import recipes
@@ -20,7 +20,14 @@ TASK = tasks.load("image_classification")
 STEPS, BATCH, CLASSES = 20, 24, 3
 
 
-def make_train_step(replicas, policy="float32"):
+def _attended_maps(inputs):
+    maps = keras.layers.Conv2D(7, 3, name="convolution")(inputs)
+    maps = keras.ops.tanh(MapNormalization(momentum=0.9, name="normalization")(maps))
+    rows = keras.layers.Reshape([-1, 6])(keras.layers.Conv2D(6, 1, name="projection")(maps))
+    return rows + MultiHeadAttention(6, num_heads=2, dropout=0.2, name="attention")(rows, rows)
+
+
+def make_train_step(replicas, xla=False, maps=True):
     """A step of a small model with everything that depends on the rows beside a row."""
     options = TASK.TrainOptions(
         optimizer="sgd", learning_rate=0.1, beta_1=0.9, weight_decay=0.01, clip_norm=0.5
@@ -30,17 +37,14 @@ def make_train_step(replicas, policy="float32"):
     keras.utils.set_random_seed(7)
     with strategy.scope():
         inputs = keras.Input([5, 5, 2], name="image")
-        maps = keras.layers.Conv2D(7, 3, name="convolution")(inputs)
-        maps = keras.ops.tanh(MapNormalization(momentum=0.9, name="normalization")(maps))
-        rows = keras.layers.Reshape([-1, 6])(keras.layers.Conv2D(6, 1, name="projection")(maps))
-        rows += MultiHeadAttention(6, num_heads=2, dropout=0.2, name="attention")(rows, rows)
+        rows = _attended_maps(inputs) if maps else inputs
         hidden = Dropout(0.3, name="dropout")(keras.layers.Flatten()(rows))
         hidden = keras.layers.Dense(11, activation="tanh", name="hidden")(hidden)
         hidden = StochasticDepth(0.2, name="depth")(hidden)
         logits = keras.layers.Dense(CLASSES, name="logits")(hidden)
         model = keras.Model({"image": inputs}, logits)
         optimizer = optimizers.build(options)
-    return TrainStep(model, optimizer, TASK, options, strategy, xla=False)
+    return TrainStep(model, optimizer, TASK, options, strategy, xla=xla)
 
 
 def make_batch(number):
@@ -55,9 +59,9 @@ def make_batch(number):
     )
 
 
-def values_after_training(replicas):
-    train_step = make_train_step(replicas)
-    for number in range(STEPS):
+def values_after_training(replicas, steps=STEPS, **options):
+    train_step = make_train_step(replicas, **options)
+    for number in range(steps):
         sums = train_step.step([make_batch(2 * number), make_batch(2 * number + 1)], 0.1)
     variables = [*train_step.model.variables, *train_step.optimizer.variables]
     copies = [train_step.strategy.experimental_local_results(variable.value) for variable in variables]
@@ -83,6 +87,27 @@ def test_replicas_train_as_one_with_batch_normalization_and_dropout_and_keep_equ
         np.testing.assert_allclose(values[path], value, atol=1e-6, err_msg=path)
     for name, value in expected_sums.items():
         np.testing.assert_allclose(sums[name], value, rtol=1e-5, err_msg=name)
+
+
+def test_a_step_of_replicas_that_xla_compiles_equals_one_that_it_does_not():
+    (expected, expected_sums), (values, sums) = (
+        values_after_training(2, steps=1, xla=xla, maps=False) for xla in (False, True)
+    )
+    for path, value in expected.items():
+        np.testing.assert_allclose(values[path], value, atol=1e-6, err_msg=path)
+    for name, value in expected_sums.items():
+        np.testing.assert_allclose(sums[name], value, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_a_run_of_replicas_that_xla_compiles_ends_as_one_that_it_does_not(tmp_path, monkeypatch):
+    results = []
+    for xla in (False, True):
+        monkeypatch.setattr(run, "use_xla", lambda *_, xla=xla: xla)  # on a CPU it is refused
+        folder = tmp_path / str(xla)
+        train(recipes.translation_config(tmp_path, "train.replicas=2", "train.epochs=1"), folder)
+        results.append(json.loads(RunDir(folder).result.read_text())["metrics"])
+    assert results[1] == pytest.approx(results[0], rel=1e-5)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,6 +18,7 @@ from attnzoo.evaluation import evaluate
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
 from attnzoo.features.text import Text
+from attnzoo.layers.batch_normalization import MapNormalization
 from attnzoo.runs.data import load_task
 from attnzoo.runs.folder import RunDir
 from attnzoo.training import changes, distribution
@@ -168,7 +170,7 @@ def test_early_stopping_counts_evaluations_without_a_better_one(tmp_path, capsys
 def test_xla_is_chosen_for_texts_and_not_for_images_on_a_cpu(recipe, option, compiled, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     config = resolve(Path("configs") / f"{recipe}.yaml", [f"train.xla={option}"]).config
-    assert use_xla(config, load_task(config)) is compiled
+    assert use_xla(config, load_task(config), keras.Sequential()) is compiled
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_xla_is_not_chosen_for_bfloat16_where_a_cpu_multiplies_it(precision, abl
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setattr(distribution, "multiplies_bfloat16", lambda: able)
     config = resolve(Path("configs/text_languages.yaml"), [f"train.precision={precision}"]).config
-    assert use_xla(config, load_task(config)) is compiled
+    assert use_xla(config, load_task(config), keras.Sequential()) is compiled
 
 
 def test_several_replicas_are_not_compiled_and_cannot_be_on_one_cpu(monkeypatch):
@@ -192,13 +194,41 @@ def test_several_replicas_are_not_compiled_and_cannot_be_on_one_cpu(monkeypatch)
     def chosen(option):
         overrides = ["train.replicas=2", f"train.xla={option}"]
         config = resolve(Path("configs/text_languages.yaml"), overrides).config
-        return use_xla(config, load_task(config))
+        return use_xla(config, load_task(config), keras.Sequential())
 
     assert chosen("auto") is False
     with pytest.raises(
         UserError, match=r"train\.xla: true is not supported with several train\.replicas on a CPU"
     ):
         chosen("true")
+
+
+WITHOUT_XLA = (
+    "attnzoo: warning: train.xla: true is not used with train.replicas: 2: image_classifier has batch "
+    "normalization, whose statistics replicas cannot exchange from within a program of XLA."
+)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "replicas", "layers", "compiled"),
+    [
+        ("text_languages", 2, [], True),
+        ("image_digits", 2, [], True),
+        ("image_digits", 2, [MapNormalization()], False),
+        ("image_digits", 1, [MapNormalization()], True),
+    ],
+)
+def test_several_gpus_are_compiled_but_for_batch_statistics_which_is_said_where_xla_is_asked_for(
+    recipe, replicas, layers, compiled, monkeypatch, capsys
+):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    model = keras.Sequential(layers)
+    for option in ("auto", "true"):
+        overrides = [f"train.replicas={replicas}", f"train.xla={option}"]
+        config = resolve(Path("configs") / f"{recipe}.yaml", overrides).config
+        assert use_xla(config, load_task(config), model) is compiled
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ([] if compiled else [WITHOUT_XLA])
 
 
 @pytest.mark.slow
