@@ -44,11 +44,15 @@ class Ours:
         self.size, self.calls = size, calls
         config = resolve(config_path).config
         names = tuple(f"class {number}" for number in range(classes))
-        features = {"image": Image(shape=(size, size, 3)), "boxes": Boxes(names=names)}
-        model = build_model(config, DataInfo("detection", features))
+        features = {
+            "image": Image(shape=(size, size, 3), mean=(0.5,) * 3, std=(0.25,) * 3),
+            "boxes": Boxes(names=names),
+        }
+        info = DataInfo("detection", features)
+        model = build_model(config, info)
         self.parameters = model.count_params()
         decoding = detection_decoding.Decoding(detection_decoding.EVALUATION_THRESHOLD, 0.6, 100)
-        self.detect = detection_decoding.detect_fn([model], decoding)
+        self.detect = detection_decoding.detect_fn([model], info, decoding)
         self.images: dict[int, tf.Tensor] = {}
 
     def run(self, batch: int) -> float:

@@ -5,7 +5,8 @@ python scripts/bench_images.py
 Training: the same network, batches and augmentation from the same PNG files, with `attnzoo train` and with
 `fit` of a model of keras.layers with and without XLA; images per second, the median over intervals of 10
 steps, without compilation and the first steps. Reading: batches of 224 x 224 from JPEG files with random
-flips and crops, without a model. All run in turn, each in a fresh process.
+flips and crops, without a model; attnzoo's are bytes, as the step standardizes them. All run in turn, each in
+a fresh process.
 """
 
 from __future__ import annotations

@@ -90,14 +90,14 @@ def gradients_function(prepared: Prepared) -> tuple[Callable, list[Any]]:
 
     It returns the sum and count of the loss <float32>[2] first.
     """
-    config, task, _, model, batch = prepared
+    config, task, info, model, batch = prepared
     trained = {variable.path for variable in model.trainable_variables}
 
     def gradients(values, inputs, targets):
         watched = [value for one, value in zip(model.variables, values, strict=True) if one.path in trained]
         with tf.GradientTape() as tape:
             tape.watch(watched)
-            sums = task.sums(model, inputs, targets, config.train)
+            sums = task.sums(model, info.model_inputs(inputs), targets, config.train)
             loss = sums["loss"][0]
         computed = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return sums["loss"], [tf.convert_to_tensor(gradient) for gradient in computed], sums
@@ -120,7 +120,8 @@ def lower_update(prepared: Prepared) -> bytes:
     """
     config, task, _, model, _ = prepared
     optimizer = optimizers.build(config.train)
-    step = TrainStep(model, optimizer, task, config.train, tf.distribute.get_strategy(), xla=True)
+    strategy = tf.distribute.get_strategy()
+    step = TrainStep(model, optimizer, task, prepared.info, config.train, strategy, xla=True)
     gradients = [tf.zeros(variable.shape) for variable in model.trainable_variables]
     lowered = step._compiled_update.experimental_get_compiler_ir(gradients, tf.ones([]), tf.ones([]))
     return lowered(stage="hlo_serialized")

@@ -79,17 +79,17 @@ def take_step(prepared: Prepared, monkeypatch) -> dict[str, tf.Tensor]:
 
 def take_plain_step(prepared: Prepared, xla: bool = False) -> dict[str, tf.Tensor]:
     """Takes the first step of a training."""
-    config, task, _, model, batch = prepared
+    config, task, info, model, batch = prepared
     optimizer = optimizers.build(config.train)
-    train_step = TrainStep(model, optimizer, task, config.train, tf.distribute.get_strategy(), xla=xla)
+    train_step = TrainStep(model, optimizer, task, info, config.train, tf.distribute.get_strategy(), xla=xla)
     return train_step.step([batch], config.train.learning_rate)
 
 
 def lower_outputs(prepared: Prepared) -> str:
     """Returns the program of the outputs of a model, as exports hold it; raises as `lower` does."""
-    model = prepared.model
+    model, info = prepared.model, prepared.info
     values = [tf.convert_to_tensor(variable.value) for variable in model.variables]
-    outputs = with_values(model.variables, lambda values, inputs: model(inputs, training=False))
+    outputs = with_values(model.variables, lambda values, inputs: model(info.model_inputs(inputs)))
     return lower(outputs, values, prepared.batch[0])
 
 

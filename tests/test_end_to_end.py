@@ -76,7 +76,7 @@ def numpy_metrics(trained, examples):
     losses, right = [], []
     one = pipeline.BatchSizes(1, None, 1)
     for inputs, targets in evaluation_batches(trained.task, examples, trained.info, one):
-        logits = trained.model(inputs, training=False).numpy().astype(np.float64)
+        logits = trained.model(trained.info.model_inputs(inputs), training=False).numpy().astype(np.float64)
         wanted = targets.get("tokens", targets.get("labels")).numpy()
         if "tokens" in targets:
             logits, wanted = logits[wanted > 0], wanted[wanted > 0]

@@ -113,7 +113,7 @@ class YesOrNo(Task):
         return {"loss": sums.ratio(losses, weights), "accuracy": sums.ratio(correct, targets["weights"])}
 
     def predict_fn(self, models, info, options, xla):
-        return target_predictions.mean_prediction_fn(models, info.features["label"])
+        return target_predictions.mean_prediction_fn(models, info, info.features["label"])
 
     def rows(self, predict, examples, info, sizes, indices):
         found = target_predictions.predict_examples(self, predict, examples, info, sizes, indices)

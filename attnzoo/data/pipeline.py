@@ -21,9 +21,9 @@ from attnzoo.images import augmentation
 from attnzoo.startup import num_cpus
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
-"""(inputs, targets): inputs of the model, and whatever else the task needs. Targets always have `weights`
-<float32>[batch] (0 for rows that only fill up the last batch; else 1, or in training the weight of the
-example) and `indices` <int32>[batch] of the examples in their split."""
+"""(inputs, targets): inputs of the model before `DataInfo.model_inputs`, and whatever else the task needs.
+Targets always have `weights` <float32>[batch] (0 for rows that only fill up the last batch; else 1, or in
+training the weight of the example) and `indices` <int32>[batch] of the examples in their split."""
 
 PREFETCHED = 4
 """Number of batches that are prefetched."""
@@ -33,8 +33,8 @@ class FeatureBatch(NamedTuple):
     """A batch of feature values, from which a task makes inputs and targets.
 
     Attributes:
-        values: feature -> values of the batch as models take them; with mixed images also the fields of
-            `images.augmentation.Mixture`.
+        values: feature -> values of the batch, see `DataInfo.model_inputs`; with mixed images also the fields
+            of `images.augmentation.Mixture`.
         weights: <float32>[batch], 0 for examples that only fill up the batch; else 1, or in training the
             weight of the example.
         indices: <int32>[batch], indices of the examples in their split.
@@ -248,7 +248,6 @@ def batches(
                 for name in augmented:
                     moving = {one: values[one] for one in augmented}
                     values |= features[name].augment(moving, changes, seeds, row["fraction_done"])
-            values |= {name: feature.prepare(values[name]) for name, feature in features.items()}
             weights = tf.cast(tf.range(tf.size(indices)) < row["count"], tf.float32)
             if example_weights is not None:
                 weights *= _mixed(tf.gather(example_weights, indices), values)

@@ -208,7 +208,7 @@ class DetectionsView(AttentionView[DetectionsAttention]):
 
         @tf.function(autograph=False)
         def run(images):
-            outputs, *weights = explained({"image": self.image.prepare(images)}, training=False)
+            outputs, *weights = explained(info.model_inputs({"image": images}), training=False)
             means = [tf.reduce_mean(one, axis=1) for one in weights]  # [batch, query, key]
             return decode(outputs), outputs["boxes"], tf.sigmoid(outputs["logits"]), means
 

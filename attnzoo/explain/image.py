@@ -123,7 +123,7 @@ class ImageView(AttentionView[ImageAttention]):
 
         @tf.function(autograph=False)
         def run(images):
-            outputs, weights = explained({"image": self.feature.prepare(images)}, training=False)
+            outputs, weights = explained(info.model_inputs({"image": images}), training=False)
             valid = tf.ones_like(weights[:, 0, 0], tf.bool)
             return self.target.activate(tf.cast(outputs, tf.float32)), attention_received(weights, valid)
 

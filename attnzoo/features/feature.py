@@ -26,11 +26,12 @@ Resampler: TypeAlias = Callable[[np.random.Generator, int], Any]
 
 
 class RawReader(NamedTuple):
-    """Conversion of raw inputs to model inputs inside a graph.
+    """Conversion of raw inputs to values of a batch inside a graph.
 
     Attributes:
         resources: objects that a SavedModel must track, such as lookup tables.
-        read: graph function from raw values <string>[batch], as returned by `Feature.raw`, to model inputs.
+        read: graph function from raw values <string>[batch], as returned by `Feature.raw`, to what batches
+            have, see `Feature.prepare`.
     """
 
     resources: list[Any]
@@ -248,7 +249,10 @@ class Feature(Section):
         return dict(tensors)
 
     def prepare(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns the values of a batch as model inputs, after augmentation."""
+        """Returns values of a batch, or of `raw_reader`, as models take them; part of the graph of the model.
+
+        See `DataInfo.model_inputs`.
+        """
         return values
 
     def find_damaged(self, encoded: Any, origin: str) -> BadRecord | None:
@@ -281,7 +285,7 @@ class Feature(Section):
         raise NotImplementedError(f"{self.kind} cannot be an input of an export")
 
     def raw_reader(self, length: int | None) -> RawReader:
-        """Returns the conversion of raw inputs to model inputs.
+        """Returns the conversion of raw inputs to values of a batch.
 
         Args:
             length: largest number of tokens; None for features without lengths.

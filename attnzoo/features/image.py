@@ -29,7 +29,7 @@ from attnzoo.records.text_files import object_array
 with epy.lazy_imports():
     import tensorflow as tf
 
-    from attnzoo.images import augmentation, decoding, image_changes, image_statistics, pixels
+    from attnzoo.images import augmentation, decoding, image_statistics, pixels
 
 
 class Image(Feature):
@@ -205,13 +205,13 @@ class Image(Feature):
         seeds: tf.Tensor,
         fraction_done: tf.Tensor | float = 0.0,
     ) -> dict[str, tf.Tensor]:
-        """Applies the augmentation of `data.augment`."""
+        """Applies the augmentation of `data.augment`; images keep their type."""
         changes = options.augment if isinstance(options, ImageOptions) else ()
         return augmentation.augment(tensors, changes, seeds, tf.constant(self.mean), fraction_done)
 
     def prepare(self, values: tf.Tensor) -> tf.Tensor:
         """Returns images with zero mean and unit variance per channel, <float32>."""
-        return pixels.standardize(image_changes.to_float(values), self.mean, self.std)
+        return pixels.standardize(values, self.mean, self.std)
 
     def find_damaged(self, encoded: Column, origin: str) -> BadRecord | None:
         """Returns the first image that can no longer be decoded."""
@@ -236,17 +236,16 @@ class Image(Feature):
         return object_array(images)
 
     def raw_reader(self, length: int | None) -> RawReader:
-        """Returns the conversion of JPEG, PNG, WebP, GIF (first frame) or BMP bytes to inputs."""
+        """Returns the conversion of JPEG, PNG, WebP, GIF (first frame) or BMP bytes to images of a batch."""
 
         def read(strings: tf.Tensor) -> tf.Tensor:
-            decoded = tf.map_fn(
+            return tf.map_fn(
                 lambda encoded: pixels.resize(
                     decoding.decode(encoded, self.pixel_format), self.shape, self.bars
                 ),
                 strings,
                 fn_output_signature=tf.TensorSpec(self.shape, self.pixel_format.dtype),
             )
-            return self.prepare(decoded)
 
         return RawReader([], read)
 

@@ -70,6 +70,29 @@ class DataInfo:
         """Returns the largest number of tokens read of a feature, or None if it has no lengths."""
         return self.lengths[-1].get(name) if self.buckets else None
 
+    def model_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the inputs of a batch as models take them, in the graph that calls the model.
+
+        Batches have what is small on its way to a GPU: images <uint8>, which are standardized here. Every
+        call of a model with inputs from `data.pipeline` or `Feature.raw_reader` goes through this method.
+
+        Args:
+            inputs: name -> tensor [batch, ...]; those that are no features stay as they are.
+
+        Examples:
+            >>> import tensorflow as tf
+            >>> from attnzoo.features.image import Image
+            >>> image = Image(shape=(1, 2, 1), mean=(0.2,), std=(0.1,))
+            >>> batch = {"image": tf.constant([[[[51], [102]]]], tf.uint8)}
+            >>> inputs = DataInfo("image_classification", {"image": image}).model_inputs(batch)
+            >>> inputs["image"].numpy().round(5).tolist()
+            [[[[0.0], [2.0]]]]
+        """
+        return {
+            name: self.features[name].prepare(values) if name in self.features else values
+            for name, values in inputs.items()
+        }
+
     def to_json(self) -> str:
         """Returns the content of `info.json`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -15,7 +15,7 @@ from attnzoo.config import augmentation as options_of
 from attnzoo.config.augmentation import BOXES
 from attnzoo.config.base import Section
 from attnzoo.images import box_changes, image_changes, image_filters, image_warps
-from attnzoo.images.image_changes import choose, rectangle, to_float
+from attnzoo.images.image_changes import choose, rectangle, to_bytes, to_float
 from attnzoo.images.mosaic import DRAWS as MOSAIC_DRAWS
 from attnzoo.images.mosaic import mosaic
 from attnzoo.images.rand_augment import DRAWS, rand_augment
@@ -94,16 +94,17 @@ def augment(
             training does.
 
     Returns:
-        The features, `image` <float32> in 0..1, `boxes` with more slots if images are joined; with a mixture
-        also the fields of `Mixture`.
+        The features, `image` of the same type, rounded to whole levels if that is <uint8>; `boxes` with more
+        slots if images are joined; with a mixture also the fields of `Mixture`.
 
     Raises:
         UserError: `median_blur` without TensorFlow Addons.
         ValueError: a change cannot move boxes.
     """
     images = features[IMAGE]
+    dtype = images.dtype
     if not changes:
-        return {**features, IMAGE: to_float(images)}
+        return dict(features)
     _require_support(features, changes)
     mixtures = [one for one in changes if isinstance(one, MIXTURES)]
     steps = [one for one in changes if not isinstance(one, MIXTURES)]
@@ -126,8 +127,11 @@ def augment(
             images, boxes = to_float(changed[IMAGE]), changed.get(BOXES)
             images, boxes = mosaic(images, boxes, part, one, fill, fraction_done)
             changed |= {IMAGE: images} if boxes is None else {IMAGE: images, BOXES: boxes}
-    changed[IMAGE] = to_float(changed[IMAGE])
-    return _mix_features(changed, parts[-1], mixtures) if mixtures else changed
+    if mixtures:
+        changed = _mix_features({**changed, IMAGE: to_float(changed[IMAGE])}, parts[-1], mixtures)
+    if changed[IMAGE].dtype != dtype:
+        changed[IMAGE] = to_bytes(changed[IMAGE])
+    return changed
 
 
 def _require_support(features: Mapping[str, tf.Tensor], changes: Sequence[options_of.ImageChange]) -> None:
@@ -142,6 +146,8 @@ def _change_each(
     """Applies changes that look at one image alone, (options, draws <float32>[batch, n]) each."""
     images = features[IMAGE]
     height, width = images.shape[1:3]
+    only_bytes = all(isinstance(one, OF_BYTES) for one, _ in steps)
+    dtype = images.dtype if only_bytes else tf.float32
 
     def change(features: dict[str, tf.Tensor], draws: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         for (one, _), part in zip(steps, draws, strict=True):
@@ -154,7 +160,7 @@ def _change_each(
                 features[BOXES] = box_changes.move_boxes(
                     features[BOXES], transforms, height, width, min_visible
                 )
-        return {**features, IMAGE: to_float(features[IMAGE])}
+        return features
 
     def change_one(item: tuple[dict[str, tf.Tensor], tuple[tf.Tensor, ...]]) -> dict[str, tf.Tensor]:
         features, draws = tf.nest.map_structure(lambda tensor: tensor[None], item)
@@ -165,7 +171,7 @@ def _change_each(
         return change(features, draws)
     # One after another, as a batch of them would not stay in the cache of a CPU.
     specs = {name: tf.TensorSpec(tensor.shape[1:], tensor.dtype) for name, tensor in features.items()}
-    specs[IMAGE] = tf.TensorSpec(images.shape[1:], tf.float32)
+    specs[IMAGE] = tf.TensorSpec(images.shape[1:], dtype)
     return tf.map_fn(change_one, (features, draws), fn_output_signature=specs)
 
 

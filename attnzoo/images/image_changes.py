@@ -26,6 +26,13 @@ def to_float(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
 
 
+def to_bytes(images: tf.Tensor) -> tf.Tensor:
+    """Returns pixels <float32> in 0..1, clipped to it, as the nearest <uint8>; on a CPU only."""
+    # One operation: rounding, clipping and casting apart pass over the pixels four times.
+    levels, _, _ = tf.quantization.quantize(images, 0.0, 1.0, tf.quint8)
+    return tf.bitcast(levels, tf.uint8)
+
+
 def exactly(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
     """Returns `function(values)` <float32>, the same wherever in a batch a value is.
 

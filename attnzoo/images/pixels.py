@@ -51,13 +51,19 @@ def standardize(images: tf.Tensor, mean: Sequence[float], std: Sequence[float]) 
     """Returns images of zero mean and unit variance in each channel.
 
     Args:
-        images: <float32>[batch, height, width, channels] in 0..1.
+        images: <uint8>, or <float32> in 0..1, [batch, height, width, channels].
         mean, std: of each channel, in 0..1.
+
+    Returns:
+        <float32>[batch, height, width, channels].
     """
+    white = 255.0 if images.dtype == tf.uint8 else 1.0
     width, channels = images.shape[2:]
     # Whole rows at once: TensorFlow is slow to broadcast over an axis of one or three elements.
-    means, deviations = (tf.constant(np.tile(np.asarray(value, np.float32), width)) for value in (mean, std))
-    rows = tf.reshape(images, [-1, width * channels])
+    means, deviations = (
+        tf.constant(np.tile(white * np.asarray(value), width), tf.float32) for value in (mean, std)
+    )
+    rows = tf.cast(tf.reshape(images, [-1, width * channels]), tf.float32)
     return tf.reshape((rows - means) / deviations, tf.shape(images))
 
 

@@ -146,7 +146,7 @@ class Detection(Task):
         own = _eval(options)
         threshold = detection_decoding.EVALUATION_THRESHOLD
         return detection_decoding.detect_fn(
-            models, detection_decoding.Decoding(threshold, own.suppression_iou, own.max_detections)
+            models, info, detection_decoding.Decoding(threshold, own.suppression_iou, own.max_detections)
         )
 
     # Predictions of whole splits

@@ -41,11 +41,11 @@ def serving_function(models: Sequence[keras.Model], info: DataInfo, decode: Deco
     """
     image: Image = info.features["image"]
     names = tf.constant([*info.features["boxes"].names, ""])
-    detect = for_any_batch(detection_decoding.detect_fn(models, decode))
+    detect = for_any_batch(detection_decoding.detect_fn(models, info, decode))
 
     def serve(raw: tf.Tensor) -> dict[str, tf.Tensor]:
         images, sizes = _read(raw, image)
-        batch = detect({"image": image.prepare(images)})  # [batch, max_detections, 6]
+        batch = detect({"image": images})  # [batch, max_detections, 6]
         scores = batch[..., SCORE]
         labels = tf.where(scores > 0.0, tf.cast(batch[..., LABEL], tf.int32), len(names) - 1)
         boxes = detection_decoding.boxes_in_pixels(batch[..., :SCORE], sizes, image)

@@ -94,17 +94,19 @@ def decode(outputs: Mapping[str, tf.Tensor], decoding: Decoding, suppressed: boo
     return suppression.take_best(boxes, scores, count, threshold)
 
 
-def detect_fn(models: Sequence[keras.Model], decoding: Decoding) -> PredictFn:
+def detect_fn(models: Sequence[keras.Model], info: DataInfo, decoding: Decoding) -> PredictFn:
     """Returns a compiled function from the inputs of a batch to the result of `decode`.
 
     Args:
         models: one model, or several whose candidates are put together.
+        info: what is known about the data.
         decoding: thresholds and number.
     """
     suppressed = len(models) > 1 or models[0].get_layer("head").needs_suppression
 
     @tf.function(autograph=False)
     def detect(inputs):
+        inputs = info.model_inputs(inputs)
         each = [model(inputs, training=False) for model in models]
         outputs = {key: tf.concat([one[key] for one in each], axis=1) for key in ("boxes", "logits")}
         return decode(outputs, decoding, suppressed)

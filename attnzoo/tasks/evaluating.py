@@ -116,7 +116,7 @@ class Evaluator:
 
         @tf.function(jit_compile=xla, autograph=False)
         def replica_sums(inputs, targets):
-            return task.sums(model, inputs, targets, None)
+            return task.sums(model, info.model_inputs(inputs), targets, None)
 
         @tf.function(autograph=False)
         def step(inputs, targets):

@@ -103,7 +103,7 @@ class MaskedText(Task):
 
         @tf.function(autograph=False)
         def predict(inputs):
-            hidden = model({"text": inputs["text"]}, training=False)
+            hidden = model(info.model_inputs({"text": inputs["text"]}), training=False)
             hidden = tf.gather_nd(hidden, inputs["positions"])  # [n, units]
             table = embedding_table(model)
             return tf.argmax(

@@ -68,7 +68,7 @@ class OneTargetTask(Task):
         self, models: Sequence[keras.Model], info: DataInfo, options: sections.EvalOptions, xla: bool
     ) -> PredictFn:
         """Returns a compiled function from inputs to the models' mean values <float64>[batch, outputs]."""
-        return target_predictions.mean_prediction_fn(models, info.features["label"])
+        return target_predictions.mean_prediction_fn(models, info, info.features["label"])
 
     def predictions(
         self, predict: PredictFn, examples: data_examples.Examples, info: DataInfo, sizes: pipeline.BatchSizes

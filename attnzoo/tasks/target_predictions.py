@@ -24,18 +24,20 @@ from attnzoo.tasks.types import PredictFn, Predictor
 Outputs = dict[str, tf.Tensor]
 
 
-def mean_prediction_fn(models: Sequence[keras.Model], target: Target) -> PredictFn:
-    """Returns a compiled function from inputs to the mean of the models' values <float64>[batch, outputs].
+def mean_prediction_fn(models: Sequence[keras.Model], info: DataInfo, target: Target) -> PredictFn:
+    """Returns a function from inputs of a batch to the models' mean values <float64>[batch, outputs].
 
     In float32 the probabilities of confident models would round to 0, whose logarithm is infinite.
 
     Args:
         models: models with outputs <float>[batch, outputs].
+        info: what is known about the data.
         target: converts outputs to values, such as probabilities.
     """
 
     @tf.function(autograph=False)
     def predict(inputs):
+        inputs = info.model_inputs(inputs)
         values = [target.activate(tf.cast(model(inputs, training=False), tf.float64)) for model in models]
         return tf.add_n(values) / len(values)
 
@@ -110,7 +112,7 @@ def image_predictor(predict: PredictFn, info: DataInfo, target: Target) -> Predi
     """Returns a function from paths of images to one answer each.
 
     Args:
-        predict: from `image` <float32>[batch, height, width, channels] to values <float>[batch, outputs].
+        predict: from images of a batch to values <float>[batch, outputs].
         info: what is known about the data, with a feature `image`.
         target: converts values to an answer.
 
@@ -159,7 +161,7 @@ def serving_module(
     """
     reader = info.features[input_name].raw_reader(info.longest(input_name))
 
-    predict = for_any_batch(lambda inputs: model(inputs, training=False))
+    predict = for_any_batch(lambda inputs: model(info.model_inputs(inputs), training=False))
 
     def serve(raw: tf.Tensor) -> Outputs:
         return answer(predict({input_name: reader.read(raw)}))

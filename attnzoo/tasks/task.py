@@ -153,7 +153,8 @@ class Task(AnsweringTask, abc.ABC):
 
         Args:
             model: a model of the task.
-            inputs, targets: as `make_batch` returns them.
+            inputs: as `DataInfo.model_inputs` makes them of those that `make_batch` returns.
+            targets: as `make_batch` returns them.
             training: the train section, to apply its losses and dropout; None in evaluations.
         """
 

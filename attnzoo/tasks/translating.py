@@ -77,7 +77,7 @@ def predict_fn(
     def translate_ids(source):
         return decode(models, source, info, options)
 
-    return lambda inputs: translate_ids(inputs["source"])
+    return lambda inputs: translate_ids(info.model_inputs(inputs)["source"])
 
 
 def source_signature(xla: bool, *others: tf.TensorSpec) -> list[tf.TensorSpec] | None:

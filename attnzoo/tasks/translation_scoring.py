@@ -59,7 +59,9 @@ def scorer(task: Task, model: keras.Model, info: DataInfo, sizes: BatchSizes, wi
         for inputs, batch in evaluation_batches(task, examples, info, sizes):
             real = int(tf.math.count_nonzero(batch["weights"]))
             tokens, indices = batch["tokens"][:real], batch["indices"].numpy()[:real].tolist()
-            totals, each = (values.numpy()[:real] for values in run(inputs, batch["tokens"]))
+            totals, each = (
+                values.numpy()[:real] for values in run(info.model_inputs(inputs), batch["tokens"])
+            )
             counts = tf.math.count_nonzero(tokens, axis=1).numpy().tolist()
             pieces = tokenizer.pieces(tokens) if with_tokens else None
             for row, index in enumerate(indices):

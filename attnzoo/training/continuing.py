@@ -92,6 +92,7 @@ def _misfit(run: RunDir, resolved: ResolvedConfig, info: DataInfo) -> str | None
         model,
         optimizer,
         load_task(config),
+        info,
         config.train,
         strategy,
         xla=False,

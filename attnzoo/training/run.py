@@ -127,7 +127,15 @@ def _train(
     multipliers = learning_rate_multipliers.apply_multipliers(resolved, model)
     xla = use_xla(config, task, model)
     train_step = TrainStep(
-        model, optimizer, task, config.train, strategy, xla=xla, average=average, multipliers=multipliers
+        model,
+        optimizer,
+        task,
+        info,
+        config.train,
+        strategy,
+        xla=xla,
+        average=average,
+        multipliers=multipliers,
     )
     if average is not None:
         average.set_weights(model.get_weights())
@@ -166,7 +174,8 @@ def _initialize_weights(
     def batches() -> Batches:
         for inputs, targets in evaluation_batches(task, examples, info, evaluation_sizes(config)):
             real = targets["weights"] > 0  # the others pad the batch
-            yield tf.nest.map_structure(lambda part, real=real: part[real], (inputs, targets))
+            batch = (info.model_inputs(inputs), targets)
+            yield tf.nest.map_structure(lambda part, real=real: part[real], batch)
 
     adapt(model, batches)
     if config.train.init_from:

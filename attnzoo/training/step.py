@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from attnzoo.config.sections import TrainOptions
 from attnzoo.data.pipeline import Batch
+from attnzoo.features.info import DataInfo
 from attnzoo.layers.replicas import sum_over_replicas
 from attnzoo.tasks.evaluating import distribute
 from attnzoo.tasks.task import Task
@@ -31,6 +32,7 @@ class TrainStep:
         model: a built model.
         optimizer: its slots are created here.
         task: defines the loss.
+        info: what is known about the data, which makes model inputs of batches.
         options: the train section.
         strategy: holds the model's variables.
         xla: whether XLA compiles the gradients of each replica as one program, which several replicas of a
@@ -47,6 +49,7 @@ class TrainStep:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         task: Task,
+        info: DataInfo,
         options: TrainOptions,
         strategy: tf.distribute.Strategy,
         *,
@@ -55,7 +58,7 @@ class TrainStep:
         multipliers: Mapping[str, float] = NO_MULTIPLIERS,
     ) -> None:
         self.model, self.optimizer, self.task = model, optimizer, task
-        self.options, self.strategy, self.average = options, strategy, average
+        self.info, self.options, self.strategy, self.average = info, options, strategy, average
         self.multipliers = [
             (variable, multipliers[variable.path])
             for variable in model.trainable_variables
@@ -121,6 +124,7 @@ class TrainStep:
         return tf.convert_to_tensor(self.scale_state[0]) if self.scale_state else tf.constant(1.0)
 
     def _replica_gradients(self, inputs, targets):
+        inputs = self.info.model_inputs(inputs)
         with tf.GradientTape() as tape:
             sums = self.task.sums(self.model, inputs, targets, self.options)
             loss = sums["loss"][0] * self._loss_scale()

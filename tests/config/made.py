@@ -79,7 +79,6 @@ def batch_of(config, task, info: DataInfo):
         if feature.is_augmented:
             augmented = feature.augment(augmented, config.data, seeds)
     values |= augmented
-    values |= {name: feature.prepare(values[name]) for name, feature in info.features.items()}
     examples = Examples(columns, np.zeros(BATCH, np.int32), Split(columns, "made"))
     row = pipeline.FeatureBatch(values, tf.ones([BATCH]), tf.range(BATCH), seeds)
     return task.make_batch(info, examples, config.train)(row)

@@ -65,7 +65,7 @@ def build(config, info):
 def take_step(config, task, info, model):
     """Returns the loss of a training step."""
     optimizer = optimizers.build(config.train)
-    step = TrainStep(model, optimizer, task, config.train, tf.distribute.get_strategy(), xla=False)
+    step = TrainStep(model, optimizer, task, info, config.train, tf.distribute.get_strategy(), xla=False)
     step._compiled_update = step._update  # XLA takes seconds for it
     sums = step.step([made.batch_of(config, task, info)], 1e-3)
     return float(sums["loss"][0] / sums["loss"][1])

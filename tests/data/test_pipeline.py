@@ -198,11 +198,41 @@ def test_batches_after_a_resume_are_those_without_while_mosaics_are_made_and_aft
     assert is_mosaic == [True] * 5 + [False] * 4
 
 
-def test_images_are_standardized_by_channel():
+@pytest.mark.parametrize("xla", [False, True])
+def test_images_are_bytes_on_their_way_and_standardized_by_channel_for_the_model(xla):
     examples, info = image_examples()
     plans = pipeline.evaluation_plans(examples, info, BatchSizes(7))
     ((inputs, _),) = list(batches(examples, info, plans))
-    np.testing.assert_allclose(inputs["image"], standardized(examples, info), atol=1e-5)
+    np.testing.assert_array_equal(inputs["image"], examples.encoded["image"])
+    prepared = tf.function(info.model_inputs, jit_compile=xla, autograph=False)(
+        {**inputs, "other": tf.range(7)}
+    )
+    np.testing.assert_allclose(prepared["image"], standardized(examples, info), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(prepared["other"], tf.range(7))
+
+
+@pytest.mark.parametrize("augment", [["flip"], ["shift", "color"], ["flip", "mixup"]])
+def test_augmented_images_are_bytes_unless_they_have_16_bits(augment):
+    examples, info = image_examples()
+    changes = ImageOptions(name="images", augment=augment)
+
+    def first(examples, info):
+        plans = pipeline.training_plans(examples, info, BatchSizes(7), 3, 0, 0)
+        inputs, _ = next(batches(examples, info, plans, changes=changes, seed=3))
+        return inputs["image"], info.model_inputs(inputs)["image"]
+
+    of_bytes, standard = first(examples, info)
+    assert (of_bytes.dtype, standard.dtype) == (tf.uint8, tf.float32)
+    files = [tf.io.encode_png(257 * image.astype(np.uint16)).numpy() for image in examples.encoded["image"]]
+    deep = info.features["image"].model_copy(update={"max_value": 65535})
+    info = dataclasses.replace(info, features={**info.features, "image": deep})
+    column = np.array([*files, None], object)[:-1]
+    examples = dataclasses.replace(examples, encoded={**examples.encoded, "image": column})
+    of_floats, deep_standard = first(examples, info)
+    assert (of_floats.dtype, deep_standard.dtype) == (tf.float32, tf.float32)
+    np.testing.assert_allclose(of_bytes, 255.0 * of_floats, atol=0.501)
+    half_level = 0.501 / 255.0 / np.array(deep.std)
+    assert np.all(np.abs(standard - deep_standard) < half_level)
 
 
 def test_encoded_images_of_any_size_are_brought_to_one_shape():
@@ -278,7 +308,8 @@ def test_mixed_images_come_with_the_labels_of_both_and_their_shares():
     whole = standardized(examples, info)
     fraction = fractions[:, None, None, None]
     expected = fraction * whole[indices] + (1 - fraction) * whole[np.roll(indices, 1)]
-    np.testing.assert_allclose(inputs["image"], expected, atol=1e-5)
+    half_level = 0.501 / 255.0 / np.array(info.features["image"].std)
+    assert np.all(np.abs(info.model_inputs(inputs)["image"] - expected) < half_level)
     mixed_weights = fractions * weights[labels] + (1 - fractions) * weights[others]
     np.testing.assert_allclose(targets["loss_weights"], targets["weights"] * mixed_weights, rtol=1e-5)
 

@@ -68,7 +68,7 @@ def test_raw_images_become_what_batches_have(form, tmp_path):
     image = learn(column)
     resources, read_raw = image.raw_reader(None)
     assert resources == []
-    found = tf.function(read_raw)(tf.constant(image.raw(column)))
+    found = image.prepare(tf.function(read_raw)(tf.constant(image.raw(column))))
     np.testing.assert_allclose(found, batch(image, image.encode(column), [0, 1, 2]), atol=1e-6)
 
 
@@ -159,7 +159,7 @@ def test_what_is_transparent_is_laid_on_a_color_on_which_the_rest_is_seen(
     for pixels, level in zip(image.first(column), levels, strict=True):
         assert pixels[0, 0].tolist() == [expected] * 3
         assert pixels[4, 4].tolist() == [level] * 3
-    raw = image.raw_reader(None).read(tf.constant(list(column)))
+    raw = image.prepare(image.raw_reader(None).read(tf.constant(list(column))))
     np.testing.assert_allclose(raw, batch(image, column, [0, 1]), atol=1e-5)
     half = image.first(Image().column([drawing(100, 51)]))[0, 4, 4, 0]
     assert half == round(0.2 * 100 + 0.8 * expected)
@@ -176,7 +176,7 @@ def test_images_of_16_bits_keep_the_values_that_train_uses(largest, white):
     assert image.max_value == white
     np.testing.assert_allclose(image.first(column)[1], values / white, atol=1e-6)
     np.testing.assert_allclose(image.mean, (values / white).mean(), rtol=1e-5)
-    raw = image.raw_reader(None).read(tf.constant(list(column)))
+    raw = image.prepare(image.raw_reader(None).read(tf.constant(list(column))))
     np.testing.assert_allclose(raw, batch(image, column, [0, 1]), atol=1e-5)
     assert abs(float(tf.math.reduce_std(raw)) - 1.0) < 0.01
     assert learn(column, max_value=9999).max_value == 9999
@@ -215,12 +215,12 @@ def test_random_changes_are_those_of_the_options(form, tmp_path):
     seeds = tf.constant([[1, 2], [3, 5], [7, 11]])
     tensors = {"image": images, "other": tf.range(3)}
     plain = image.augment(tensors, FileOptions(name="table"), seeds)
-    np.testing.assert_allclose(plain["image"], PIXELS / 255.0, atol=1e-6)
+    np.testing.assert_array_equal(plain["image"], PIXELS)
     options = OPTIONS.model_copy(update={"augment": Options(name="i", augment=["flip_vertical"]).augment})
     flipped = image.augment(tensors, options, seeds)
     assert flipped["other"] is tensors["other"]
-    for found, before in zip(flipped["image"].numpy(), PIXELS / 255.0, strict=True):
-        assert any(np.allclose(found, either, atol=1e-6) for either in (before, before[::-1]))
+    for found, before in zip(flipped["image"].numpy(), PIXELS, strict=True):
+        assert any(np.array_equal(found, either) for either in (before, before[::-1]))
 
 
 def test_a_damaged_image_is_found_before_training_and_later(tmp_path):
@@ -389,7 +389,7 @@ def test_letterboxed_images_are_the_same_in_training_and_as_raw_input():
     expected[0, 5:15] = 40
     expected[1, :, 15:25] = 200
     np.testing.assert_array_equal(values, expected)
-    read = image.raw_reader(None).read(tf.constant(list(column)))
+    read = image.prepare(image.raw_reader(None).read(tf.constant(list(column))))
     np.testing.assert_array_equal(read, batch(image, image.encode(column), [0, 1]))
 
 

@@ -86,14 +86,15 @@ def test_draws_of_one_change_leave_those_before_it_as_they_are():
 
 
 @pytest.mark.parametrize("changes", [[], ["flip"], ["flip_vertical", "shift", "flip"], ["color", "mixup"]])
-def test_bytes_are_changed_as_floats_are(changes):
+def test_bytes_are_changed_as_floats_are_and_rounded(changes):
     pixels = tf.cast(255.0 * random_images(), tf.uint8)
     of_bytes, of_floats = (
         augment(images, changes, seeds_of(), FILL)[0]
         for images in (pixels, tf.cast(pixels, tf.float32) / 255.0)
     )
-    assert of_bytes.dtype == tf.float32
-    np.testing.assert_array_equal(of_bytes, of_floats)
+    assert of_bytes.dtype == tf.uint8
+    assert of_floats.dtype == tf.float32
+    np.testing.assert_array_equal(of_bytes, np.rint(255.0 * of_floats.numpy()))
 
 
 @pytest.mark.parametrize("changes", [["flip", "crop", "erase"], ["shift", "cutmix"]])

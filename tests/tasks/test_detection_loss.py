@@ -165,7 +165,7 @@ def test_eight_images_are_learned_by_heart(name):
         {"boxes": tf.constant(objects), "weights": tf.ones([8]), "indices": tf.range(8)},
     )
     strategy = tf.distribute.get_strategy()
-    step = TrainStep(model, optimizers.build(options), task, options, strategy, xla=False)
+    step = TrainStep(model, optimizers.build(options), task, INFO, options, strategy, xla=False)
     losses = []
     for number in range(300):
         rate = 3e-3 * min(1.0, (300 - number) / 150)

@@ -59,10 +59,11 @@ def half(crashed, tmp_path):
 def train_step(crashed):
     """What its checkpoints are restored into."""
     config = RunConfig.read(crashed.config)
-    model = build_model(config, DataInfo.read(crashed.info))
+    info = DataInfo.read(crashed.info)
+    model = build_model(config, info)
     strategy = distribution.make_strategy(1)
     task = tasks.load("text_classification")
-    return TrainStep(model, optimizers.build(config.train), task, config.train, strategy, xla=False)
+    return TrainStep(model, optimizers.build(config.train), task, info, config.train, strategy, xla=False)
 
 
 def test_a8_what_does_not_fit_is_named_and_nothing_is_restored(half, train_step):

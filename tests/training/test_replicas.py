@@ -8,6 +8,7 @@ import tensorflow as tf
 from attnzoo import tasks
 from attnzoo.attention import MultiHeadAttention
 from attnzoo.evaluation import evaluate
+from attnzoo.features.info import DataInfo
 from attnzoo.layers.batch_normalization import MapNormalization
 from attnzoo.layers.dropout import Dropout, StochasticDepth
 from attnzoo.runs.folder import RunDir
@@ -44,7 +45,7 @@ def make_train_step(replicas, xla=False, maps=True):
         logits = keras.layers.Dense(CLASSES, name="logits")(hidden)
         model = keras.Model({"image": inputs}, logits)
         optimizer = optimizers.build(options)
-    return TrainStep(model, optimizer, TASK, options, strategy, xla=xla)
+    return TrainStep(model, optimizer, TASK, DataInfo(TASK.name), options, strategy, xla=xla)
 
 
 def make_batch(number):

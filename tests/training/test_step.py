@@ -4,12 +4,15 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import tasks
+from attnzoo.features.info import DataInfo
 from attnzoo.layers.dropout import Dropout
 from attnzoo.training import distribution, optimizers
 from attnzoo.training.step import INITIAL_LOSS_SCALE, NO_MULTIPLIERS, TrainStep
+from tests.tasks.examples import image_examples
 from tests.thinned import thinned
 
 TASK = tasks.load("text_classification")
+INFO = DataInfo(TASK.name)
 FEATURES, CLASSES = 5, 3
 
 
@@ -32,7 +35,9 @@ def make_train_step(
     model = make_model(strategy, dropout)
     with strategy.scope():
         optimizer = optimizers.build(train)
-    return TrainStep(model, optimizer, TASK, train, strategy, xla=xla, average=kept, multipliers=multipliers)
+    return TrainStep(
+        model, optimizer, TASK, INFO, train, strategy, xla=xla, average=kept, multipliers=multipliers
+    )
 
 
 def make_batch(indices, count=None):
@@ -241,3 +246,29 @@ def test_two_replicas_give_the_step_of_one():
         sums = train_step.step([make_batch(range(6), count=5), make_batch(range(6, 10), count=3)], 0.1)
     np.testing.assert_allclose(sums["loss"][1], 8.0)
     assert_same(one.model, two.model)
+
+
+def test_a_step_standardizes_the_bytes_of_images():
+    task, (examples, info) = tasks.load("image_classification"), image_examples(7)
+    options = task.TrainOptions(learning_rate=0.1, optimizer="sgd")
+    pixels = examples.encoded["image"]
+    targets = {
+        "labels": examples.encoded["label"],
+        "weights": np.ones(7, np.float32),
+        "indices": np.arange(7),
+    }
+    trained = []
+    for known, images in (
+        (info, pixels),
+        (DataInfo(task.name), ((pixels / 255.0 - 0.5) / 0.3).astype(np.float32)),
+    ):
+        keras.utils.set_random_seed(7)
+        inputs = keras.Input([3, 5, 1], name="image")
+        model = keras.Model({"image": inputs}, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
+        strategy = tf.distribute.get_strategy()
+        step = TrainStep(model, optimizers.build(options), task, known, options, strategy, xla=False)
+        batch = tf.nest.map_structure(tf.constant, ({"image": images}, targets))
+        losses = [float(step.step([batch], 0.1)["loss"][0]) for _ in range(3)]
+        trained.append((losses, model))
+    assert trained[0][0] == pytest.approx(trained[1][0], rel=1e-5)
+    assert_same(trained[0][1], trained[1][1])
