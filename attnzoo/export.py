@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -107,7 +108,8 @@ def export(folder: Path, out: Path | None = None) -> Path:
     target = out or trained.run.export
     _require_replaceable(target)
     inputs = tf.constant(raw_inputs(trained, VERIFIED_EXAMPLES))
-    expected = module.signatures()["serving_default"](inputs)
+    signatures = traced_signatures(module)
+    expected = signatures["serving_default"](inputs)
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
 
@@ -120,11 +122,23 @@ def export(folder: Path, out: Path | None = None) -> Path:
         write_errors(target),
         replaced_folder(target) as temporary,
     ):
-        tf.saved_model.save(module, str(temporary), module.signatures(), SAVE_OPTIONS)
+        tf.saved_model.save(module, str(temporary), signatures, SAVE_OPTIONS)
         _describe(temporary, trained, module)
         require_allowed_operations(temporary)
         _verify(temporary, trained, inputs, expected)
     return target
+
+
+def traced_signatures(module: ServingModule) -> dict[str, Any]:
+    """Returns signature name -> function, traced as for a CPU also where there is a GPU.
+
+    They hold no operation that only a GPU has, and are not tied to a device.
+    """
+    signatures = module.signatures()
+    with tf.device("/CPU:0"):
+        for function in signatures.values():
+            function.get_concrete_function()
+    return signatures
 
 
 def _require_replaceable(target: Path) -> None:

@@ -1,6 +1,6 @@
 """Programs for a GPU: XLA has one of every model and mechanism, and exports hold nothing of one.
 
-Keras is told that there is a GPU. None is needed.
+Keras and attention are told that there is a GPU. None is needed.
 """
 
 import keras
@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 from attnzoo import attention, catalog
+from attnzoo.attention.devices import assumed_gpu
 from attnzoo.attention.mechanisms import parse
 from attnzoo.config.sections import TrainOptions
-from attnzoo.export import ALLOWED_OPERATIONS
+from attnzoo.export import ALLOWED_OPERATIONS, traced_signatures
 from attnzoo.layers.recurrent import bidirectional
 from attnzoo.training import optimizers
 from tests import gpu_programs, mechanisms
@@ -27,17 +28,21 @@ TEXTS = {f"text, {name}": ("text_classifier", f"model.attention={name}") for nam
 IMAGES = {f"image, {name}": ("image_classifier", f"model.attention={name}") for name in mechanisms.NAMES}
 MODELS = {name: (name,) for name in gpu_programs.CONFIGS}
 LSTM = {"translation_rnn, lstm": ("translation_rnn", "model.cell=lstm")}
-CASES = {**RECURRENT, **MODELS, **LSTM, **IMAGES, **TEXTS}
-each_case = pytest.mark.parametrize("case", CASES)
+HALF = "train.precision=mixed_bfloat16"
+HALVES = {f"{name}, half precision": (name, HALF) for name in MODELS}  # a CPU cannot run all of them
+CASES = {**RECURRENT, **MODELS, **LSTM, **IMAGES, **TEXTS, **HALVES}
 pytestmark = [
     pytest.mark.filterwarnings("ignore::attnzoo.errors.DataWarning"),
-    pytest.mark.usefixtures("_gpu_that_keras_sees"),
+    pytest.mark.usefixtures("_assumed_gpu"),
 ]
 
 
 @pytest.fixture
-def _gpu_that_keras_sees(monkeypatch):
+def _assumed_gpu(monkeypatch):
     gpu_programs.show_keras_a_gpu(monkeypatch)
+    with assumed_gpu():
+        yield
+    keras.config.set_dtype_policy("float32")
 
 
 def prepared(case, folder):
@@ -50,11 +55,21 @@ def test_every_model_has_a_case():
 
 
 @pytest.mark.parametrize("name", mechanisms.NAMES)
-def test_xla_has_a_program_of_every_mechanism_and_its_gradients(name):
+@pytest.mark.parametrize(
+    ("policy", "time"),
+    [
+        ("float32", 7),
+        pytest.param("float32", 307, marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", 7, marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", 307, marks=pytest.mark.slow),
+    ],
+)
+def test_xla_has_a_program_of_every_mechanism_and_its_gradients(policy, time, name):
+    keras.config.set_dtype_policy(policy)
     known = parse(name).model_dump()
     small = {option: value for option, value in SMALL.items() if option in known}
     layer = attention.build({**known, **small}, UNITS)
-    inputs = tf.random.stateless_normal([2, 7, UNITS], [3, 5])
+    inputs = tf.random.stateless_normal([2, time, UNITS], [3, 5])
     layer(inputs)
 
     def gradients(values, inputs, mask):
@@ -66,7 +81,9 @@ def test_xla_has_a_program_of_every_mechanism_and_its_gradients(name):
     floating = [one for one in layer.variables if one.dtype == "float32"]
     program = gpu_programs.with_values(floating, gradients)
     values = [tf.convert_to_tensor(one.value) for one in floating]
-    assert gpu_programs.lower(program, values, inputs, tf.sequence_mask([3, 7], 7)).startswith("HloModule")
+    assert gpu_programs.lower(program, values, inputs, tf.sequence_mask([3, time], time)).startswith(
+        "HloModule"
+    )
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -84,22 +101,38 @@ def test_recurrent_layers_are_programs_for_every_device(cell):
 
 
 @pytest.mark.slow
-@each_case
+@pytest.mark.parametrize("case", CASES)
 def test_xla_has_a_program_of_every_step_and_export(case, tmp_path):
     model = prepared(case, tmp_path)
     if model.config.model.compiles:
         assert gpu_programs.lower_gradients(model).startswith("HloModule")
     assert gpu_programs.lower_outputs(model).startswith("HloModule")
     module = model.task.serving_module(model.model, model.info, model.config.eval)
-    for function in [] if module is None else module.signatures().values():
+    if module is not None:
+        assert_runs_without_a_gpu(module)
+
+
+def assert_runs_without_a_gpu(module):
+    for function in traced_signatures(module).values():
         graph = function.get_concrete_function().graph
         assert gpu_programs.without_kernel(graph, "CPU") == set()
         assert set(gpu_programs.operations(graph)) - gpu_programs.called(graph) <= ALLOWED_OPERATIONS
+        assert {operation.device for operation in graph.get_operations()} == {""}
+
+
+def test_an_export_in_half_precision_from_a_process_with_a_gpu_is_for_a_cpu(tmp_path):
+    model = gpu_programs.prepare(gpu_programs.CONFIGS["text_classifier"](tmp_path, HALF))
+    module = model.task.serving_module(model.model, model.info, model.config.eval)
+    assert_runs_without_a_gpu(module)
+    outside = tf.function(model.model, autograph=False, reduce_retracing=True)
+    inputs = {"text": tf.TensorSpec([None, None], tf.int32)}
+    held = set(gpu_programs.operations(outside.get_concrete_function(inputs).graph))
+    assert "BatchMatMulV3" in held  # blocks of a GPU, without the scope of exports
 
 
 @pytest.mark.slow
 @pytest.mark.own_process
-@each_case
+@pytest.mark.parametrize("case", [case for case in CASES if case not in HALVES])
 def test_every_model_and_mechanism_takes_a_step_with_xla_auto(case, tmp_path, monkeypatch):
     model = prepared(case, tmp_path)
     before = [weight.numpy() for weight in model.model.trainable_variables]

@@ -20,7 +20,13 @@ from tests.conftest import ROOT
 
 OF_PYTHON = {"_replace", "_asdict", "_exit"}
 """Private by their look alone: the documentation of named tuples and of `os` has them."""
-UNDOCUMENTED = ("tensorflow_datasets.core", "keras.src", "tensorflow.python", "tensorflow.core")
+UNDOCUMENTED = (
+    "tensorflow_datasets.core",
+    "keras.src",
+    "tensorflow.python",
+    "tensorflow.core",
+    "tensorflow.compiler",
+)
 """Packages whose modules are in no documentation."""
 
 
@@ -144,6 +150,18 @@ PRIVATE = [
         "tensorflow.python.eager.context",
         "attention/devices.py",
         attribute("tensorflow.python.eager.context", "", "context"),
+    ),
+    PrivateName(
+        "tensorflow",
+        "tensorflow.compiler.tf2xla.ops.gen_xla_ops",
+        "attention/cudnn_call.py",
+        attribute(
+            "tensorflow.compiler.tf2xla.ops.gen_xla_ops",
+            "",
+            "xla_custom_call_v2",
+            *("operands", "call_target_name", "backend_config", "has_side_effect"),
+            *("result_dtypes", "result_shapes"),
+        ),
     ),
     PrivateName(
         "tensorflow",

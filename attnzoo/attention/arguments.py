@@ -202,7 +202,7 @@ def _check_broadcastable(name: str, tensor, shape: tuple, sizes: list, axes: str
 
 
 def _check_shape(name: str, tensor, shape, axes: str, dtype: tf.DType | None = None) -> tf.Tensor | None:
-    """Returns the tensor after checking its shape."""
+    """Returns the tensor, of at least this static shape, after checking it."""
     if tensor is None:
         return None
     tensor = tf.convert_to_tensor(tensor)
@@ -210,6 +210,8 @@ def _check_shape(name: str, tensor, shape, axes: str, dtype: tf.DType | None = N
         raise ValueError(
             f"`{name}` must have the shape {axes} = {tuple(shape)}. Received: {name}.shape={tensor.shape}"
         )
+    if tensor.shape.merge_with(shape) != tensor.shape:
+        tensor = tf.ensure_shape(tensor, shape)
     return tensor if dtype is None else tf.cast(tensor, dtype)
 
 

@@ -99,10 +99,9 @@ def _refused_arguments(inputs: AttentionInputs, needs_lse: bool) -> str | None:
         return "dropout"
     if needs_lse:
         return "return_lse, whose gradient cuDNN does not compute"
-    window = inputs.window
-    if not _is_causal(inputs):
-        return None if window is None else f"window {window} with keys after the query"
     queries, keys = inputs.query.shape[2], inputs.key.shape[2]
+    if not _is_causal(inputs):
+        return None if _sees_all(inputs) else f"window {inputs.window} with keys after the query"
     if queries != keys or tf.get_static_value(inputs.start) != 0:
         return f"causal with {queries} queries and {keys} keys that do not begin at the same position"
     if arguments.padding_mask is not None and arguments.key_lengths is None:
@@ -113,6 +112,15 @@ def _refused_arguments(inputs: AttentionInputs, needs_lse: bool) -> str | None:
 def _is_causal(inputs: AttentionInputs) -> bool:
     window = inputs.window
     return inputs.arguments.causal or (window is not None and window[1] == 0)
+
+
+def _sees_all(inputs: AttentionInputs) -> bool:
+    """Returns whether the window is known to hide no key from any query."""
+    window, start = inputs.window, tf.get_static_value(inputs.start)
+    if window is None or start is None:
+        return window is None
+    before, after = start + inputs.query.shape[2] - 1, inputs.key.shape[2] - 1 - start
+    return before <= window[0] and after <= window[1]
 
 
 class _Keys:
@@ -132,8 +140,8 @@ class _Keys:
             lengths = tf.clip_by_value(arguments.key_lengths, 0, keys)
         elif mask is not None:
             lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
-            self._rank = _valid_first(mask, lengths)
-            self._order = tf.argsort(self._rank)
+            self._order = tf.argsort(tf.cast(~mask, tf.int32), stable=True)  # the valid ones first
+            self._rank = tf.argsort(self._order)
         width = 0 if not causal or window is None or window[0] + 1 >= queries else window[0] + 1
         key, value = (_permute(tensor, self._order) for tensor in (inputs.key, inputs.value))
         self.call = CudnnCall(inputs.query, key, value, inputs.scale, causal, width, lengths)
@@ -177,13 +185,6 @@ def _backward(inputs: AttentionInputs, results: Sequence[tf.Tensor]) -> Sequence
     grad_query, grad_key, grad_value = keys.call.backward(output, lse, grad_output)
     grad_query = tf.where(has_keys[..., None], grad_query, zero)
     return [grad_query, keys.restore(grad_key), keys.restore(grad_value)]
-
-
-def _valid_first(mask: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """Returns the place of each key if the valid ones come first, <int32>[batch, key]; orders are kept."""
-    valid = tf.cumsum(tf.cast(mask, tf.int32), axis=1) - 1
-    padding = lengths[:, None] + tf.cumsum(tf.cast(~mask, tf.int32), axis=1) - 1
-    return tf.where(mask, valid, padding)
 
 
 def _permute(tensor: tf.Tensor, order: tf.Tensor | None) -> tf.Tensor:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 FORWARD, BACKWARD = "__cudnn$fmhaSoftmax", "__cudnn$fmhaSoftmaxBackward"
 ELEMENT_TYPES = {tf.bfloat16: "BF16", tf.float16: "F16"}
@@ -90,7 +89,7 @@ class CudnnCall(NamedTuple):
                 "is_cudnn_frontend": True,
                 "workspace_size": "0",
             },
-            "fmha_scale": self.scale,
+            "fmha_scale": float(self.scale),
             "intermediate_tensor_shape": self._shape_of_logits(),
             "is_flash_attention": True,
             "mask_type": self.mask_kind,
@@ -139,6 +138,9 @@ def _custom_call(
     target: str, operands: Sequence[tf.Tensor], results: Sequence[tuple], config: str
 ) -> list[tf.Tensor]:
     """Returns the results of a custom call, given the dtype and shape of each."""
+    # In no documentation: should it move, all other attention goes on.
+    from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
     outputs = gen_xla_ops.xla_custom_call_v2(
         operands=operands,
         call_target_name=target,

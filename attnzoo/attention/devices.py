@@ -1,4 +1,8 @@
-"""The device that operations are placed on, which decides what attention is traced for it."""
+"""The device that operations are placed on, which decides what is traced for it.
+
+It is read when a function is traced. TensorFlow does not trace a function anew for the scope of another
+device, and functions of `tf.data`, which run on the CPU, do not say so: put `tf.device("CPU")` into them.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,10 @@ _ASSUMED: contextvars.ContextVar[ComputeCapability | None] = contextvars.Context
 
 @contextlib.contextmanager
 def assumed_gpu(compute_capability: ComputeCapability = (9, 0)) -> Iterator[None]:
-    """Within this context, functions are traced as for an NVIDIA GPU, whatever devices there are.
+    """Within this context, functions are traced as on a machine with an NVIDIA GPU.
 
-    For programs that are lowered on a machine without a GPU, and compiled or run elsewhere.
+    For programs that are lowered on a machine without a GPU, and compiled or run elsewhere. Where `tf.device`
+    asks for the CPU, they are still for the CPU.
 
     Args:
         compute_capability: that of the GPU, (9, 0) for an H100.
@@ -40,9 +45,7 @@ def device_type() -> str:
 
     It is the one that `tf.device` or a distribution strategy asks for; without one, the GPU if there is any.
     """
-    if _ASSUMED.get() is not None:
-        return "GPU"
-    if not tf.config.get_visible_devices("GPU"):
+    if _ASSUMED.get() is None and not tf.config.get_visible_devices("GPU"):
         return "CPU"
     return _requested_type() or "GPU"
 
@@ -64,8 +67,10 @@ def _requested_type() -> str | None:
         # A function does not know the scope in which it is called, so that the graphs around it are asked.
         for scope in graph._device_function_stack.peek_objs():
             name = scope._device_name_or_function
+            if name is None:  # `tf.device(None)` hides the scopes around it
+                return None
             if not callable(name):
-                requested = _type_of(str(name or ""))
+                requested = _type_of(str(name))
                 if requested is not None:
                     return requested
         graph = graph.outer_graph if isinstance(graph, tf.__internal__.FuncGraph) else None

@@ -21,7 +21,13 @@ from attnzoo.attention.arguments import (
     window_sides,
 )
 from attnzoo.attention.blocks import GPU
-from attnzoo.attention.compilation import MAX_PLAIN_LOGITS, compiles_once, computed_logits, only_plain
+from attnzoo.attention.compilation import (
+    MAX_PLAIN_LOGITS,
+    compiles_once,
+    computed_logits,
+    in_compiled_function,
+    only_plain,
+)
 from attnzoo.attention.devices import device_type
 from attnzoo.attention.shapes import length
 
@@ -221,7 +227,13 @@ def _choose(inputs: AttentionInputs, needs_lse: bool) -> tuple[Implementation, s
 
 
 def choose_implementation(
-    query: tf.Tensor, key: tf.Tensor, window: Window | None = None, **arguments: Any
+    query: tf.Tensor,
+    key: tf.Tensor,
+    window: Window | None = None,
+    *,
+    value: tf.Tensor | None = None,
+    return_lse: bool = False,
+    **arguments: Any,
 ) -> tuple[Implementation, str]:
     """Returns the implementation that `implementation="auto"` selects here, and why.
 
@@ -239,21 +251,26 @@ def choose_implementation(
         key: <float>[batch, key_heads, key, dim].
         window: that of the call. The logits that it hides are computed by the reference alone, so that fewer
             are worth it.
+        value: <float>[batch, key_heads, key, value_dim]; None for one like `key`.
+        return_lse: that of the call.
         **arguments: others of the call.
 
     Returns:
         The implementation and the reason.
+
+    Raises:
+        TypeError: an argument that `attention` does not have.
 
     Examples:
         >>> query = tf.zeros([1, 8, 2048, 64])
         >>> choose_implementation(query, query)
         ('xla', '2048 queries and 2048 keys: blocks of logits are faster and need less memory')
     """
+    call = AttentionArguments(window=window, **arguments)
     refused = cudnn.refused_place()
     if refused is not None:
         return _choose_without_cudnn(query, key, window, refused)
-    inputs = prepare(query, key, key, AttentionArguments(window=window, **arguments))
-    return _choose(inputs, needs_lse=False)
+    return _choose(prepare(query, key, key if value is None else value, call), return_lse)
 
 
 def _choose_without_cudnn(
@@ -278,7 +295,7 @@ def _choose_by_size(query: tf.Tensor, key: tf.Tensor, window: Window | None) -> 
         )
     sizes = (*query.shape[:3], keys)
     if compiles_once(query, key):
-        if device_type() == "GPU" and None not in sizes:
+        if in_compiled_function() and device_type() == "GPU" and None not in sizes:
             logits = computed_logits(sizes, window_sides(window))
             if logits <= _MAX_GPU_LOGITS:
                 return (

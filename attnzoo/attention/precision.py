@@ -17,23 +17,25 @@ def at_least_float32(tensor: tf.Tensor) -> tf.Tensor:
 def half_product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     """Multiplies half-precision matrices with sums in float32, as the tensor cores of a GPU do.
 
-    Gradients are products of the same kind, of an upstream that is rounded to half precision.
+    Gradients are products of the same kind, of an upstream that is rounded to half precision. That of a
+    <float32> operand is not rounded: the gradient of a softmax subtracts nearly equal numbers from it.
 
     Args:
-        left: <bfloat16 or float16>[..., row, inner].
+        left: <bfloat16, float16 or float32>[..., row, inner], rounded to the dtype of `right`.
         right: <bfloat16 or float16>[..., inner, column].
 
     Returns:
         <float32>[..., row, column].
     """
+    rounded = tf.cast(left, right.dtype)
 
     def gradient(upstream):
-        upstream = tf.cast(upstream, left.dtype)
+        upstream = tf.cast(upstream, right.dtype)
         grad_left = half_product(upstream, tf.linalg.matrix_transpose(right))
-        grad_right = half_product(tf.linalg.matrix_transpose(left), upstream)
+        grad_right = half_product(tf.linalg.matrix_transpose(rounded), upstream)
         return tf.cast(grad_left, left.dtype), tf.cast(grad_right, right.dtype)
 
-    return tf.matmul(left, right, output_type=tf.float32), gradient
+    return tf.matmul(rounded, right, output_type=tf.float32), gradient
 
 
 def uses_half_products(dtype: tf.DType) -> bool:

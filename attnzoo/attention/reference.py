@@ -81,8 +81,8 @@ def attend(inputs: AttentionInputs) -> tuple[tf.Tensor, tf.Tensor]:
     if inputs.rng_key is not None:
         weights = drop(weights, inputs.arguments.dropout, inputs.rng_key)
     half = uses_half_products(inputs.value.dtype)
-    weights = tf.cast(weights, inputs.value.dtype) if half else weights
-    value = repeat_heads(tf.cast(inputs.value, weights.dtype), inputs.query.shape[1])
+    value = inputs.value if half else tf.cast(inputs.value, weights.dtype)
+    value = repeat_heads(value, inputs.query.shape[1])
     output = half_product(weights, value) if half else tf.einsum("bhqk,bhkd->bhqd", weights, value)
     output = tf.cast(output, inputs.value.dtype)
     if allowed is None:

@@ -21,7 +21,7 @@ def replica_id() -> tf.Tensor:
 
 
 def sum_over_replicas(values: Nest) -> Nest:
-    """Sums a nest of <float32> tensors over all replicas, packed into one reduction; differentiable."""
+    """Sums a nest of tensors of one float dtype over all replicas, in one reduction; differentiable."""
     if num_replicas() == 1:
         return values
     tensors = [tf.convert_to_tensor(value) for value in tf.nest.flatten(values)]
@@ -33,6 +33,6 @@ def sum_over_replicas(values: Nest) -> Nest:
 
 
 def gather_from_replicas(value: tf.Tensor) -> tf.Tensor:
-    """Returns the values <float32>[replicas, ...] of all replicas, on each of them; differentiable."""
-    own = tf.one_hot(replica_id(), num_replicas())
+    """Returns the values <float>[replicas, ...] of all replicas, on each of them; differentiable."""
+    own = tf.one_hot(replica_id(), num_replicas(), dtype=value.dtype)
     return sum_over_replicas(tf.reshape(own, [-1] + [1] * value.shape.rank) * value)

@@ -14,7 +14,7 @@ large steps."""
 
 
 def chunk_elements() -> int:
-    """Returns the maximum for the device that an operation is placed on here.
+    """Returns the maximum for the device that the operations are placed on.
 
     Examples:
         >>> with tf.device("CPU"):

@@ -187,12 +187,13 @@ def encode_pooled(config: PooledOptions, info: DataInfo, outputs: int) -> tuple[
     """
     import keras
 
+    from attnzoo.layers.batch_normalization import BatchNormalization
     from attnzoo.layers.dropout import Dropout
 
     tokens, padding_mask, hidden = encode(config, info)
     pooled = _pool(hidden, padding_mask, config)  # [batch, units]
     if config.batch_norm:
-        pooled = keras.layers.BatchNormalization(momentum=0.9, name="batch_norm")(pooled)
+        pooled = BatchNormalization(momentum=0.9, name="batch_norm")(pooled)
     for number, units in enumerate(config.dense_units):
         pooled = keras.layers.Dense(units, activation="relu", name=f"dense_{number}")(pooled)
     pooled = Dropout(config.dropout, name="dropout")(pooled)

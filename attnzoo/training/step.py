@@ -16,6 +16,7 @@ import tensorflow as tf
 from attnzoo.config.sections import TrainOptions
 from attnzoo.data.pipeline import Batch
 from attnzoo.features.info import DataInfo
+from attnzoo.layers.batch_normalization import require_shared_statistics
 from attnzoo.layers.replicas import sum_over_replicas
 from attnzoo.tasks.evaluating import distribute
 from attnzoo.tasks.task import Task
@@ -81,6 +82,7 @@ class TrainStep:
         if one_device:
             self._compiled_update = tf.function(self._update, jit_compile=True, autograph=False)
         else:
+            require_shared_statistics(model)
             optimizer._all_reduce_sum_gradients = list  # they are sums already
         self._compiled_steps = tf.function(self._steps, autograph=False)
 

@@ -10,11 +10,13 @@ import pytest
 import tensorflow as tf
 
 from attnzoo.attention import cudnn_call
+from attnzoo.attention.arguments import AttentionArguments
 from attnzoo.attention.devices import assumed_gpu
-from attnzoo.attention.kernel import attention, choose_implementation
+from attnzoo.attention.kernel import attention, choose_implementation, compute_attention
 from attnzoo.attention.multi_head import MultiHeadAttention
 
 BATCH, HEADS, KEY_HEADS, TIME, DIM = 3, 4, 2, 23, 16
+HALF = tf.bfloat16.as_numpy_dtype
 
 
 def spec(heads=HEADS, time=TIME, dim=DIM, dtype=tf.bfloat16):
@@ -48,6 +50,7 @@ def test_auto_takes_cudnn_on_a_gpu_for_what_it_can_compute():
         {"causal": True},
         {"causal": True, "window": 5},
         {"window": (5, 0)},
+        {"window": TIME - 1},
         {"key_lengths": [3, 0, TIME]},
         {"causal": True, "key_lengths": [3, 0, TIME]},
         {"padding_mask": np.eye(BATCH, TIME) > 0},
@@ -56,6 +59,7 @@ def test_auto_takes_cudnn_on_a_gpu_for_what_it_can_compute():
     assert chosen(spec(dtype=tf.float16), spec(KEY_HEADS, dtype=tf.float16))[0] == "cudnn"
     assert chosen(key=spec(time=31))[0] == "cudnn"
     assert chosen(spec(dim=256), spec(dim=256))[0] == "cudnn"
+    assert chosen(spec(time=1031), spec(time=1031))[0] == "cudnn"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +78,11 @@ def test_auto_takes_cudnn_on_a_gpu_for_what_it_can_compute():
         ("outside of a function that XLA compiles", {"jit_compile": False}),
         ("sizes that are not static", {"query": tf.TensorSpec([BATCH, HEADS, None, DIM], tf.bfloat16)}),
         (r"window \(5, 5\) with keys after the query", {"window": 5}),
+        (r"window \(22, 21\) with keys after", {"window": (TIME - 1, TIME - 2)}),
+        (r"window \(22, 22\) with keys after", {"window": TIME - 1, "align": 1}),
+        ("nothing to compute", {"query": spec(time=0)}),
+        ("value dim 24, not the head dim 16", {"value": np.zeros([BATCH, KEY_HEADS, TIME, 24], HALF)}),
+        ("return_lse", {"return_lse": True}),
         ("causal with 23 queries and 31 keys", {"key": spec(time=31), "causal": True}),
         ("causal with 23 queries and 23 keys that do not begin", {"causal": True, "align": 2}),
         ("padding mask that need not be a prefix", {"causal": True, "padding_mask": np.ones([BATCH, TIME])}),
@@ -90,6 +99,20 @@ def test_what_cudnn_cannot_compute_takes_another_implementation(reason, case):
     implementation, why = chosen(**case)
     assert implementation == "reference"
     assert re.search(f"; not cuDNN: .*{reason}", why)
+
+
+def test_other_calls_hold_few_logits_in_memory_where_xla_compiles_for_a_gpu():
+    few, many = (spec(time=time, dtype=tf.float32) for time in (307, 4099))
+    assert re.search("1130988 logits on a GPU", chosen(few, few)[1])
+    assert chosen(few, few)[0] == "reference"
+    assert chosen(many, many)[0] == "xla"
+    assert chosen(few, few, jit_compile=False)[0] == "xla"
+
+
+def test_an_argument_that_attention_does_not_have_is_an_error_on_every_device():
+    query = tf.zeros([1, 1, 3, 8])
+    with pytest.raises(TypeError, match="casual"):
+        choose_implementation(query, query, casual=True)
 
 
 def test_a_call_that_cudnn_cannot_compute_is_refused_with_the_reason():
@@ -112,7 +135,9 @@ def test_the_calls_say_what_they_compute():
     def train(query, key, value, lengths):
         with tf.GradientTape() as tape:
             tape.watch([query, key, value])
-            output = attention(query, key, value, causal=True, window=5, scale=0.5, key_lengths=lengths)
+            output = attention(
+                query, key, value, causal=True, window=5, scale=np.float32(0.5), key_lengths=lengths
+            )
         return tape.gradient(output, [query, key, value])
 
     program = lower(train, spec(), spec(KEY_HEADS), spec(KEY_HEADS), tf.TensorSpec([BATCH], tf.int32))
@@ -125,6 +150,58 @@ def test_the_calls_say_what_they_compute():
         assert (config["fmha_scale"], config["sliding_window_length"]) == (0.5, 6)
         assert config["intermediate_tensor_shape"]["element_type"] == "BF16"
         assert config["intermediate_tensor_shape"]["dimensions"] == ["3", "4", "23", "23"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "shape"),
+    [("padding_mask", shape) for shape in ([None, None], [None, TIME], [BATCH, None])]
+    + [("key_lengths", [None])],
+)
+def test_masks_and_lengths_of_unknown_shape_get_that_of_the_keys(argument, shape):
+    def train(query, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(query)
+            output = attention(query, query, query, implementation="cudnn", **{argument: mask})
+        return tape.gradient(output, query)
+
+    mask = tf.TensorSpec(shape, tf.int32 if argument == "key_lengths" else tf.bool)
+    with assumed_gpu():
+        function = tf.function(train, jit_compile=True, autograph=False)
+        graph = function.get_concrete_function(spec(), mask).graph
+    calls = [one for one in graph.get_operations() if one.type == "XlaCustomCallV2"]
+    assert len(calls) == 2
+    for call in calls:
+        assert all(tensor.shape.is_fully_defined() for tensor in (*call.inputs, *call.outputs))
+        assert b"None" not in call.get_attr("backend_config")
+
+
+def test_the_lse_of_auto_has_its_gradient_and_that_of_cudnn_has_none(monkeypatch):
+    replace_calls(monkeypatch)
+    rng = np.random.default_rng(2)
+    query, key, upstream = (
+        tf.constant(rng.standard_normal([BATCH, 2, TIME, DIM]), tf.float16) for _ in "qku"
+    )
+
+    def gradient(call):
+        @tf.function(jit_compile=True, autograph=False)
+        def run(query):
+            with tf.GradientTape() as tape:
+                tape.watch(query)
+                lse = call(query)
+            return tape.gradient(lse, query, tf.cast(upstream[..., 0], lse.dtype))
+
+        with assumed_gpu():
+            return run(query)
+
+    own = gradient(lambda query: attention(query, key, key, return_lse=True)[1])
+    expected = gradient(
+        lambda query: attention(query, key, key, return_lse=True, implementation="reference")[1]
+    )
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_array_equal(own, expected)
+    assert (
+        gradient(lambda query: compute_attention(query, key, key, AttentionArguments(), "cudnn")[1]) is None
+    )
 
 
 def replace_calls(monkeypatch):
@@ -140,6 +217,8 @@ def replace_calls(monkeypatch):
         allowed &= distance > -call.window if call.window else True
         lengths = tf.fill([BATCH], keys) if call.lengths is None else call.lengths
         allowed = allowed & tf.sequence_mask(lengths, keys)[:, None, None]
+        is_length = (lengths >= 0) & (lengths <= keys)
+        logits += tf.where(is_length, 0.0, float("nan"))[:, None, None, None]
         logits = tf.where(allowed, logits, -float("inf"))
         return tf.einsum("bhqk,bhkd->bhqd", tf.nn.softmax(logits), value), logits, allowed
 
@@ -177,7 +256,7 @@ def replace_calls(monkeypatch):
     "arguments",
     [
         {"padding_mask": np.array([[True, False] * 11 + [True], [False] * 23, [False] * 6 + [True] * 17])},
-        {"causal": True, "window": 5, "key_lengths": [3, 0, 23]},
+        {"causal": True, "window": 5, "key_lengths": [3, -2, 99]},
     ],
     ids=["padding", "window"],
 )
@@ -207,7 +286,7 @@ def test_only_a_function_that_xla_compiles_for_a_gpu_holds_the_calls_and_half_pr
     inputs = tf.TensorSpec([BATCH, 5, 32])
     layer.build([None, None, 32])
 
-    def operations(jit_compile, implementation=None):
+    def operations(jit_compile):
         with assumed_gpu():
             function = tf.function(layer, jit_compile=jit_compile, autograph=False)
             graph = function.get_concrete_function(inputs).graph

@@ -82,3 +82,9 @@ def test_it_is_saved_and_loaded(tmp_path):
 def test_another_axis_is_refused():
     with pytest.raises(ValueError, match=r"`axis` can only be -1. Received: axis=1"):
         MapNormalization(axis=1)
+
+
+def test_masked_maps_are_normalized_as_keras_does():
+    mask = np.random.default_rng(5).random(SHAPE[:3]) < 0.5
+    ours, keras_own = (layer(maps(), training=True, mask=mask) for layer in pair())
+    np.testing.assert_array_equal(ours, keras_own)

@@ -1,5 +1,6 @@
 """The loss over a large vocabulary equals the plain one and never holds all logits."""
 
+import contextlib
 import re
 
 import keras
@@ -125,14 +126,17 @@ def test_memory_does_not_grow_with_rows_times_classes():
     assert max(np.prod(shape) for shape in shapes) < rows * classes / 4
 
 
-def test_chunks_are_large_on_a_gpu_and_where_the_device_is_not_known_on_machines_with_one(monkeypatch):
-    def chosen(device):
-        with tf.Graph().as_default(), tf.device(device):
-            return module.chunk_elements()
+@pytest.mark.parametrize(("gpu", "device", "chunk"), [(0, None, 2078), (1, None, 3001), (1, "CPU", 2078)])
+def test_chunks_are_those_of_the_device_that_the_loss_is_placed_on(gpu, device, chunk):
+    rows, classes = 3001, 1009
 
-    large, small = module.CHUNK_ELEMENTS["GPU"], module.CHUNK_ELEMENTS["CPU"]
-    assert chosen(None) == small
-    with assumed_gpu():
-        assert chosen(None) == large
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
-    assert [chosen(device) for device in ("/GPU:0", "/CPU:0", None)] == [large, small, large]
+    @tf.function(jit_compile=True, autograph=False)
+    def compute(hidden, table):
+        labels, weights = tf.zeros([rows], tf.int32), tf.ones([rows])
+        with tf.device(device):
+            return vocabulary_cross_entropy(hidden, table, labels, weights)
+
+    with assumed_gpu() if gpu else contextlib.nullcontext():
+        lowered = compute.experimental_get_compiler_ir(tf.zeros([rows, 3]), tf.zeros([classes, 3]))
+    widths = re.findall(rf"f32\[{classes},(\d+)\]", lowered(stage="hlo"))
+    assert max(map(int, widths)) == chunk

@@ -14,6 +14,7 @@ from attnzoo.features.image import Image
 from attnzoo.features.info import DataInfo
 from attnzoo.features.label import Label
 from attnzoo.features.text import Text
+from attnzoo.layers.batch_normalization import has_batch_statistics, require_shared_statistics
 from attnzoo.runs.building import build_model
 from tests import mechanisms
 from tests.thinned import thinned
@@ -55,6 +56,12 @@ def built(name, *overrides, whole=False):
     config = resolve(catalog.config_path(name), list(overrides)).config
     task = catalog.load("models", config.model.name).TASK
     return build_model(config, make_info(task)), task
+
+
+def test_replicas_share_the_statistics_of_a_model_of_texts():
+    model, _ = built("text_learned_weights")
+    assert has_batch_statistics(model)
+    require_shared_statistics(model)
 
 
 @pytest.mark.parametrize("name", thinned(CONFIGS, 4))

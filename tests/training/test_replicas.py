@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from attnzoo import tasks
 from attnzoo.attention import MultiHeadAttention
+from attnzoo.errors import UserError
 from attnzoo.evaluation import evaluate
 from attnzoo.features.info import DataInfo
-from attnzoo.layers.batch_normalization import MapNormalization
+from attnzoo.layers.batch_normalization import BatchNormalization, MapNormalization
 from attnzoo.layers.dropout import Dropout, StochasticDepth
 from attnzoo.runs.folder import RunDir
 from attnzoo.training import distribution, optimizers, run
@@ -42,6 +43,7 @@ def make_train_step(replicas, xla=False, maps=True):
         hidden = Dropout(0.3, name="dropout")(keras.layers.Flatten()(rows))
         hidden = keras.layers.Dense(11, activation="tanh", name="hidden")(hidden)
         hidden = StochasticDepth(0.2, name="depth")(hidden)
+        hidden = BatchNormalization(momentum=0.9, name="rows_normalization")(hidden)
         logits = keras.layers.Dense(CLASSES, name="logits")(hidden)
         model = keras.Model({"image": inputs}, logits)
         optimizer = optimizers.build(options)
@@ -109,6 +111,36 @@ def test_a_run_of_replicas_that_xla_compiles_ends_as_one_that_it_does_not(tmp_pa
         train(recipes.translation_config(tmp_path, "train.replicas=2", "train.epochs=1"), folder)
         results.append(json.loads(RunDir(folder).result.read_text())["metrics"])
     assert results[1] == pytest.approx(results[0], rel=1e-5)
+
+
+def on_two_replicas(call):
+    strategy = distribution.make_strategy(2)
+    results = strategy.run(call, args=(strategy.experimental_distribute_values_from_function(make_rows),))
+    return [result.numpy() for result in strategy.experimental_local_results(results)]
+
+
+def make_rows(context):
+    own = context.replica_id_in_sync_group if context else slice(None)
+    return tf.constant(np.random.default_rng(3).normal(1e4, 1e-3, [2, 5, 3])[own])
+
+
+def test_float64_is_normalized_in_float64_on_replicas_too():
+    with distribution.make_strategy(2).scope():
+        layer = BatchNormalization(dtype="float64", epsilon=1e-12)
+        layer.build([None, 3])
+    outputs = np.concatenate(on_two_replicas(lambda rows: layer(rows, training=True)))
+    rows = make_rows(None).numpy().reshape(-1, 3)
+    np.testing.assert_allclose(outputs, (rows - rows.mean(0)) / rows.std(0), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match=r"leave the mask out.*Received: mask.shape=\(5,\)"):
+        on_two_replicas(lambda rows: layer(rows, training=True, mask=tf.ones([5])))
+
+
+def test_a_layer_that_would_store_other_statistics_on_each_replica_is_refused():
+    model = keras.Sequential([keras.Input([3]), keras.layers.BatchNormalization(name="own")], name="model")
+    with pytest.raises(UserError, match=r"the layer 'model/own'.*attnzoo.*, or train.replicas: 1"):
+        TrainStep(
+            model, keras.optimizers.SGD(), TASK, TASK.TrainOptions(), distribution.make_strategy(2), xla=False
+        )
 
 
 @pytest.mark.slow
