@@ -17,7 +17,7 @@ from attnzoo.pictures import write_png
 from attnzoo.records.bad_records import BadRecord
 from attnzoo.records.chunks import chunks, live_chunks
 from attnzoo.records.text_records import TextRecord
-from attnzoo.runs.building import evaluation_sizes
+from attnzoo.runs.building import evaluation_sizes, set_numerics
 from attnzoo.runs.trained import TrainedRun, load_trained
 from attnzoo.tasks.requests import refuse_unscored, refuse_unused
 from attnzoo.tasks.task import Task
@@ -228,6 +228,7 @@ def _load(folders: Sequence[Path]) -> list[TrainedRun]:
                 f"{other.run.path}: cannot be combined with {folders[0]}: an ensemble needs the same task, "
                 "data and vocabulary; train it with the same data section."
             )
+    set_numerics(*(one.config.train for one in trained))  # loading set those of each
     return trained
 
 

@@ -138,6 +138,23 @@ def test_a_run_together_with_itself_answers_like_it(run, classifier):
 
 
 @pytest.mark.slow
+def test_an_ensemble_multiplies_as_exactly_as_its_most_exact_run(classifier, tmp_path):
+    fast = tmp_path / "fast"
+    shutil.copytree(classifier, fast)
+    config = fast / "config.yaml"
+    text = config.read_text()
+    assert "tensor_float_32: false" in text
+    config.write_text(text.replace("tensor_float_32: false", "tensor_float_32: true"))
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    try:
+        for folders, expected in (([fast], True), ([classifier, fast], False)):
+            prediction.EnsemblePredictor(folders, QUICK)
+            assert enabled() is expected
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(True)
+
+
+@pytest.mark.slow
 def test_an_export_writes_the_translations_of_predict_and_their_alignment(run, tmp_path):
     trained = load_trained(run)
     sources = [*load_splits(trained.config).test.column("source"), "b" * 50]  # longer than in training

@@ -24,7 +24,7 @@ _SMALLER = (
 OUT_OF_MEMORY = f"out of memory; {_SMALLER}."
 OUT_OF_GPU_MEMORY = (
     f"out of GPU memory; end other programs that use it (nvidia-smi lists them), or {_SMALLER}, or "
-    "train.precision: mixed_bfloat16."
+    "train.precision: mixed_bfloat16, or train.steps_per_call: 1."
 )
 _FULL_GPU = re.compile(r"CUDA_ERROR_OUT_OF_MEMORY|CU(BLAS|DNN|SOLVER)_STATUS_ALLOC_FAILED")
 """What errors of a full GPU say that TensorFlow does not report as `ResourceExhaustedError`."""
@@ -76,7 +76,7 @@ def memory_problem(error: Exception) -> str | None:
 
 
 def determinism_problem(error: Exception) -> str | None:
-    """Returns what to do about an operation that `train.deterministic` excludes on a GPU; otherwise None."""
+    """Returns what to do about an operation that `train.deterministic` excludes in training; else None."""
     reason = str(error).partition("\n")[0]
     if type(error).__name__ != "UnimplementedError" or "determinis" not in reason.lower():
         return None

@@ -185,9 +185,10 @@ class TrainOptions(Section):
     )
     steps_per_call: Literal["auto"] | PositiveInt = Field(
         "auto",
-        description="Optimizer steps taken in one call of TensorFlow, with the results of one at a time. "
-        "A call takes only one step where the shapes of the batches differ, or where a log line, an "
-        "evaluation or the end of an epoch is due before the last. auto: 8 on a GPU, 1 on a CPU.",
+        description="Most optimizer steps taken in one call of TensorFlow, with the results of one at a "
+        "time. A call ends where the shapes of the batches change, where a log line, an evaluation or the "
+        "end of an epoch is due, and where its batches take 256 MiB; it then has half, a quarter ... of the "
+        "steps. A number of steps is taken after it was possible 100 times. auto: 8 on a GPU, 1 on a CPU.",
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32",
@@ -200,8 +201,8 @@ class TrainOptions(Section):
     )
     deterministic: bool = Field(
         False,
-        description="Use only operations that give the same bits each time, and no autotuning: on a GPU "
-        "slower, and needed to repeat or continue a run to the bit. On a CPU runs do so anyway.",
+        description="Train only with operations that give the same bits each time, and without autotuning: "
+        "on a GPU slower, and needed to repeat or continue a run to the bit. On a CPU runs do so anyway.",
     )
     optimizer: Literal["adamw", "sgd", "lamb", "lion", "adafactor"] = Field("adamw", description="Optimizer.")
     learning_rate: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="Peak learning rate.")

@@ -19,24 +19,41 @@ from attnzoo.features.info import DataInfo
 from attnzoo.files import mebibytes
 from attnzoo.startup import memory_bytes
 
-_DETERMINISTIC_XLA = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
+_DETERMINISTIC_XLA = {"--xla_gpu_deterministic_ops": "true", "--xla_gpu_autotune_level": "0"}
 
 
-def set_numerics(options: TrainOptions) -> None:
+def set_numerics(*options: TrainOptions) -> None:
     """Sets what decides about the numbers that operations give, for the whole process.
 
-    `deterministic` stays on until the process ends; programs that were compiled before keep what they have.
-
     Args:
-        options: the train section of the run.
+        *options: the train sections of the runs that are used together: TensorFloat-32 is on if it is in all
+            of them. New models have the precision of the first.
     """
-    keras.config.set_dtype_policy(options.precision)
-    tf.config.experimental.enable_tensor_float_32_execution(options.tensor_float_32)
-    if options.deterministic:
-        tf.config.experimental.enable_op_determinism()
-        os.environ["TF_CUDNN_USE_AUTOTUNE"] = "0"
-        flags = os.environ.get("XLA_FLAGS", "").split()
-        os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*flags, *_DETERMINISTIC_XLA]))
+    keras.config.set_dtype_policy(options[0].precision)
+    tf.config.experimental.enable_tensor_float_32_execution(all(one.tensor_float_32 for one in options))
+
+
+def set_determinism(options: TrainOptions) -> None:
+    """Allows only operations that give the same bits each time, if `train.deterministic` asks for it.
+
+    It stays so until the process ends; programs that were compiled before keep what they have.
+
+    Raises:
+        UserError: the flags of XLA are in a file, so that none can be added (exit code 2).
+    """
+    if not options.deterministic:
+        return
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if flags and not flags[0].startswith("-"):
+        raise UserError(
+            f"XLA_FLAGS: names a file ({flags[0]}), to which train.deterministic cannot add its flags; set "
+            "XLA_FLAGS to the flags themselves."
+        )
+    others = [flag for flag in flags if flag.partition("=")[0] not in _DETERMINISTIC_XLA]
+    ours = [f"{name}={value}" for name, value in _DETERMINISTIC_XLA.items()]
+    os.environ["XLA_FLAGS"] = " ".join([*others, *ours])
+    os.environ["TF_CUDNN_USE_AUTOTUNE"] = "0"
+    tf.config.experimental.enable_op_determinism()
 
 
 def build_model(

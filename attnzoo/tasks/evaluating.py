@@ -25,6 +25,8 @@ OnBatch: TypeAlias = Callable[[str, int, int], None]
 """Called before each batch of an evaluation with what is done ("evaluating", "predicting"), the number of
 batches before it and the number of all; an exception that it raises ends the evaluation."""
 
+_HOST = "/CPU:0"
+
 
 def on_no_batch(what: str, done: int, total: int) -> None:
     """Does nothing: the evaluation is not watched."""
@@ -45,7 +47,8 @@ def evaluation_batches(
 def distribute(strategy: tf.distribute.Strategy, batch: pipeline.Batch) -> pipeline.Batch:
     """Splits a batch evenly over the devices of the replicas; one that is split is returned as it is.
 
-    A single replica takes the whole batch, on the GPU if there is one.
+    A single replica takes the whole batch, on the GPU if there is one. TensorFlow keeps <int32> in the memory
+    of the host, also on a GPU: what is copied travels as <uint32>, and `received` gives it back.
     """
     replicas = strategy.num_replicas_in_sync
     if any(isinstance(part, tf.distribute.DistributedValues) for part in tf.nest.flatten(batch)):
@@ -57,15 +60,29 @@ def distribute(strategy: tf.distribute.Strategy, batch: pipeline.Batch) -> pipel
 
     def part(context: tf.distribute.experimental.ValueContext) -> pipeline.Batch:
         number = context.replica_id_in_sync_group
-        own = tf.nest.map_structure(lambda tensor: tf.split(tensor, replicas)[number], batch)
+        with tf.device(_HOST):
+            own = tf.nest.map_structure(lambda tensor: tf.split(tensor, replicas)[number], batch)
         return _copy_to(devices[number], own)
 
     return strategy.experimental_distribute_values_from_function(part)
 
 
+def received(batch: pipeline.Batch) -> pipeline.Batch:
+    """Returns the part of a batch that `distribute` gave to a replica, with the types that it had before."""
+    return tf.nest.map_structure(
+        lambda tensor: tf.bitcast(tensor, tf.int32) if tensor.dtype == tf.uint32 else tensor, batch
+    )
+
+
 def _copy_to(device: str, batch: pipeline.Batch) -> pipeline.Batch:
-    with tf.device(device):
-        return tf.nest.map_structure(tf.identity, batch)
+    def copy(tensor: tf.Tensor) -> tf.Tensor:
+        if tensor.dtype == tf.int32:
+            with tf.device(_HOST):
+                tensor = tf.bitcast(tensor, tf.uint32)
+        with tf.device(device):
+            return tf.identity(tensor)
+
+    return tf.nest.map_structure(copy, batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +137,7 @@ class Evaluator:
 
         @tf.function(autograph=False)
         def step(inputs, targets):
-            sums = strategy.run(replica_sums, args=(inputs, targets))
+            sums = strategy.run(lambda *batch: replica_sums(*received(batch)), args=(inputs, targets))
             parts = {name: strategy.experimental_local_results(value) for name, value in sums.items()}
             return {name: sum(tf.cast(part, tf.float64) for part in own) for name, own in parts.items()}
 

@@ -24,7 +24,7 @@ from attnzoo.tasks.task import Task
 from attnzoo.training import checkpoint, distribution, overfitting, selection
 from attnzoo.training.checkpoint import Progress
 from attnzoo.training.console import Display, metrics_text
-from attnzoo.training.feed import Feed
+from attnzoo.training.feed import CallsOnDevice, Feed
 from attnzoo.training.meter import Meter
 from attnzoo.training.records import Records, markdown_table, read_scalars
 from attnzoo.training.schedules import learning_rate
@@ -81,13 +81,14 @@ class Trainer:
         train = config.train
         self.sizes = pipeline.BatchSizes(train.batch_size, train.batch_tokens, train.replicas)
         self.total_steps = train.steps or self._num_steps_of_all_epochs()
-        self.meter = Meter()
+        self.meter, self._calls = Meter(), CallsOnDevice()
         self.stop_requested = False
         self.validation_losses = read_scalars(run, "validation", "loss")
         batches = self._num_batches(progress.epoch)
         if progress.batches not in (0, batches):
             progress.batch = 0  # Data or batch sizes have changed: the epoch starts again.
         progress.batches = batches
+        self.steps_per_call = min(distribution.steps_per_call(train), self.call_limit[0])
         progress.stopped_early = selection.is_patience_exhausted(progress, train)
 
     def train(self, display: Display, profile: tuple[int, int] | None = None) -> None:
@@ -103,7 +104,7 @@ class Trainer:
             UserError: a file cannot be written (exit code 4).
         """
         accumulate = self.config.train.gradient_accumulation_steps
-        feed = Feed(self._batches(), self.train_step.place, accumulate)
+        feed = Feed(self._batches(), self.train_step.place, accumulate, self.steps_per_call)
         with _signals(self._request_stop):
             # The run may have been stopped between a step and its evaluation.
             if self.progress.step and self._evaluate_if_due(display):
@@ -120,7 +121,7 @@ class Trainer:
             while self.progress.step < self.total_steps and not self.progress.stopped_early:
                 if profile and self.progress.step + 1 == profile[0]:
                     tf.profiler.experimental.start(str(self.run.logs / "train"))
-                self._take_steps(feed, 1 if profile else self._steps_of_call(), display)
+                self._take_steps(feed, 1 if profile else self._steps_until_due(), display)
                 step = self.progress.step
                 if profile and step >= profile[0] and step == min(profile[1], self.total_steps):
                     tf.profiler.experimental.stop()
@@ -182,16 +183,22 @@ class Trainer:
             )
         )
 
-    def _steps_of_call(self) -> int:
-        """Returns the number of the next steps that can be taken in one call: nothing is due between them."""
-        step, train, every = self.progress.step, self.config.train, self.config.eval.every
-        steps = distribution.steps_per_call(train)
-        left = [self.total_steps - step, train.log_every - step % train.log_every]
-        left += [every - step % every] if every else []
-        return steps if steps <= min(left) else 1
+    @property
+    def call_limit(self) -> tuple[int, str]:
+        """The most steps of any call, and what is due after them."""
+        train, every = self.config.train, self.config.eval.every
+        epoch = math.ceil(self.progress.batches / train.gradient_accumulation_steps)
+        limits = [(train.log_every, "a log line (train.log_every)"), (epoch, "the end of an epoch")]
+        return min([*limits, (every, "an evaluation (eval.every)")] if every else limits)
+
+    def _steps_until_due(self) -> int:
+        """Returns the number of the next steps between which nothing is due."""
+        step, log_every, every = self.progress.step, self.config.train.log_every, self.config.eval.every
+        left = [self.total_steps - step, log_every - step % log_every]
+        return min([*left, every - step % every] if every else left)
 
     def _take_steps(self, feed: Feed, steps: int, display: Display) -> None:
-        """Takes one optimizer step, or several in one call if their batches have the same shapes."""
+        """Takes one optimizer step, or several of those that may be taken in one call."""
         progress = self.progress
         begin = time.monotonic()
         feed.read(steps, progress.batches - progress.batch)
@@ -208,16 +215,25 @@ class Trainer:
         results = self._results([group.placed for group in groups], rates)
         if num_shapes is not None:
             display.training()
-        progress.batch += sum(len(group.batches) for group in groups)
-        if distribution.steps_overlap_input():
-            feed.read(steps, progress.batches - progress.batch)
-        if progress.batch == progress.batches:
-            progress.epoch, progress.batch = progress.epoch + 1, 0
-            progress.batches = self._num_batches(progress.epoch)
         batches = [group.batches for group in groups]
         seconds, waited = time.monotonic() - begin, loaded - begin
         self.meter.add(progress.step + 1, batches, results, rates, seconds=seconds, waited=waited)
         progress.step += len(groups)
+        progress.batch += sum(map(len, batches))
+        if progress.batch == progress.batches:
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+            progress.batches = self._num_batches(progress.epoch)
+        if distribution.steps_overlap_input():
+            self._read_ahead(feed, results[-1]["finite"])
+
+    def _read_ahead(self, feed: Feed, result: tf.Tensor) -> None:
+        """Reads the batches of the next call while the device works on the one with this result."""
+        begin = time.monotonic()
+        self._calls.add(result)
+        reading = time.monotonic()
+        feed.read(self._steps_until_due(), self.progress.batches - self.progress.batch)
+        waited = self._calls.idle_seconds(reading)
+        self.meter.add_reading(seconds=time.monotonic() - begin, waited=waited)
 
     def _results(self, groups: list[list[pipeline.Batch]], rates: list[float]) -> list[dict[str, tf.Tensor]]:
         if len(groups) == 1:

@@ -74,6 +74,12 @@ class Meter:
             self.compile_seconds += seconds
             self.compile_steps += len(groups)
 
+    def add_reading(self, *, seconds: float, waited: float) -> None:
+        """Records the time of reading ahead after a call, and that in which the device waited for it."""
+        self.seconds += seconds
+        self._waited += waited
+        self._steady_seconds += seconds if self._steady_seconds else 0.0
+
     def fold(self, window: dict[str, list[float]]) -> list[tuple[int, list[int]]]:
         """Adds pending steps to `window` (name -> [numerator, denominator]) in order.
 

@@ -21,7 +21,7 @@ from attnzoo.files import disk_errors, read_json, remove_leftovers, write_text
 from attnzoo.layers.adapted import Batches, adapt
 from attnzoo.layers.batch_normalization import has_batch_statistics
 from attnzoo.runs import kept_examples
-from attnzoo.runs.building import build_model, evaluation_sizes, set_numerics
+from attnzoo.runs.building import build_model, evaluation_sizes, set_determinism, set_numerics
 from attnzoo.runs.data import load_splits, load_task
 from attnzoo.runs.folder import RunDir
 from attnzoo.startup import peak_memory_bytes
@@ -112,7 +112,8 @@ def _train(
     changed: list[str],
 ) -> None:
     config = resolved.config
-    set_numerics(config.train)  # before anything is compiled
+    set_determinism(config.train)  # before anything is compiled
+    set_numerics(config.train)
     strategy = distribution.make_strategy(config.train.replicas)
     task = load_task(config)
     info, examples = _load_data(run, config, task, allowed)
@@ -192,6 +193,7 @@ def _train_and_finish(
 ) -> None:
     progress, records = trainer.progress, trainer.records
     summary.warn_of_learning_rate(trainer)
+    summary.warn_of_steps_per_call(trainer)
     with Display(trainer.total_steps, progress.step, trainer.task.unit) as display:
         summary.print_summary(display, trainer, xla)
         if progress.step == 0:

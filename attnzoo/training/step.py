@@ -18,7 +18,7 @@ from attnzoo.data.pipeline import Batch
 from attnzoo.features.info import DataInfo
 from attnzoo.layers.batch_normalization import require_shared_statistics
 from attnzoo.layers.replicas import sum_over_replicas
-from attnzoo.tasks.evaluating import distribute
+from attnzoo.tasks.evaluating import distribute, received
 from attnzoo.tasks.task import Task
 
 NO_MULTIPLIERS: Mapping[str, float] = {}
@@ -74,14 +74,14 @@ class TrainStep:
                     keras.Variable(0.0, trainable=False, dtype="float32", name="finite_steps"),
                 ]
         self._gradients: Any = self._replica_gradients
-        self._compiled_update = self._update
         one_device = strategy.num_replicas_in_sync == 1
         # Replicas cannot exchange the statistics of a batch from within a function that is traced on its own.
         if one_device or xla:
             self._gradients = tf.function(self._replica_gradients, jit_compile=xla, autograph=False)
-        if one_device:
-            self._compiled_update = tf.function(self._update, jit_compile=True, autograph=False)
-        else:
+        # Traced once, for all batches and steps of a call.
+        self._batch_gradients = tf.function(self._gradients_of_batch, autograph=False)
+        self._compiled_update = tf.function(self._update, jit_compile=one_device, autograph=False)
+        if not one_device:
             require_shared_statistics(model)
             optimizer._all_reduce_sum_gradients = list  # they are sums already
         self._compiled_steps = tf.function(self._steps, autograph=False)
@@ -141,25 +141,21 @@ class TrainStep:
         ]
 
     def _step(self, batches, learning_rate):
-        gradients, sums = self.strategy.run(self._sum_batches, args=(batches,))
-        sums = {name: self._first(value) for name, value in sums.items()}
+        gradients, sums = self._sum_batches(batches)
+        sums = {name: 0.0 + self._first(value) for name, value in sums.items()}
         norm, finite = self._compiled_update(gradients, sums["loss"][1], learning_rate)
         return {**sums, "gradient_norm": norm, "finite": finite}
 
     def _sum_batches(self, batches):
         """Returns the gradients and the sums of all batches and replicas, on each replica."""
-        gradients = None
-        sums: dict[str, tf.Tensor] = {}
+        totals = None
         for inputs, targets in batches:
-            new_gradients, new_sums = self._gradients(inputs, targets)
-            gradients = (
-                new_gradients
-                if gradients is None
-                else [old + new for old, new in zip(gradients, new_gradients, strict=True)]
-            )
-            for name, value in new_sums.items():
-                sums[name] = sums.get(name, 0.0) + value
-        return sum_over_replicas((gradients, sums))
+            new = self._batch_gradients(inputs, targets)
+            totals = new if totals is None else self.strategy.run(_add, args=(totals, new))
+        return self.strategy.run(sum_over_replicas, args=(totals,))
+
+    def _gradients_of_batch(self, inputs, targets):
+        return self.strategy.run(lambda *batch: self._gradients(*received(batch)), args=(inputs, targets))
 
     def _first(self, value):
         """Returns the value of the first replica."""
@@ -205,3 +201,7 @@ class TrainStep:
         grow = tf.logical_and(finite, finite_steps.value + 1.0 >= FINITE_STEPS_BEFORE_GROWTH)
         scale.assign(tf.where(finite, tf.where(grow, scale.value * 2.0, scale.value), scale.value / 2.0))
         finite_steps.assign(tf.where(tf.logical_or(grow, ~finite), 0.0, finite_steps.value + 1.0))
+
+
+def _add(one, other):
+    return tf.nest.map_structure(tf.add, one, other)

@@ -88,6 +88,16 @@ def warn_of_learning_rate(trainer: Trainer) -> None:
         )
 
 
+def warn_of_steps_per_call(trainer: Trainer) -> None:
+    """Warns that calls have fewer steps than the config asks for."""
+    asked, (limit, what) = trainer.config.train.steps_per_call, trainer.call_limit
+    if asked != "auto" and asked > limit:
+        warn(
+            f"{trainer.run.path}: train.steps_per_call: {asked}: calls take at most {limit} steps, as {what} "
+            "is due after them."
+        )
+
+
 def advice(progress: Progress, config: RunConfig, total_steps: int) -> Iterator[str]:
     """Yields advice if the training was probably too short, or much too long."""
     best, patience = progress.best_step, config.train.early_stopping_patience

@@ -20,16 +20,16 @@ class Crash(Exception):
 
 
 def crash_at(monkeypatch, step):
-    """The process ends inside the step after `step`."""
-    take, taken = TrainStep.step, []
+    """The process ends inside the call of the step after `step`."""
+    take, taken = TrainStep.steps, []
 
-    def counted(self, batches, learning_rate):
-        taken.append(1)
+    def counted(self, groups, learning_rates):
+        taken.extend(learning_rates)
         if len(taken) > step:
             raise Crash
-        return take(self, batches, learning_rate)
+        return take(self, groups, learning_rates)
 
-    monkeypatch.setattr(TrainStep, "step", counted)
+    monkeypatch.setattr(TrainStep, "steps", counted)
 
 
 def crash(resolved, folder, monkeypatch, step):

@@ -1,17 +1,16 @@
 """What decides about the bits of a step."""
 
-import numpy as np
+import os
+
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework import config as tensorflow_config
 
 from attnzoo import export
 from attnzoo.config.sections import TrainOptions
-from attnzoo.runs import building
-from attnzoo.runs.building import build_model, set_numerics
-from tests import gpu_programs
-
-DETERMINISTIC = ("train.deterministic=true", "train.xla=false")
+from attnzoo.errors import UserError
+from attnzoo.runs.building import set_determinism, set_numerics
+from tests import gpu_programs, recipes
 
 
 @pytest.fixture(autouse=True)
@@ -27,29 +26,50 @@ def _put_back(monkeypatch):
 @pytest.mark.filterwarnings("ignore::attnzoo.errors.DataWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", gpu_programs.CONFIGS)
-def test_a_deterministic_step_is_the_same_each_time(name, tmp_path):
-    prepared = gpu_programs.prepare(gpu_programs.CONFIGS[name](tmp_path, *DETERMINISTIC))
+def test_no_operation_of_a_training_is_refused_under_determinism(name, tmp_path):
+    resolved = gpu_programs.CONFIGS[name](tmp_path, "train.deterministic=true")
+    set_determinism(resolved.config.train)
     assert tensorflow_config.is_op_determinism_enabled()
-    weights = []
-    for _ in range(2):
-        model = build_model(prepared.config, prepared.info)
-        sums = gpu_programs.take_plain_step(prepared._replace(model=model))
-        assert bool(sums["finite"])
-        weights.append([weight.numpy() for weight in model.weights])
-    for one, two in zip(*weights, strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert bool(gpu_programs.take_plain_step(gpu_programs.prepare(resolved))["finite"])
 
 
 def test_determinism_turns_autotuning_off_and_keeps_other_flags(monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=false")
+    flags = "--xla_gpu_autotune_level=4 --xla_cpu_enable_fast_math=false --xla_gpu_deterministic_ops"
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    set_determinism(TrainOptions())
+    assert os.environ["XLA_FLAGS"] == flags
     for _ in range(2):
-        set_numerics(TrainOptions(deterministic=True))
-    assert building.os.environ["XLA_FLAGS"].split() == [
+        set_determinism(TrainOptions(deterministic=True))
+        monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"] + " --xla_gpu_autotune_level=2")
+    set_determinism(TrainOptions(deterministic=True))
+    assert os.environ["XLA_FLAGS"].split() == [
         "--xla_cpu_enable_fast_math=false",
         "--xla_gpu_deterministic_ops=true",
         "--xla_gpu_autotune_level=0",
     ]
-    assert building.os.environ["TF_CUDNN_USE_AUTOTUNE"] == "0"
+    assert os.environ["TF_CUDNN_USE_AUTOTUNE"] == "0"
+
+
+def test_flags_in_a_file_are_refused_where_some_must_be_added(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "flags.txt")
+    set_determinism(TrainOptions())
+    with pytest.raises(UserError, match=r"^XLA_FLAGS: names a file \(flags\.txt\), to which train\.determ"):
+        set_determinism(TrainOptions(deterministic=True))
+    assert os.environ["XLA_FLAGS"] == "flags.txt"
+    assert not tensorflow_config.is_op_determinism_enabled()
+
+
+@pytest.mark.slow
+def test_determinism_is_for_training_alone(tmp_path):
+    gpu_programs.prepare(recipes.text_config(tmp_path, "train.deterministic=true"))  # builds the model
+    assert not tensorflow_config.is_op_determinism_enabled()
+
+
+def test_runs_that_are_used_together_multiply_as_exactly_as_the_most_exact():
+    fast, exact = TrainOptions(tensor_float_32=True), TrainOptions()
+    for together, expected in (([fast, fast], True), ([fast, exact], False), ([exact, fast], False)):
+        set_numerics(*together)
+        assert tf.config.experimental.tensor_float_32_execution_enabled() is expected
 
 
 @pytest.mark.parametrize("tensor_float_32", [False, True])

@@ -30,7 +30,7 @@ def _attended_maps(inputs):
 
 
 def make_train_step(replicas, xla=False, maps=True):
-    """A step of a small model with everything that depends on the rows beside a row."""
+    """A step of a small model with all that depends on the rows beside a row; without `maps` with less."""
     options = TASK.TrainOptions(
         optimizer="sgd", learning_rate=0.1, beta_1=0.9, weight_decay=0.01, clip_norm=0.5
     )
@@ -43,7 +43,8 @@ def make_train_step(replicas, xla=False, maps=True):
         hidden = Dropout(0.3, name="dropout")(keras.layers.Flatten()(rows))
         hidden = keras.layers.Dense(11, activation="tanh", name="hidden")(hidden)
         hidden = StochasticDepth(0.2, name="depth")(hidden)
-        hidden = BatchNormalization(momentum=0.9, name="rows_normalization")(hidden)
+        if maps:
+            hidden = BatchNormalization(momentum=0.9, name="rows_normalization")(hidden)
         logits = keras.layers.Dense(CLASSES, name="logits")(hidden)
         model = keras.Model({"image": inputs}, logits)
         optimizer = optimizers.build(options)
@@ -82,9 +83,14 @@ def alone():
 @pytest.mark.parametrize(
     "replicas", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)]
 )
-def test_replicas_train_as_one_with_batch_normalization_and_dropout_and_keep_equal_copies(replicas, alone):
+def test_replicas_train_as_one_with_batch_normalization_and_dropout_and_keep_equal_copies(
+    replicas, alone, monkeypatch
+):
     expected, expected_sums = alone
+    traced, sums_of = [], TASK.sums
+    monkeypatch.setattr(TASK, "sums", lambda *arguments: [traced.append(1), sums_of(*arguments)][1])
     values, sums = values_after_training(replicas)
+    assert len(traced) == replicas  # not again for each of the batches of a step
     assert values.keys() == expected.keys()
     for path, value in expected.items():
         np.testing.assert_allclose(values[path], value, atol=1e-6, err_msg=path)
@@ -139,7 +145,13 @@ def test_a_layer_that_would_store_other_statistics_on_each_replica_is_refused():
     model = keras.Sequential([keras.Input([3]), keras.layers.BatchNormalization(name="own")], name="model")
     with pytest.raises(UserError, match=r"the layer 'model/own'.*attnzoo.*, or train.replicas: 1"):
         TrainStep(
-            model, keras.optimizers.SGD(), TASK, TASK.TrainOptions(), distribution.make_strategy(2), xla=False
+            model,
+            keras.optimizers.SGD(),
+            TASK,
+            DataInfo(TASK.name),
+            TASK.TrainOptions(),
+            distribution.make_strategy(2),
+            xla=False,
         )
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import keras
@@ -21,7 +22,8 @@ from attnzoo.features.text import Text
 from attnzoo.layers.batch_normalization import MapNormalization
 from attnzoo.runs.data import load_task
 from attnzoo.runs.folder import RunDir
-from attnzoo.training import changes, distribution
+from attnzoo.training import changes, distribution, feed
+from attnzoo.training.loop import Trainer
 from attnzoo.training.run import train, use_xla
 from attnzoo.training.step import TrainStep
 from tests import recipes
@@ -231,8 +233,19 @@ def test_several_gpus_are_compiled_but_for_batch_statistics_which_is_said_where_
     assert lines == ([] if compiled else [WITHOUT_XLA])
 
 
+SEVERAL = {
+    "plain": (),
+    "accumulated": ("train.gradient_accumulation_steps=3", "data.num_buckets=2", "train.batch_size=4"),
+    "float16": ("train.precision=mixed_float16",),
+}
+
+
 @pytest.mark.slow
-def test_calls_of_several_steps_leave_the_same_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("case", SEVERAL)
+def test_calls_of_several_steps_leave_the_same_run_also_after_a_crash(
+    tmp_path, monkeypatch, capsys, case, overlap
+):
     calls, take = [], TrainStep.steps
 
     def counted(self, groups, rates):
@@ -240,11 +253,40 @@ def test_calls_of_several_steps_leave_the_same_run(tmp_path, monkeypatch):
         return take(self, groups, rates)
 
     monkeypatch.setattr(TrainStep, "steps", counted)
-    options = ("train.steps=11", "train.log_every=5", "eval.every=7")
+    options = (*SEVERAL[case], "train.steps=11", "train.log_every=5", "eval.every=7")
     train(without_xla(tmp_path, *options), tmp_path / "one")
     assert calls == [1] * 11
     calls.clear()
-    train(without_xla(tmp_path, *options, "train.steps_per_call=2"), tmp_path / "several")
+    assert "steps_per_call" not in capsys.readouterr().err
+    monkeypatch.setattr(distribution, "steps_overlap_input", lambda: overlap)
+    monkeypatch.setattr(feed, "CALLS_BEFORE_TRACING", 0)
+    several = without_xla(tmp_path, *options, "train.steps_per_call=32")
+    train(several, tmp_path / "several")
     assert sum(calls) == 11
-    assert set(calls) == {1, 2}
+    assert max(calls) > 1
+    assert "train.steps_per_call: 32: calls take at most " in capsys.readouterr().err
+    crash(several, tmp_path / "crashed", monkeypatch, 6)
+    train(several, tmp_path / "crashed")
     assert outcome(tmp_path / "several") == outcome(tmp_path / "one")
+    assert outcome(tmp_path / "crashed") == outcome(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_reading_ahead_counts_as_waiting_and_ends_with_the_last_step(tmp_path, monkeypatch):
+    read = Trainer._batches
+
+    def slow(self):
+        for _, batch in zip(range(6), read(self), strict=False):
+            time.sleep(0.5)
+            yield batch
+        raise AssertionError("read beyond the last step")
+
+    monkeypatch.setattr(Trainer, "_batches", slow)
+    monkeypatch.setattr(distribution, "steps_overlap_input", lambda: True)
+    resolved = without_xla(tmp_path, "train.steps=6", "train.log_every=2", "train.steps_per_call=2")
+    train(resolved, tmp_path / "run")
+    lines = [json.loads(line) for line in RunDir(tmp_path / "run").metrics.read_text().splitlines()]
+    assert lines[-1]["step"] == 6
+    waited = [line["speed/input_wait_fraction"] for line in lines if line["split"] == "train"]
+    assert waited[1] > 0.5
+    assert max(waited) <= 1.0

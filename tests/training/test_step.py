@@ -6,6 +6,7 @@ import tensorflow as tf
 from attnzoo import tasks
 from attnzoo.features.info import DataInfo
 from attnzoo.layers.dropout import Dropout
+from attnzoo.tasks.evaluating import received
 from attnzoo.training import distribution, optimizers
 from attnzoo.training.step import INITIAL_LOSS_SCALE, NO_MULTIPLIERS, TrainStep
 from tests.tasks.examples import image_examples
@@ -239,6 +240,29 @@ def test_several_steps_in_one_call_are_the_same_steps_bit_for_bit(replicas):
         assert_same(one, other, 0.0)
 
 
+def test_a_batch_is_copied_without_types_that_stay_in_the_host_and_gives_the_same_step(monkeypatch):
+    plain, copied = make_train_step(xla=False), make_train_step(xla=False)
+    inputs, targets = make_batch(range(6))
+    batch = (inputs, {**targets, "tokens": tf.constant([[-7, 2**31 - 1]])})
+    expected = plain.step([batch], 0.1)
+    device = tf.config.list_logical_devices("CPU")[1]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda *_: [device])
+    placed = copied.place(batch)
+    parts = tf.nest.flatten(placed)
+    assert {part.dtype for part in parts} == {
+        tf.float32,
+        tf.uint32,
+    }
+    assert all(part.device.endswith(device.name) for part in parts)
+    tf.nest.map_structure(np.testing.assert_array_equal, received(placed), batch)
+    assert [part.dtype for part in tf.nest.flatten(received(placed))] == [
+        part.dtype for part in tf.nest.flatten(batch)
+    ]
+    actual = copied.step([placed], 0.1)
+    tf.nest.map_structure(np.testing.assert_array_equal, actual, expected)
+    assert_same(copied.model, plain.model, 0.0)
+
+
 def test_two_replicas_give_the_step_of_one():
     strategy = distribution.make_strategy(2)
     one, two = make_train_step(), make_train_step(xla=False, strategy=strategy)
@@ -272,3 +296,20 @@ def test_a_step_standardizes_the_bytes_of_images():
         trained.append((losses, model))
     assert trained[0][0] == pytest.approx(trained[1][0], rel=1e-5)
     assert_same(trained[0][1], trained[1][1])
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_accumulation_and_several_steps_in_one_call_trace_the_model_once_on_each_replica(
+    replicas, monkeypatch
+):
+    strategy, traced, sums = distribution.make_strategy(replicas), [], TASK.sums
+    train_step = make_train_step(xla=False, strategy=strategy)
+
+    def counted(*arguments):
+        traced.append(arguments)
+        return sums(*arguments)
+
+    monkeypatch.setattr(train_step, "task", TASK)
+    monkeypatch.setattr(TASK, "sums", counted)
+    train_step.steps([[make_batch(range(4))] * 3] * 2, [0.1, 0.2])
+    assert len(traced) == replicas
