@@ -25,7 +25,10 @@ RECURRENT = {
     for cell in ("gru", "lstm")
 }
 TEXTS = {f"text, {name}": ("text_classifier", f"model.attention={name}") for name in mechanisms.NAMES}
-IMAGES = {f"image, {name}": ("image_classifier", f"model.attention={name}") for name in mechanisms.NAMES}
+IMAGES = {
+    f"image, {name}": ("image_classifier", f"model.attention={name}", "model.stages=[[8]]")
+    for name in mechanisms.NAMES
+}
 MODELS = {name: (name,) for name in gpu_programs.CONFIGS}
 LSTM = {"translation_rnn, lstm": ("translation_rnn", "model.cell=lstm")}
 HALF = "train.precision=mixed_bfloat16"
@@ -47,7 +50,7 @@ def _assumed_gpu(monkeypatch):
 
 def prepared(case, folder):
     name, *overrides = CASES[case]
-    return gpu_programs.prepare(gpu_programs.CONFIGS[name](folder, *overrides))
+    return gpu_programs.prepare(gpu_programs.CONFIGS[name](folder, "train.xla=auto", *overrides))
 
 
 def test_every_model_has_a_case():
