@@ -1,6 +1,6 @@
 """Programs for a GPU: XLA has one of every model and mechanism, and exports hold nothing of one.
 
-Keras and attention are told that there is a GPU. None is needed.
+Keras and attention are made to see a GPU. None is needed.
 """
 
 import keras

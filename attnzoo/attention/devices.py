@@ -1,6 +1,6 @@
 """The device that operations are placed on, which decides what is traced for it.
 
-It is read when a function is traced. TensorFlow does not trace a function anew for the scope of another
+It is read when a function is traced. TensorFlow does not trace a function again for the scope of another
 device, and functions of `tf.data`, which run on the CPU, do not say so: put `tf.device("CPU")` into them.
 """
 
@@ -56,8 +56,9 @@ def compute_capability() -> ComputeCapability | None:
     if assumed is not None:
         return assumed
     gpus = tf.config.get_visible_devices("GPU")
-    found = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
-    return None if None in found or not found else min(found)
+    details = map(tf.config.experimental.get_device_details, gpus)
+    capabilities = [one.get("compute_capability") for one in details]
+    return None if None in capabilities or not capabilities else min(capabilities)
 
 
 def _requested_type() -> str | None:
