@@ -95,7 +95,7 @@ def differences(case: dict[str, Any], tensors: list[Any], outputs: list[Any]) ->
     """Returns the largest differences from float64, and whether all are small enough."""
     import numpy as np
 
-    found: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
     names = ("output", "grad_query", "grad_key", "grad_value")
     ok = True
     # Exactly 0: queries without keys, and keys that nothing attends to.
@@ -106,9 +106,9 @@ def differences(case: dict[str, Any], tensors: list[Any], outputs: list[Any]) ->
         difference = float(np.abs(output - expected).max() / max(np.abs(expected).max(), 1e-6))
         zero = np.broadcast_to(empty[name], output.shape[:-1])
         exact = bool((output[zero] == 0).all())
-        found[name] = difference if math.isfinite(difference) else None
+        errors[name] = difference if math.isfinite(difference) else None
         ok = ok and difference <= TOLERANCE[case["dtype"]] and exact
-    return {**found, "ok": ok}
+    return {**errors, "ok": ok}
 
 
 class Program:
