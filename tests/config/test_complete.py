@@ -99,7 +99,7 @@ def needs_links(config):
     return bool(config.train.model_dump().get("guided_alignment"))
 
 
-@pytest.mark.parametrize("part", range(2))
+@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_what_is_called_correct_builds_and_what_is_refused_names_the_key_to_change(part, tmp_path):
     assert build_draws(range(part * 20, part * 20 + 20), 3, tmp_path / "x.yaml")
 

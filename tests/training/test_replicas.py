@@ -98,6 +98,7 @@ def test_replicas_train_as_one_with_batch_normalization_and_dropout_and_keep_equ
         np.testing.assert_allclose(sums[name], value, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_step_of_replicas_that_xla_compiles_equals_one_that_it_does_not():
     (expected, expected_sums), (values, sums) = (
         values_after_training(2, steps=1, xla=xla, maps=False) for xla in (False, True)
